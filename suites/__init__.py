@@ -1,1 +1,1 @@
-"""The checks of the Gaia Platform: one folder a suite, and the folder's name is the suite's marker."""
+"""The tests of the Gaia Platform: one folder for each suite, whose name is the suite's marker."""

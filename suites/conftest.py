@@ -1,4 +1,4 @@
-"""What several suites share: recognisable names, personas that are cleaned up, and the answers of the rate-limited root."""
+"""Shared fixtures: recognizable names, personas that are cleaned up, and responses of the rate-limited root."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from pytest_gaia.config.environment import Environment
 
 ROOT_LIMIT = 60
-"""how often one client may ask for the gateway's root in a minute"""
+"""limit of requests of one client to the gateway's root in a minute"""
 
 
 @pytest.fixture
 def unique_name() -> str:
-    """A name that no other run uses, and that shows where it comes from."""
+    """A unique name that shows its origin."""
     return new_name()
 
 
 @pytest.fixture
 def command_argument(gaia_argument: tuple[str, ...]) -> str | None:
-    """The first argument of the old command, where one was given."""
+    """The first argument of the old command, if there is one."""
     return gaia_argument[0] if gaia_argument else None
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def personas(gateway: HttpClient, unique_name: str) -> AsyncIterator[Personas]:
-    """Make personas by ``await personas.create()``; what is left of them goes at the end, also after a failure."""
+    """Create personas with ``await personas.create()``; they are deleted at the end, also after a failure."""
     made = Personas(gateway, unique_name)
     yield made
     for persona_id in made.ids:
@@ -44,9 +44,9 @@ async def personas(gateway: HttpClient, unique_name: str) -> AsyncIterator[Perso
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def root_responses(gateway: HttpClient, gaia_env: Environment) -> list[Response]:
-    """The gateway's root, asked for once, or in the sandbox more often than its rate limit allows.
+    """Responses of the gateway's root: one, or in the sandbox more than its rate limit.
 
-    All checks share these answers, because whoever asks after them is told to wait for a minute.
+    All tests share these responses, because further requests are rejected for a minute.
     """
     times = ROOT_LIMIT + 5 if gaia_env.sandbox else 1
     return [await gateway.anonymous().get("/") for _ in range(times)]
@@ -54,10 +54,10 @@ async def root_responses(gateway: HttpClient, gaia_env: Environment) -> list[Res
 
 @pytest.fixture
 def anonymous(gateway: HttpClient) -> HttpClient:
-    """The gateway, asked without key and token."""
+    """The client of the gateway without credentials."""
     return gateway.anonymous()
 
 
 def pytest_make_parametrize_id(val: Any) -> str | None:
-    """Show paths in ids without the part that all of them share."""
+    """Show paths in ids without their common prefix."""
     return val.removeprefix("/api/v0.2/") if isinstance(val, str) and val.startswith("/api/v0.2/") else None

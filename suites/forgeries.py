@@ -1,4 +1,4 @@
-"""Tokens that nobody may accept. Each takes the maker of good tokens and returns a bad one."""
+"""Forged tokens. Each function takes the factory of valid tokens and returns an invalid one."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 def expired(mint: Mint) -> str:
-    """A good token, a minute too late."""
+    """A token that expired a minute ago."""
     return mint(_user(), expires_in=-60)
 
 
 def for_another_audience(mint: Mint) -> str:
-    """A good token, for somebody else."""
+    """A token for another audience."""
     return mint(_user(), audience="anon")
 
 
 def signed_by_another(mint: Mint) -> str:
-    """A good token with the signature of another secret."""
+    """A token that is signed with another secret."""
     from pytest_gaia.clients.tokens import mint as sign
     from pytest_gaia.secrets.masks import Secret
 
@@ -34,20 +34,20 @@ def signed_by_another(mint: Mint) -> str:
 
 
 def unsigned(mint: Mint) -> str:
-    """A good token that declares to need no signature (algorithm ``none``)."""
+    """A token without a signature (algorithm ``none``)."""
     _, payload, _ = mint(_user()).split(".")
     return f"{_encoded({'alg': 'none', 'typ': 'JWT'})}.{payload}."
 
 
 def for_another_user(mint: Mint) -> str:
-    """A good token whose user was changed after it was signed."""
+    """A token whose user was changed after signing."""
     header, payload, signature = mint(_user()).split(".")
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return f"{header}.{_encoded(claims | {'sub': _user()})}.{signature}"
 
 
 def no_token(mint: Mint) -> str:
-    """Something that is no token at all."""
+    """A text that is not a token."""
     del mint
     return "gaia-test-not-a-token"
 

@@ -1,13 +1,13 @@
-"""Names of what checks make, by which anybody can tell where it comes from."""
+"""Names for objects that tests create, which show their origin."""
 
 from __future__ import annotations
 
 import uuid
 
 PREFIX = "gaia-test-"
-"""Whatever a check makes in an environment has a name that begins like this."""
+"""prefix of the names of objects that tests create"""
 
 
 def new_name() -> str:
-    """Return a name that no other run uses."""
+    """Return a unique name."""
     return f"{PREFIX}{uuid.uuid4().hex[:12]}"

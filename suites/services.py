@@ -1,4 +1,4 @@
-"""Is a service there, seen through the gateway? One cheap request for each, that changes nothing."""
+"""Probe services through the gateway with one cheap request each, without side effects."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.http.responses import Response
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
-"""an id that nothing has"""
+"""an id that does not exist"""
 
 
 async def ask(gateway: HttpClient, service: str) -> Response:
-    """Return the gateway's answer to a request that ``service`` has to answer: 503 where it is down."""
+    """Return the gateway's response to a request for ``service``: 503 if the service is down."""
     if service == "auth":
         return await gateway.anonymous().post("/api/v1/auth/validate", json={})
     if service == "asset":
@@ -22,10 +22,10 @@ async def ask(gateway: HttpClient, service: str) -> Response:
 
 
 async def require_up(gateway: HttpClient, service: str) -> None:
-    """Raise ``UnexpectedResponse`` unless ``service`` answers behind the gateway.
+    """Raise ``UnexpectedResponse`` unless ``service`` responds through the gateway.
 
-    Checks of a service's own URL ask this first: that the service is down is then told by the platform's own 503.
+    Tests of a service's own URL call this first, so that an outage is reported by the platform's own 503.
     """
     response = await ask(gateway, service)
     if response.status >= 500:
-        raise response.unexpected(f"returned {response.status} for the {service} service, which should be there")
+        raise response.unexpected(f"returned {response.status} for the {service} service, which is expected to run")

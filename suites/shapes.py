@@ -1,7 +1,7 @@
-"""The shape of an answer: what fields there are, and what kind of value each one holds.
+"""The schema of a response: its fields, and the kind of each value.
 
-A shape is a rule (``TEXT``, ``COUNT``, ``each(...)`` …) or a mapping of field names to shapes. Fields beyond those of
-the mapping are fine, because a release may add some; a missing field or a value of another kind is not.
+A shape is a rule (``TEXT``, ``COUNT``, ``each(...)`` …) or a mapping of field names to shapes. Additional fields are
+allowed, because a release may add some. A missing field or a value of another kind is an error.
 
 >>> list(mismatches({"total": "2", "items": [{"id": ""}]}, {"total": COUNT, "items": each({"id": TEXT})}))
 ["total: expected a count, got '2'", "items.0.id: expected text, got ''"]
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A kind of value: its name for messages, and where a value at a place (the path to it) is not of that kind."""
+    """A kind of value: its name in messages, and a function from a value and its path to problems."""
 
     name: str
     problems: Callable[[Any, str], Iterator[str]]
@@ -35,7 +35,7 @@ Shape: TypeAlias = "Rule | Fields"
 
 
 def shaped(response: Response, shape: Shape) -> Any:
-    """Return the JSON of an answer that has this shape; raise ``UnexpectedResponse`` with every place where it has not."""
+    """Return the JSON of a response of this shape; raise ``UnexpectedResponse`` with all mismatches."""
     content = response.json()
     problems = list(mismatches(content, shape))
     if problems:
@@ -44,7 +44,7 @@ def shaped(response: Response, shape: Shape) -> Any:
 
 
 def mismatches(value: Any, shape: Shape, at: str = "") -> Iterator[str]:
-    """Yield one line for each place where ``value`` has not the ``shape``."""
+    """Yield one line for each mismatch of ``value`` and ``shape``."""
     if isinstance(shape, Rule):
         yield from shape.problems(value, at)
     elif not isinstance(value, dict):
@@ -63,7 +63,7 @@ def _join(at: str, name: str | int) -> str:
 
 def _problem(at: str, expected: str, value: Any) -> str:
     shown = json.dumps(value) if isinstance(value, bool | None) else repr(value)
-    return f"{at or 'the answer'}: expected {expected}, got {shown if len(shown) <= 80 else shown[:79] + '…'}"
+    return f"{at or 'the response'}: expected {expected}, got {shown if len(shown) <= 80 else shown[:79] + '…'}"
 
 
 def _kind(name: str, fits: Callable[[Any], bool]) -> Rule:
@@ -75,7 +75,7 @@ def _kind(name: str, fits: Callable[[Any], bool]) -> Rule:
 
 
 def _is_number(value: Any) -> bool:
-    # For Python a bool is an int; in JSON it is no number.
+    # In Python a bool is an int; in JSON it is not a number.
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -117,7 +117,7 @@ def one_of(*words: str) -> Rule:
 
 
 def like(pattern: str) -> Rule:
-    """Text that the whole pattern matches."""
+    """Text that matches the whole pattern."""
     return _kind(f"text like {pattern}", lambda value: isinstance(value, str) and bool(re.fullmatch(pattern, value)))
 
 
@@ -152,7 +152,7 @@ def some(shape: Shape) -> Rule:
 
 
 def named(shape: Shape, *, least: int = 0) -> Rule:
-    """An object that holds a value of this shape for each name, at least ``least`` of them."""
+    """An object with a value of this shape for each name, at least ``least`` of them."""
 
     def problems(value: Any, at: str) -> Iterator[str]:
         if not isinstance(value, dict):

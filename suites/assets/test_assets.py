@@ -1,7 +1,7 @@
 """Assets, through the gateway and at the asset service's own URL.
 
-Listing and generating are experimental: the service itself says that it is "in progress". A complete request is never
-sent: it would have an asset generated, which costs money and cannot be taken back.
+Listing and generating are experimental; the service reports them as "in progress". A complete request is never sent,
+because generating an asset costs money and cannot be undone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ async def test_an_unknown_asset_is_not_found(gateway: HttpClient) -> None:
 
 
 @pytest.mark.gaia(writes=True, experimental=True)
-async def test_a_request_that_says_nothing_is_refused(gateway: HttpClient) -> None:
+async def test_an_incomplete_request_is_rejected(gateway: HttpClient) -> None:
     response = await gateway.post("/api/v1/assets/generate", json={"name": "nothing at all"})
     assert "missing" in response.expect(422).field("detail")
 
@@ -49,7 +49,7 @@ async def test_the_service_lists_its_assets(gateway: HttpClient, asset: HttpClie
 
 
 @pytest.mark.gaia(requires=["asset:direct"])
-async def test_the_service_asks_who_wants_its_assets(gateway: HttpClient, asset: HttpClient) -> None:
+async def test_the_service_requires_a_key_for_its_assets(gateway: HttpClient, asset: HttpClient) -> None:
     await require_up(gateway, "asset")
     (await asset.get("/api/v1/assets/")).expect(200)
     (await asset.anonymous().get("/api/v1/assets/")).expect(401)

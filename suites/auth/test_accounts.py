@@ -1,6 +1,6 @@
-"""Accounts. They live in Supabase; without it the platform answers 400, which is no defect.
+"""Accounts, which are stored in Supabase; without it the platform returns 400, which is not a bug.
 
-Nothing here makes an account unless the user names one: an account cannot be removed again through the platform.
+These tests create no account unless the user passes one, because the platform cannot delete accounts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
     from pytest_gaia.clients.http.responses import Response
 
-# None of these is read-only for the platform, whatever it answers.
+# None of these requests is read-only for the platform, whatever the response.
 pytestmark = pytest.mark.gaia(requires=["auth"], writes=True)
 
 REGISTER, LOGIN, REFRESH = (f"/api/v1/auth/{action}" for action in ("register", "login", "refresh"))
@@ -25,17 +25,17 @@ TOO_SHORT = "Gx1!"
 
 
 async def refused(client: HttpClient, path: str, content: dict[str, str]) -> Response:
-    """Return the answer to a request that the platform has to refuse; what was secret must not be in it."""
+    """Return the response to a request that the platform must reject; it must not contain the secret."""
     response = (await client.anonymous().post(path, json=content)).expect(400, 401, 422)
     secret = content.get("password") or content.get("refresh_token")
     if secret and secret in response.text:
-        raise response.unexpected("repeats a secret that it was sent")
+        raise response.unexpected("contains a secret from the request")
     return response
 
 
 @dataclass(frozen=True)
 class Account:
-    """The account that the user named. pytest shows what a check is given, so the password stays hidden."""
+    """The account that the user passed. pytest prints arguments, so the password is hidden."""
 
     email: str
     password: Secret
@@ -43,14 +43,12 @@ class Account:
 
 @pytest.fixture
 def account(gaia_argument: tuple[str, ...]) -> Account | None:
-    """The account that the old command was given, where it was given one."""
+    """The account from the arguments of the old command, if there is one."""
     return Account(gaia_argument[0], Secret(gaia_argument[1])) if len(gaia_argument) == 2 else None
 
 
 @pytest.mark.gaia(command="auth-register")
-async def test_an_account_is_not_made_with_a_password_that_is_none(
-    gateway: HttpClient, account: Account | None
-) -> None:
+async def test_registration_with_a_weak_password_is_rejected(gateway: HttpClient, account: Account | None) -> None:
     if account:
         (await _sent(gateway, REGISTER, account)).expect(200, 201, 400)
         return
@@ -59,7 +57,7 @@ async def test_an_account_is_not_made_with_a_password_that_is_none(
 
 
 @pytest.mark.gaia(command="auth-login")
-async def test_nobody_is_logged_in_without_an_account(gateway: HttpClient, account: Account | None) -> None:
+async def test_login_without_an_account_is_rejected(gateway: HttpClient, account: Account | None) -> None:
     if account:
         (await _sent(gateway, LOGIN, account)).expect(200, 400, 401)
         return
@@ -76,7 +74,7 @@ async def test_nobody_is_logged_in_without_an_account(gateway: HttpClient, accou
         pytest.param(REFRESH, {}, "refresh_token", id="refresh"),
     ],
 )
-async def test_what_is_missing_is_named(gateway: HttpClient, path: str, content: dict[str, str], missing: str) -> None:
+async def test_a_missing_field_is_named(gateway: HttpClient, path: str, content: dict[str, str], missing: str) -> None:
     assert missing in (await gateway.anonymous().post(path, json=content)).expect(422).field("detail")
 
 

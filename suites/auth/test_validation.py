@@ -1,4 +1,4 @@
-"""Keys and tokens: what is valid is said to be, with its user, and nothing else is."""
+"""Validation of keys and tokens: a valid one is accepted with its user, all others are rejected."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ INVALID: Shape = {"valid": equal(False), "auth_type": equal("none"), "user_id": 
 
 
 def valid(kind: str, user_id: str | None = None) -> Shape:
-    """Return the shape of an answer that takes a key or token as valid."""
+    """Return the shape of a response for a valid key or token."""
     user = equal(user_id) if user_id else UUID
     return {"valid": equal(True), "auth_type": equal(kind), "user_id": user, "error": NOTHING}
 
 
 async def validated(client: HttpClient, **content: Secret) -> Response:
-    """Ask whether a key or token is valid: the service at its own URL, or the gateway.
+    """Validate a key or token, with the service at its own URL or the gateway.
 
-    What is asked for stays hidden, because pytest shows the arguments of what fails.
+    The values are hidden, because pytest prints the arguments of failed tests.
     """
     path = "/auth/validate" if client.service == "auth" else "/api/v1/auth/validate"
     response = await client.anonymous().post(path, json={name: value.reveal() for name, value in content.items()})
@@ -71,7 +71,7 @@ async def test_nothing_is_not_valid(gateway: HttpClient, content: dict[str, str]
 
 
 @pytest.mark.gaia(requires=["auth:direct", "api_key", "jwt"])
-async def test_the_service_itself_says_the_same(
+async def test_the_service_validates_in_the_same_way(
     gateway: HttpClient,
     auth: HttpClient,
     gaia_env: Environment,

@@ -1,4 +1,4 @@
-"""Conversations: one message, one answer, and the history of both."""
+"""Conversations: one message, one response, and the history of both."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ REPLY: Shape = {
 
 
 @pytest.fixture
-def somebody(gateway: HttpClient, gaia_env: Environment) -> HttpClient:
-    """The gateway as a user of the check's own, so that nobody else's conversation is forgotten.
+def new_user(gateway: HttpClient, gaia_env: Environment) -> HttpClient:
+    """The client of the gateway as a new user, so that no other conversation is deleted.
 
-    Without the secret that makes tokens it is the user of the key, as it was for the old command.
+    Without the secret for tokens it is the user of the API key, as with the old command.
     """
     if gaia_env.jwt_secret is None:
         return gateway
@@ -47,7 +47,9 @@ def somebody(gateway: HttpClient, gaia_env: Environment) -> HttpClient:
 
 
 @pytest.mark.gaia(core=True, command="chat")
-async def test_a_message_is_answered_and_its_tokens_add_up(gateway: HttpClient, command_argument: str | None) -> None:
+async def test_a_message_gets_a_response_and_its_tokens_add_up(
+    gateway: HttpClient, command_argument: str | None
+) -> None:
     response = await gateway.post(CHAT, json={"message": command_argument or GREETING, "stream": False})
     usage = shaped(response.expect(200), REPLY)["usage"]
     assert usage["input_tokens"] > 0
@@ -56,7 +58,7 @@ async def test_a_message_is_answered_and_its_tokens_add_up(gateway: HttpClient, 
 
 
 @pytest.mark.gaia(core=True, command="chat")
-async def test_the_response_is_of_a_model_of_its_provider(gateway: HttpClient) -> None:
+async def test_the_response_is_from_a_model_of_its_provider(gateway: HttpClient) -> None:
     reply = shaped((await gateway.post(CHAT, json={"message": GREETING, "stream": False})).expect(200), REPLY)
     route = "/api/v0.2/providers/{provider}/models"
     models = (await gateway.get(route, path_params={"provider": reply["provider"]})).expect(200).field("models")
@@ -65,7 +67,7 @@ async def test_the_response_is_of_a_model_of_its_provider(gateway: HttpClient) -
 
 @pytest.mark.gaia(core=True)
 @pytest.mark.parametrize("content", [{}, {"message": None}, {"message": 7}], ids=["missing", "null", "a number"])
-async def test_a_message_that_is_no_text_is_refused_by_name(gateway: HttpClient, content: dict[str, object]) -> None:
+async def test_a_message_that_is_not_text_is_rejected(gateway: HttpClient, content: dict[str, object]) -> None:
     assert "message" in (await gateway.post(CHAT, json=content)).expect(422).field("detail")
 
 
@@ -83,11 +85,11 @@ async def test_a_stream_counts_the_tokens_of_its_response(gateway: HttpClient) -
 
 @pytest.mark.gaia(writes=True, command="clear")
 @pytest.mark.parametrize("history", ["/api/v0.2/chat/stream/history", "/api/v0.2/chat/history"])
-async def test_a_cleared_history_is_empty(somebody: HttpClient, history: str) -> None:
-    async with somebody.stream("/api/v0.2/chat/stream", json={"message": GREETING}) as events:
+async def test_a_cleared_history_is_empty(new_user: HttpClient, history: str) -> None:
+    async with new_user.stream("/api/v0.2/chat/stream", json={"message": GREETING}) as events:
         await events.collect()
-    shaped((await somebody.delete(history)).expect(200), {"status": equal("success"), "message": TEXT})
-    after = (await somebody.get("/api/v0.2/chat/stream/status")).expect(200)
+    shaped((await new_user.delete(history)).expect(200), {"status": equal("success"), "message": TEXT})
+    after = (await new_user.get("/api/v0.2/chat/stream/status")).expect(200)
     left = after.field("message_count")
     assert left == 0, f"after DELETE {history} messages are left: {left}"
     assert after.field("has_history") is False

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.gaia(requires=["chat", "chat:direct"], writes=True)
 
 
-async def test_several_providers_stand_behind_one_response(chat: HttpClient) -> None:
+async def test_the_multi_provider_route_responds(chat: HttpClient) -> None:
     response = (await chat.post("/chat/multi-provider", json={"message": GREETING})).expect(200)
     usage = shaped(response, REPLY)["usage"]
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"] > 0
 
 
-async def test_a_plain_message_is_answered(chat: HttpClient) -> None:
+async def test_the_plain_route_responds(chat: HttpClient) -> None:
     response = (await chat.post("/chat/", json={"message": GREETING})).expect(200)
     shaped(response, {"response": TEXT, "provider": TEXT, "model": TEXT})
 
 
-async def test_the_service_itself_asks_who_is_there(chat: HttpClient) -> None:
+async def test_the_service_requires_a_key(chat: HttpClient) -> None:
     assert (await chat.get("/chat/status")).expect(200).field("message_count") >= 0
     (await chat.anonymous().get("/chat/status")).expect(401)

@@ -1,4 +1,4 @@
-"""The project's own deploy files, before anything is deployed: one check a topic of ``gaia config check``.
+"""The project's deploy configuration, before a deployment: one test for each topic of ``gaia config check``.
 
 In an environment that has deploy files, what concerns it is looked at; anywhere else, all of them. Warnings do not fail.
 """
@@ -21,7 +21,7 @@ TOPICS = tuple(dict.fromkeys(check.topic for check in ALL_CHECKS if check.severi
 
 @pytest.fixture(scope="module")
 def errors(gaia_deployments: DeployFiles, gaia_env: Environment) -> dict[str, list[Finding]]:
-    """Topic → what is wrong."""
+    """Topic → its errors."""
     environment = gaia_env.name if gaia_deployments.deployment(gaia_env.name) else None
     found = [each for each in lint(gaia_deployments, environment) if each.severity == "error"]
     topics = {check.id: check.topic for check in ALL_CHECKS}
@@ -30,6 +30,6 @@ def errors(gaia_deployments: DeployFiles, gaia_env: Environment) -> dict[str, li
 
 @pytest.mark.gaia(core=True)
 @pytest.mark.parametrize("topic", TOPICS)
-def test_deploy_files_are_right(errors: dict[str, list[Finding]], topic: str) -> None:
+def test_deploy_files_have_no_errors(errors: dict[str, list[Finding]], topic: str) -> None:
     lines = [f"{each.place}: {each.check}: {each.text}; {each.fix}" for each in errors[topic]]
     assert not lines, "\n".join([f"{len(lines)} wrong", *lines])

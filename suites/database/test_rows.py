@@ -1,4 +1,4 @@
-"""What the services leave in the database, and what the database refuses."""
+"""The rows that the services write, and the constraints of the database."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KEY = "SELECT is_active, expires_at, last_used_at FROM api_keys WHERE key_hash 
 
 
 @pytest.mark.gaia(requires=["api_key"])
-async def test_of_a_key_only_its_hash_is_stored(postgres: Session, gaia_env: Environment) -> None:
+async def test_only_the_hash_of_a_key_is_stored(postgres: Session, gaia_env: Environment) -> None:
     row = await postgres.fetchrow(_KEY, _digest(gaia_env.api_key))
     assert row is not None, "the key that this run uses has no row"
     assert row["is_active"]
@@ -35,7 +35,9 @@ async def test_of_a_key_only_its_hash_is_stored(postgres: Session, gaia_env: Env
 
 
 @pytest.mark.gaia(requires=["api_key", "chat"])
-async def test_a_call_with_a_key_notes_when(postgres: Session, gateway: HttpClient, gaia_env: Environment) -> None:
+async def test_a_call_with_a_key_records_its_time(
+    postgres: Session, gateway: HttpClient, gaia_env: Environment
+) -> None:
     used = "SELECT last_used_at FROM api_keys WHERE key_hash = $1"
     before = await postgres.fetchval(used, _digest(gaia_env.api_key))
     (await gateway.get("/api/v0.2/providers")).expect(200)
@@ -45,7 +47,7 @@ async def test_a_call_with_a_key_notes_when(postgres: Session, gateway: HttpClie
 
 
 @pytest.mark.gaia(requires=["chat"], writes=True)
-async def test_a_persona_is_a_row_for_as_long_as_it_is_there(
+async def test_a_persona_has_a_row_until_it_is_deleted(
     postgres: Session, gateway: HttpClient, personas: Personas
 ) -> None:
     made = await personas.create()
@@ -63,7 +65,7 @@ async def test_a_persona_is_a_row_for_as_long_as_it_is_there(
 
 
 @pytest.mark.gaia(writes=True)
-async def test_with_a_user_its_keys_go(postgres: Session, unique_name: str) -> None:
+async def test_deleting_a_user_deletes_its_keys(postgres: Session, unique_name: str) -> None:
     user_id = uuid.uuid4()
     await postgres.execute(
         "INSERT INTO users (id, email, name) VALUES ($1, $2, $2)", user_id, f"{unique_name}@example.com"
@@ -77,7 +79,7 @@ async def test_with_a_user_its_keys_go(postgres: Session, unique_name: str) -> N
 
 
 @pytest.mark.gaia(writes=True)
-async def test_with_a_persona_its_being_chosen_goes(postgres: Session, unique_name: str) -> None:
+async def test_deleting_a_persona_deletes_its_selection(postgres: Session, unique_name: str) -> None:
     persona_id = uuid.uuid4()
     added = "INSERT INTO personas (id, name, description, system_prompt) VALUES ($1, $2, '', '')"
     await postgres.execute(added, persona_id, unique_name)
@@ -89,7 +91,7 @@ async def test_with_a_persona_its_being_chosen_goes(postgres: Session, unique_na
 
 
 def _digest(key: Secret | None) -> str:
-    """Return what is stored of a key."""
+    """Return the stored row of a key."""
     assert key is not None
     return hashlib.sha256(key.reveal().encode()).hexdigest()
 

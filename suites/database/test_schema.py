@@ -1,4 +1,4 @@
-"""The tables of the platform: columns and their kinds, what has to be there, and what may not be there twice."""
+"""The tables of the platform: columns and their kinds, required columns and unique columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = {
     "jsonb": {"jsonb"},
     "boolean": {"boolean"},
 }
-"""kind → PostgreSQL's names of the types that are of that kind"""
+"""kind → names of PostgreSQL's types"""
 
 TIMES = {"created_at": "time", "updated_at": "time"}
 
@@ -81,7 +81,7 @@ UNIQUE = [
     ("personas", "name"),
     ("user_persona_preferences", "user_id"),
 ]
-"""table and column whose values are there, each once"""
+"""table and column with required, unique values"""
 
 _COLUMNS = """
     SELECT column_name, data_type, is_nullable = 'YES' AS optional FROM information_schema.columns
@@ -108,7 +108,7 @@ async def test_a_table_has_its_columns(postgres: Session, table: str) -> None:
 
 
 @pytest.mark.parametrize(("table", "column"), UNIQUE)
-async def test_a_value_is_there_once(postgres: Session, table: str, column: str) -> None:
+async def test_a_column_is_unique(postgres: Session, table: str, column: str) -> None:
     optional = {row["column_name"]: row["optional"] for row in await postgres.fetch(_COLUMNS, table)}
     assert optional[column] is False
     assert [column] in [row["columns"] for row in await postgres.fetch(_UNIQUE, table)]
@@ -123,10 +123,10 @@ async def test_a_value_is_there_once(postgres: Session, table: str, column: str)
         ("assets", "user_id", "users", None),
     ],
 )
-async def test_a_row_refers_to_one_that_there_is(
+async def test_a_foreign_key_refers_to_its_table(
     postgres: Session, table: str, column: str, target: str, cascades: bool | None
 ) -> None:
     (reference,) = await postgres.fetch(_REFERENCES, table, column)
     assert reference["target"].removeprefix("public.") == target
-    # Where nothing is said of it, both are fine.
+    # None accepts both.
     assert cascades in (None, reference["cascades"])

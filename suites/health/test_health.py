@@ -1,4 +1,4 @@
-"""Health: a 200 says nothing; what the body says has to be what the services show."""
+"""Health: the status that the body reports must agree with the services' own responses."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ HEALTH = {"status": one_of("healthy", "degraded", "unhealthy"), "timestamp": MOM
 
 
 @pytest.mark.gaia(core=True, command="health")
-async def test_the_gateway_says_of_the_services_what_they_show(gateway: HttpClient) -> None:
+async def test_the_gateway_reports_the_health_of_the_services(gateway: HttpClient) -> None:
     content = shaped((await gateway.anonymous().get("/health")).expect(200), HEALTH)
     responses = {service: (await ask(gateway, service)).status for service in ("auth", "asset", "chat")}
     down = [service for service, status in responses.items() if status == 503]
     if content["status"] == "healthy":
-        assert not down, "healthy, and yet a service is down"
+        assert not down, "healthy, but a service is down"
     elif content["status"] == "degraded":
-        assert down, f"degraded, and yet every service answers: {responses}"
+        assert down, f"degraded, but every service responds: {responses}"
 
 
 @pytest.mark.gaia(core=True, command="health")
 async def test_the_gateway_reaches_its_database(gateway: HttpClient) -> None:
     response = (await gateway.anonymous().get("/health")).expect(200)
     if response.field("status") == "unhealthy":
-        raise response.unexpected("says that the database is down")
+        raise response.unexpected("reports that the database is down")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What each service says of itself at its own URL."""
+"""The health of each service at its own URL."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def test_auth_can_validate_keys_and_tokens(gateway: HttpClient, auth: Http
 @pytest.mark.gaia(requires=["asset", "asset:direct"])
 async def test_asset_is_healthy_and_reaches_its_database(gateway: HttpClient, asset: HttpClient) -> None:
     await require_up(gateway, "asset")
-    # What it says of the broker is not asked: it says "connected" also where the broker is down.
+    # The state of NATS is not checked: it is "connected" even if NATS is down.
     healthy: Shape = {
         "service": equal("asset-service"),
         "status": equal("healthy"),

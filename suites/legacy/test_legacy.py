@@ -1,4 +1,4 @@
-"""What older clients still ask for: version 1 of the API, and the calculator that the first release came with."""
+"""The routes for older clients: version 1 of the API, and the calculator of the first release."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def test_version_1_responds_to_a_message(gateway: HttpClient) -> None:
 
 
 @pytest.mark.gaia(requires=["chat"])
-async def test_version_1_asks_for_the_message(gateway: HttpClient) -> None:
+async def test_version_1_requires_a_message(gateway: HttpClient) -> None:
     assert "message" in (await gateway.post("/api/v1/chat", json={})).expect(422).field("detail")
 
 

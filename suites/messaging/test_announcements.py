@@ -1,4 +1,4 @@
-"""What services say on the broker when they start and stop. They have to be restarted for that: in the sandbox only."""
+"""The events that services publish when they start and stop; only in the sandbox, because services are restarted."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ READY_EVENTS: dict[str, Shape] = {
 
 @pytest.fixture
 def restart(gaia_run: Run) -> Restart:
-    """Restart one service; what it says is published when this returns."""
+    """Restart one service; its events are published before this returns."""
     sandbox = gaia_run.sandbox
     if sandbox is None:
-        raise NotApplicable("services are restarted in the sandbox only")
+        raise NotApplicable("services are only restarted in the sandbox")
 
     async def restart(service: str) -> None:
         try:
@@ -57,7 +57,7 @@ def restart(gaia_run: Run) -> Restart:
         pytest.param("chat", marks=pytest.mark.gaia(requires=["chat"])),
     ],
 )
-async def test_a_service_says_that_it_is_ready(
+async def test_a_service_publishes_that_it_is_ready(
     nats: Messaging, gateway: HttpClient, restart: Restart, service: str
 ) -> None:
     await require_up(gateway, service)
@@ -67,11 +67,11 @@ async def test_a_service_says_that_it_is_ready(
     assert not list(mismatches(event.data, READY_EVENTS[service]))
 
 
-async def test_the_gateway_says_that_it_stops_starts_and_is_well(nats: Messaging, restart: Restart) -> None:
+async def test_the_gateway_publishes_stop_start_and_health(nats: Messaging, restart: Restart) -> None:
     async with nats.subscribe("gaia.service.>") as events:
         await restart("gateway")
         said = [await _of_the_gateway(events, subject) for subject in (HEALTH, HEALTH, READY)]
-    # These are JSON inside of a JSON string; the client decodes both.
+    # These are JSON inside a JSON string; the client decodes both.
     shape: Shape = {"service_name": equal("gateway"), "status": TEXT, "timestamp": MOMENT, "details": OBJECT}
     assert not [problem for data in said for problem in mismatches(data, shape)]
     assert [data["status"] for data in said] == ["stopping", "starting", "healthy"]

@@ -1,4 +1,4 @@
-"""The broker: what is published arrives, whole, once and in order; only below ``gaia.test.``."""
+"""NATS: messages arrive unchanged, once and in order; only below ``gaia.test.``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.gaia(requires=["nats"])
 
 @pytest.fixture
 def subject(unique_name: str) -> str:
-    """A subject below ``gaia.test.`` that no other run uses."""
+    """A unique subject below ``gaia.test.``."""
     return f"gaia.test.{unique_name}"
 
 
@@ -28,7 +28,7 @@ async def test_messages_arrive_whole_and_in_order(nats: Messaging, subject: str)
     assert [event.subject for event in received] == [f"{subject}.{number}" for number in range(20)]
 
 
-async def test_a_listener_hears_only_what_it_listens_to(nats: Messaging, subject: str) -> None:
+async def test_a_subscription_receives_only_its_subjects(nats: Messaging, subject: str) -> None:
     async with nats.subscribe(f"{subject}.heard") as events:
         await nats.publish(f"{subject}.other", {"n": 1})
         await nats.publish(f"{subject}.heard", {"n": 2})
@@ -36,7 +36,7 @@ async def test_a_listener_hears_only_what_it_listens_to(nats: Messaging, subject
         assert len(events.seen) == 1
 
 
-async def test_json_inside_of_json_is_read_as_the_gateway_sends_it(nats: Messaging, subject: str) -> None:
+async def test_json_inside_json_is_decoded(nats: Messaging, subject: str) -> None:
     async with nats.subscribe(subject) as events:
         await nats.publish(subject, b'"{\\"service_name\\": \\"gateway\\", \\"details\\": {}}"')
         event = await events.wait_for(subject=subject)

@@ -1,4 +1,4 @@
-"""The catalogue of language models."""
+"""The list of language models."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DETAILS: Shape = {
 
 
 async def listed(gateway: HttpClient, **filters: str) -> list[dict[str, Any]]:
-    """Return the models as the platform lists them, those that the filters let through."""
+    """Return the listed models that match the filters."""
     response = (await gateway.get(MODELS, params=filters)).expect(200)
     wanted: Shape = {
         "provider": equal(filters["provider"]) if "provider" in filters else NOTHING,
@@ -52,7 +52,7 @@ async def listed(gateway: HttpClient, **filters: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.gaia(core=True, command="models")
-async def test_the_list_counts_its_models_and_none_is_there_twice(gateway: HttpClient) -> None:
+async def test_the_list_counts_its_models_without_duplicates(gateway: HttpClient) -> None:
     models = await listed(gateway)
     assert len({model["id"] for model in models}) == len(models)
     for model in models:
@@ -60,7 +60,7 @@ async def test_the_list_counts_its_models_and_none_is_there_twice(gateway: HttpC
 
 
 @pytest.mark.gaia(core=True, command="models")
-async def test_every_model_is_of_a_provider_that_there_is(gateway: HttpClient) -> None:
+async def test_every_model_has_a_known_provider(gateway: HttpClient) -> None:
     providers = (await gateway.get("/api/v0.2/providers")).expect(200).field("providers")
     assert {model["provider"] for model in await listed(gateway)} <= {provider["id"] for provider in providers}
 
@@ -75,7 +75,7 @@ async def test_models_are_filtered_by_provider_and_by_capability(gateway: HttpCl
 
 
 @pytest.mark.gaia(core=True, command="model-info")
-async def test_a_model_is_described_as_the_list_says(gateway: HttpClient, command_argument: str | None) -> None:
+async def test_a_model_is_described_as_in_the_list(gateway: HttpClient, command_argument: str | None) -> None:
     models = {model["id"]: model for model in await listed(gateway)}
     for model_id in [command_argument] if command_argument else models:
         response = await gateway.get("/api/v0.2/models/{model_id}", path_params={"model_id": model_id})
@@ -92,5 +92,5 @@ async def test_an_unknown_model_is_not_found(gateway: HttpClient, unique_name: s
 
 
 @pytest.mark.parametrize("name", ["capabilities", "priorities", "contexts"])
-async def test_what_models_can_be_chosen_by_is_listed(gateway: HttpClient, name: str) -> None:
+async def test_criteria_for_choosing_models_are_listed(gateway: HttpClient, name: str) -> None:
     shaped((await gateway.get(f"/api/v0.2/models/{name}")).expect(200), {name: some(TEXT)})

@@ -1,4 +1,4 @@
-"""How fast the platform answers, by provider and by stage."""
+"""The performance figures of the platform, by provider and by stage."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def summarised(gateway: HttpClient) -> dict[str, Any]:
 
 
 @pytest.mark.gaia(core=True, command="performance-summary")
-async def test_the_average_lies_between_the_extremes(gateway: HttpClient) -> None:
+async def test_the_average_is_between_the_extremes(gateway: HttpClient) -> None:
     figures = (await summarised(gateway))["summary"]
     assert figures["min_response_time"] <= figures["average_response_time"] <= figures["max_response_time"]
     assert figures["requests_last_hour"] <= figures["requests_last_24h"] <= figures["total_requests"]
@@ -84,7 +84,7 @@ async def test_figures_of_each_provider_fit_together(gateway: HttpClient) -> Non
 
 
 @pytest.mark.gaia(core=True, command="performance-stages")
-async def test_stages_are_shares_of_the_whole(gateway: HttpClient) -> None:
+async def test_stages_are_shares_of_the_total(gateway: HttpClient) -> None:
     one: Shape = {
         "average_duration": AMOUNT,
         "min_duration": AMOUNT,
@@ -115,7 +115,7 @@ async def test_stages_are_shares_of_the_whole(gateway: HttpClient) -> None:
 
 
 @pytest.mark.gaia(core=True, command="performance-live")
-async def test_requests_that_run_now_are_counted(gateway: HttpClient) -> None:
+async def test_active_requests_are_counted(gateway: HttpClient) -> None:
     shape: Shape = {
         "active_requests": {"count": COUNT, "requests": each(OBJECT), "total_active_time": AMOUNT},
         "system_metrics": {
@@ -127,12 +127,12 @@ async def test_requests_that_run_now_are_counted(gateway: HttpClient) -> None:
         "timestamp": MOMENT,
     }
     active = shaped((await gateway.get(f"{PERFORMANCE}/live")).expect(200), shape)["active_requests"]
-    # Of many the platform shows only the longest.
+    # The platform lists only the longest requests.
     assert len(active["requests"]) == min(active["count"], max(len(active["requests"]), 1))
 
 
 @pytest.mark.gaia(core=True, command="performance-health")
-async def test_health_and_its_score_say_the_same(gateway: HttpClient) -> None:
+async def test_health_and_its_score_agree(gateway: HttpClient) -> None:
     metrics: Shape = {
         "average_response_time": AMOUNT,
         "slow_requests_count": COUNT,
@@ -162,7 +162,7 @@ async def test_health_and_its_score_say_the_same(gateway: HttpClient) -> None:
 
 
 @pytest.mark.gaia(writes=True, command="performance-reset")
-async def test_a_reset_begins_to_measure_anew(gateway: HttpClient) -> None:
+async def test_a_reset_restarts_the_measurement(gateway: HttpClient) -> None:
     before = (await summarised(gateway))["data_since"]
     response = (await gateway.delete(f"{PERFORMANCE}/reset")).expect(200)
     period: Shape = {"start": equal(before), "end": MOMENT, "duration_minutes": AMOUNT}

@@ -1,4 +1,4 @@
-"""Personas of a check's own, and what every persona looks like."""
+"""Personas that tests create, and the fields of a persona."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PERSONA: Shape = {
 
 
 class Personas:
-    """Makes personas under names that begin with ``name`` and remembers their ids."""
+    """Creates personas with names that begin with ``name``, and records their ids."""
 
     def __init__(self, gateway: HttpClient, name: str) -> None:
         self._gateway = gateway
@@ -37,10 +37,10 @@ class Personas:
         self.ids: list[str] = []
 
     def wish(self, **fields: Any) -> dict[str, Any]:
-        """Return a request for a new persona; ``fields`` win over the usual ones."""
+        """Return a request for a new persona; ``fields`` override the defaults."""
         usual = {
             "name": f"{self._name}-{len(self.ids)}",
-            "description": "made by a check, which removes it again",
+            "description": "created by a test, which deletes it",
             "system_prompt": "You are a test assistant.",
             "personality_traits": {"helpful": True, "playful": False},
             "capabilities": {"testing": True},
@@ -48,36 +48,36 @@ class Personas:
         return usual | fields
 
     async def create(self, **fields: Any) -> dict[str, Any]:
-        """Create a persona and return it as the platform answered it."""
+        """Create a persona and return it from the response."""
         response = (await self._gateway.post(COLLECTION, json=self.wish(**fields))).expect(200, 201)
         self.ids.append(response.field("persona.id"))
         return persona_in(response)
 
     async def refused(self, name: str) -> None:
-        """Ask for a second persona of that name, which must be refused.
+        """Request a second persona with that name, which must be rejected.
 
-        The release then answers other inserts with 500 until a persona is changed or removed. The fixture removes those of
-        this check, so that later checks find it as it was.
+        The platform then returns 500 for other inserts until a persona is changed or deleted. The fixture deletes the
+        personas of this test, so that later tests work.
         """
         again = await self._gateway.post(COLLECTION, json=self.wish(name=name))
         if again.status < 400:
             self.ids.append(again.field("persona.id"))
-            raise again.unexpected("made a second persona of the same name")
+            raise again.unexpected("created a second persona with the same name")
 
     async def read(self, persona_id: str) -> Response:
-        """Ask for one persona."""
+        """Request one persona."""
         return await self._gateway.get(ROUTE, path_params={"persona_id": persona_id})
 
     async def listed(self) -> list[dict[str, Any]]:
-        """Return all personas of the list."""
+        """Return all listed personas."""
         response = (await self._gateway.get(COLLECTION)).expect(200)
         return list(shaped(response, {"personas": each(PERSONA)})["personas"])
 
 
 def persona_in(response: Response) -> dict[str, Any]:
-    """Return the persona of an answer that says it succeeded; raise ``UnexpectedResponse`` for any other shape."""
+    """Return the persona of a successful response; raise ``UnexpectedResponse`` for other fields."""
     content: dict[str, Any] = shaped(response, {"success": FLAG, "message": TEXT, "persona": PERSONA})
     if not content["success"]:
-        raise response.unexpected("answered with success: false")
+        raise response.unexpected("returned success: false")
     persona: dict[str, Any] = content["persona"]
     return persona

@@ -1,4 +1,4 @@
-"""Personas: a persona that was made can be read, chosen, changed and removed, and then it is gone."""
+"""Personas: create, read, select, change and delete."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_there_is_always_a_current_persona(gateway: HttpClient) -> None:
 
 
 @pytest.mark.gaia(writes=True, command="personas-create")
-async def test_a_new_persona_is_what_was_asked_for(personas: Personas) -> None:
+async def test_a_new_persona_has_the_requested_fields(personas: Personas) -> None:
     wish = personas.wish()
     persona = await personas.create(**wish)
     assert {name: persona[name] for name in wish} == wish
@@ -50,7 +50,7 @@ async def test_a_new_persona_is_what_was_asked_for(personas: Personas) -> None:
 
 @pytest.mark.gaia(command="personas-get")
 async def test_a_persona_is_read_as_it_is_listed(personas: Personas, command_argument: str | None) -> None:
-    # Those of other checks may be gone by the time they are read.
+    # Personas of other tests may be deleted meanwhile.
     listed = {one["id"]: one for one in await personas.listed() if not one["name"].startswith(PREFIX)}
     for persona_id in [command_argument] if command_argument else listed:
         persona = persona_in((await personas.read(persona_id)).expect(200))
@@ -70,12 +70,12 @@ async def test_the_chosen_persona_is_the_current_one(
         assert content["persona_name"] in response.field("message")
         assert persona_in((await gateway.get(CURRENT)).expect(200))["id"] == chosen
     finally:
-        # Whoever uses this key gets back what was chosen; a persona made up for an empty list cannot be chosen.
+        # Restore the selection; the default persona of an empty list cannot be selected.
         (await gateway.post(CHOICE, json={"persona_id": before})).expect(200, 404)
 
 
 @pytest.mark.gaia(writes=True)
-async def test_a_change_changes_what_it_names_and_nothing_else(gateway: HttpClient, personas: Personas) -> None:
+async def test_an_update_changes_only_the_given_fields(gateway: HttpClient, personas: Personas) -> None:
     made = await personas.create()
     change = {"description": "changed by a check"}
     response = await gateway.put(ROUTE, path_params={"persona_id": made["id"]}, json=change)
@@ -87,7 +87,7 @@ async def test_a_change_changes_what_it_names_and_nothing_else(gateway: HttpClie
 
 
 @pytest.mark.gaia(writes=True)
-async def test_a_removed_persona_is_gone(gateway: HttpClient, personas: Personas) -> None:
+async def test_a_deleted_persona_is_gone(gateway: HttpClient, personas: Personas) -> None:
     made = await personas.create()
     response = (await gateway.delete(ROUTE, path_params={"persona_id": made["id"]})).expect(200)
     shaped(response, {"success": equal(True), "persona_id": equal(made["id"])})
@@ -96,7 +96,7 @@ async def test_a_removed_persona_is_gone(gateway: HttpClient, personas: Personas
 
 
 @pytest.mark.gaia(writes=True)
-async def test_a_name_is_taken_once(personas: Personas) -> None:
+async def test_a_name_is_unique(personas: Personas) -> None:
     made = await personas.create()
     await personas.refused(made["name"])
     assert persona_in((await personas.read(made["id"])).expect(200))["name"] == made["name"]
@@ -104,7 +104,7 @@ async def test_a_name_is_taken_once(personas: Personas) -> None:
 
 @pytest.mark.gaia(writes=True)
 @pytest.mark.parametrize("route", [COLLECTION, INITIALIZE])
-async def test_after_a_name_was_refused_the_next_persona_is_made(
+async def test_after_a_duplicate_name_the_next_persona_is_created(
     gateway: HttpClient, personas: Personas, route: str
 ) -> None:
     await personas.refused((await personas.create())["name"])
@@ -126,7 +126,7 @@ async def test_an_unknown_persona_cannot_be_chosen(gateway: HttpClient) -> None:
 
 @pytest.mark.gaia(writes=True)
 @pytest.mark.parametrize("field", ["name", "description", "system_prompt"])
-async def test_a_persona_without_what_it_needs_is_refused_by_name(
+async def test_a_persona_without_a_required_field_is_rejected(
     gateway: HttpClient, personas: Personas, field: str
 ) -> None:
     wish = personas.wish()
@@ -135,7 +135,7 @@ async def test_a_persona_without_what_it_needs_is_refused_by_name(
 
 
 @pytest.mark.gaia(writes=True, command="personas-initialize")
-async def test_the_first_persona_is_made_only_once(gateway: HttpClient, personas: Personas) -> None:
+async def test_the_first_persona_is_created_only_once(gateway: HttpClient, personas: Personas) -> None:
     listed = []
     for _ in range(2):
         shaped((await gateway.post(INITIALIZE)).expect(200), {"success": equal(True)})
@@ -145,5 +145,5 @@ async def test_the_first_persona_is_made_only_once(gateway: HttpClient, personas
 
 
 @pytest.mark.gaia(writes=True)
-async def test_the_first_persona_is_made_by_a_request_with_a_body(gateway: HttpClient) -> None:
+async def test_the_first_persona_is_created_by_a_request_with_a_body(gateway: HttpClient) -> None:
     shaped((await gateway.post(INITIALIZE, json={})).expect(200), {"success": equal(True)})

@@ -1,4 +1,4 @@
-"""What an operation would cost, at one provider and compared."""
+"""Cost estimates of an operation, for one provider and as a comparison."""
 
 from __future__ import annotations
 

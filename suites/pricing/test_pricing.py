@@ -1,4 +1,4 @@
-"""What assets cost: price lists, estimates, comparisons, and what was spent."""
+"""The costs of assets: price lists, estimates, comparisons and spending."""
 
 from __future__ import annotations
 
@@ -50,15 +50,13 @@ async def providers(gateway: HttpClient) -> list[dict[str, Any]]:
 
 
 @pytest.mark.gaia(core=True, command="pricing-providers")
-async def test_the_providers_are_counted_and_none_is_there_twice(gateway: HttpClient) -> None:
+async def test_the_providers_are_counted_without_duplicates(gateway: HttpClient) -> None:
     names = [provider["name"] for provider in await providers(gateway)]
     assert len(set(names)) == len(names)
 
 
 @pytest.mark.gaia(core=True, command="pricing-current")
-async def test_a_provider_has_the_kind_of_prices_that_the_list_says(
-    gateway: HttpClient, command_argument: str | None
-) -> None:
+async def test_a_provider_has_the_kind_of_prices_in_the_list(gateway: HttpClient, command_argument: str | None) -> None:
     kinds = {provider["name"]: provider["pricing_model"] for provider in await providers(gateway)}
     for name in [command_argument] if command_argument else kinds:
         response = (await gateway.get(f"{PRICING}/current", params={"provider": name})).expect(200)
@@ -86,7 +84,7 @@ async def test_a_higher_tier_costs_more_and_allows_more(gateway: HttpClient) -> 
 
 
 @pytest.mark.gaia(core=True, command="meshy-packages")
-async def test_a_bigger_package_makes_a_credit_no_dearer(gateway: HttpClient) -> None:
+async def test_a_bigger_package_has_no_higher_price_per_credit(gateway: HttpClient) -> None:
     response = (await gateway.get(f"{PRICING}/cost-estimator/meshy-packages")).expect(200)
     shape: Shape = {
         "provider": equal("meshy"),

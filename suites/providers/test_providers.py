@@ -1,4 +1,4 @@
-"""The providers of language models: what they offer, how they are, what they have served."""
+"""The providers of language models: their models, health and statistics."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ STATS: Shape = {
 
 
 async def listed(gateway: HttpClient) -> list[dict[str, Any]]:
-    """Return the providers as the platform lists them."""
+    """Return the listed providers."""
     response = (await gateway.get(PROVIDERS)).expect(200)
     return list(shaped(response, {"providers": some(PROVIDER)})["providers"])
 
@@ -63,7 +63,7 @@ async def test_the_list_counts_its_providers(gateway: HttpClient) -> None:
 
 
 @pytest.mark.gaia(core=True, command="provider-models")
-async def test_a_provider_has_the_models_that_the_list_says(gateway: HttpClient, command_argument: str | None) -> None:
+async def test_a_provider_has_the_models_in_the_list(gateway: HttpClient, command_argument: str | None) -> None:
     models_of = {provider["id"]: provider["models"] for provider in await listed(gateway)}
     for provider in [command_argument] if command_argument else models_of:
         route = "/api/v0.2/providers/{provider}/models"
@@ -82,7 +82,7 @@ async def test_an_unknown_provider_has_no_models(gateway: HttpClient, unique_nam
 
 
 @pytest.mark.gaia(core=True, command="provider-health")
-async def test_health_tells_of_every_provider(gateway: HttpClient) -> None:
+async def test_health_covers_every_provider(gateway: HttpClient) -> None:
     one: Shape = {"status": STATE, "response_time_ms": AMOUNT, "last_check": MOMENT, "error_rate": SHARE}
     response = (await gateway.get("/api/v0.2/providers/health")).expect(200)
     content = shaped(response, {"overall_status": STATE, "providers": named(one, least=1), "timestamp": MOMENT})
@@ -119,7 +119,7 @@ async def test_a_single_provider_is_described(gateway: HttpClient) -> None:
 
 
 @pytest.mark.parametrize("part", ["health", "stats"])
-async def test_a_single_provider_tells_of_itself(gateway: HttpClient, part: str) -> None:
+async def test_a_single_provider_has_health_and_statistics(gateway: HttpClient, part: str) -> None:
     provider = (await listed(gateway))[0]["id"]
     response = await gateway.get(f"/api/v0.2/providers/{{provider}}/{part}", path_params={"provider": provider})
     shaped(response.expect(200), {"provider": equal(provider), "error_rate": SHARE})

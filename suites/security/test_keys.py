@@ -1,4 +1,4 @@
-"""Keys: nobody comes in without one or with a wrong one, and no key comes back out."""
+"""API keys: requests without a valid key are rejected, and no response contains a key."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ pytestmark = pytest.mark.gaia(core=True)
 
 
 @pytest.mark.parametrize("path", PROTECTED)
-async def test_without_a_key_nobody_comes_in(anonymous: HttpClient, path: str) -> None:
+async def test_a_request_without_a_key_is_rejected(anonymous: HttpClient, path: str) -> None:
     shaped((await anonymous.get(path)).expect(401), {"detail": TEXT})
 
 
-async def test_every_read_that_declares_to_be_protected_is(anonymous: HttpClient) -> None:
+async def test_every_protected_read_requires_a_key(anonymous: HttpClient) -> None:
     paths = (await anonymous.get("/openapi.json")).expect(200).field("paths")
     protected = [path for path, methods in paths.items() if methods.get("get", {}).get("security")]
     assert len(protected) >= len(PROTECTED)
@@ -33,18 +33,18 @@ async def test_every_read_that_declares_to_be_protected_is(anonymous: HttpClient
     assert not open_to_all
 
 
-async def test_without_a_key_nobody_chats(anonymous: HttpClient) -> None:
+async def test_chat_without_a_key_is_rejected(anonymous: HttpClient) -> None:
     (await anonymous.post("/api/v0.2/chat", json={"message": "hello", "stream": False})).expect(401)
     (await anonymous.post("/api/v0.2/chat/stream", json={"message": "hello"})).expect(401)
 
 
 @pytest.mark.gaia(requires=["api_key", "chat"])
 @pytest.mark.parametrize("path", PROTECTED)
-async def test_a_wrong_key_is_refused_where_the_right_one_is_not(
+async def test_a_wrong_key_is_rejected_and_the_right_one_is_not(
     gateway: HttpClient, unique_name: str, path: str
 ) -> None:
     refused = (await gateway.with_key(unique_name).get(path)).expect(403)
-    # With the database down every key is refused: only together with this do the 403s prove anything.
+    # If the database is down every key is rejected, so a 403 alone proves nothing.
     (await gateway.get(path)).expect(200)
     assert unique_name not in refused.text
 
@@ -57,8 +57,8 @@ async def test_a_key_is_the_whole_key(gateway: HttpClient, gaia_env: Environment
     (await gateway.get("/api/v0.2/providers")).expect(200)
 
 
-async def test_a_key_in_the_address_opens_nothing(anonymous: HttpClient, unique_name: str) -> None:
-    # Not the right key, which would end up in logs: a platform that looked at it would answer 403.
+async def test_a_key_in_the_address_is_not_accepted(anonymous: HttpClient, unique_name: str) -> None:
+    # Not the right key, which would end up in logs: a platform that reads it would return 403.
     for name in ("api_key", "x-api-key", "key", "token"):
         (await anonymous.get("/api/v0.2/providers", params={name: unique_name})).expect(401)
 
@@ -70,7 +70,7 @@ async def test_no_response_repeats_the_key(gateway: HttpClient, gaia_env: Enviro
     assert not [_where(response) for response in responses if _holds(response, gaia_env.api_key)]
 
 
-async def test_a_path_that_there_is_not_is_not_found(gateway: HttpClient, anonymous: HttpClient) -> None:
+async def test_an_unknown_path_is_not_found(gateway: HttpClient, anonymous: HttpClient) -> None:
     for client in (gateway, anonymous):
         shaped((await client.get("/api/v0.2/nothing-here")).expect(404), {"detail": TEXT})
 
@@ -84,7 +84,7 @@ def _where(response: Response) -> str:
 
 
 def _nearly(key: Secret) -> set[Secret]:
-    """Return keys that are nearly the right one; hidden like it, because they give it away."""
+    """Return keys that differ slightly from the right one; hidden, because they reveal it."""
     right = key.reveal()
     return {Secret(wrong) for wrong in (right[:-1], right + "x", right.swapcase(), f"{right}' OR 'a'='a")} - {key}
 

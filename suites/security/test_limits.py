@@ -1,4 +1,4 @@
-"""Limits that keep one client from taking the platform away from all others."""
+"""Rate limits, which prevent one client from blocking all others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.mark.gaia(core=True)
 def test_the_root_is_limited_for_each_client(root_responses: list[Response]) -> None:
     if len(root_responses) <= ROOT_LIMIT:
-        raise NotApplicable("the rate limit is tried in the sandbox only: elsewhere it would shut out this address")
+        raise NotApplicable("the rate limit is only tested in the sandbox: elsewhere it would block this address")
     statuses = [response.status for response in root_responses]
     served = statuses.index(429) if 429 in statuses else len(statuses)
     assert 0 < served <= ROOT_LIMIT

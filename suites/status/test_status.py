@@ -1,4 +1,4 @@
-"""How the streaming side of the chat service is, and what it keeps in its caches."""
+"""The state of streaming in the chat service, and its caches."""
 
 from __future__ import annotations
 

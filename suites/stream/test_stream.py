@@ -1,4 +1,4 @@
-"""Streamed answers: which events come, in which order, and whether they tell one story."""
+"""Streamed responses: the events, their order and their consistency."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EVENTS: dict[str, Fields] = {
 
 
 async def streamed(gateway: HttpClient, message: str = "Tell me a short story.") -> list[Any]:
-    """Stream an answer and return the data of all its events."""
+    """Stream a response and return the data of all its events."""
     async with gateway.stream(STREAM, json={"message": message, "activity": "generic"}) as events:
         received = [event.data for event in await events.collect()]
     assert received, "the stream has no event"
@@ -44,7 +44,7 @@ def _type(event: Any) -> str:
     return str(event.get("type")) if isinstance(event, dict) else str(event)
 
 
-async def test_events_come_in_their_order_and_the_stream_says_that_it_is_done(
+async def test_events_are_in_order_and_the_stream_ends_with_done(
     gateway: HttpClient, command_argument: str | None
 ) -> None:
     events = await streamed(gateway, command_argument or "Say hello.")
@@ -66,7 +66,7 @@ async def test_every_event_has_what_its_type_needs(gateway: HttpClient) -> None:
     assert {_type(event) for event in events[:-1]} == EVENTS.keys()
 
 
-async def test_the_contents_are_as_long_as_the_end_says(gateway: HttpClient) -> None:
+async def test_the_content_has_the_reported_length(gateway: HttpClient) -> None:
     events = await streamed(gateway)
     text = "".join(event["content"] for event in of_type(events, "content"))
     assert text.strip()

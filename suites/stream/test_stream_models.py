@@ -1,4 +1,4 @@
-"""The models that streaming chooses from, and how they compare."""
+"""The models for streaming, and their comparison."""
 
 from __future__ import annotations
 

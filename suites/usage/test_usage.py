@@ -1,4 +1,4 @@
-"""What was used and what it cost: totals are sums of their parts, and what is left is the limit without what was used."""
+"""Usage and its costs: totals are sums of their parts, and the rest is the limit minus the usage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROVIDER: Shape = {"cost": AMOUNT, "requests": COUNT}
 
 
 def assert_sums(totals: dict[str, Any], providers: dict[str, dict[str, Any]]) -> None:
-    """Totals are the sums over all providers; images may also come from elsewhere."""
+    """Assert that totals are the sums over all providers; images may have other sources too."""
 
     def summed(field: str) -> Any:
         return sum(provider.get(field, 0) for provider in providers.values())
@@ -80,11 +80,11 @@ async def test_history_has_every_day_once_and_adds_up(gateway: HttpClient, days:
     assert total["total_cost"] == pytest.approx(sum(entry["total_cost"] for entry in history), abs=CENT)
     assert total["total_requests"] == sum(entry["total_requests"] for entry in history)
     assert total["average_daily_cost"] == pytest.approx(total["total_cost"] / days, abs=CENT)
-    assert total["peak_cost_day"] in _dearest_days(history)
+    assert total["peak_cost_day"] in _most_expensive_days(history)
 
 
 @pytest.mark.gaia(core=True, command="usage-limits")
-async def test_what_remains_is_the_limit_without_what_was_used(gateway: HttpClient) -> None:
+async def test_the_rest_is_the_limit_minus_the_usage(gateway: HttpClient) -> None:
     quotas = {
         "dalle": ("monthly_limit", "used_this_month", "remaining"),
         "meshy": ("credit_limit", "credits_used", "credits_remaining"),
@@ -104,12 +104,12 @@ async def test_what_remains_is_the_limit_without_what_was_used(gateway: HttpClie
 
 
 @pytest.mark.gaia(core=True, command="billing-current")
-async def test_the_bill_adds_up_and_the_next_one_comes_after_this_period(gateway: HttpClient) -> None:
+async def test_the_bill_adds_up_and_the_next_one_is_after_this_period(gateway: HttpClient) -> None:
     charges: Fields = dict.fromkeys(("subscription_fees", "usage_charges", "overage_charges", "total"), AMOUNT)
     shape: Shape = {
         "billing_period": {"start_date": DAY, "end_date": DAY, "days_remaining": COUNT},
         "current_charges": charges,
-        # Of a card no more than the last four digits may be shown.
+        # Only the last four digits of a card may be shown.
         "payment_method": {"type": TEXT, "last_four": like(r"\d{4}"), "status": TEXT},
         "next_billing_date": DAY,
         "auto_payment": FLAG,
@@ -149,6 +149,6 @@ async def test_an_entry_without_its_cost_is_a_client_error(gateway: HttpClient) 
     assert "cost" in (await gateway.post(f"{USAGE}/log", json=entry)).expect(400, 422).field("detail")
 
 
-def _dearest_days(history: list[dict[str, Any]]) -> list[str]:
+def _most_expensive_days(history: list[dict[str, Any]]) -> list[str]:
     most = max(entry["total_cost"] for entry in history)
     return [entry["date"] for entry in history if entry["total_cost"] == most]

@@ -25,7 +25,7 @@ def _evaluated(case: some.Case) -> EvaluatedRun:
 
 evaluated_runs: st.SearchStrategy[EvaluatedRun] = some.cases().map(_evaluated)
 
-PERSONAS = "suites/personas/test_personas.py::test_a_persona_without_what_it_needs_is_refused_by_name[system_prompt]"
+PERSONAS = "suites/personas/test_personas.py::test_a_persona_without_a_required_field_is_rejected[system_prompt]"
 WHY = "personas are not part of the staging cut-over yet, with or without the chat service that serves them"
 
 

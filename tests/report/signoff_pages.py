@@ -32,7 +32,7 @@ from pytest_gaia.report.signoff.page import (
 
 HEAD = "18632e7893beea17e7d74ff0cce074753b26428961cea76fe3693b870b2d23c2"
 DIGEST = f"sha256:{'2c' * 32}"
-PERSONAS = "suites/personas/test_personas.py::test_a_removed_persona_is_gone"
+PERSONAS = "suites/personas/test_personas.py::test_a_deleted_persona_is_gone"
 STREAM = "suites/chat/test_stream.py::test_a_stream_ends[mu, 2 messages]"
 PROOF = Proof(35, "406561af69be" + "0" * 52, "run", "2026-11-23 21:04 UTC", "ci")
 
@@ -179,7 +179,7 @@ def _known() -> tuple[KnownFailure, ...]:
 def _blocking() -> tuple[Blocking, ...]:
     return (
         Blocking("Security review complete", "production", "not approved by security", "gaia release approve c1f04185784b security-review -e production --role security"),
-        Blocking(PERSONAS, "staging", "failed: AssertionError: 200 is not 404\nexpectation staging-personas did not match: status 200, expected 503", link="https://allure.example/staging/?query=test_a_removed_persona_is_gone"),
+        Blocking(PERSONAS, "staging", "failed: AssertionError: 200 is not 404\nexpectation staging-personas did not match: status 200, expected 503", link="https://allure.example/staging/?query=test_a_deleted_persona_is_gone"),
     )  # fmt: skip
 
 

@@ -173,7 +173,7 @@ def test_only_addresses_that_were_given_are_links() -> None:
 
     assert {link for link in links if not link.startswith("#")} == {
         "https://allure.example/staging/",
-        "https://allure.example/staging/?query=test_a_removed_persona_is_gone",
+        "https://allure.example/staging/?query=test_a_deleted_persona_is_gone",
         "https://issues.example/GAIA-412",
         "https://git.example/gaia/commit/5d5d",
         "https://git.example/gaia/compare/11...5d",
@@ -260,7 +260,7 @@ def test_a_thousand_failures_are_counted_and_not_printed() -> None:
 
     text = " ".join(Read(html(page)).text.split())
 
-    assert "test_a_removed_persona_is_gone[97]" in text
-    assert "test_a_removed_persona_is_gone[98]" not in text
+    assert "test_a_deleted_persona_is_gone[97]" in text
+    assert "test_a_deleted_persona_is_gone[98]" not in text
     assert "And 902 more tests, listed in the verdict files." in text
     assert "And 902 more." in markdown(page)
