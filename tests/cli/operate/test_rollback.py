@@ -133,7 +133,7 @@ def test_a_terminal_asks_for_confirmation(
         terminal.type(agreement)
         assert terminal.end() == 0
 
-    assert f"goes back to {before(environment)}" in terminal.shown
+    assert f"returns to {before(environment)}" in terminal.shown
     assert runs(fake_tools, environment) == {digest(before(environment))}
 
 
