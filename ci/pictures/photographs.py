@@ -78,7 +78,6 @@ def _one(browser: Browser, address: Path, file: Path, scheme: str, shows: str, h
 
 
 def _settle(page: Page) -> None:
-    """Wait until fonts are loaded and animations have ended, and scroll to the top."""
+    """Wait until fonts are loaded and animations have ended."""
     page.evaluate("document.fonts.ready.then(() => Promise.all(document.getAnimations().map(each => each.finished)))")
-    page.evaluate("document.querySelectorAll('*').forEach(each => { each.scrollTop = 0 })")
     page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")

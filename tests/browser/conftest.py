@@ -1,4 +1,4 @@
-"""Fixtures of tests that open pages in Chromium, as readers do.
+"""Fixtures of tests that open pages in Chromium.
 
 They are asynchronous: Playwright's other interface keeps an event loop running between tests, in which no asynchronous
 test of the same process could run.
@@ -39,7 +39,7 @@ expect.set_options(timeout=PATIENCE)
 
 @pytest.fixture(scope="session")
 async def chromium() -> AsyncIterator[Browser]:
-    """A headless Chromium, one a process; the machine's own, since a download is no part of a test."""
+    """The installed Chromium, headless, one per process."""
     executable = find_chromium()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
@@ -49,7 +49,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def pages(chromium: Browser) -> AsyncIterator[Pages]:
-    """Opens pages, and watches what each asks for; see :class:`~tests.browser.pages.Pages`."""
+    """Opens pages and records their requests; see :class:`~tests.browser.pages.Pages`."""
     opened = Pages(chromium)
     yield opened
     await opened.close()
@@ -57,5 +57,5 @@ async def pages(chromium: Browser) -> AsyncIterator[Pages]:
 
 @pytest.fixture(scope="session")
 def axe() -> Path:
-    """The script that looks for what keeps people from reading a page."""
+    """The script of axe, which checks the accessibility of a page."""
     return find_package("axe-core/axe.min.js")

@@ -1,4 +1,4 @@
-"""Pages that are watched: what they asked for, where from, and what they complained of."""
+"""Open pages and record their requests and console messages."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Page, Route
 
 HERE = frozenset({"127.0.0.1", "localhost", "::1", ""})
-"""hosts on this machine; files, blobs and data have none"""
+"""hosts on this machine; files, blobs and data URLs have no host"""
 
 _FAILED = 400
 PATIENCE = 15_000
-"""milliseconds for what a page has to show"""
+"""milliseconds to wait for the content of a page"""
 
 
 @dataclass
 class Watched:
-    """A page, and everything that it did since it was opened."""
+    """A page, and its requests and console messages."""
 
     page: Page
     requests: list[str] = field(default_factory=list)
-    """addresses, of workers, frames, sockets and beacons as well"""
+    """addresses, including those of workers, frames, sockets and beacons"""
     missing: list[str] = field(default_factory=list)
-    """addresses on this machine that were answered with an error"""
+    """addresses on this machine with an error as response"""
     complaints: list[str] = field(default_factory=list)
     """errors and warnings in the console, and exceptions"""
 
     @property
     def gone_out(self) -> list[str]:
-        """The requests that were to leave this machine. They got no further than the browser."""
+        """The requests to other machines. The browser blocked them."""
         return [url for url in self.requests if (urlsplit(url).hostname or "") not in HERE]
 
 
 class Pages:
-    """Opens pages, each in a profile of its own."""
+    """Opens each page in a separate profile."""
 
     def __init__(self, browser: Browser) -> None:
-        """Use ``browser``, which goes on living."""
+        """Use ``browser`` without closing it."""
         self._browser = browser
         self._contexts: list[BrowserContext] = []
 
     async def open(self, address: Path | str, **profile: Any) -> Watched:
-        """Open a file (its whole path) or an address; ``profile`` is what ``Browser.new_context`` takes (viewport, color_scheme …)."""
+        """Open a file or an address; ``profile`` has arguments of ``Browser.new_context``, such as viewport and color_scheme."""
         context = await self._browser.new_context(**profile)
         context.set_default_timeout(PATIENCE)
         self._contexts.append(context)
@@ -55,7 +55,7 @@ class Pages:
         return watched
 
     async def close(self) -> None:
-        """Close all that was opened."""
+        """Close all pages."""
         for context in self._contexts:
             await context.close()
 

@@ -1,4 +1,4 @@
-"""A real run on the sandbox, written for Allure: a pass, a failure, an expected failure, and an unexpected pass."""
+"""A run on the sandbox with results for Allure: a pass, a failure, an expected failure and an unexpected pass."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def make_project(folder: Path) -> Path:
 
 
 def run_checks(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the project's checks on the sandbox, as a user does."""
+    """Run the tests of the project on the sandbox."""
     return _run(project, "-m", "pytest", "--gaia-env=sandbox", "--alluredir=allure-results", *arguments)
 
 
 def gaia_report(project: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Make the report by the pinned Allure, which has to be there."""
+    """Build the report with the pinned Allure."""
     script = "import sys; from pytest_gaia.cli import main; sys.exit(main())"
     return _run(project, "-c", script, "report", *arguments, GAIA_ALLURE=str(find_allure()), **variables)
 

@@ -1,4 +1,4 @@
-"""A machine without a browser passes and says what it left out; where a browser is required, it fails."""
+"""Without a browser, its tests are skipped with a summary; if browser tests are required, they fail."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TESTS = "tests/browser/test_watched_pages.py"
 
 
 def run(nowhere: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run tests of pages where there is no Chromium."""
+    """Run browser tests without Chromium."""
     ours = ("GAIA_", "PYTEST_", "BROWSER_TESTS")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.run(
@@ -34,9 +34,7 @@ def run(nowhere: Path, *arguments: str, **variables: str) -> subprocess.Complete
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["one", "workers"])
-def test_without_a_browser_a_run_passes_and_says_at_its_end_what_it_left_out(
-    tmp_path: Path, workers: tuple[str, ...]
-) -> None:
+def test_without_a_browser_its_tests_are_skipped_with_a_summary(tmp_path: Path, workers: tuple[str, ...]) -> None:
     ran = run(tmp_path, *workers)
 
     assert ran.returncode == 0, ran.stdout
@@ -44,7 +42,7 @@ def test_without_a_browser_a_run_passes_and_says_at_its_end_what_it_left_out(
     assert said in ran.stdout.splitlines()
 
 
-def test_where_a_browser_is_required_leaving_out_is_a_failure(tmp_path: Path) -> None:
+def test_required_browser_tests_fail_without_a_browser(tmp_path: Path) -> None:
     ran = run(tmp_path, **{REQUIRED: "required"})
 
     assert ran.returncode == 1, ran.stdout

@@ -27,14 +27,14 @@ pytestmark = pytest.mark.slow("browser")
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Files of a folder, and nothing on the terminal."""
+    """A handler without log output."""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's own name
-        """Say nothing."""
+        """Print nothing."""
 
 
 def write(folder: Path, run: str, environment: str | None, *, status: str = "passed") -> None:
-    """Write the result of one test, as a run of that name in ``environment`` leaves it."""
+    """Write the result of one test in the run ``run`` in ``environment``."""
     folder.mkdir(parents=True, exist_ok=True)
     labels = [{"name": "env", "value": environment}] if environment else []
     document: dict[str, Any] = {
@@ -61,7 +61,7 @@ def report(project: Path, *arguments: str, **variables: str) -> dict[str, Any]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder whose name means something to shells and globs, which is no reason to find nothing in it."""
+    """A folder with special characters of shells and globs in its name."""
     folder = tmp_path / "my [b]{c} (d) *?"
     folder.mkdir()
     (folder / "gaia.toml").write_text("")
@@ -70,7 +70,7 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def served() -> Iterator[Callable[[Path], str]]:
-    """A web server for a folder, as a user starts one."""
+    """A web server for a folder."""
     servers: list[ThreadingHTTPServer] = []
 
     def serve(folder: Path) -> str:
@@ -85,7 +85,7 @@ def served() -> Iterator[Callable[[Path], str]]:
         server.server_close()
 
 
-async def test_the_history_grows_by_a_run_and_is_capped_and_shown(project: Path, pages: Pages) -> None:
+async def test_the_history_grows_up_to_its_limit(project: Path, pages: Pages) -> None:
     runs = []
     for run in ("first", "second", "second", "third"):
         shutil.rmtree(project / "allure-results", ignore_errors=True)
@@ -95,11 +95,11 @@ async def test_the_history_grows_by_a_run_and_is_capped_and_shown(project: Path,
     assert runs == [1, 2, 2, 2]
     watched = await pages.open(project / "gaia-report" / "index.html")
     await watched.page.get_by_text("test_one").first.click()
-    # Beside the run that it is about: the one before.
+    # Only the previous run is listed.
     await expect(watched.page.get_by_role("button", name="History 1")).to_be_visible()
 
 
-async def test_environments_side_by_side_stay_apart_and_none_hides_another(project: Path, pages: Pages) -> None:
+async def test_environments_stay_separate(project: Path, pages: Pages) -> None:
     write(project / "dev", "run", "dev")
     write(project / "staging", "run", "staging", status="failed")
 
@@ -137,7 +137,7 @@ async def test_many_files_run_under_the_same_expectations_from_a_server(
     assert [each for each in watched.complaints if "Failed to load resource" not in each] == []
 
 
-def test_allure_has_no_network_and_none_of_the_users_tokens(project: Path) -> None:
+def test_allure_has_no_network_and_no_tokens(project: Path) -> None:
     write(project / "allure-results", "run", "dev")
     (project / "look.cjs").write_text(
         'require("node:fs").writeFileSync(process.env.LOOK, JSON.stringify(process.env));'
@@ -159,17 +159,17 @@ def test_allure_has_no_network_and_none_of_the_users_tokens(project: Path) -> No
 @pytest.mark.parametrize(
     "attempt",
     [
-        'require("node:net").connect(45999, "127.0.0.1").on("error", told)',
-        'require("node:https").get("https://127.0.0.1:45999/").on("error", told)',
-        'fetch("http://127.0.0.1:45999/").catch(told)',
-        'require("node:dns").promises.lookup("localhost").catch(told)',
+        'require("node:net").connect(45999, "127.0.0.1").on("error", raised)',
+        'require("node:https").get("https://127.0.0.1:45999/").on("error", raised)',
+        'fetch("http://127.0.0.1:45999/").catch(raised)',
+        'require("node:dns").promises.lookup("localhost").catch(raised)',
         'require("node:dgram").createSocket("udp4").send("x", 45999, "127.0.0.1")',
     ],
 )
 def test_every_connection_is_refused(tmp_path: Path, attempt: str) -> None:
     find_allure()
     (tmp_path / "offline.cjs").write_text(OFFLINE)
-    script = f"const told = (error) => {{ throw error.cause ?? error; }}; {attempt};"
+    script = f"const raised = (error) => {{ throw error.cause ?? error; }}; {attempt};"
 
     done = subprocess.run(
         ["node", "--require", str(tmp_path / "offline.cjs"), "--eval", script],

@@ -33,7 +33,7 @@ PAGES = {
 
 @pytest.fixture
 def page_file(tmp_path: Path) -> Path:
-    """The page that has something of everything."""
+    """The page with content in every section."""
     return written(tmp_path, full_page())
 
 
@@ -46,12 +46,12 @@ def written(folder: Path, page: Any) -> Path:
 
 @pytest.fixture(scope="session")
 def axe_text(axe: Path) -> str:
-    """The script itself, to be evaluated: the page's policy allows none in it."""
+    """The text of axe, to be evaluated: the policy of the page allows no added script."""
     return axe.read_text(encoding="utf-8")
 
 
 async def violations(watched: Watched, axe_text: str) -> list[Any]:
-    """Return what keeps people from reading the page."""
+    """Return the accessibility violations."""
     await watched.page.evaluate(axe_text)
     found: list[Any] = await watched.page.evaluate(
         "axe.run().then(result => result.violations.map(each => [each.id, each.nodes.map(node => node.html)]))"
@@ -93,7 +93,7 @@ async def test_nothing_is_wider_than_the_window(pages: Pages, tmp_path: Path, wi
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_the_answer_and_its_reasons_are_in_the_first_window(pages: Pages, page_file: Path, scheme: str) -> None:
+async def test_the_decision_and_its_reasons_are_in_the_first_window(pages: Pages, page_file: Path, scheme: str) -> None:
     watched = await pages.open(page_file, viewport=DESK, color_scheme=scheme)
     page = watched.page
 
@@ -115,7 +115,7 @@ async def test_tables_stay_tables_in_the_layout_for_phones(pages: Pages, page_fi
     labels = await watched.page.evaluate(
         "[...document.querySelectorAll('td')].filter(cell => !cell.dataset.label).length"
     )
-    assert labels == 0, "each cell says what it is where there is no head"
+    assert labels == 0, "each cell has a label, because the head is hidden"
 
 
 async def test_scripts_in_names_do_not_run(pages: Pages, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The first printed page of a sign-off page answers the five questions of a release manager."""
+"""The first printed page of a sign-off page has what a release manager needs to decide."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ async def test_every_question_and_the_place_to_sign_are_on_the_first_sheet(
     assert "Details" not in text.replace("DETAILS", "Details"), "the rest begins on the second sheet"
 
 
-async def test_a_small_release_is_answered_in_full(chromium: Browser, pdftotext: str, tmp_path: Path) -> None:
+async def test_a_small_release_fits_completely(chromium: Browser, pdftotext: str, tmp_path: Path) -> None:
     text = await first_sheet(chromium, pdftotext, tmp_path, small_page())
 
-    for answer in (
+    for text_part in (
         "GO release c1f04185784b",
         "All 15 checks of the production gate passed, and none was waived.",
         "No known failures and no waivers.",
@@ -91,17 +91,15 @@ async def test_a_small_release_is_answered_in_full(chromium: Browser, pdftotext:
         "release-manager",
         "rita, 2026-11-23 10:00 UTC",
     ):
-        assert answer in text, answer
+        assert text_part in text, text_part
 
 
-async def test_a_large_release_is_answered_and_the_rest_is_counted(
-    chromium: Browser, pdftotext: str, tmp_path: Path
-) -> None:
+async def test_a_large_release_fits_and_the_rest_is_counted(chromium: Browser, pdftotext: str, tmp_path: Path) -> None:
     page = large_page()
 
     text = await first_sheet(chromium, pdftotext, tmp_path, page)
 
-    for answer in (
+    for text_part in (
         "NO GO release c1f04185784b",
         "Security review complete",
         "not approved by security",
@@ -123,4 +121,4 @@ async def test_a_large_release_is_answered_and_the_rest_is_counted(
         "400 commits",
         "4 more roles",
     ):
-        assert answer in text, answer
+        assert text_part in text, text_part

@@ -1,4 +1,4 @@
-"""From the sign-off page a reader gets to the report of Allure beside it, and there to the test that blocks."""
+"""The links of the sign-off page open the blocking test in the Allure report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PASSED = "test_the_gateway_is_healthy"
 
 
 def make_report(folder: Path) -> None:
-    """Run checks, of which one blocks, and write the report into ``gaia-report``."""
+    """Run tests with one blocking failure, and write the report into ``gaia-report``."""
     make_project(folder)
     ran = run_checks(folder)
     assert ran.returncode == 1, ran.stdout + ran.stderr
@@ -37,7 +37,7 @@ def make_report(folder: Path) -> None:
 
 
 def fail_in_staging(pipeline: Underway, project: Path) -> None:
-    """Let the release come as far as staging, where one test fails."""
+    """Promote the release up to staging, where one test fails."""
     pipeline.through_local()
     pipeline.through_dev()
     pipeline.deploy("staging")

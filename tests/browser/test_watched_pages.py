@@ -1,4 +1,4 @@
-"""The watch itself: a page that talks to the outside is seen, or the other tests would pass for nothing."""
+"""Requests of a page to other machines are recorded and blocked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TALKATIVE = """<!doctype html><title>talkative</title>
 """
 
 
-async def test_whatever_leaves_the_machine_is_seen_and_stopped(pages: Pages, tmp_path: Path) -> None:
+async def test_requests_to_other_machines_are_recorded_and_blocked(pages: Pages, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(TALKATIVE)
 
@@ -38,7 +38,7 @@ async def test_whatever_leaves_the_machine_is_seen_and_stopped(pages: Pages, tmp
     assert "a complaint" in watched.complaints
 
 
-async def test_a_page_that_keeps_to_itself_has_nothing_to_show(pages: Pages, tmp_path: Path) -> None:
+async def test_a_page_without_requests_has_no_records(pages: Pages, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("<!doctype html><title>quiet</title><p>done</p>")
 

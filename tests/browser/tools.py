@@ -1,4 +1,4 @@
-"""What tests of pages need and not every machine has: where it is looked for, and what becomes of a test without it."""
+"""Find the programs that browser tests need, or skip the test."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ NPM = ROOT / "ci" / "npm" / "node_modules"
 """where ``ci/setup browser`` puts the pinned packages"""
 
 REQUIRED = "BROWSER_TESTS"
-"""The variable that, set to ``required``, makes a failure of every test that would be left out, as in CI."""
+"""set to ``required``, this variable turns skipped browser tests into failures, as in CI"""
 
 LEFT_OUT = "left out: "
-"""how the reason begins for which such a test is skipped; the summary at the end of the run finds it by that"""
+"""beginning of the reason of a skip, by which the summary finds it"""
 
 INSTALL = "`ci/setup browser` installs it"
 
 
 def find_chromium() -> str:
-    """Return the machine's Chromium, or leave the test out."""
+    """Return the installed Chromium, or skip the test."""
     names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
@@ -32,7 +32,7 @@ def find_chromium() -> str:
 
 
 def find_package(path: str) -> Path:
-    """Return a file of the pinned npm packages, or leave the test out."""
+    """Return a file of the pinned npm packages, or skip the test."""
     file = NPM / path
     if not file.exists():
         leave_out(f"{Path(path).parts[0]} is not in ci/npm/node_modules")
@@ -40,21 +40,21 @@ def find_package(path: str) -> Path:
 
 
 def find_allure() -> Path:
-    """Return the pinned Allure, which runs on Node.js, or leave the test out."""
+    """Return the pinned Allure, or skip the test."""
     if shutil.which("node") is None:
         leave_out("Node.js is not on PATH", "install Node.js >= 20")
     return find_package("allure/cli.js")
 
 
 def leave_out(why: str, do: str = INSTALL) -> NoReturn:
-    """Skip the test; where tests of pages are required, fail it."""
+    """Skip the test, or fail it if browser tests are required."""
     if os.environ.get(REQUIRED) == "required":
         pytest.fail(f"{why}, and {REQUIRED}=required: {do}.", pytrace=False)
     pytest.skip(f"{LEFT_OUT}{why}; {do}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end, also under ``-q`` and with workers, which tests were left out, and how to have them."""
+    """Print a summary of skipped browser tests, with the command that installs what they need."""
     counts: dict[str, int] = {}
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""

@@ -1,4 +1,4 @@
-"""Exchanges as attachments: in the form of Allure's viewers, and never larger than they may be."""
+"""Exchanges as attachments for Allure, within their size limit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pytest_gaia.clients.exchanges import Exchange, Message, ReceivedResponse, S
 from pytest_gaia.report.allure.exchanges import LIMIT, MOST, Attached, attached
 
 
-def exchange(*, body: str | None = None, answer: str | None = "{}", error: str | None = None) -> Exchange:
+def exchange(*, body: str | None = None, received: str | None = "{}", error: str | None = None) -> Exchange:
     request = SentRequest(
         "POST", "http://host/a?x=1&x=2&y=", {"content-type": "application/json", "cookie": "***"}, body
     )
-    response = ReceivedResponse(503, {"content-type": "text/plain"}, answer) if answer is not None else None
+    response = ReceivedResponse(503, {"content-type": "text/plain"}, received) if received is not None else None
     return Exchange("gateway", "direct", "/a", request, response, error, 1000.5, 0.25)
 
 
@@ -29,8 +29,8 @@ def shown(one: Attached) -> dict[str, Any]:
     return plain
 
 
-def test_an_exchange_is_told_in_full() -> None:
-    one = only(exchange(body='{"a": 1}', answer="away"))
+def test_an_exchange_is_complete() -> None:
+    one = only(exchange(body='{"a": 1}', received="away"))
 
     assert (one.name, one.type, one.extension) == (
         "POST /a → 503",
@@ -58,8 +58,8 @@ def test_an_exchange_is_told_in_full() -> None:
     }
 
 
-def test_an_exchange_without_an_answer_has_an_error() -> None:
-    one = only(exchange(answer=None, error="unreachable: connection refused"))
+def test_an_exchange_without_a_response_has_an_error() -> None:
+    one = only(exchange(received=None, error="unreachable: connection refused"))
 
     assert one.name == "POST /a → unreachable: connection refused"
     assert "response" not in shown(one)
@@ -67,8 +67,8 @@ def test_an_exchange_without_an_answer_has_an_error() -> None:
 
 
 @pytest.mark.parametrize("character", ["x", "ü", '"', "🚀"])
-def test_what_is_too_large_is_cut_and_says_so(character: str) -> None:
-    one = only(exchange(body=character * LIMIT, answer=character * LIMIT))
+def test_large_bodies_are_cut_and_marked(character: str) -> None:
+    one = only(exchange(body=character * LIMIT, received=character * LIMIT))
 
     assert len(one.body) <= LIMIT
     for side in ("request", "response"):
@@ -79,7 +79,7 @@ def test_what_is_too_large_is_cut_and_says_so(character: str) -> None:
 
 
 def test_only_the_latest_exchanges_are_attached() -> None:
-    many = [exchange(error=str(number), answer=None) for number in range(MOST + 5)]
+    many = [exchange(error=str(number), received=None) for number in range(MOST + 5)]
 
     names = [each.name for each in attached(many, (), ())]
 
@@ -117,7 +117,7 @@ def test_messages_are_one_json_file() -> None:
 
 
 @pytest.mark.parametrize("size", [100, 1000, LIMIT])
-def test_many_messages_leave_out_the_first(size: int) -> None:
+def test_of_many_messages_the_first_are_omitted(size: int) -> None:
     messages = [Message("received", str(number), "ü" * size, 1.0) for number in range(200)]
 
     (one,) = attached((), (), messages)
@@ -126,5 +126,12 @@ def test_many_messages_leave_out_the_first(size: int) -> None:
     assert json.loads(one.body)[-1]["subject"] == "199"
 
 
-def test_nothing_exchanged_is_nothing_attached() -> None:
+def test_without_exchanges_nothing_is_attached() -> None:
     assert list(attached((), (), ())) == []
+
+
+def test_control_and_bidirectional_characters_are_visible() -> None:
+    one = only(exchange(received="\x1b[31mred\x1b[0m \x1b[2Jcleared gnp\u202eexe", error="Reset: \u202eback"))
+
+    assert shown(one)["response"]["body"]["value"] == "red \\x1b[2Jcleared gnp\\u202eexe"
+    assert shown(one)["error"]["message"] == "\\u202eback"

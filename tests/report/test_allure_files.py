@@ -82,11 +82,11 @@ JENKINS = {
     ],
     ids=["github", "gitlab", "jenkins", "none", "github without values", "gitlab without values"],
 )
-def test_the_executor_is_what_the_ci_says(environ: dict[str, str], shown: dict[str, Any]) -> None:
+def test_the_executor_comes_from_ci(environ: dict[str, str], shown: dict[str, Any]) -> None:
     assert executor(environ, "staging: PROMOTE") == shown | {"reportName": "staging: PROMOTE"}
 
 
-def test_a_build_number_that_is_none_is_left_out() -> None:
+def test_an_invalid_build_number_is_omitted() -> None:
     assert "buildOrder" not in executor(JENKINS | {"BUILD_NUMBER": "12-rc"}, "")
 
 
@@ -158,7 +158,7 @@ def first_category(status: str, message: str) -> str:
         ("skipped", "gaia: skipped: later", ""),
     ],
 )
-def test_every_result_that_is_no_pass_has_its_category(status: str, message: str, category: str) -> None:
+def test_every_result_except_a_pass_has_a_category(status: str, message: str, category: str) -> None:
     assert first_category(status, message) == category
 
 
@@ -203,7 +203,7 @@ def test_a_node_id_has_its_parts(node: str, name: str, full_name: str, case: str
     assert (identity.name, identity.full_name, identity.case) == (name, full_name, case)
 
 
-def test_histories_are_told_apart_by_node_and_environment() -> None:
+def test_histories_differ_by_node_and_environment() -> None:
     rehearsal = environment_name("staging", rehearsal=True)
     known = {history_id(node, where) for node in ("a", "b") for where in ("staging", "production", rehearsal)}
 

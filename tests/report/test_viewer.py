@@ -230,7 +230,7 @@ SAME = {"historyId": "h", "testCaseId": "c", "fullName": "suites.test_it"}
         ({}, {}, None, True),
     ],
 )  # fmt: skip
-def test_no_folder_hides_the_failures_of_another(
+def test_no_folder_hides_failures_of_another(
     tmp_path: Path, one: dict[str, Any], other: dict[str, Any], given: str | None, apart: bool
 ) -> None:
     for name, values in (("one", one), ("other", other)):
