@@ -13,7 +13,7 @@ from pytest_gaia.report.signoff.page import (
     Changes,
     Commit,
     Counts,
-    EnvironmentSeen,
+    EnvironmentResult,
     Fact,
     GateCheck,
     Image,
@@ -90,7 +90,7 @@ def full_page(**changes: Any) -> SignOffPage:
 
 def bare_page(**changes: Any) -> SignOffPage:
     """Return a page of a release about which nothing is known."""
-    nothing = EnvironmentSeen("production", "", "", "", None, "unknown")
+    nothing = EnvironmentResult("production", "", "", "", None, "unknown")
     empty: dict[str, Any] = dict.fromkeys(
         (
             "waivers",
@@ -127,17 +127,17 @@ def _waivers() -> tuple[Waiver, ...]:
     )  # fmt: skip
 
 
-def _environments() -> tuple[EnvironmentSeen, ...]:
+def _environments() -> tuple[EnvironmentResult, ...]:
     when = "2026-11-23 21:04 UTC"
     notes = ("flaky: suites/health/test_health.py::test_it_answers", "2 required tests have no accepted result")
     return (
-        EnvironmentSeen("local", "PROMOTE", "PROMOTE", when, Counts(193, 37, 37, 0, 0, 0, 156, 0, 0), f"this release, since {when}"),
-        EnvironmentSeen("dev", "PROMOTE", "PROMOTE", when, Counts(193, 190, 178, 12, 0, 0, 3, 0, 0), f"this release, since {when}"),
-        EnvironmentSeen(
+        EnvironmentResult("local", "PROMOTE", "PROMOTE", when, Counts(193, 37, 37, 0, 0, 0, 156, 0, 0), f"this release, since {when}"),
+        EnvironmentResult("dev", "PROMOTE", "PROMOTE", when, Counts(193, 190, 178, 12, 0, 0, 3, 0, 0), f"this release, since {when}"),
+        EnvironmentResult(
             "staging", "REJECT", "REJECT", when, Counts(193, 186, 170, 13, 2, 1, 4, 1, 2), f"release 126cf3f61ef2, since {when}",
             notes, "https://allure.example/staging/", "https://staging.example/", "https://ci.example/runs/7",
         ),
-        EnvironmentSeen("production", "", "", "", None, f"release 126cf3f61ef2, since {when}", ("no valid run of this release",)),
+        EnvironmentResult("production", "", "", "", None, f"release 126cf3f61ef2, since {when}", ("no valid run of this release",)),
     )  # fmt: skip
 
 

@@ -8,8 +8,15 @@ from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import RUNS_WELL, SHORT, GatePredicate, RollbackPredicate
 from pytest_gaia.promotion.promote.rollback import earlier_release
 from pytest_gaia.promotion.release.model import Release
+from pytest_gaia.promotion.signoff._context import (
+    KnownRun,
+    PageContext,
+    is_valid_evidence,
+    kept_run,
+    moment,
+    plain_times,
+)
 from pytest_gaia.promotion.signoff._environments import counts_of
-from pytest_gaia.promotion.signoff._look import Look, RunSeen, is_valid_evidence, kept_run, moment, plain_times
 from pytest_gaia.report.layout import told
 from pytest_gaia.report.signoff.page import SHOWN_COMMITS, Change, Changes, Commit, Counts, WayBack
 from pytest_gaia.system.git import git
@@ -33,45 +40,45 @@ _FIELDS = 3
 _GIT_SECONDS = 20.0
 
 
-def changes(look: Look) -> Changes:
+def changes(context: PageContext) -> Changes:
     """Return how this release differs from the one that the target approved before; nothing without one."""
-    entry = _approved_before(look)
+    entry = _approved_before(context)
     if entry is None or not isinstance(entry.predicate, GatePredicate):
         return Changes("")
     before = entry.predicate.decision.release
-    since = f"release {before[:SHORT]}, approved for {look.target.environment}"
+    since = f"release {before[:SHORT]}, approved for {context.target.environment}"
     since += f" on {moment(entry.time)}" if entry.time else ""
     try:
-        old = look.promotion.release(before)
+        old = context.promotion.release(before)
     except ConfigError:
         note = f"release {before[:SHORT]} is not on this machine, so its content is not known"
         return Changes(since, (), (note,))
-    earlier = {each.environment: _run_of(look, each, old) for each in look.way}
-    rows, notes = _by_verdict_files(look, earlier)
-    commits, count = _commits(look, old.commit, look.release.commit)
+    earlier = {each.environment: _run_of(context, each, old) for each in context.situations}
+    rows, notes = _by_verdict_files(context, earlier)
+    commits, count = _commits(context, old.commit, context.release.commit)
     return Changes(
         since,
-        (*_parts(old, look.release), *rows, *_counts(look, earlier)),
+        (*_parts(old, context.release), *rows, *_counts(context, earlier)),
         notes,
         commits,
         count,
-        look.links.compare(old.commit, look.release.commit) if old.commit != look.release.commit else "",
+        context.links.compare(old.commit, context.release.commit) if old.commit != context.release.commit else "",
     )
 
 
-def way_back(look: Look) -> WayBack:
+def way_back(context: PageContext) -> WayBack:
     """Return the release that a rollback of the target restores, as ``gaia rollback`` chooses it."""
-    name = look.target.environment
-    drill = _drill(look)
+    name = context.target.environment
+    drill = _drill(context)
     try:
-        found = earlier_release(look.promotion, name, look.release, look.now)
+        found = earlier_release(context.promotion, name, context.release, context.now)
     except GaiaError as error:
         return WayBack("", drill=drill, note=str(error))
     if found is None:
         return WayBack("", drill=drill, note=f"The ledger has no earlier release that passed in {name}.")
     target, seen = found
-    lacking = [each for each in look.target.wanted if each not in target.digests]
-    other = target.migration_head != look.release.migration_head
+    lacking = [each for each in context.target.wanted if each not in target.digests]
+    other = target.migration_head != context.release.migration_head
     return WayBack(
         release=f"release {target.short}",
         seen=plain_times(seen),
@@ -89,9 +96,14 @@ def _limits(lacking: Sequence[str], other_migrations: bool) -> Iterator[str]:  #
         yield "The database migrations differ, and a rollback does not undo them."
 
 
-def _drill(look: Look) -> str:
+def _drill(context: PageContext) -> str:
     """Return the result of the newest rollback drill of the release, in words."""
-    found = [each for situation in look.way for each in situation.evidence(RollbackPredicate) if each.says.rehearsal]
+    found = [
+        each
+        for situation in context.situations
+        for each in situation.evidence(RollbackPredicate)
+        if each.says.rehearsal
+    ]
     if not found:
         return "none for this release"
     latest = max(found, key=lambda each: each.time)
@@ -99,26 +111,32 @@ def _drill(look: Look) -> str:
     return f"{result} in {latest.says.environment} on {moment(latest.time)}"
 
 
-def _approved_before(look: Look) -> Entry | None:
+def _approved_before(context: PageContext) -> Entry | None:
     """Return the newest PROMOTE of another release in the target, from before this one was approved there."""
     found = None
-    for entry in look.entries:
+    for entry in context.entries:
         says = entry.predicate
-        if not isinstance(says, GatePredicate) or not is_valid_evidence(entry, look.target.stage):
+        if not isinstance(says, GatePredicate) or not is_valid_evidence(entry, context.target.stage):
             continue
-        if (says.decision.environment, says.decision.verdict) != (look.target.environment, "PROMOTE"):
+        if (says.decision.environment, says.decision.verdict) != (context.target.environment, "PROMOTE"):
             continue
-        if says.decision.release == look.release.id:
+        if says.decision.release == context.release.id:
             break
         found = entry
     return found
 
 
-def _commits(look: Look, old: str, new: str) -> tuple[tuple[Commit, ...], int]:
+def _commits(context: PageContext, old: str, new: str) -> tuple[tuple[Commit, ...], int]:
     """Return the newest commits between two releases, and the number of all; none that this repository does not have."""
     try:
         log = git(
-            look.promotion.rootdir, "log", "-z", "--format=%H%x00%an%x00%s", f"{old}..{new}", "--", seconds=_GIT_SECONDS
+            context.promotion.rootdir,
+            "log",
+            "-z",
+            "--format=%H%x00%an%x00%s",
+            f"{old}..{new}",
+            "--",
+            seconds=_GIT_SECONDS,
         )
     except (OSError, TimeoutError):
         return (), 0
@@ -126,13 +144,13 @@ def _commits(look: Look, old: str, new: str) -> tuple[tuple[Commit, ...], int]:
         return (), 0
     parts = log.stdout.decode(errors="replace").rstrip("\0").split("\0")
     found = [parts[at : at + _FIELDS] for at in range(0, len(parts) - _FIELDS + 1, _FIELDS)]
-    shown = tuple(Commit(id, title, author, look.links.commit(id)) for id, author, title in found[:SHOWN_COMMITS])  # noqa: A001  # the field's name
+    shown = tuple(Commit(id, title, author, context.links.commit(id)) for id, author, title in found[:SHOWN_COMMITS])  # noqa: A001  # the field's name
     return shown, len(found)
 
 
-def _run_of(look: Look, situation: Situation, old: Release) -> RunSeen:
-    earlier = Situation(situation.environment, situation.stage, old, look.entries, look.now)
-    return kept_run(earlier, look.promotion.rootdir)
+def _run_of(context: PageContext, situation: Situation, old: Release) -> KnownRun:
+    earlier = Situation(situation.environment, situation.stage, old, context.entries, context.now)
+    return kept_run(earlier, context.promotion.rootdir)
 
 
 def _parts(old: Release, new: Release) -> Iterator[Change]:
@@ -149,10 +167,12 @@ def _differing(what: str, old: str, new: str) -> Iterator[Change]:
         yield Change(what, old or _NOTHING, new or _NOTHING, code=True)
 
 
-def _by_verdict_files(look: Look, earlier: Mapping[str, RunSeen]) -> tuple[tuple[Change, ...], tuple[str, ...]]:
+def _by_verdict_files(
+    context: PageContext, earlier: Mapping[str, KnownRun]
+) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     """Return the changed expectations and test outcomes in the last environment with verdict files of both releases."""
-    for name in reversed(look.names):
-        before, now = earlier[name].verdict, look.runs[name].verdict
+    for name in reversed(context.names):
+        before, now = earlier[name].verdict, context.runs[name].verdict
         if before is not None and now is not None:
             old, new = ({use.id: told(use) for use in each.expectations} for each in (before, now))
             changed = (
@@ -182,9 +202,9 @@ def _outcomes(name: str, then: Mapping[str, str], now: Mapping[str, str]) -> Ite
             yield Change(f"{name}: {what}", "–", f"{len(nodes)}: {', '.join(sorted(nodes)[:_NAMED_TESTS])}{more}")
 
 
-def _counts(look: Look, earlier: Mapping[str, RunSeen]) -> Iterator[Change]:
-    for name in look.names:
-        before, now = _counted(earlier[name]), _counted(look.runs[name])
+def _counts(context: PageContext, earlier: Mapping[str, KnownRun]) -> Iterator[Change]:
+    for name in context.names:
+        before, now = _counted(earlier[name]), _counted(context.runs[name])
         if before is None or now is None:
             continue
         for field, shown in _COUNTED.items():
@@ -193,6 +213,6 @@ def _counts(look: Look, earlier: Mapping[str, RunSeen]) -> Iterator[Change]:
                 yield Change(f"{name}: {shown}", str(old), str(new))
 
 
-def _counted(seen: RunSeen) -> Counts | None:
+def _counted(seen: KnownRun) -> Counts | None:
     details = seen.evidence.says.details if seen.evidence else None
     return counts_of(details.counts, details.planned) if details else None

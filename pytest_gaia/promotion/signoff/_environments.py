@@ -18,12 +18,19 @@ from pytest_gaia.promotion.ledger.statements import (
     SloResult,
 )
 from pytest_gaia.promotion.promote.performance import samples_of
+from pytest_gaia.promotion.signoff._context import (
+    VERDICT_OPTION,
+    KnownRun,
+    PageContext,
+    is_valid_evidence,
+    moment,
+    span,
+)
 from pytest_gaia.promotion.signoff._links import allure_link, web_address
-from pytest_gaia.promotion.signoff._look import VERDICT_OPTION, Look, RunSeen, is_valid_evidence, moment, span
 from pytest_gaia.report.signoff.page import (
     SHOWN_RUNS,
     Counts,
-    EnvironmentSeen,
+    EnvironmentResult,
     Image,
     Objective,
     ReleasePoint,
@@ -36,9 +43,9 @@ from pytest_gaia.wording import counted
 _FAILED = ("failed", "error", "crashed")
 
 
-def environments(look: Look) -> tuple[EnvironmentSeen, ...]:
+def environments(context: PageContext) -> tuple[EnvironmentResult, ...]:
     """Return the results of the release in each environment."""
-    return tuple(_seen(look, situation) for situation in look.way)
+    return tuple(_seen(context, situation) for situation in context.situations)
 
 
 def counts_of(counts: Mapping[str, int], planned: int) -> Counts:
@@ -60,42 +67,42 @@ def counts_of(counts: Mapping[str, int], planned: int) -> Counts:
     )
 
 
-def images(look: Look) -> tuple[Image, ...]:
+def images(context: PageContext) -> tuple[Image, ...]:
     """Return each image of the release, and the images observed in the environments."""
-    running = {situation.environment: _running(look, situation) for situation in look.way}
+    running = {situation.environment: _running(context, situation) for situation in context.situations}
     return tuple(
         Image(
             part.service,
             part.digest,
-            tuple((name, *_compared(look, name, part.service, running[name][1])) for name in look.names),
+            tuple((name, *_compared(context, name, part.service, running[name][1])) for name in context.names),
         )
-        for part in sorted(look.release.components)
+        for part in sorted(context.release.components)
     )
 
 
-def _seen(look: Look, situation: Situation) -> EnvironmentSeen:
+def _seen(context: PageContext, situation: Situation) -> EnvironmentResult:
     name = situation.environment
-    seen = look.runs[name]
+    seen = context.runs[name]
     gate = situation.newest(GatePredicate)
     run = seen.evidence.says.details if seen.evidence else None
     counts = counts_of(run.counts, run.planned) if run else None
     if counts is None and seen.verdict is not None:
         counts = counts_of(seen.verdict.counts, len(seen.verdict.tests))
-    return EnvironmentSeen(
+    return EnvironmentResult(
         name=name,
         run=run.verdict if run else "",
         gate=gate.says.decision.verdict if gate else "",
         when=moment(seen.evidence.time) if seen.evidence else "",
         counts=counts,
-        runs_now=_running(look, situation)[0],
+        runs_now=_running(context, situation)[0],
         notes=tuple(_notes(seen, situation)),
-        link=allure_link(look.allure, name) if counts else "",
-        url=look.links.environments.get(name, ""),
+        link=allure_link(context.allure, name) if counts else "",
+        url=context.links.environments.get(name, ""),
         ci=web_address(run.ci) if run else "",
     )
 
 
-def _notes(seen: RunSeen, situation: Situation) -> Iterator[str]:
+def _notes(seen: KnownRun, situation: Situation) -> Iterator[str]:
     if seen.evidence is None:
         yield "no valid run of this release" + (
             f"; the verdict file given with {VERDICT_OPTION} is not in the ledger and is no evidence"
@@ -120,14 +127,14 @@ def _notes(seen: RunSeen, situation: Situation) -> Iterator[str]:
         yield "the run is older than max_evidence_age of this environment"
 
 
-def _running(look: Look, situation: Situation) -> tuple[str, Mapping[str, str]]:
+def _running(context: PageContext, situation: Situation) -> tuple[str, Mapping[str, str]]:
     """Return in words what runs in an environment according to the ledger, and service → digest."""
     if outside := situation.deployed_outside(situation.environment):
         return outside, {}
     latest = next(
         (
             entry
-            for entry in reversed(look.entries)
+            for entry in reversed(context.entries)
             if _puts(entry, situation) and is_valid_evidence(entry, situation.stage)
         ),
         None,
@@ -137,13 +144,13 @@ def _running(look: Look, situation: Situation) -> tuple[str, Mapping[str, str]]:
         return "unknown", {}
     arrived = says.target if isinstance(says, RollbackPredicate) else says.release
     other = "images of no release" if arrived == NO_RELEASE else f"release {arrived[:SHORT]}"
-    what = "this release" if arrived == look.release.id else other
+    what = "this release" if arrived == context.release.id else other
     when = moment(latest.time) if latest.time else says.time
     if says.outcome not in RUNS_WELL:
         return f"the deployment of {what} ended with: {says.outcome} ({when})", says.services
-    if arrived != look.release.id:
+    if arrived != context.release.id:
         return f"{what}, since {when}", says.services
-    evidence = look.runs[situation.environment].evidence
+    evidence = context.runs[situation.environment].evidence
     after = evidence is not None and evidence.entry.sequence > latest.sequence
     return f"{what}, since {when}", (evidence.says.details.digests if evidence and after else {}) or says.services
 
@@ -157,35 +164,35 @@ def _puts(entry: Entry, situation: Situation) -> bool:
     )
 
 
-def _compared(look: Look, name: str, service: str, running: Mapping[str, str]) -> tuple[str, bool]:
-    situation = next(each for each in look.way if each.environment == name)
+def _compared(context: PageContext, name: str, service: str, running: Mapping[str, str]) -> tuple[str, bool]:
+    situation = next(each for each in context.situations if each.environment == name)
     if service not in situation.wanted:
         return "not deployed there", True
     seen = running.get(service, "")
     if not seen:
         return "not observed", False
-    if seen == look.release.digests[service]:
+    if seen == context.release.digests[service]:
         return "this image", True
     return f"other image: {seen}", False
 
 
-def objectives(look: Look) -> tuple[Objective, ...]:
+def objectives(context: PageContext) -> tuple[Objective, ...]:
     """Return each SLO of each valid run, with times from its results log if it is available."""
     return tuple(
-        _objective(look, name, result)
-        for name, seen in look.runs.items()
+        _objective(context, name, result)
+        for name, seen in context.runs.items()
         if seen.evidence
         for result in seen.evidence.says.details.slo
     )
 
 
-def history(look: Look) -> tuple[RunPoint, ...]:
+def history(context: PageContext) -> tuple[RunPoint, ...]:
     """Return the last runs of each environment, of any release, the oldest first."""
-    return tuple(point for name in look.names for point in list(_points(look, name))[-SHOWN_RUNS:])
+    return tuple(point for name in context.names for point in list(_points(context, name))[-SHOWN_RUNS:])
 
 
-def _objective(look: Look, name: str, result: SloResult) -> Objective:
-    record = look.runs[name].record
+def _objective(context: PageContext, name: str, result: SloResult) -> Objective:
+    record = context.runs[name].record
     times = samples_of(record.tests).get(result.route, []) if record else []
     return Objective(
         environment=name,
@@ -202,9 +209,9 @@ def _objective(look: Look, name: str, result: SloResult) -> Objective:
     )
 
 
-def _points(look: Look, name: str) -> Iterator[RunPoint]:
-    stage = next(each.stage for each in look.way if each.environment == name)
-    for entry in look.entries:
+def _points(context: PageContext, name: str) -> Iterator[RunPoint]:
+    stage = next(each.stage for each in context.situations if each.environment == name)
+    for entry in context.entries:
         says = entry.predicate
         if not isinstance(says, RunPredicate) or not is_valid_evidence(entry, stage):
             continue
@@ -217,7 +224,7 @@ def _points(look: Look, name: str) -> Iterator[RunPoint]:
             environment=name,
             when=moment(entry.time) if entry.time else "",
             release=details.release[:SHORT],
-            this=details.release == look.release.id,
+            this=details.release == context.release.id,
             verdict=details.verdict,
             passed=counts.passed,
             expected=counts.expected,
@@ -226,13 +233,13 @@ def _points(look: Look, name: str) -> Iterator[RunPoint]:
         )
 
 
-def releases(look: Look) -> tuple[ReleasePoint, ...]:
+def releases(context: PageContext) -> tuple[ReleasePoint, ...]:
     """Return the newest releases in the ledger, the oldest first: when each was deployed, and its newest run."""
     deployed: dict[str, datetime] = {}
     arrived: dict[str, datetime] = {}
     runs: dict[str, RunDetails] = {}
-    stages = {each.environment: each.stage for each in look.way}
-    for entry in look.entries:
+    stages = {each.environment: each.stage for each in context.situations}
+    for entry in context.entries:
         says = entry.predicate
         if says is None or entry.time is None or says.environment not in stages:
             continue
@@ -240,21 +247,21 @@ def releases(look: Look) -> tuple[ReleasePoint, ...]:
             continue
         if isinstance(says, DeploymentPredicate) and says.outcome in RUNS_WELL and says.release != NO_RELEASE:
             deployed.setdefault(says.release, entry.time)
-            if says.environment == look.target.environment:
+            if says.environment == context.target.environment:
                 arrived.setdefault(says.release, entry.time)
         elif isinstance(says, RunPredicate) and not says.details.rehearsal:
             runs[says.release] = says.details
     newest = sorted(deployed, key=lambda each: deployed[each])[-SHOWN_RUNS:]
-    return tuple(_release(look, each, deployed[each], arrived.get(each), runs.get(each)) for each in newest)
+    return tuple(_release(context, each, deployed[each], arrived.get(each), runs.get(each)) for each in newest)
 
 
 def _release(
-    look: Look, release: str, deployed: datetime, arrived: datetime | None, run: RunDetails | None
+    context: PageContext, release: str, deployed: datetime, arrived: datetime | None, run: RunDetails | None
 ) -> ReleasePoint:
     counts = counts_of(run.counts, run.planned) if run else None
     return ReleasePoint(
         release=release[:SHORT],
-        this=release == look.release.id,
+        this=release == context.release.id,
         deployed=moment(deployed),
         arrived=moment(arrived) if arrived else "",
         took=span(arrived - deployed) if arrived else "",

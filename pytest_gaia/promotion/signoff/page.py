@@ -22,21 +22,21 @@ from pytest_gaia.promotion.ledger.ledger import counted, problems_of
 from pytest_gaia.promotion.ledger.statements import DeploymentPredicate, GatePredicate, RunPredicate
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.release.model import Release
-from pytest_gaia.promotion.signoff import _criteria as criteria
+from pytest_gaia.promotion.signoff import _checks as checks
 from pytest_gaia.promotion.signoff import _tests as tests
 from pytest_gaia.promotion.signoff._changes import changes, way_back
-from pytest_gaia.promotion.signoff._environments import environments, history, images, objectives, releases
-from pytest_gaia.promotion.signoff._links import checked_address, links_of
-from pytest_gaia.promotion.signoff._look import (
+from pytest_gaia.promotion.signoff._context import (
     VERDICT_OPTION,
-    Look,
-    given_record,
+    PageContext,
+    given_results,
     given_verdict,
     kept_run,
     moment,
     plain_times,
-    way_to,
+    stages_to,
 )
+from pytest_gaia.promotion.signoff._environments import environments, history, images, objectives, releases
+from pytest_gaia.promotion.signoff._links import checked_address, links_of
 from pytest_gaia.report.signoff.page import Answer, Fact, SignOffPage
 from pytest_gaia.secrets.redaction import Redactor, secrets_around
 
@@ -78,14 +78,15 @@ def signoff_page(promotion: Promotion, release: Release, asked: Asked, now: date
             f"the ledger ({promotion.ledger.store.name}) has no entries. Promote a release first: "
             f"gaia promote {next(iter(promotion.stages), 'ENV')} {release.short}"
         )
-    way = way_to(promotion, release, entries, now, asked.environments)
+    situations = stages_to(promotion, release, entries, now, asked.environments)
     allure = checked_address(asked.allure) if asked.allure else ""
     links = links_of(promotion.project, _resolved(promotion))
-    look = _with_files(Look(promotion, release, entries, now, way, {}, allure, links), asked)
+    context = _with_files(PageContext(promotion, release, entries, now, situations, {}, allure, links), asked)
     gates = [
-        (each, evaluate(each, only="pre-deploy" if each is not look.target or _before(each) else None)) for each in way
+        (each, evaluate(each, only="pre-deploy" if each is not context.target or _before(each) else None))
+        for each in situations
     ]
-    page = clean(_page(look, gates), redactor_of(promotion).text)
+    page = clean(_page(context, gates), redactor_of(promotion).text)
     return Found(page, gates[-1][1].exit_code, problems_of(entries))
 
 
@@ -105,11 +106,11 @@ def _before(situation: Situation) -> bool:
     return situation.newest(DeploymentPredicate) is None and situation.newest(RunPredicate) is None
 
 
-def _with_files(look: Look, asked: Asked) -> Look:
-    runs = {each.environment: kept_run(each, look.promotion.rootdir) for each in look.way}
+def _with_files(context: PageContext, asked: Asked) -> PageContext:
+    runs = {each.environment: kept_run(each, context.promotion.rootdir) for each in context.situations}
     given: set[str] = set()
     for path in asked.runs:
-        name, verdict, named = given_verdict(path, look.way)
+        name, verdict, named = given_verdict(path, context.situations)
         if name in given:
             raise ConfigError(
                 f"{VERDICT_OPTION} {path}: a second verdict file of {name}. Give one for each environment."
@@ -118,51 +119,51 @@ def _with_files(look: Look, asked: Asked) -> Look:
         gap = "" if named else f"{name}: the run of the given verdict file is not in the ledger and is no evidence"
         runs[name] = replace(runs[name], verdict=verdict, gap=gap)
     for path in asked.records:
-        name, record = given_record(path, look.way)
+        name, record = given_results(path, context.situations)
         runs[name] = replace(runs[name], record=record)
-    return replace(look, runs=runs)
+    return replace(context, runs=runs)
 
 
-def _page(look: Look, gates: Sequence[tuple[Situation, Gate]]) -> SignOffPage:
+def _page(context: PageContext, gates: Sequence[tuple[Situation, Gate]]) -> SignOffPage:
     gate = gates[-1][1]
-    waived = (*gate.waived, *criteria.waived_before(look))
-    ran, planned = tests.ran_of_planned(look)
+    waived = (*gate.waived, *checks.waived_before(context))
+    ran, planned = tests.ran_of_planned(context)
     return SignOffPage(
         answer=answer_of(gate, waived),
         verdict=gate.verdict,
-        question=_question(look),
+        question=_question(context),
         target=gate.environment,
-        release=f"release {look.release.short}",
+        release=f"release {context.release.short}",
         reasons=_reasons(gate, waived),
-        as_of=moment(look.now),
+        as_of=moment(context.now),
         version=__version__,
-        head=look.entries[-1].sha256,
-        facts=tuple(_facts(look)),
-        waivers=criteria.waivers(look, gates),
-        environments=environments(look),
-        images=images(look),
-        checks=criteria.checks(gate, look.entries),
-        approvals=criteria.approvals(gates),
-        known=tests.known_failures(look),
-        unused=tests.unused_expectations(look),
-        blocking=tests.blocking(look, gate),
-        untested=tests.untested(look),
-        changes=changes(look),
-        objectives=objectives(look),
-        history=history(look),
-        releases=releases(look),
-        way_back=way_back(look),
-        signatures=criteria.signatures(gate, look.target),
-        verdicts_known=any(seen.verdict for seen in look.runs.values()),
+        head=context.entries[-1].sha256,
+        facts=tuple(_facts(context)),
+        waivers=checks.waivers(context, gates),
+        environments=environments(context),
+        images=images(context),
+        checks=checks.gate_checks(gate, context.entries),
+        approvals=checks.approvals(gates),
+        known=tests.known_failures(context),
+        unused=tests.unused_expectations(context),
+        blocking=tests.blocking(context, gate),
+        untested=tests.untested(context),
+        changes=changes(context),
+        objectives=objectives(context),
+        history=history(context),
+        releases=releases(context),
+        way_back=way_back(context),
+        signatures=checks.signatures(gate, context.target),
+        verdicts_known=any(seen.verdict for seen in context.runs.values()),
         ran=ran,
         planned=planned,
-        gaps=tuple(_gaps(look)),
+        gaps=tuple(_gaps(context)),
     )
 
 
-def _question(look: Look) -> str:
-    name = look.target.environment
-    if _before(look.target):
+def _question(context: PageContext) -> str:
+    name = context.target.environment
+    if _before(context.target):
         return f"May this release be deployed to {name}? According to the ledger, it is not there yet."
     return f"May this release stay in {name}?"
 
@@ -176,23 +177,25 @@ def _reasons(gate: Gate, waived: Sequence[str]) -> tuple[str, ...]:
     return (f"{every}, and no check was waived.",)
 
 
-def _facts(look: Look) -> Iterator[Fact]:
-    release, entries = look.release, look.entries
+def _facts(context: PageContext) -> Iterator[Fact]:
+    release, entries = context.release, context.entries
     yield Fact("Release", release.id, code=True)
-    yield Fact("Commit", release.commit, code=True, link=look.links.commit(release.commit))
+    yield Fact("Commit", release.commit, code=True, link=context.links.commit(release.commit))
     yield Fact("Created", f"{_created(release)}, {_KINDS[release.kind]}")
     yield Fact("Authors", f"{', '.join(release.authors)} (authors may not approve)")
     yield Fact("Migration head", release.migration_head or "none", code=bool(release.migration_head))
     versions = {
-        seen.verdict.deployed_version for seen in look.runs.values() if seen.verdict and seen.verdict.deployed_version
+        seen.verdict.deployed_version
+        for seen in context.runs.values()
+        if seen.verdict and seen.verdict.deployed_version
     }
     yield Fact("Reported version", ", ".join(sorted(versions)) or "not known")
-    expectations = tests.expectations_of(look)
+    expectations = tests.expectations_of(context)
     for digest, names in expectations.items():
         yield Fact("Expectations" + (f" in {', '.join(names)}" if len(expectations) > 1 else ""), digest, code=True)
     if not expectations:
         yield Fact("Expectations", "not known: no verdict file is available")
-    if settings := _settings(look):
+    if settings := _settings(context):
         yield Fact("Settings (gaia.toml)", settings, code=True)
     yield Fact("Ledger head", entries[-1].sha256, code=True)
     problems = problems_of(entries)
@@ -206,20 +209,20 @@ def _created(release: Release) -> str:
         return release.created
 
 
-def _settings(look: Look) -> str:
+def _settings(context: PageContext) -> str:
     """Return the SHA-256 of the settings that the newest gate decision used."""
-    decisions = [found for each in look.way if (found := each.newest(GatePredicate))]
+    decisions = [found for each in context.situations if (found := each.newest(GatePredicate))]
     policies = decisions[-1].says.verifier.get("policies") if decisions else None
     first = policies[0] if isinstance(policies, list) and policies else {}
     digest = first.get("digest", {}) if isinstance(first, dict) else {}
     return str(digest.get("sha256", "")) if isinstance(digest, dict) else ""
 
 
-def _gaps(look: Look) -> Iterator[str]:
-    for problem in problems_of(look.entries):
+def _gaps(context: PageContext) -> Iterator[str]:
+    for problem in problems_of(context.entries):
         yield f"The ledger is corrupt: {problem}. Its entries are no evidence."
-    yield from (f"{outside}." for each in look.way if (outside := each.deployed_outside(each.environment)))
-    for seen in look.runs.values():
+    yield from (f"{outside}." for each in context.situations if (outside := each.deployed_outside(each.environment)))
+    for seen in context.runs.values():
         if seen.evidence is None and seen.verdict is None:
             yield f"{seen.environment}: no valid run of this release."
         if seen.gap:

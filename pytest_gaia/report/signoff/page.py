@@ -117,7 +117,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class EnvironmentSeen:
+class EnvironmentResult:
     """One environment on the way to the target, and the release's results there."""
 
     name: str
@@ -361,7 +361,7 @@ class SignOffPage:
     """SHA-256 of the newest ledger entry"""
     facts: tuple[Fact, ...]
     waivers: tuple[Waiver, ...]
-    environments: tuple[EnvironmentSeen, ...]
+    environments: tuple[EnvironmentResult, ...]
     images: tuple[Image, ...]
     checks: tuple[GateCheck, ...]
     approvals: tuple[Approval, ...]

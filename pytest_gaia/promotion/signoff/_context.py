@@ -32,16 +32,16 @@ VERDICT_OPTION, RESULTS_OPTION = "--run", "--record"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PageContext:
     """One release on the way to its target."""
 
     promotion: Promotion
     release: Release
     entries: tuple[Entry, ...]
     now: datetime
-    way: tuple[Situation, ...]
+    situations: tuple[Situation, ...]
     """one per environment, from the first stage to the target"""
-    runs: Mapping[str, RunSeen]
+    runs: Mapping[str, KnownRun]
     """environment → its newest run"""
     allure: str = ""
     """address of the Allure reports; ``{environment}`` in it stands for the name"""
@@ -50,15 +50,15 @@ class Look:
     @property
     def target(self) -> Situation:
         """The environment that the decision is about."""
-        return self.way[-1]
+        return self.situations[-1]
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the environments."""
-        return tuple(each.environment for each in self.way)
+        return tuple(each.environment for each in self.situations)
 
 
-def way_to(
+def stages_to(
     promotion: Promotion, release: Release, entries: Sequence[Entry], now: datetime, asked: Sequence[str]
 ) -> tuple[Situation, ...]:
     """Return the environments in ``asked`` and all stages before them, in their order.
@@ -103,7 +103,7 @@ def _before(stages: Mapping[str, Stage], name: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class RunSeen:
+class KnownRun:
     """The newest run of the release in one environment."""
 
     environment: str
@@ -116,14 +116,14 @@ class RunSeen:
     """missing data, and the reason"""
 
 
-def kept_run(situation: Situation, rootdir: Path) -> RunSeen:
+def kept_run(situation: Situation, rootdir: Path) -> KnownRun:
     """Return the newest run in the environment, with its files on this machine."""
     name = situation.environment
     evidence = situation.newest(RunPredicate)
     if evidence is None:
-        return RunSeen(name)
+        return KnownRun(name)
     folder = rootdir / FOLDER / f"{name}-{situation.release.id[:SHORT]}"
-    seen = RunSeen(name, evidence, record=_kept_record(folder / RECORD, evidence))
+    seen = KnownRun(name, evidence, record=_kept_results(folder / RECORD, evidence))
     content = _read(folder / VERDICT)
     if content is None:
         return replace(seen, gap=_gap(seen, f"the verdict file ({VERDICT}) is not on this machine"))
@@ -156,7 +156,7 @@ def given_verdict(path: Path, situations: Sequence[Situation]) -> tuple[str, Ver
     return verdict.environment, verdict, _is_named(f"{VERDICT_OPTION} {path}", content, VERDICT, situation)
 
 
-def given_record(path: Path, situations: Sequence[Situation]) -> tuple[str, RecordedRun]:
+def given_results(path: Path, situations: Sequence[Situation]) -> tuple[str, RecordedRun]:
     """Return the environment and content of a results log given by the user. Raises ``ConfigError`` as above."""
     content = _content(path, RESULTS_OPTION)
     record = read_run(path)
@@ -170,7 +170,7 @@ def given_record(path: Path, situations: Sequence[Situation]) -> tuple[str, Reco
     return situation.environment, record
 
 
-def _kept_record(path: Path, evidence: Evidence[RunPredicate]) -> RecordedRun | None:
+def _kept_results(path: Path, evidence: Evidence[RunPredicate]) -> RecordedRun | None:
     content = _read(path)
     if content is None or sha256_of(content) != evidence.says.digest_of(RECORD):
         return None
@@ -189,8 +189,8 @@ def _situation(what: str, environment: str, release: str, situations: Sequence[S
     for situation in situations:
         if situation.environment == environment:
             return situation
-    way = " → ".join(each.environment for each in situations)
-    raise ConfigError(f"{what}: a run in {environment}, which is not one of the stages {way}. Add -e {environment}.")
+    stages = " → ".join(each.environment for each in situations)
+    raise ConfigError(f"{what}: a run in {environment}, which is not one of the stages {stages}. Add -e {environment}.")
 
 
 def _is_named(what: str, content: bytes, file: str, situation: Situation) -> bool:
@@ -219,7 +219,7 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _gap(seen: RunSeen, why: str) -> str:
+def _gap(seen: KnownRun, why: str) -> str:
     number = seen.evidence.entry.sequence if seen.evidence else 0
     return (
         f"{seen.environment}: {why}. The numbers are from ledger entry {number}; names of tests and expectations are not "

@@ -8,11 +8,11 @@ from pytest_gaia.promotion.gate.gate import LONGEST_WAIVER, RERUN, WAIVER_ROLE, 
 from pytest_gaia.promotion.gate.situation import Evidence, Situation, approvers
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import GatePredicate, SignoffPredicate, WaiverPredicate
-from pytest_gaia.promotion.signoff._look import Look, moment, plain_times
+from pytest_gaia.promotion.signoff._context import PageContext, moment, plain_times
 from pytest_gaia.report.signoff.page import Approval, GateCheck, Proof, Signature, Waiver
 
 
-def checks(gate: Gate, entries: Sequence[Entry]) -> tuple[GateCheck, ...]:
+def gate_checks(gate: Gate, entries: Sequence[Entry]) -> tuple[GateCheck, ...]:
     """Return the checks of the decision: waived ones first, then those that did not pass."""
     ordered = sorted(gate.checks, key=lambda item: (item.finding.status != "waived", item.good))
     return tuple(
@@ -40,19 +40,19 @@ def approvals(gates: Sequence[tuple[Situation, Gate]]) -> tuple[Approval, ...]:
     )
 
 
-def waivers(look: Look, gates: Sequence[tuple[Situation, Gate]]) -> tuple[Waiver, ...]:
+def waivers(context: PageContext, gates: Sequence[tuple[Situation, Gate]]) -> tuple[Waiver, ...]:
     """Return every waiver of this release with a valid signature; those in force come first."""
     found = [
-        _waiver(look, situation, gate, waiver)
+        _waiver(context, situation, gate, waiver)
         for situation, gate in gates
         for waiver in situation.evidence(WaiverPredicate)
     ]
     return tuple(sorted(found, key=lambda waiver: not waiver.in_force))
 
 
-def waived_before(look: Look) -> tuple[str, ...]:
+def waived_before(context: PageContext) -> tuple[str, ...]:
     """Return the checks that were waived when the earlier gates decided: ``check (in ENVIRONMENT)``."""
-    decisions = ((each.environment, each.newest(GatePredicate)) for each in look.way[:-1])
+    decisions = ((each.environment, each.newest(GatePredicate)) for each in context.situations[:-1])
     return tuple(
         f"{item} (in {name})" for name, decision in decisions if decision for item in decision.says.decision.waived
     )
@@ -102,11 +102,11 @@ def _row(situation: Situation, item: Check) -> Approval:
     )
 
 
-def _waiver(look: Look, situation: Situation, gate: Gate, waiver: Evidence[WaiverPredicate]) -> Waiver:
+def _waiver(context: PageContext, situation: Situation, gate: Gate, waiver: Evidence[WaiverPredicate]) -> Waiver:
     says = waiver.says
     until = min(datetime.fromisoformat(says.until), waiver.time + LONGEST_WAIVER)
     keys = ", ".join(key.name for key in approvers(waiver.entry, situation.release))
-    state, in_force = _state(look, situation, gate, waiver, until)
+    state, in_force = _state(context, situation, gate, waiver, until)
     return Waiver(
         check=says.check,
         environment=situation.environment,
@@ -115,21 +115,21 @@ def _waiver(look: Look, situation: Situation, gate: Gate, waiver: Evidence[Waive
         reason=says.reason,
         given=moment(waiver.time),
         until=moment(until),
-        age_days=(look.now - waiver.time).days,
+        age_days=(context.now - waiver.time).days,
         state=state,
         in_force=in_force,
     )
 
 
 def _state(
-    look: Look, situation: Situation, gate: Gate, waiver: Evidence[WaiverPredicate], until: datetime
+    context: PageContext, situation: Situation, gate: Gate, waiver: Evidence[WaiverPredicate], until: datetime
 ) -> tuple[str, bool]:
     """Return the state of the waiver today, and whether it is in force."""
     item = next((each for each in gate.checks if each.id == waiver.says.check), None)
     if item is not None and item.finding.status == "waived" and waiver.sha256 in item.finding.evidence:
         return "in force", True
     decision = situation.newest(GatePredicate)
-    earlier = situation is not look.target
+    earlier = situation is not context.target
     if earlier and decision is not None and waiver.says.check in decision.says.decision.waived:
         return f"used by the gate on {moment(decision.time)}", True
     if waiver.says.role != WAIVER_ROLE:
