@@ -84,7 +84,7 @@ async def test_it_makes_no_requests(pages: Pages, page_file: Path) -> None:
     assert watched.complaints == []
 
 
-@pytest.mark.parametrize("width", [320, 360, 700, 1024, 1280])
+@pytest.mark.parametrize("width", [320, 360, 650, 700, 1024, 1280])
 async def test_nothing_is_wider_than_the_window(pages: Pages, tmp_path: Path, width: int) -> None:
     page = poisoned(full_page(reasons=(LONG,), gaps=(LONG,)))
     watched = await pages.open(written(tmp_path, page), viewport={"width": width, "height": 740})
