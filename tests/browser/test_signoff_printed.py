@@ -67,7 +67,7 @@ async def test_every_question_and_the_place_to_sign_are_on_the_first_sheet(
     text = await first_sheet(chromium, pdftotext, tmp_path, page)
 
     assert text.index(page.answer) < text.index(page.release)
-    assert ("What blocks it?" if page.answer == "NO GO" else "Why may it go out?") in text
+    assert ("What blocks it?" if page.answer == "NO GO" else "May it go out? Yes.") in text
     assert [question for question in QUESTIONS if question not in text] == []
     assert "Newest ledger entry: 18632e7893be" in text, "the last line fits"
     assert "Details" not in text.replace("DETAILS", "Details"), "the rest begins on the second sheet"
@@ -78,7 +78,7 @@ async def test_a_small_release_fits_completely(chromium: Browser, pdftotext: str
 
     for text_part in (
         "GO release c1f04185784b",
-        "All 15 checks of the production gate passed, and none was waived.",
+        "Yes. All 15 checks of the production gate passed, and none was waived.",
         "No known failures and no waivers.",
         "12 of 12 tests ran in at least one environment (100 %).",
         "this release, since 2026-11-23 21:04 UTC",
