@@ -28,10 +28,10 @@ SUITES = ("health", "messaging", "database")
 PEOPLE = {"ci": "ci", "rita": "release-manager", "sam": "security"}
 USAGE_ERROR, REJECTED = 4, 1
 SIGNED = {
-    "dev": [("rita", ("signoff", "feature-complete", "dev", "--role=release-manager"))],
+    "dev": [("rita", ("approve", "feature-complete", "dev", "--role=release-manager"))],
     "production": [
-        ("sam", ("signoff", "security-review", "production", "--role=security")),
-        ("rita", ("signoff", "release", "production", "--role=release-manager")),
+        ("sam", ("approve", "security-review", "production", "--role=security")),
+        ("rita", ("approve", "release", "production", "--role=release-manager")),
     ],
 }
 """job of the template → who signs what before it"""
@@ -112,7 +112,9 @@ def walk(commands: Commands, found: Mapping[str, Mapping[str, str]], say: Callab
     say("keys: one for the pipeline, one for each who signs")
     for name, role in PEOPLE.items():
         key = commands.folder.parent / f"{name}.pem"
-        commands.gaia("key", "create", name, "--role", role, "--identity", f"{name}@example.org", "--output", str(key))
+        commands.gaia(
+            "key", "generate", name, "--role", role, "--identity", f"{name}@example.org", "--output", str(key)
+        )
     for release in (1, 2):
         _release(commands, release, say)
 
@@ -120,8 +122,8 @@ def walk(commands: Commands, found: Mapping[str, Mapping[str, str]], say: Callab
     commands.environ |= {"ENVIRONMENT": "production", "CONFIRM": "production"}
     for line in _steps("rollback.yml")["rollback"]:
         commands.run(["sh", "-ec", line])
-    commands.gaia("promote", "production", "--bundle", "bundle.json", "--confirm", "production", expect=REJECTED)
-    commands.gaia("ledger", "show")
+    commands.gaia("promote", "production", "bundle.json", "--confirm", "production", expect=REJECTED)
+    commands.gaia("ledger", "list")
     commands.gaia("ledger", "verify")
     commands.gaia("status")
     print("\nwalk: the first release is in production again, the second is quarantined, and the ledger is whole.")
@@ -145,8 +147,8 @@ def _release(commands: Commands, release: int, say: Callable[[str], None]) -> No
             first = release == 1 and "--drill" in line
             commands.run(["sh", "-ec", line], expect=USAGE_ERROR if first else 0)
             if first:
-                _sign(commands, "rita", ("waive", "rollback-ready", "production", "--until=1d", "--why=the first"))
-    commands.gaia("checklist", "--bundle", "bundle.json")
+                _sign(commands, "rita", ("waive", "rollback-ready", "production", "--until=1d", "--reason=the first"))
+    commands.gaia("release", "check", "bundle.json")
 
 
 def _steps(template: str) -> dict[str, list[str]]:
@@ -158,7 +160,7 @@ def _steps(template: str) -> dict[str, list[str]]:
 def _sign(commands: Commands, who: str, words: Sequence[str]) -> None:
     command, check, environment, *more = words
     _as(commands, who)
-    commands.gaia(command, check, "--env", environment, "--bundle", "bundle.json", *more)
+    commands.gaia("release", command, "bundle.json", check, "--env", environment, *more)
     _as(commands, "ci")
 
 

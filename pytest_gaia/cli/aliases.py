@@ -11,6 +11,7 @@ SHORT = {
     "envs": "env",
     "keys": "key",
     "ledgers": "ledger",
+    "releases": "release",
 }
 """Further first words, accepted without a notice."""
 
@@ -30,6 +31,27 @@ RENAMED: tuple[tuple[str, str], ...] = (
     ("sandbox up --fixed", "sandbox up --no-known-bugs"),
     ("rollback plan ENV --bundle RELEASE", "rollback ENV --dry-run --release RELEASE"),
     ("rollback rehearse ENV --bundle RELEASE", "rollback ENV --drill --release RELEASE"),
+    ("bundle create --from-env ENV", "release create --env ENV"),
+    ("bundle", "release"),
+    ("gate ENV --bundle RELEASE --edge", "release check RELEASE --env ENV --pre-deploy"),
+    ("gate ENV --bundle RELEASE", "release check RELEASE --env ENV"),
+    ("checklist ENV --bundle RELEASE", "release check RELEASE --env ENV"),
+    ("check no-experimental-features --bundle RELEASE", "release attest experimental-features RELEASE"),
+    (
+        "signoff report --bundle RELEASE --run VERDICT --record RESULTS",
+        "release report RELEASE --verdict VERDICT --results RESULTS",
+    ),
+    ("signoff CHECK --bundle RELEASE --why REASON", "release approve RELEASE CHECK --reason REASON"),
+    ("waive CHECK --bundle RELEASE --why REASON", "release waive RELEASE CHECK --reason REASON"),
+    ("promote ENV --bundle RELEASE --plan", "promote ENV RELEASE --dry-run"),
+    ("promote ENV --bundle RELEASE", "promote ENV RELEASE"),
+    ("promote --plan", "promote --dry-run"),
+    ("api diff --bundle RELEASE --record", "api diff --release RELEASE --attest"),
+    ("api diff --bundle RELEASE", "api diff --release RELEASE"),
+    ("ledger show --bundle RELEASE", "ledger list --release RELEASE"),
+    ("key create", "key generate"),
+    ("key trust", "key add"),
+    ("key retire", "key revoke"),
 )
 """Old command lines, and what to write now. The rules apply in this order, each at most once.
 

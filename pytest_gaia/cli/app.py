@@ -60,7 +60,7 @@ COMMANDS = {
     "legacy": Command("runs.testing", "Run the tests of a command of the old test.sh", _TEST, True, passes_on=True),
     "replay": Command("reports.replay", "Judge a recorded run again", _TEST),
     "slo": Command("reports.slo", "Hold a recorded run against the service level objectives", _TEST),
-    "api": Command("release.api", "What services offer, by their OpenAPI documents", _TEST),
+    "api": Command("release.api", "Compare the OpenAPI documents of services", _TEST),
     "sandbox": Command("runs.sandbox", "Run the services on this machine for development", _TEST),
     "policy": Command("expectations.commands", "What failures are expected where, why, and until when", _EXPECTATIONS),
     "deploy": Command("operate.deploy", "Deploy the services of an environment", _OPERATE, passes_on=True),
@@ -68,16 +68,13 @@ COMMANDS = {
     "status": Command("operate.status", "Show the health of environments and which versions they run", _OPERATE),
     "logs": Command("operate.logs", "Show the logs of the services of an environment", _OPERATE),
     "scale": Command("operate.scale", "Set the number of machines of a service on Fly", _OPERATE),
-    "bundle": Command("release.release", "What is released together", _RELEASE),
-    "gate": Command("release.gate", "Decide whether a bundle may be in an environment", _RELEASE),
-    "checklist": Command("release.gate", "Show the pipeline's checklist for a bundle", _RELEASE),
-    "check": Command("release.gate", "Items of the checklist that a tool looks at", _RELEASE),
-    "signoff": Command("release.signoff", "Sign an item of the checklist for one bundle", _RELEASE),
-    "waive": Command("release.signoff", "Let an item of the checklist go for one bundle", _RELEASE),
-    "promote": Command("release.promote", "Promote a bundle into an environment", _RELEASE, passes_on=True),
+    "release": Command("release.release", "Create, check and approve releases", _RELEASE),
+    "promote": Command(
+        "release.promote", "Deploy and test a release, and record the decision", _RELEASE, passes_on=True
+    ),
     "report": Command("reports.report", "Build an HTML report from test results", _RELEASE),
-    "ledger": Command("release.ledger", "The signed evidence of every promotion", _EVIDENCE),
-    "key": Command("release.keys", "The keys that sign evidence, and whom the project trusts", _EVIDENCE),
+    "ledger": Command("release.ledger", "List, verify and export the signed evidence", _EVIDENCE),
+    "key": Command("release.keys", "Generate signing keys, and list the trusted ones", _EVIDENCE),
 }
 """In the order of `gaia --help`."""
 

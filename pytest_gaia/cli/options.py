@@ -53,6 +53,17 @@ def complete_name(incomplete: str) -> list[str]:
         return []
 
 
+def complete_release(incomplete: str) -> list[str]:
+    """Return the IDs of the releases of the project that begin with ``incomplete``, newest first, for shell completion."""
+    from pytest_gaia.promotion.release.kept import release_files
+
+    try:
+        files = release_files(Project.around(Path.cwd()).rootdir)
+    except GaiaError:
+        return []
+    return [name[:12] for name in reversed(files) if name.startswith(incomplete)]
+
+
 def complete_service(context: typer.Context, incomplete: str) -> list[str]:
     """Return the services of the environment in the command line; ``incomplete`` may be a list, whose last name counts."""
     from pytest_gaia.rollout.plan import apps_of

@@ -54,7 +54,7 @@ async def test_the_link_of_a_blocking_test_opens_the_report_at_that_test(
     fail_in_staging(pipeline, project)
     page_file = beside / "signoff.html"
     written = gaia(
-        *("signoff", "report", "--bundle", pipeline.id, "--env", "staging"),
+        *("release", "report", pipeline.id, "--env", "staging"),
         *("--allure", "gaia-report/index.html", "--output", str(page_file)),
     )
     assert (written.code, written.err) == (0, "")

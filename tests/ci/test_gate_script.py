@@ -70,7 +70,7 @@ def test_a_release_is_made_of_the_images_and_written_for_later_jobs(gate: Gate, 
     assert (done.returncode, done.stderr) == (0, "")
     release = json.loads((project / "bundle.json").read_text())
     assert {each["service"]: each["image"] for each in release["components"]} == images
-    assert gate("gate", "dev", "--bundle", "bundle.json").returncode == 11
+    assert gate("release", "check", "bundle.json", "--env", "dev").returncode == 11
 
 
 @pytest.mark.parametrize(

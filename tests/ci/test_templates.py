@@ -154,7 +154,7 @@ def test_each_command_is_one_line_that_gaia_understands(command: str, capsys: py
     program, *words = shlex.split(command)
     assert program in ("ci/gate", "gaia")
     if words[0] == "make-bundle":
-        words = ["bundle", "create", "--image", "gateway=x", "--output", words[1]]
+        words = ["release", "create", "--image", "gateway=x", "--output", words[1]]
 
     if words[0] == "promote":
         assert words == ["promote", words[1], "--bundle", "bundle.json", "--confirm", words[1]]

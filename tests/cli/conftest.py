@@ -143,7 +143,7 @@ def told(gaia: Callable[..., Outcome], pipeline: Underway) -> Callable[..., dict
     """Return the release report as JSON."""
 
     def call(*arguments: str) -> dict[str, Any]:
-        code, out, err = gaia("signoff", "report", "--bundle", pipeline.id, "--format", "json", *arguments)
+        code, out, err = gaia("release", "report", pipeline.id, "--format", "json", *arguments)
         assert (code, err) == (0, "")
         page: dict[str, Any] = json.loads(out)
         return page

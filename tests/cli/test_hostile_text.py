@@ -85,10 +85,10 @@ def test_what_a_person_says(gaia: Gaia, pipeline: Underway) -> None:
     pipeline.waive("feature-complete", "dev", "rita", "release-manager", reason=HOSTILE, signer=HOSTILE)
 
     for command in (
-        ("ledger", "show"),
-        ("gate", "dev", "--bundle", pipeline.id),
-        ("signoff", "report", "--bundle", pipeline.id, "--env", "dev", "--format", "markdown"),
-        ("signoff", "report", "--bundle", pipeline.id, "--env", "dev", "--format", "html"),
+        ("ledger", "list"),
+        ("release", "check", pipeline.id, "--env", "dev"),
+        ("release", "report", pipeline.id, "--env", "dev", "--format", "markdown"),
+        ("release", "report", pipeline.id, "--env", "dev", "--format", "html"),
     ):
         outcome = gaia(*command)
         assert planted(outcome.out.replace("\u2060", "") + outcome.err) == [], command
@@ -97,9 +97,20 @@ def test_what_a_person_says(gaia: Gaia, pipeline: Underway) -> None:
 
 def test_a_reason_is_written_on_one_line(gaia: Gaia, pipeline: Underway, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline.hold("rita", monkeypatch)
-    waive = ("waive", "rollback-ready", "--env", "production", "--why", HOSTILE, "--until", "2d")
+    waive = (
+        "release",
+        "waive",
+        pipeline.id,
+        "rollback-ready",
+        "--env",
+        "production",
+        "--reason",
+        HOSTILE,
+        "--until",
+        "2d",
+    )
 
-    assert gaia(*waive, "--bundle", pipeline.id).code == 0
+    assert gaia(*waive).code == 0
     (entry,) = [each for each in pipeline.entries() if each.kind == WAIVER]
     assert isinstance(entry.predicate, WaiverPredicate)
     assert "\n" not in entry.predicate.reason
@@ -108,7 +119,7 @@ def test_a_reason_is_written_on_one_line(gaia: Gaia, pipeline: Underway, monkeyp
 
 @pytest.mark.parametrize("given", ["../../etc/passwd", "/etc/passwd", f"./{HOSTILE}.json"])
 def test_a_release_is_named_as_it_was_given(gaia: Gaia, project: Path, given: str) -> None:
-    code, out, err = gaia("gate", "production", "--bundle", given)
+    code, out, err = gaia("release", "check", given, "--env", "production")
 
     assert (code, out, planted(err)) == (4, "", [])
     assert err.startswith(f"gaia: {given[:5]}")

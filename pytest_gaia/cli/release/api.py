@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pytest_gaia.cli.options import AsJson, EnvironmentName, complete_name, environment_option
+from pytest_gaia.cli.options import AsJson, EnvironmentName, complete_name, complete_release, environment_option
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.printable import one_line
@@ -18,56 +18,62 @@ from pytest_gaia.promotion.promote.checks import environment_apart, record_check
 from pytest_gaia.promotion.promote.signers import signers_for
 
 HELP = """\
-What services offer, by their OpenAPI documents, and whether a release breaks what production promises its clients.
+Compare the OpenAPI documents of services, and find breaking changes.
 
 \b
+Examples:
   gaia api snapshot production
   gaia api diff production dev
-  gaia api diff --bundle 3f9a1c --env dev --record
+  gaia api diff --release 3f9a1c -e dev --attest
 """
 
 SNAPSHOT_HELP = """\
-Fetch /openapi.json of every HTTP service of an environment, and keep it in .gaia/api/ENV, or elsewhere.
+Save /openapi.json of every HTTP service of an environment.
 
 \b
+Examples:
   gaia api snapshot production
   gaia api snapshot dev --output before/
 
-A service without a document is said. Exit codes: 0 something was kept; 4 a mistake; 12 no service gave a document.
+The default folder is .gaia/api/ENV. Services without a document are listed.
+
+\b
+Exit codes: 0 saved; 4 usage error; 12 no service returned a document
 """
 
 DIFF_HELP = """\
-Compare what is offered: A is older, B is newer. Each is an environment (asked now), or a folder or file of a snapshot.
+Compare the API of A (older) with B (newer), and list breaking changes.
 
 \b
+Examples:
   gaia api diff production dev
   gaia api diff before/ .gaia/api/dev
-  gaia api diff --bundle 3f9a1c --env dev --record
+  gaia api diff --release 3f9a1c -e dev --attest
 
-With --bundle, it is the environment that the bundle comes from (it has to be seen to run it) against production, or what
-was kept of production last; --record writes the result into the ledger, for the item no-breaking-api-change.
+A and B are environments, or folders or files of snapshots. With --release, the command compares the environment that
+runs the release with production, or with the last snapshot of production. --attest records the result in the ledger, for
+the check no-breaking-api-change.
 
 \b
-Exit codes: 0 nothing breaks; 1 something does; 11 not known: a document is missing or cannot be read; 4 a mistake.
+Exit codes: 0 no breaking change; 1 breaking change; 11 inconclusive, a
+document is missing or invalid; 4 usage error
 """
 
 app = typer.Typer(name="api", help=HELP, no_args_is_help=True)
 
 Side = Annotated[
     str | None,
-    typer.Argument(help="An environment, a folder, or a file.", autocompletion=complete_name, show_default=False),
+    typer.Argument(help="Environment, folder or file", autocompletion=complete_name, show_default=False),
 ]
 
 
 @app.command("snapshot", help=SNAPSHOT_HELP)
 def take_snapshot(
     env: EnvironmentName,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="The folder to write to instead.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder to write to")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch, keep, and say what was found."""
+    """Fetch, save, and print what was found."""
     promotion = Promotion.here()
     snapshot = fetch(environment_apart(promotion, env))
     written = keep(snapshot, output or kept_folder(promotion.rootdir, env))
@@ -76,35 +82,40 @@ def take_snapshot(
     else:
         rows = [(name, str(_paths(each) or ""), each.problem) for name, each in snapshot.items()]
         show_table(("service", "paths", "problem"), rows)
-        typer.echo("kept: " + (", ".join(map(str, map(_from_here, written))) or "nothing"))
+        typer.echo("saved: " + (", ".join(map(str, map(_from_here, written))) or "nothing"))
     if not written:
-        raise EnvironmentUnavailable(f"{env}: no service gave a document.")
+        raise EnvironmentUnavailable(f"{env}: no service returned an OpenAPI document.")
 
 
 @app.command("diff", help=DIFF_HELP)
 def show_difference(
     a: Side = None,
     b: Side = None,
-    release: Annotated[str | None, typer.Option("--bundle", metavar="ID", help="The bundle that is judged.")] = None,
-    env: Annotated[str | None, environment_option("Where the bundle is to go.")] = None,
-    record: Annotated[bool, typer.Option("--record", help="Write the result into the ledger.")] = False,
+    release: Annotated[
+        str | None,
+        typer.Option("--release", metavar="RELEASE", help="Release to check", autocompletion=complete_release),
+    ] = None,
+    env: Annotated[str | None, environment_option("Environment that the release goes to")] = None,
+    attest: Annotated[bool, typer.Option("--attest", help="Record the result in the ledger")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare, and end with what it comes to."""
+    """Compare, print the changes, and exit with their code."""
     promotion = Promotion.here()
     if release is None and env is None and a is not None and b is not None:
-        if record:
-            raise ConfigError("--record: of which bundle, on its way where? Say --bundle ID --env ENV, and no A and B.")
+        if attest:
+            raise ConfigError(
+                "--attest needs a release and its target: pass --release RELEASE -e ENV instead of A and B."
+            )
         _end(check(_side(promotion, a), _side(promotion, b)), None, as_json=as_json)
     if release is None or env is None or a is not None:
-        raise ConfigError("give two sides (gaia api diff A B), or a bundle (gaia api diff --bundle ID --env ENV).")
+        raise ConfigError("Pass two sides (gaia api diff A B), or a release (gaia api diff --release RELEASE -e ENV).")
     found, now = promotion.release(release), datetime.now(UTC)
-    if record:
-        # Before anything is asked: whoever cannot sign should not wait for an answer that is thrown away.
+    if attest:
+        # Before any request: without a key, the result could not be recorded.
         signers_for(promotion, env)
     result = check_release(promotion, env, found, now)
     says = (result.status, result.reason, result.findings)
-    _end(result, record_check(promotion, env, found, CHECK_ID, says, now) if record else None, as_json=as_json)
+    _end(result, record_check(promotion, env, found, CHECK_ID, says, now) if attest else None, as_json=as_json)
 
 
 def _end(result: ApiCheck, entry: Entry | None, *, as_json: bool) -> None:
@@ -118,16 +129,18 @@ def _end(result: ApiCheck, entry: Entry | None, *, as_json: bool) -> None:
         typer.echo(one_line(line))
     typer.echo(one_line(f"{result.status}: {result.reason}"))
     if entry:
-        typer.echo(f"written as entry {entry.sequence} of the ledger")
+        typer.echo(f"recorded in the ledger as entry {entry.sequence}")
     raise typer.Exit(result.exit_code)
 
 
 def _side(promotion: Promotion, text: str) -> Snapshot:
-    """Return what ``text`` names: an environment is asked, and anything with a slash or an ending is a path."""
+    """Return the snapshot that ``text`` names: a path if it has a slash or ends in .json, else an environment."""
     path = Path(text)
     if "/" in text or text.endswith(".json"):
         if not path.exists():
-            raise ConfigError(f"{text}: there is no such file or folder; `gaia api snapshot ENV --output {text}`.")
+            raise ConfigError(
+                f"{text}: no such file or folder. To create it, run `gaia api snapshot ENV --output {text}`."
+            )
         return load(path)
     try:
         environment = environment_apart(promotion, text)
@@ -141,7 +154,7 @@ def _side(promotion: Promotion, text: str) -> Snapshot:
 def _json(result: ApiCheck) -> dict[str, Any]:
     return {
         "status": result.status,
-        "why": result.reason,
+        "reason": result.reason,
         "exit_code": result.exit_code,
         "changes": [
             {"service": e.service, "kind": e.change.kind, "operation": e.change.operation, "text": e.change.text}

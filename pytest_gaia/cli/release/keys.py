@@ -1,4 +1,4 @@
-"""``gaia key``: the pair of keys that signs evidence, and whom the project trusts."""
+"""``gaia key``: generate, add, revoke and list signing keys."""
 
 import os
 from collections.abc import Sequence
@@ -19,49 +19,77 @@ from pytest_gaia.promotion.ledger.key_files import check_name, create_pair, reti
 from pytest_gaia.promotion.ledger.keys import TrustedKey, check_roles
 from pytest_gaia.promotion.project import Promotion
 
-app = typer.Typer(name="key", help="The keys that sign evidence, and whom the project trusts.", no_args_is_help=True)
-
-CREATE_HELP = """\
-Make a pair of Ed25519 keys: the public one goes into the project, and is committed; the private one stays yours.
+HELP = """\
+Generate, add, revoke and list the keys that sign evidence.
 
 \b
-  gaia key create ci --role ci --output ci.pem          then store ci.pem as the CI secret GAIA_SIGNING_KEY
-  gaia key create rita --role release-manager --identity rita@example.org
-  gaia key trust rita ~/.ssh/id_ed25519.pub --role release-manager --identity rita@example.org
-
-Roles: ci testifies what machines did; release-manager, security and product sign and waive. A key has either ci, or
-roles of people. An identity is an e-mail address as it stands in commits: who wrote a release cannot approve it, and
-without one a key approves nothing.
+Examples:
+  gaia key generate ci --role ci -o ci.pem
+  gaia key list
 """
 
-RETIRE_HELP = """\
-End a key, or one role of it: what it signed until then stays valid, and it signs nothing after that. Never delete the
-file of a key that has signed something: without it, nobody can verify what it signed.
+ADD_HELP = """\
+Add an existing public key to the trusted keys.
 
 \b
-  gaia key retire ci                                 now
-  gaia key retire rita --role release-manager        she signs in her other roles still
-  gaia key retire ci --at 2027-01-31T12:00Z
-
-Exits 4, and changes nothing, if the ledger holds what it signed after that time.
+Example:
+  gaia key add rita ~/.ssh/id_ed25519.pub --role release-manager \\
+      --identity rita@example.org
 """
 
-Roles = Annotated[list[str], typer.Option("--role", metavar="ROLE", help="What the key may sign as; repeatable.")]
+LIST_HELP = """\
+List the trusted keys, and the key that signs on this machine.
+
+\b
+Example:
+  gaia key list
+"""
+
+app = typer.Typer(name="key", help=HELP, no_args_is_help=True)
+
+GENERATE_HELP = """\
+Generate an Ed25519 key pair. Commit the public key to the project.
+
+\b
+Examples:
+  gaia key generate ci --role ci --output ci.pem
+  gaia key generate rita --role release-manager --identity rita@example.org
+
+Store the private key of CI as the secret GAIA_SIGNING_KEY. The role ci attests what machines did; release-manager,
+security and product approve and waive. A key has either the role ci, or roles of people. An identity is an e-mail address
+in commits: authors of a release cannot approve it, and a key without an identity approves nothing.
+"""
+
+REVOKE_HELP = """\
+Revoke a key, or one of its roles, from a point in time.
+
+\b
+Examples:
+  gaia key revoke ci                             now
+  gaia key revoke rita --role release-manager    keep her other roles
+  gaia key revoke ci --at 2027-01-31T12:00Z
+
+Signatures before that time stay valid. Do not delete the file of a key that has signed: its signatures could not be
+verified any more. If the ledger has a later signature of the key, the command changes nothing and exits with 4.
+"""
+
+Roles = Annotated[list[str], typer.Option("--role", metavar="ROLE", help="Role of the key; repeatable")]
 Identities = Annotated[
-    list[str] | None, typer.Option("--identity", metavar="EMAIL", help="An address of its owner; repeatable.")
+    list[str] | None, typer.Option("--identity", metavar="EMAIL", help="E-mail address of its owner; repeatable")
 ]
 
 
-@app.command("create", help=CREATE_HELP)
-def create_key(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is called: its file in the project.")],
+@app.command("generate", help=GENERATE_HELP)
+def generate_key(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key")],
     role: Roles,
     identity: Identities = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the private key goes; default ~/.config/gaia/NAME.pem.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Private key; default ~/.config/gaia/NAME.pem"),
     ] = None,
 ) -> None:
-    """Write both keys; neither over another."""
+    """Write both keys; existing files are an error."""
     check_name(name)
     promotion = Promotion.here()
     _check_roles(promotion, role, identity or ())
@@ -73,45 +101,45 @@ def create_key(
     typer.echo(f"to sign: export GAIA_SIGNING_KEY_FILE={private}   (in CI: its text, as the secret GAIA_SIGNING_KEY)")
 
 
-@app.command("trust")
-def trust_key(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is called: its file in the project.")],
-    public_key: Annotated[Path, typer.Argument(metavar="FILE", help="A public key: PEM, or id_ed25519.pub of SSH.")],
+@app.command("add", help=ADD_HELP)
+def add_key(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key")],
+    public_key: Annotated[Path, typer.Argument(metavar="FILE", help="Public key: PEM, or id_ed25519.pub")],
     role: Roles,
     identity: Identities = None,
 ) -> None:
-    """Trust a public key that somebody has already."""
+    """Write the file of the key."""
     promotion = Promotion.here()
     _check_roles(promotion, role, identity or ())
     text = read_text(public_key, str(public_key))
     path = write_trusted(promotion.rootdir / promotion.settings.keys, name, text, role, identity or ())
-    typer.echo(f"{os.path.relpath(path)}: commit it, and {name} is trusted as {', '.join(role)}")
+    typer.echo(f"{os.path.relpath(path)}: commit it. {name} is then trusted as {', '.join(role)}")
 
 
-@app.command("retire", help=RETIRE_HELP)
-def retire_key(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The key: its file in the project, without .toml.")],
-    role: Annotated[str | None, typer.Option(metavar="ROLE", help="Only this role of it.")] = None,
+@app.command("revoke", help=REVOKE_HELP)
+def revoke_key(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key")],
+    role: Annotated[str | None, typer.Option(metavar="ROLE", help="Revoke only this role")] = None,
     at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="From when on (ISO 8601); default now.", show_default=False)
+        str | None, typer.Option(metavar="TIME", help="Time in ISO 8601; default: now", show_default=False)
     ] = None,
 ) -> None:
-    """Write the end into the file of the key."""
+    """Write the time to the file of the key."""
     promotion = Promotion.here()
     key = next((each for each in promotion.ledger.keys if each.name == name), None)
     if key is None:
         raise ConfigError(
-            f"{name}: no key of that name is trusted; {nearest(name, [each.name for each in promotion.ledger.keys])}"
+            f"{name}: no trusted key has this name; {nearest(name, [each.name for each in promotion.ledger.keys])}"
         )
     when = moment(at, "--at") if at is not None else datetime.now(UTC).replace(microsecond=0)
     path = retire(promotion.rootdir / promotion.settings.keys, key, role, when, promotion.ledger.entries())
-    what = f"{name} is no {role} any more" if role else f"{name} signs nothing any more"
-    typer.echo(f"{os.path.relpath(path)}: commit it, and {what}; what it signed before stays valid")
+    what = f"{name} has no role {role}" if role else f"{name} cannot sign"
+    typer.echo(f"{os.path.relpath(path)}: commit it. {what} from then on; earlier signatures stay valid")
 
 
-@app.command("list")
+@app.command("list", help=LIST_HELP)
 def list_keys(as_json: AsJson = False) -> None:
-    """List the keys that the project trusts, and say which one would sign here."""
+    """Print one line for each key."""
     promotion = Promotion.here()
     signers, keys = promotion.signers(), promotion.ledger.keys
     here = {key.keyid for key in signers}
@@ -119,13 +147,14 @@ def list_keys(as_json: AsJson = False) -> None:
         echo_json([_plain(key, signs=key.keyid in here) for key in keys])
         return
     if not keys:
-        raise ConfigError(f"{promotion.settings.keys}: no key is trusted yet; gaia key create --help tells how.")
+        raise ConfigError(f"{promotion.settings.keys}: no trusted keys yet. To create one, run `gaia key generate`.")
     columns = ("name", "roles", "identities", "until", "key", "signs here")
     show_table(columns, [_row(key, signs=key.keyid in here) for key in keys])
     for signer in signers:
         if signer.keyid not in {key.keyid for key in keys}:
             typer.echo(
-                f"{signer.source}: this key ({signer.keyid[:12]}) is not trusted; gaia key trust --help", err=True
+                f"{signer.source}: this key ({signer.keyid[:12]}) is not trusted; to add it, run `gaia key add`",
+                err=True,
             )
 
 
@@ -148,23 +177,19 @@ def _plain(key: TrustedKey, *, signs: bool) -> dict[str, Any]:
 
 
 def _check_roles(promotion: Promotion, roles: Sequence[str], identities: Sequence[str]) -> None:
-    """Raise ``ConfigError`` for roles that would be noticed too late.
-
-    Those are one that nothing in the project asks for, some that one key cannot have together, and one of a person whose
-    identity is not given.
-    """
+    """Raise ``ConfigError`` for roles that no check requires, that exclude each other, or that need an identity."""
     asked = {role for stage in promotion.stages.values() for role in stage.sign}
     known = {MACHINE_ROLE, *asked, *(role for check in CHECKS for role in check.roles)}
     if unknown := [role for role in roles if role not in known]:
-        raise ConfigError(f"--role {unknown[0]}: nothing asks for it; {nearest(unknown[0], known)}")
+        raise ConfigError(f"--role {unknown[0]}: no check requires this role; {nearest(unknown[0], known)}")
     try:
         check_roles(roles)
     except ValueError as error:
         raise ConfigError(f"--role: this key {error}") from None
     if MACHINE_ROLE not in roles and not identities:
         raise ConfigError(
-            f"--role {roles[0]}: is one of people, and without an identity nobody could tell whether its owner wrote a "
-            "part of a release. Add --identity name@example.org, as it stands in commits."
+            f"--role {roles[0]}: a role of people needs an identity, to tell whether the owner is an author of a release. "
+            "Add --identity name@example.org, the e-mail address in commits."
         )
 
 

@@ -1,4 +1,4 @@
-"""``gaia ledger``: the evidence of every promotion; whether it is whole; and a copy for others."""
+"""``gaia ledger``: list, verify and export the evidence of promotions."""
 
 import re
 from pathlib import Path
@@ -6,38 +6,70 @@ from typing import Annotated, Any
 
 import typer
 
-from pytest_gaia.cli.options import AsJson
+from pytest_gaia.cli.options import AsJson, complete_release
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import write_file
 from pytest_gaia.promotion.ledger.ledger import Entry, counted, problems_of, unsigned_of
 from pytest_gaia.promotion.project import Promotion
 
-app = typer.Typer(name="ledger", help="The signed evidence of every promotion.", no_args_is_help=True)
-
-VERIFY_HELP = """\
-Check every signature and every link. Needs the public keys of the project, and no network unless a remote is set.
+HELP = """\
+List, verify and export the ledger, the append-only log of signed evidence.
 
 \b
+Examples:
+  gaia ledger list
   gaia ledger verify
-  gaia ledger verify --head 3f9a1c…     that this entry, noted by a report or a CI log, is still in it
-  gaia ledger verify --allow-unsigned   in a project that never signs, or had no key at first
+"""
 
-Once an entry is signed, an entry after it without a signature is an error, with or without --allow-unsigned.
+LIST_HELP = """\
+List the entries of the ledger: content, time and signatures.
 
-Exit codes: 0 whole, and every entry is signed by a trusted key; 1 something was changed, removed, moved or repeated, or
-is not signed; 4 a mistake; 12 the remote is out of reach.
+\b
+Examples:
+  gaia ledger list
+  gaia ledger list --release 3f9a1c
+"""
+
+EXPORT_HELP = """\
+Write all DSSE envelopes as JSON Lines, which in-toto tools can verify.
+
+\b
+Example:
+  gaia ledger export -o evidence.intoto.jsonl
+"""
+
+app = typer.Typer(name="ledger", help=HELP, no_args_is_help=True)
+
+VERIFY_HELP = """\
+Verify every signature, and the hash chain of the entries.
+
+\b
+Examples:
+  gaia ledger verify
+  gaia ledger verify --head 3f9a1c7d2e   this entry must still exist
+  gaia ledger verify --allow-unsigned    for a project without keys
+
+The command needs the public keys of the project, and no network unless the ledger has a remote. After the first signed
+entry, an unsigned entry is always an error.
+
+\b
+Exit codes: 0 intact, and signed by trusted keys; 1 corrupt or unsigned;
+4 usage error; 12 remote unreachable
 """
 
 _LEAST_DIGITS = 8
-"""of a hash that stands for one entry"""
+"""minimum length of an abbreviated hash"""
 
-RELEASE = Annotated[str | None, typer.Option("--bundle", metavar="ID", help="Only about this bundle.")]
+RELEASE = Annotated[
+    str | None,
+    typer.Option("--release", metavar="RELEASE", help="List only this release", autocompletion=complete_release),
+]
 
 
-@app.command("show")
-def show_ledger(release: RELEASE = None, as_json: AsJson = False) -> None:
-    """Show every entry: what it says, when, and who has signed it."""
+@app.command("list", help=LIST_HELP)
+def list_entries(release: RELEASE = None, as_json: AsJson = False) -> None:
+    """Print one line for each entry."""
     promotion = Promotion.here()
     wanted = promotion.release(release).id if release else None
     entries = [entry for entry in promotion.ledger.entries() if wanted is None or _release(entry) == wanted]
@@ -45,70 +77,70 @@ def show_ledger(release: RELEASE = None, as_json: AsJson = False) -> None:
         echo_json([_plain(entry) for entry in entries])
         return
     if not entries:
-        typer.echo(f"{promotion.ledger.store.name}: no entry{' about this bundle' if release else ' yet'}")
+        typer.echo(f"{promotion.ledger.store.name}: no entries{' of this release' if release else ' yet'}")
         return
-    show_table(("no.", "when", "kind", "what it says", "signed by", "hash"), [_row(entry) for entry in entries])
+    show_table(("no.", "time", "kind", "content", "signed by", "hash"), [_row(entry) for entry in entries])
 
 
 @app.command("verify", help=VERIFY_HELP)
 def verify_ledger(
     head: Annotated[
-        str | None, typer.Option(metavar="HASH", help="An entry that must be in it; its beginning does.")
+        str | None, typer.Option(metavar="HASH", help="Require this entry; abbreviations are accepted")
     ] = None,
     allow_unsigned: Annotated[
-        bool, typer.Option("--allow-unsigned", help="Accept entries from before the first that is signed.")
+        bool, typer.Option("--allow-unsigned", help="Accept entries before the first signed one")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Report whether the ledger is whole and signed; exit 1 if not."""
+    """Print whether the ledger is intact and signed; exit with 1 if not."""
     wanted = None if head is None else head_digits(head)
     ledger = Promotion.here().ledger
     entries = ledger.entries()
     problems = problems_of(entries, wanted)
     if not allow_unsigned and (unsigned := unsigned_of(entries)):
-        problems += (f"{unsigned}. In a project that does not sign: --allow-unsigned",)
+        problems += (f"{unsigned}. If this project does not sign, pass --allow-unsigned",)
     newest = entries[-1].sha256 if entries else ""
     if as_json:
         keys = sorted({key.name for entry in entries for key in entry.signers})
         signed = sum(bool(entry.signers) for entry in entries)
         counts = {"entries": len(entries), "signed": signed, "signed_by": keys}
-        echo_json({"whole": not problems, **counts, "head": newest, "problems": list(problems)})
+        echo_json({"intact": not problems, **counts, "head": newest, "problems": list(problems)})
     elif problems:
         for problem in problems:
             typer.echo(f"{ledger.store.name}: {problem}", err=True)
     else:
-        typer.echo(f"{ledger.store.name}: whole, {counted(entries)}, head {newest or 'none'}")
+        typer.echo(f"{ledger.store.name}: intact, {counted(entries)}, head {newest or 'none'}")
     if problems:
         raise typer.Exit(1)
 
 
-@app.command("export")
+@app.command("export", help=EXPORT_HELP)
 def export_ledger(
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to FILE (*.intoto.jsonl) instead of standard output.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to FILE, not to standard output")
     ] = None,
 ) -> None:
-    """Write all envelopes as JSON Lines, as in-toto bundles are; any DSSE tool verifies them."""
+    """Write all envelopes as JSON Lines."""
     lines = b"".join(content.rstrip(b"\n") + b"\n" for content in Promotion.here().ledger.store.read().values())
     if output is None:
-        # As bytes, because a damaged entry may be no text at all.
+        # As bytes, because a corrupt entry may not be text.
         typer.echo(lines, nl=False)
         return
     try:
         write_file(output, lines)
     except OSError as error:
-        raise ConfigError(f"--output {output}: cannot be written: {error.strerror}.") from None
+        raise ConfigError(f"--output {output}: the file cannot be written: {error.strerror}.") from None
 
 
 def head_digits(text: str) -> str:
-    """Return the digits of a hash that ``--head`` gave. Raises ``ConfigError`` for anything else."""
+    """Return the hash given to ``--head`` in lower case. Raises ``ConfigError`` if it is not hexadecimal."""
     if not re.fullmatch(rf"[0-9a-f]{{{_LEAST_DIGITS},64}}", text.lower()):
-        raise ConfigError(f"--head {text!r}: a hash has 64 digits of 0-9a-f; give at least {_LEAST_DIGITS} of them.")
+        raise ConfigError(f"--head {text!r}: not a hash. Pass {_LEAST_DIGITS} to 64 hexadecimal digits.")
     return text.lower()
 
 
 def _row(entry: Entry) -> tuple[str, ...]:
-    signers = ", ".join(key.name for key in entry.signers) or ("nobody trusted" if entry.signed else "-")
+    signers = ", ".join(key.name for key in entry.signers) or ("untrusted key" if entry.signed else "-")
     when = f"{entry.time:%Y-%m-%d %H:%M}" if entry.time else "-"
     says = f"PROBLEM: {entry.problem}" if entry.problem else str(entry)
     return str(entry.sequence), when, entry.word, says, signers, entry.sha256[:12]

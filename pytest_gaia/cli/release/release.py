@@ -1,4 +1,4 @@
-"""``gaia bundle``: what is released together, under one name."""
+"""``gaia release``: create, list, show and verify releases."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,6 +9,8 @@ import typer
 
 from pytest_gaia.cli.options import AsJson, Services, environment_option, options_here
 from pytest_gaia.cli.output import echo_json, show_table
+from pytest_gaia.cli.release import approval, checks
+from pytest_gaia.cli.release.checks import ReleaseId
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.promotion.project import Promotion
@@ -22,86 +24,92 @@ from pytest_gaia.rollout.plan import split_images, split_services
 from pytest_gaia.verdict.evaluated import EXIT_CODES
 
 HELP = """\
-What is released together: images by digest, deploy files, commit, migration head. Its id names everything that follows.
+Create and check releases: images, deploy files and commit under one ID.
 
 \b
-  gaia bundle create --from-env dev        what runs in dev, as it was seen
-  gaia bundle show                         those that there are
-  gaia bundle verify 3f9a1c --env staging  is it still what runs there?
+Examples:
+  gaia release create -e dev            a release of what runs in dev
+  gaia release list
+  gaia release check 3f9a1c -e staging  may it stay in staging?
 """
 
 CREATE_HELP = """\
-Make a bundle, and keep it in .gaia/bundles. Nothing is built, pushed or deployed.
+Create a release from images, and save it in .gaia/bundles.
 
 \b
-  gaia bundle create --image gateway=registry.fly.io/gaia-gateway-dev@sha256:… --image auth=…
-  gaia bundle create --from-env dev                     what runs there, observed through its deploy hook
-  gaia bundle create --from-env dev --services gateway  only some of it
-  gaia bundle create --from-env local --allow-dirty     for trying out: goes no further than dev
+Examples:
+  gaia release create --image gateway=registry.fly.io/gateway@sha256:…
+  gaia release create -e dev                      what runs in dev
+  gaia release create -e dev --services gateway   one service of it
+  gaia release create -e local --allow-dirty      for dev at most
 
-The commit and the authors of what is new come from git: they must not approve it. A work tree with changes is refused.
-The deploy files of all environments are part of it, and are kept with it, so that a rollback finds them as they were.
+A release has the deploy files of all environments, so that a rollback can use them. Its commit and authors come from
+git; authors cannot approve the release. Uncommitted changes are an error. The command builds and deploys nothing.
 
 \b
-Exit codes: 0 made, or there already; 1 what runs in the environment is no one thing; 4 a mistake; 12 the deploy tool
-did not answer, or the remote of the ledger is out of reach.
+Exit codes: 0 created, or exists already; 1 the environment runs several
+versions of a service; 4 usage error; 12 deploy tool or remote unreachable
+"""
+
+LIST_HELP = """\
+List the releases of this project, newest first.
+
+\b
+Example:
+  gaia release list
 """
 
 SHOW_HELP = """\
-Show a bundle, or all that there are.
+Show a release: images, commit, authors, deploy files.
 
 \b
-  gaia bundle show
-  gaia bundle show 3f9a1c
-  gaia bundle show 3f9a1c --json | jq -r '.components[].image'
+Examples:
+  gaia release show 3f9a1c
+  gaia release show 3f9a1c --json | jq -r '.components[].image'
 """
 
 VERIFY_HELP = """\
-Look whether a bundle is still what it was made of: its images named by digest, the deploy files of the work tree and
-those kept with it unchanged, and with --env what runs there. Nothing is changed.
+Compare a release with the working tree, and with what runs.
 
 \b
-  gaia bundle verify 3f9a1c
-  gaia bundle verify bundle.json --env staging
+Examples:
+  gaia release verify 3f9a1c
+  gaia release verify release.json -e staging
 
-Exit codes: 0 all the same; 11 something differs (HOLD); 12 what runs could not be observed; 4 a mistake.
+The command compares image digests, deploy files, and the files of the commit that tests read. With -e, it also compares
+the images that run in ENV.
+
+\b
+Exit codes: 0 identical; 11 something differs (HOLD);
+12 environment unreachable; 4 usage error
 """
 
-app = typer.Typer(name="bundle", help=HELP, no_args_is_help=True)
-
-ReleaseName = Annotated[
-    str,
-    typer.Argument(metavar="BUNDLE", help="The beginning of its id, or a file that holds one.", show_default=False),
-]
+app = typer.Typer(name="release", help=HELP, no_args_is_help=True)
 
 
 @app.command("create", help=CREATE_HELP)
 def create_release(
     image: Annotated[
         list[str] | None,
-        typer.Option("--image", metavar="SERVICE=REF@sha256:…", help="The image of one service; repeatable."),
+        typer.Option("--image", metavar="SERVICE=REF@sha256:…", help="Image of a service; repeatable"),
     ] = None,
-    from_env: Annotated[
-        str | None,
-        environment_option("Take the images that run there; --image goes before one of them.", "--from-env"),
-    ] = None,
+    env: Annotated[str | None, environment_option("Use the images that run there; --image overrides")] = None,
     services: Services = None,
     migration_head: Annotated[
         str | None,
-        typer.Option(help="The migration that the database has to be at; without it, the newest of the project's."),
+        typer.Option(metavar="ID", help="Database migration; default: the newest one of the project"),
     ] = None,
     allow_dirty: Annotated[
-        bool, typer.Option("--allow-dirty", help="Take a work tree with changes; the bundle is a local one then.")
+        bool, typer.Option("--allow-dirty", help="Accept uncommitted changes, for a local release")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it to this file as well.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the release to FILE, too")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Collect the images, make the bundle, keep it."""
-    # What looks at an environment is loaded by those alone who look.
+    """Collect the images, create the release, save it."""
     promotion = Promotion.here()
-    images, only_here = _images(promotion, image, from_env, services)
+    images, only_here = _images(promotion, image, env, services)
     release, files = make_release(promotion, images, only_here=only_here, head=migration_head, allow_dirty=allow_dirty)
     release = releases.keep_release(promotion.rootdir, release, files)
     promotion.share(release, files)
@@ -116,26 +124,23 @@ def create_release(
 
 def _show_next(promotion: Promotion, release: Release) -> None:
     first = next((name for name, stage in promotion.stages.items() if stage.previous is None), "local")
-    typer.echo(f"kept in {releases.FOLDER}/{release.id}.json\nnext: gaia promote {first} --bundle {release.short}")
+    typer.echo(f"saved in {releases.FOLDER}/{release.id}.json\nnext: gaia promote {first} {release.short}")
+
+
+@app.command("list", help=LIST_HELP)
+def list_releases(as_json: AsJson = False) -> None:
+    """Print one line for each release."""
+    kept = releases.all_releases(Promotion.here().rootdir)
+    if as_json:
+        echo_json([release_json(each) for each in reversed(kept)])
+    else:
+        show_releases(kept)
 
 
 @app.command("show", help=SHOW_HELP)
-def show_one_or_all(
-    release: Annotated[
-        str | None, typer.Argument(metavar="[BUNDLE]", help="The beginning of its id, or a file.", show_default=False)
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show one bundle, or list all."""
-    promotion = Promotion.here()
-    if release is None:
-        kept = releases.all_releases(promotion.rootdir)
-        if as_json:
-            echo_json([release_json(each) for each in kept])
-        else:
-            show_releases(kept)
-        return
-    found = promotion.release(release)
+def show_one(release: ReleaseId, as_json: AsJson = False) -> None:
+    """Print one release."""
+    found = Promotion.here().release(release)
     if as_json:
         echo_json(release_json(found))
     else:
@@ -144,28 +149,35 @@ def show_one_or_all(
 
 @app.command("verify", help=VERIFY_HELP)
 def verify_release(
-    release: ReleaseName,
-    env: Annotated[str | None, environment_option("Compare what runs there too.")] = None,
+    release: ReleaseId,
+    env: Annotated[str | None, environment_option("Compare with what runs there, too")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare, and end with what it comes to."""
+    """Compare, print the results, and exit with their code."""
     promotion = Promotion.here()
     found = promotion.release(release)
-    checks = [*_at_rest(promotion, found), *(_running(promotion, found, env) if env else ())]
-    code, sentence = verdict_of(found, checks)
+    parts = [*_at_rest(promotion, found), *(_running(promotion, found, env) if env else ())]
+    code, sentence = verdict_of(found, parts)
     if as_json:
         same = code == 0
-        echo_json({"id": found.id, "same": same, "exit_code": code, "checks": checks})
+        echo_json({"id": found.id, "same": same, "exit_code": code, "checks": parts})
     else:
-        show_table(("what", "is", ""), [(each.what, each.status, each.reason) for each in checks])
+        show_table(("part", "result", ""), [(each.what, each.status, each.reason) for each in parts])
         typer.echo(sentence)
     raise typer.Exit(code)
+
+
+app.command("check", help=checks.CHECK_HELP)(checks.check_release)
+app.command("approve", help=approval.APPROVE_HELP)(approval.approve_check)
+app.command("waive", help=approval.WAIVE_HELP)(approval.waive_check)
+app.add_typer(checks.attest)
+app.command("report", help=approval.REPORT_HELP)(approval.write_report)
 
 
 def _images(
     promotion: Promotion, given: list[str] | None, from_env: str | None, services: list[str] | None
 ) -> tuple[Iterable[Component], bool]:
-    """Return the images that are ``given``, with what runs in an environment for the others, and whether that is local."""
+    """Return the ``given`` images and those that run in ``from_env``, and whether an image exists on this machine only."""
     named = {part.service: part for part in named_images(split_images(given, (), "--image"), promotion.deployed())}
     observed, only_here = _observed(promotion, from_env, services, named)
     return (observed | named).values(), only_here
@@ -174,10 +186,10 @@ def _images(
 def _observed(
     promotion: Promotion, name: str | None, services: list[str] | None, named: dict[str, Component]
 ) -> tuple[dict[str, Component], bool]:
-    """Return what runs in the environment ``name``, and whether its images are on this machine alone."""
+    """Return the images that run in the environment ``name``, and whether they exist on this machine only."""
     if name is None:
         if services:
-            raise ConfigError("--services chooses among what runs in an environment; add --from-env ENV.")
+            raise ConfigError("--services selects services that run in an environment: add -e ENV.")
         return {}, False
     environment = resolve(options_here(name, project=promotion.project))
     sights = look(environment, promotion.rootdir, split_services(services))
@@ -197,10 +209,10 @@ def _at_rest(promotion: Promotion, release: Release) -> Iterator[Comparison]:
 
 
 def _sources(promotion: Promotion, release: Release) -> Iterator[Comparison]:
-    """Yield whether suites, settings and keys are those of the bundle's commit; of a dirty bundle nobody can tell."""
+    """Compare suites, settings and keys with the commit of the release; a dirty release has no commit to compare with."""
     what = f"commit {release.commit[:12]}"
     if release.commit.endswith(DIRTY):
-        yield Comparison(what, "left out", "made of a work tree with changes")
+        yield Comparison(what, "left out", "created from uncommitted changes")
         return
     try:
         strays = strays_of(promotion, release)
@@ -222,54 +234,58 @@ def _write(path: Path, release: Release) -> None:
     try:
         releases.write_release(path, release)
     except OSError as error:
-        raise ConfigError(f"--output {path}: cannot be written: {error.strerror}.") from None
+        raise ConfigError(f"--output {path}: the file cannot be written: {error.strerror}.") from None
 
 
 _COMMIT = 10
-"""digits of a commit that people are shown"""
+"""digits of a commit ID in output"""
 
 
 def release_json(release: Release) -> dict[str, Any]:
-    """Return ``bundle`` as plain values, its id first."""
+    """Return ``release`` as plain values, its ID first."""
     values: dict[str, Any] = msgspec.to_builtins(release)
     return {"id": release.id, "short": release.short, **values}
 
 
 def show_release(release: Release) -> None:
-    """Write all of one bundle."""
-    typer.echo(f"bundle {release.short} ({release.kind}) of commit {_commit(release.commit)}, made {release.created}")
+    """Print all of one release."""
+    typer.echo(
+        f"release {release.short} ({release.kind}) of commit {_commit(release.commit)}, created {release.created}"
+    )
     typer.echo(f"  id          {release.id}")
     typer.echo(f"  migrations  {release.migration_head or 'none'}")
-    typer.echo(f"  authors     {', '.join(release.authors)} (cannot approve it)")
+    typer.echo(f"  authors     {', '.join(release.authors)} (cannot approve this release)")
     typer.echo(f"  files       {', '.join(sorted(release.configs)) or 'none'}")
     show_table(("service", "image"), [(part.service, part.image) for part in sorted(release.components)])
 
 
 def show_releases(releases: Sequence[Release]) -> None:
-    """Write one line a bundle, the newest first."""
+    """Print one line for each release, newest first."""
     if not releases:
-        typer.echo("there is no bundle yet; make one: gaia bundle create --help", err=True)
+        typer.echo("There is no release yet. To create one, run `gaia release create -h`.", err=True)
         return
     rows = [
         (each.short, each.created, each.kind, _commit(each.commit), ", ".join(sorted(each.digests)))
         for each in reversed(releases)
     ]
-    show_table(("bundle", "made", "kind", "commit", "services"), rows)
+    show_table(("release", "created", "kind", "commit", "services"), rows)
 
 
 def verdict_of(release: Release, checks: Sequence[Comparison]) -> tuple[int, str]:
-    """Return the exit code of a comparison, and a sentence with what to do."""
+    """Return the exit code of a comparison, and a sentence about what to do."""
     different = [each.what for each in checks if each.status == "differs"]
     unknown = [each.what for each in checks if each.status == "unknown"]
     if different:
-        what = f"{len(different)} of {len(checks)} differ: what there is now is not bundle {release.short}"
-        return EXIT_CODES["HOLD"], f"{what}. Make a bundle of it (gaia bundle create), or bring this one back."
+        what = f"{len(different)} of {len(checks)} parts differ from release {release.short}"
+        return EXIT_CODES[
+            "HOLD"
+        ], f"{what}. Create a new release (`gaia release create`), or restore the files and images."
     if unknown:
-        return EnvironmentUnavailable.exit_code, f"could not be observed: {', '.join(unknown)}. Try again."
-    return 0, f"bundle {release.short} is what it was made of"
+        return EnvironmentUnavailable.exit_code, f"could not be observed: {', '.join(unknown)}. Run the command again."
+    return 0, f"release {release.short} is unchanged"
 
 
 def _commit(commit: str) -> str:
-    """Return a commit short, and yet with what makes it more than one."""
+    """Shorten the digits of a commit ID; keep a suffix such as ``-dirty``."""
     digits, dash, end = commit.partition("-")
     return digits[:_COMMIT] + dash + end

@@ -1,7 +1,7 @@
-"""Writing down what a person says, after every reason was looked for for which it would count for nothing.
+"""Approvals and waivers: validated, signed, and written to the ledger.
 
-They sign with a key of the project, or with one of SSH through ``ssh-keygen -Y sign``: also one that an agent or a token
-holds, and never shows.
+The signature is made with a key of the project, or with an SSH key through ``ssh-keygen -Y sign``. The SSH key may be in
+an agent or on a hardware token.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.errors import ConfigError, nearest
@@ -31,16 +31,16 @@ from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.system.processes import completed
 
 RELEASE = "release"
-"""what signs the release as a whole, as ``sign`` of a stage asks"""
+"""check ID of an approval of the release as a whole, which ``required_approvals`` of a stage asks for"""
 
 
 _TIMEOUT = 120
-"""seconds; somebody may have to type a passphrase or touch a token"""
+"""seconds; the user may have to type a passphrase or touch a token"""
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """What somebody says of one item, as it was given."""
+class Statement:
+    """An approval or a waiver, as the user gave it."""
 
     check: str
     environment: str
@@ -49,39 +49,44 @@ class Word:
     role: str | None
 
 
-def write_word(
-    promotion: Promotion, release: Release, word: Word, kind: str, ssh_key: Path | None, now: datetime, user: str
+def write_statement(
+    promotion: Promotion,
+    release: Release,
+    statement: Statement,
+    kind: Literal["signoff", "waiver"],
+    ssh_key: Path | None,
+    now: datetime,
+    user: str,
 ) -> Entry:
-    """Write a sign-off (``kind`` "signoff") or a waiver ("waiver"); return the entry.
+    """Write an approval (``kind`` "signoff") or a waiver to the ledger; return the entry.
 
-    Raises ``ConfigError`` where it would not count: an unknown item, a time that has passed or is too far, no key where
-    one is asked for, a key that is not trusted or not in force, has another role, or is an author's, and a ledger that
-    is not whole.
+    Raises ``ConfigError`` if it would not count: unknown check, expiry in the past or too late, missing key, key that is
+    not trusted, not valid now, without the role or of an author, corrupt ledger.
     """
-    stage = promotion.stage(word.environment)
-    _check_name(word, kind, stage)
-    until = _end(word, kind, now)
+    stage = promotion.stage(statement.environment)
+    _check_name(statement, kind, stage)
+    until = _end(statement, kind, now)
     signer = SshSigner.of(ssh_key) if ssh_key else next(iter(promotion.signers()), None)
     if signer is None and (stage.require_signed or promotion.ledger.must_sign):
-        who = word.environment if stage.require_signed else f"the ledger ({promotion.ledger.store.name})"
+        who = statement.environment if stage.require_signed else f"the ledger ({promotion.ledger.store.name})"
         raise ConfigError(
-            f"{who} takes only what is signed, and there is no key here: set GAIA_SIGNING_KEY_FILE, or "
-            "give --ssh-key. `gaia key create --help` tells how to make one. Nothing was written."
+            f"{who} requires signatures, and no key is configured. Set GAIA_SIGNING_KEY_FILE, or pass --ssh-key. To create "
+            "a key, run `gaia key generate`. Nothing was written."
         )
     key = _trusted(promotion, signer, release, now) if signer else None
-    role = _role(word, _roles(word, kind, stage.sign), key)
+    role = _role(statement, _roles(statement, kind, stage.sign), key)
     if problems := promotion.ledger.problems():
         raise ConfigError(
-            f"the ledger is not whole, and shows nothing any more: {problems[0]}. `gaia ledger verify` says more. Nothing "
-            "was written."
+            f"the ledger is corrupt, and proves nothing: {problems[0]}. For details, run `gaia ledger verify`. Nothing was "
+            "written."
         )
     common: dict[str, Any] = {
-        "environment": word.environment,
+        "environment": statement.environment,
         "release": release.id,
-        "check": word.check,
+        "check": statement.check,
         "role": role,
         "signer": key.name if key else user or "unknown",
-        "reason": " ".join(one_line(word.reason).split()),
+        "reason": " ".join(one_line(statement.reason).split()),
         "time": now.isoformat(timespec="seconds"),
         "until": until.isoformat(timespec="seconds"),
     }
@@ -92,96 +97,98 @@ def write_word(
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """Return the moment that ``text`` names: ``7d``, ``12h``, a date, or a time in ISO 8601. Raises ``ConfigError``."""
+    """Return the time that ``text`` names: ``7d``, ``12h``, a date, or a time in ISO 8601. Raises ``ConfigError``."""
     if span := re.fullmatch(r"(\d{1,5})([hd])", text):
         return now + (timedelta(days=int(span[1])) if span[2] == "d" else timedelta(hours=int(span[1])))
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"--until {text}: no time; write 7d, 12h, 2027-01-31, or 2027-01-31T12:00Z.") from None
+        raise ConfigError(f"--until {text}: not a time. Write 7d, 12h, 2027-01-31, or 2027-01-31T12:00Z.") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _end(word: Word, kind: str, now: datetime) -> datetime:
-    until = moment(word.until, now)
+def _end(statement: Statement, kind: str, now: datetime) -> datetime:
+    until = moment(statement.until, now)
     if until <= now:
-        raise ConfigError(f"--until {word.until}: has passed.")
+        raise ConfigError(f"--until {statement.until}: this time is in the past.")
     if kind == "waiver" and until - now > LONGEST_WAIVER:
-        raise ConfigError(f"--until {word.until}: a waiver holds {LONGEST_WAIVER.days} days at most.")
-    if kind == "waiver" and not word.reason.strip():
-        raise ConfigError("--why: a waiver needs its reason.")
+        raise ConfigError(f"--until {statement.until}: waivers are limited to {LONGEST_WAIVER.days} days.")
+    if kind == "waiver" and not statement.reason.strip():
+        raise ConfigError("--reason: a waiver needs a reason.")
     return until
 
 
-def _check_name(word: Word, kind: str, stage: Stage) -> None:
-    check = BY_ID.get(word.check)
-    known = [*(each.id for each in BY_ID.values() if each.target == word.environment), *waivable(stage)]
+def _check_name(statement: Statement, kind: str, stage: Stage) -> None:
+    check = BY_ID.get(statement.check)
+    known = [*(each.id for each in BY_ID.values() if each.target == statement.environment), *waivable(stage)]
     if kind == "signoff":
         known = [each for each in known if each in BY_ID]
         known = [each for each in known if BY_ID[each].roles] + ([RELEASE] if stage.sign else [])
-    if word.check in known:
+    if statement.check in known:
         return
     if check is None:
-        what = "can be waived there" if kind == "waiver" else "is signed there"
+        action = "waived" if kind == "waiver" else "approved"
         raise ConfigError(
-            f"{word.check!r}: nothing of that name {what} ({word.environment}); {nearest(word.check, known)}"
+            f"{statement.check!r}: no check of that name can be {action} in {statement.environment}; {nearest(statement.check, known)}"
         )
-    if check.target == word.environment:
-        raise ConfigError(f"{word.check}: is proved by evidence, and cannot be signed; gaia checklist {check.target}.")
-    raise ConfigError(f"{word.check}: belongs to the way into {check.target}; --env {check.target}.")
+    if check.target == statement.environment:
+        raise ConfigError(
+            f"{statement.check}: test results decide this check; it cannot be approved. To skip it, run `gaia release waive`."
+        )
+    raise ConfigError(f"{statement.check}: this is a check of {check.target}. Pass -e {check.target}.")
 
 
-def _roles(word: Word, kind: str, sign: tuple[str, ...]) -> tuple[str, ...]:
+def _roles(statement: Statement, kind: str, sign: tuple[str, ...]) -> tuple[str, ...]:
     if kind == "waiver":
         return (WAIVER_ROLE,)
-    return sign if word.check == RELEASE else BY_ID[word.check].roles
+    return sign if statement.check == RELEASE else BY_ID[statement.check].roles
 
 
 def _trusted(promotion: Promotion, signer: Signer, release: Release, now: datetime) -> TrustedKey:
     key = next((each for each in promotion.ledger.keys if each.keyid == signer.keyid), None)
     if key is None:
         raise ConfigError(
-            f"this key ({signer.keyid[:12]}) is not trusted by the project: no file in {promotion.settings.keys}/ holds "
-            "it. `gaia key trust --help` tells how to add it. Nothing was written."
+            f"this key ({signer.keyid[:12]}) is not trusted: no file in {promotion.settings.keys}/ has it. To add it, run "
+            "`gaia key add`. Nothing was written."
         )
     if not key.valid_at(now):
         raise ConfigError(
-            f"{key.name}: this key is not in force now (not_before, not_after in {promotion.settings.keys}/{key.name}.toml)."
-            " Nothing was written."
+            f"{key.name}: this key is not valid now; see not_before and not_after in "
+            f"{promotion.settings.keys}/{key.name}.toml. Nothing was written."
         )
     if not key.identities:
         raise ConfigError(
-            f"{key.name}: this key has no identity, so nobody can tell whether its owner wrote a part of the bundle. Add "
+            f"{key.name}: this key has no identity, so its owner may be an author of the release. Add "
             f'identities = ["name@example.org"] to {promotion.settings.keys}/{key.name}.toml. Nothing was written.'
         )
     authors = {author.lower() for author in release.authors}
     if own := authors & {identity.lower() for identity in key.identities}:
         raise ConfigError(
-            f"{key.name} ({', '.join(sorted(own))}) wrote a part of bundle {release.short}, and cannot approve it. "
-            "Somebody else has to sign. Nothing was written."
+            f"{key.name} ({', '.join(sorted(own))}) is an author of release {release.short}, and cannot approve it. "
+            "Another person must sign. Nothing was written."
         )
     return key
 
 
-def _role(word: Word, wanted: tuple[str, ...], key: TrustedKey | None) -> str:
-    """Return the role to sign in: the one that was given, or the first that is asked for and the key has."""
+def _role(statement: Statement, wanted: tuple[str, ...], key: TrustedKey | None) -> str:
+    """Return the role of the signature: the given one, or the first required role that the key has."""
     able = [role for role in wanted if key is None or role in key.roles]
-    if word.role in able or (word.role is None and able):
-        return word.role or able[0]
-    has = f"{key.name} has {', '.join(key.roles)}" if key else "this was given: " + (word.role or "none")
-    raise ConfigError(f"{word.check} is signed by {' or '.join(wanted)}; {has}. Nothing was written.")
+    if statement.role in able or (statement.role is None and able):
+        return statement.role or able[0]
+    has = f"the key {key.name} has {', '.join(key.roles)}" if key else f"the role given is {statement.role or 'none'}"
+    raise ConfigError(f"{statement.check} needs the role {' or '.join(wanted)}; {has}. Nothing was written.")
 
 
 @dataclass(frozen=True, slots=True)
 class SshSigner:
-    """An Ed25519 key of SSH; ``path`` is the private key, or the public one of a key that an agent holds."""
+    """An Ed25519 key of SSH; ``path`` is the private key, or the public key if an agent has the private one."""
 
     path: Path
     keyid: str
 
     @classmethod
     def of(cls, path: Path) -> SshSigner:
-        """Return the signer; ``ConfigError`` for a file that is not there, and for another kind of key."""
+        """Return the signer. Raises ``ConfigError`` for a missing file, or a key of another kind."""
         public = path if path.suffix == ".pub" else path.with_name(f"{path.name}.pub")
         try:
             raw = raw_public(public.read_text(encoding="utf-8"))
@@ -192,10 +199,10 @@ class SshSigner:
         return cls(path, key_id(raw))
 
     def sign(self, message: bytes) -> bytes:
-        """Return the signature as a binary SSHSIG. Raises ``ConfigError`` where ssh-keygen does not sign."""
+        """Return the signature as a binary SSHSIG. Raises ``ConfigError`` if ssh-keygen does not sign."""
         program = shutil.which("ssh-keygen")
         if program is None:
-            raise ConfigError("--ssh-key: ssh-keygen is not installed; it signs with SSH keys.")
+            raise ConfigError("--ssh-key: ssh-keygen is not installed. Install OpenSSH, or set GAIA_SIGNING_KEY_FILE.")
         command = [program, "-Y", "sign", "-n", NAMESPACE, "-f", str(self.path)]
         try:
             done = completed(command, given=message, environ=os.environ, seconds=_TIMEOUT)
@@ -203,6 +210,6 @@ class SshSigner:
             raise ConfigError(f"--ssh-key {self.path}: not signed within {_TIMEOUT} s. Nothing was written.") from None
         if done.returncode:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
-            said = lines[-1] if lines else f"ssh-keygen ended with {done.returncode}"
-            raise ConfigError(f"--ssh-key {self.path}: not signed: {said.rstrip('.')}. Nothing was written.")
+            reply = lines[-1] if lines else f"ssh-keygen ended with {done.returncode}"
+            raise ConfigError(f"--ssh-key {self.path}: not signed: {reply.rstrip('.')}. Nothing was written.")
         return base64.b64decode("".join(line for line in done.stdout.decode().splitlines() if not line.startswith("-")))

@@ -1,8 +1,7 @@
-"""Promoting a bundle into an environment: seal, deploy, test, observe, write it down, decide. In this order, or not at all.
+"""The steps of a promotion: lock, test plan, deployment and tests, evidence, decision.
 
-Each step is done once its line is in the journal; a promotion that was killed goes on behind the last of them. What was
-deployed is deployed again, which leaves alone what already runs; what was tested and not yet written down is written
-down only if nobody else was there meanwhile.
+A step is complete when its line is in the journal. A resumed promotion continues after the last complete step. It deploys
+again, which changes nothing that already runs. It records a finished run only if no other promotion took the lock since.
 """
 
 import os
@@ -30,9 +29,11 @@ from pytest_gaia.verdict.evaluated import EXIT_CODES
 
 LOCKED = DeployLocked.exit_code
 Part: TypeAlias = Literal["run", "evidence"]
-"""``run``: everything that runs tests, without the signing key; ``evidence``: everything that signs, without any test"""
+"""``run``: the steps that run tests, without the signing key; ``evidence``: the steps that sign, without tests"""
+STEPS = ("lock", "plan", "run", "evidence", "gate")
+"""in order, as progress messages name them"""
 _ITS_OWN = ("INFRA", "DRIFT")
-"""words of a run whose exit code says more than the gate's"""
+"""verdicts of a run whose exit code is more specific than that of the gate"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,11 @@ class Ending:
     exit_code: int
     gate: Gate | None
     reason: str = ""
-    """what ended it, if not the gate's items"""
+    """what ended it, other than the checks"""
 
 
 class Promote:
-    """One promotion under way, or one ``part`` of it. ``say`` is told (step, what is happening)."""
+    """One promotion, or one ``part`` of it. Progress goes to ``say``, as (step, message)."""
 
     def __init__(
         self, plan: Plan, say: Callable[[str, str], object], *, output: int | None = None, part: Part | None = None
@@ -61,7 +62,7 @@ class Promote:
         self._lost = False
 
     def go(self, *, resume: bool) -> Ending:
-        """Do it. Raises ``DeployLocked``, ``ConfigError`` and :class:`Interrupted`; the journal says how far it came."""
+        """Run the steps. Raises ``DeployLocked``, ``ConfigError`` and :class:`Interrupted`; the journal has the last step."""
         check_writable(self.plan)
         with self.journal.alone() as descriptor:
             done = self._taken_up() if resume or self.part == "evidence" else ()
@@ -72,9 +73,9 @@ class Promote:
             with renewed(lock, self._lose) as fence:
                 self.fence = fence
                 self._mark("lock", fence=fence)
-                self.say("lock", f"taken, fencing number {fence}")
+                self.say("lock", f"taken, fencing token {fence}")
                 ending = self._steps(lock, _still_good(done, fence, self.plan.commands.folder), descriptor)
-                # Before the lock is given back: what comes after it belongs to another promotion.
+                # Before the lock is released: later lines belong to another promotion.
                 if self.part != "run":
                     self._mark("end", exit_code=ending.exit_code)
                 return ending
@@ -83,26 +84,26 @@ class Promote:
         if "seal" not in done or "run" not in done:
             if self.part == "evidence":
                 raise ConfigError(
-                    f"{self.plan.name}: there is no run that evidence could be written of: it did not come to its end, its "
-                    "files have changed, or another promotion was there since. Nothing was written, and no test was run. "
-                    f"Test again: gaia promote {self.plan.name} --bundle {self.plan.release.short} --only run"
+                    f"{self.plan.name}: there is no finished run to record: it was interrupted, its files changed, or "
+                    "another promotion took the lock since. Nothing was written, and no test ran. Test again: "
+                    f"gaia promote {self.plan.name} {self.plan.release.short} --only run"
                 )
             done = {"seal": self._seal(descriptor)}
             done["run"] = self._test(descriptor)
         else:
-            # Into this promotion's own lines, so that what ends it here need not be tested again either.
+            # Copied to the lines of this promotion, so that another resumption need not test again either.
             for step in ("seal", "run"):
                 self.journal.add(replace(done[step], run=self.run))
-            self.say("run", "has been done; going on behind it")
+            self.say("run", "already complete; continuing")
         if self._lost:
-            raise DeployLocked(f"{self.plan.name}: the lock was lost while the suites ran; nothing was written down.")
-        # Learns here at the latest that somebody else has taken over; after that, nothing may be claimed.
+            raise DeployLocked(f"{self.plan.name}: the lock was lost while the tests ran. Nothing was recorded.")
+        # Fails if another promotion has taken the lock; nothing may be recorded then.
         lock.renew(datetime.now(UTC))
         if self.part == "run":
             return Ending(
                 done["run"].exit_code or 0,
                 None,
-                "The suites have run. Nothing is in the ledger yet, and nothing is decided",
+                "The tests ran. Nothing is recorded or decided yet",
             )
         return self._decide(done["seal"], done["run"])
 
@@ -112,31 +113,31 @@ class Promote:
         abandon(self.plan)
         for name in (PLAN, RECORD, VERDICT):
             (folder / name).unlink(missing_ok=True)
-        self.say("seal", "writing down which tests the run owes")
+        self.say("plan", "collecting the required tests")
         seal_plan(self.plan.commands.seal, self.plan.promotion, descriptor)
         mark = self._mark("seal", files=_digests(folder, PLAN))
-        self.say("seal", f"sealed as {mark.files[PLAN][:12]}")
+        self.say("plan", f"saved as {mark.files[PLAN][:12]}")
         return mark
 
     def _test(self, descriptor: int) -> Mark:
         plan = self.plan
         before = {} if plan.deploys else observed(plan.environment, plan.promotion.rootdir, plan.services)
-        what = f"deploying {', '.join(plan.services)}, and testing" if plan.deploys else "testing what runs there"
+        what = f"deploying {', '.join(plan.services)}, then testing" if plan.deploys else "testing what runs there"
         self.say("run", what)
         touched = self._touched()
         try:
             code, record = run_pytest(plan.commands.run, plan.promotion, descriptor, self.output, lambda: self._lost)
         except Interrupted:
             abandon(plan)
-            # Here nothing else is going to be written down, and on another machine nobody knows of it.
+            # No later step records it, and another machine cannot read this journal.
             if self.part is None and not self._lost:
                 keep_abandoned(plan, self.fence)
             raise
-        self.say("run", f"pytest ended with {code}")
+        self.say("run", f"pytest exited with {code}")
         differing = [] if plan.deploys else [s for s in plan.services if before.get(s) != plan.release.digests[s]]
-        problem = f"not seen to run the bundle before the first test: {', '.join(differing)}" if differing else ""
+        problem = f"did not run the release before the first test: {', '.join(differing)}" if differing else ""
         if self._touched() > touched:
-            problem = "the deployment had begun"
+            problem = "the deployment had started"
         files = _digests(plan.commands.folder, PLAN, RECORD, VERDICT)
         now = strays_of(plan.promotion, plan.release)
         changed = tuple(
@@ -145,7 +146,7 @@ class Promote:
         return self._mark("run", exit_code=code, files=files, record=record, changed=changed, problem=problem)
 
     def _touched(self) -> int:
-        """Return how many times a service of the environment was about to be deployed."""
+        """Return the number of deployments of services that were started in the environment."""
         entries = Rollouts(self.plan.promotion.rootdir, self.plan.name).entries()
         return sum(entry.event == "start" for entry in entries)
 
@@ -156,7 +157,7 @@ class Promote:
         if kept.untouched:
             return Ending(LOCKED if ran.exit_code == LOCKED else ConfigError.exit_code, None, kept.problem)
         self._mark("evidence")
-        self.say("evidence", kept.problem or f"written down: deployment {kept.deployment}, run {kept.word}")
+        self.say("evidence", kept.problem or f"recorded: deployment {kept.deployment}, run {kept.word}")
         situation = plan.promotion.situation(plan.name, plan.release)
         gate = evaluate(situation)
         predicate = gate.predicate(situation.now, _policies(plan.promotion.project.path), self.fence)
@@ -169,15 +170,15 @@ class Promote:
     def _taken_up(self) -> tuple[Mark, ...]:
         name, release = self.plan.name, self.plan.release
         left = self.journal.unfinished()
-        again = f"gaia promote {name} --bundle {release.short}"
+        again = f"gaia promote {name} {release.short}"
         if not left:
-            raise ConfigError(f"{name}: no promotion was left unfinished on this machine. Begin one: {again}")
+            raise ConfigError(f"{name}: this machine has no unfinished promotion. To start one, run: {again}")
         if left[0].release != release.id:
             raise ConfigError(
-                f"{name}: what was left unfinished is the promotion of bundle {left[0].release[:12]}, not {release.short}. "
-                f"Go on with that (--bundle {left[0].release[:12]} --resume), or begin this one: {again}"
+                f"{name}: the unfinished promotion is of release {left[0].release[:12]}, not {release.short}. To continue it, "
+                f"run: gaia promote {name} {left[0].release[:12]} --resume. To start this one, run: {again}"
             )
-        self.say("resume", f"a promotion of {left[0].when} came as far as {left[-1].step}")
+        self.say("resume", f"promotion of {left[0].when}, last step {left[-1].step}")
         return left
 
     def _mark(self, step: StepName, **values: object) -> Mark:
@@ -191,7 +192,7 @@ class Promote:
 
 
 def _still_good(marks: Sequence[Mark], fence: int, folder: Path) -> dict[StepName, Mark]:
-    """Return what need not be done again: nobody else held the lock since, and the files are those that were left."""
+    """Return the steps that are still valid: no other promotion held the lock since, and the files are unchanged."""
     found = {mark.step: mark for mark in marks}
     ran = found.get("run")
     held = found.get("lock")
@@ -201,7 +202,7 @@ def _still_good(marks: Sequence[Mark], fence: int, folder: Path) -> dict[StepNam
 
 
 def _digests(folder: Path, *names: str) -> dict[str, str]:
-    """Return file → SHA-256 of those of ``names`` that are there."""
+    """Return file → SHA-256 for those of ``names`` that exist."""
     return {name: sha256_of((folder / name).read_bytes()) for name in names if (folder / name).is_file()}
 
 

@@ -1,7 +1,7 @@
-"""The bundles of a project, one file each: ``.gaia/bundles/<id>.json``, and the deploy files that each was made of.
+"""The saved releases of a project, one file each: ``.gaia/bundles/<id>.json``, with the deploy files of each release.
 
-Where the ledger is in git, they lie beside it as well, in a reference of their own. A machine that has never seen a
-bundle, such as that of a CI job, then promotes it, or rolls back to it, with the deploy files that it was made with.
+If the ledger is in git, releases are also stored there, in a reference of their own. Another machine, such as that of a CI
+job, can then promote a release, or roll back to it, with its own deploy files.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from pytest_gaia.promotion.release.model import Release
 
 FOLDER = ".gaia/bundles"
 _LEAST_DIGITS = 4
-"""of an id that stands for one bundle"""
+"""minimum length of an abbreviated ID"""
 
 
 REFERENCE = "refs/gaia/bundles"
@@ -27,20 +27,20 @@ _TRIES = 20
 
 
 def release_files(rootdir: Path) -> dict[str, Path]:
-    """Return id → file of every bundle of the project, the oldest file first."""
+    """Return ID → file of every release of the project, oldest file first."""
     files = sorted((rootdir / FOLDER).glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
     return {path.stem: path for path in files if not path.name.startswith(".")}
 
 
 def configs_folder(rootdir: Path, release: Release) -> Path:
-    """Return the folder that holds the deploy files as they were when the bundle was made, by their names."""
+    """Return the folder with the deploy files of ``release``."""
     return rootdir / FOLDER / release.id / "configs"
 
 
 def keep_release(rootdir: Path, release: Release, files: Mapping[str, bytes]) -> Release:
-    """Keep ``bundle`` and the deploy ``files`` that it names; return it, or the same one that was made before.
+    """Save ``release`` and its deploy ``files``; return it, or the identical release that exists already.
 
-    Raises ``ConfigError`` where it cannot be written; what is there then is no bundle yet.
+    Raises ``ConfigError`` if a file cannot be written; the release does not exist then.
     """
     path = rootdir / FOLDER / f"{release.id}.json"
     folder = configs_folder(rootdir, release)
@@ -49,22 +49,22 @@ def keep_release(rootdir: Path, release: Release, files: Mapping[str, bytes]) ->
         for name, content in files.items():
             write_file(folder / name, content, durable=True)
         if not path.exists():
-            # Last, because a bundle is there as soon as this file is.
+            # Last, because this file makes the release exist.
             write_release(path, release)
     except OSError as error:
-        raise ConfigError(f"{FOLDER}: the bundle cannot be kept: {error.strerror}. Nothing was made.") from None
+        raise ConfigError(f"{FOLDER}: the release cannot be saved: {error.strerror}. Nothing was created.") from None
     return read_release(path)
 
 
 def write_release(path: Path, release: Release) -> None:
-    """Write ``bundle`` to the file at ``path``, whole or not at all; raises ``OSError``."""
+    """Write ``release`` to the file at ``path`` in one step; raises ``OSError``."""
     write_file(
         path, msgspec.json.format(msgspec.json.encode(release, order="deterministic"), indent=2) + b"\n", durable=True
     )
 
 
 def all_releases(rootdir: Path) -> tuple[Release, ...]:
-    """Return every bundle of the project that is what its name says, the oldest first; others are left out."""
+    """Return the valid releases of the project, oldest first; files that were edited are left out."""
     found: list[Release] = []
     for name, path in release_files(rootdir).items():
         with suppress(ConfigError):
@@ -74,23 +74,23 @@ def all_releases(rootdir: Path) -> tuple[Release, ...]:
 
 
 def read_release(path: Path, given: str = "") -> Release:
-    """Return the bundle in the file at ``path``, which the user has ``given`` by that name.
+    """Return the release in the file at ``path``, which messages call ``given``.
 
-    Raises ``ConfigError`` for what is none.
+    Raises ``ConfigError`` if it cannot be read, or is not a release.
     """
     shown = one_line(given) or f"{FOLDER}/{path.name}"
     try:
         return msgspec.json.decode(path.read_bytes(), type=Release)
     except OSError as error:
-        raise ConfigError(f"{shown}: cannot be read: {error.strerror}.") from None
+        raise ConfigError(f"{shown}: the file cannot be read: {error.strerror}.") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{shown}: not a bundle: {error}. `gaia bundle create` makes one.") from None
+        raise ConfigError(f"{shown}: not a release: {error}. To create one, run `gaia release create`.") from None
 
 
 def find_release(rootdir: Path, prefix: str) -> Release:
-    """Return the bundle whose id begins with ``prefix``, or that the file of that name holds.
+    """Return the release whose ID begins with ``prefix``, or that is in the file of that name.
 
-    Raises ``ConfigError`` where none does, or several, and for a stored bundle that is not what its name says.
+    Raises ``ConfigError`` if no release or several match, and for a saved release that was edited.
     """
     if is_file(prefix):
         return read_release(Path(prefix), prefix)
@@ -101,25 +101,25 @@ def find_release(rootdir: Path, prefix: str) -> Release:
     release = read_release(files[found[0]])
     if release.id != found[0]:
         raise ConfigError(
-            f"{FOLDER}/{found[0]}.json: it was changed: what it holds now is {release.short}. Nothing proves anything "
-            "about it; make the bundle again (gaia bundle create)."
+            f"{FOLDER}/{found[0]}.json: the file was edited, and is now release {release.short}, which has no evidence. "
+            "Create the release again: gaia release create."
         )
     return release
 
 
 def is_file(prefix: str) -> bool:
-    """Whether what was typed names a file, and not the beginning of an id."""
+    """Whether ``prefix`` is the path of a file, and not the beginning of an ID."""
     return "/" in prefix or prefix.endswith(".json")
 
 
 def _not_one(prefix: str, found: list[str], known: list[str]) -> str:
     if not known:
-        return f"bundle {prefix!r}: there is no bundle in {FOLDER} yet. Make one: gaia bundle create --help."
+        return f"release {prefix!r}: {FOLDER} has no release yet. To create one, run `gaia release create -h`."
     if len(prefix) < _LEAST_DIGITS:
-        return f"bundle {prefix!r}: give at least {_LEAST_DIGITS} digits of its id. {_listed(known)}"
+        return f"release {prefix!r}: give at least {_LEAST_DIGITS} digits of its ID. {_listed(known)}"
     if found:
-        return f"bundle {prefix!r}: {len(found)} bundles begin so; give more digits. {_listed(found)}"
-    return f"bundle {prefix!r}: no bundle has an id that begins so. {_listed(known)}"
+        return f"release {prefix!r}: {len(found)} release IDs begin so; give more digits. {_listed(found)}"
+    return f"release {prefix!r}: no release has an ID that begins so. {_listed(known)}"
 
 
 def _listed(ids: list[str]) -> str:
@@ -129,7 +129,7 @@ def _listed(ids: list[str]) -> str:
 
 
 class SharedRelease(msgspec.Struct, frozen=True):
-    """What is stored of one bundle: all of it, and its deploy files by name."""
+    """A release with its deploy files by name, as git stores it."""
 
     release: Release = msgspec.field(name="bundle")
     configs: dict[str, bytes]

@@ -47,7 +47,7 @@ def released(operated: Path, fake_tools: FakeTools) -> Underway:
 
 
 def gate(gaia: Gaia, pipeline: Underway, *arguments: str) -> Outcome:
-    return gaia("gate", "production", "--bundle", pipeline.id, *arguments)
+    return gaia("release", "check", pipeline.id, "--env", "production", *arguments)
 
 
 def promoted_again(pipeline: Underway) -> None:
@@ -57,9 +57,7 @@ def promoted_again(pipeline: Underway) -> None:
 
 
 def page(gaia: Gaia, pipeline: Underway) -> dict[str, object]:
-    code, out, _ = gaia(
-        "signoff", "report", "--bundle", pipeline.id, "--env", "production", "--format", "json", "--exit-code"
-    )
+    code, out, _ = gaia("release", "report", pipeline.id, "--env", "production", "--format", "json", "--exit-code")
     shown: dict[str, object] = json.loads(out)
     return shown | {"exit_code": code}
 
@@ -80,7 +78,7 @@ def test_an_outside_deployment_is_recorded_and_holds_until_a_promotion(
     assert (entry.predicate.release, entry.predicate.outcome) == (NO_RELEASE, "deployed")
     assert entry.predicate.services == {"auth": image("auth", 9).partition("@")[2]}
     assert gaia("ledger", "verify").code == 0
-    assert f"deployment  {SAID}" in gaia("ledger", "show").out
+    assert f"deployment  {SAID}" in gaia("ledger", "list").out
     code, out, err = gaia("rollback", "production", "--dry-run")
     assert (code, image("auth", 1) in out) == (0, True), err
     shutil.rmtree(released.folder.parents[1] / FOLDER)
@@ -93,7 +91,7 @@ def test_an_outside_deployment_is_recorded_and_holds_until_a_promotion(
     assert SAID in json.dumps(shown["blocking"])
     assert SAID in json.dumps(shown["gaps"])
     assert SAID in json.dumps(shown["environments"])
-    assert gate(gaia, released, "--edge").code == 0, "the way out is to promote"
+    assert gate(gaia, released, "--pre-deploy").code == 0, "the way out is to promote"
 
     promoted_again(released)
     assert gate(gaia, released).code == 0
@@ -131,10 +129,10 @@ def test_a_deployment_from_another_machine_is_observed(released: Underway, gaia:
     fake_tools.fault("*", "not-logged-in")
     code, out, err = gate(gaia, released, "--observe", "--json")
     assert code == 11, err
-    check = next(each for each in json.loads(out)["items"] if each["id"] == "running-now")
+    check = next(each for each in json.loads(out)["checks"] if each["id"] == "running-now")
     assert (check["status"], check["next"]) == ("pending", f"gaia promote production --bundle {released.id}")
 
-    code, out, err = gate(gaia, released, "--observe", "--edge")
+    code, out, err = gate(gaia, released, "--observe", "--pre-deploy")
     assert (code, out) == (4, "")
     assert "--observe looks at what was deployed" in err
 
@@ -142,11 +140,11 @@ def test_a_deployment_from_another_machine_is_observed(released: Underway, gaia:
 def test_an_outside_deployment_of_staging_blocks_production(
     released: Underway, gaia: Gaia, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert gate(gaia, released, "--edge").code == 0
+    assert gate(gaia, released, "--pre-deploy").code == 0
 
     gaia("deploy", "staging", *OTHER)
 
-    code, out, _ = gate(gaia, released, "--edge")
+    code, out, _ = gate(gaia, released, "--pre-deploy")
     assert code == 1
     assert "staging was deployed outside of a promotion on 20" in out
 

@@ -60,7 +60,7 @@ def deployed(release: Any = RELEASE, environment: str = "local") -> None:
 
 
 def classify(gaia: Gaia, *more: str) -> Outcome:
-    return gaia("api", "diff", "--bundle", RELEASE.short, "--env", "dev", *more)
+    return gaia("api", "diff", "--release", RELEASE.short, "--env", "dev", *more)
 
 
 def checks() -> list[CheckPredicate]:
@@ -77,7 +77,7 @@ def test_a_snapshot_is_kept_and_says_what_has_none(released: Path, gaia: Gaia) -
     assert code == 0
     assert [line.split()[:2] for line in out.splitlines()[1:2]] == [["gateway", "2"]]
     assert "connection refused" in out
-    assert out.splitlines()[-1] == "kept: .gaia/api/production/gateway.json"
+    assert out.splitlines()[-1] == "saved: .gaia/api/production/gateway.json"
     assert set(json.loads((released / ".gaia/api/production/gateway.json").read_text())["paths"]) == {
         "/personas",
         "/models",
@@ -92,7 +92,7 @@ def test_no_document_at_all_is_an_environment_that_is_not_there(
     code, _, err = gaia("api", "snapshot", "production", "--output", "out")
 
     assert code == 12
-    assert "production: no service gave a document" in err
+    assert "production: no service returned an OpenAPI document" in err
 
 
 def test_environments_folders_and_files_are_compared(
@@ -115,10 +115,10 @@ def test_environments_folders_and_files_are_compared(
     ("arguments", "message"),
     [
         (["prodution", "local"], "did you mean production?"),
-        (["./none", "local"], "./none: there is no such file or folder"),
-        (["production"], "give two sides"),
-        (["production", "local", "--record"], "of which bundle"),
-        (["--bundle", "abcd"], "give two sides"),
+        (["./none", "local"], "./none: no such file or folder"),
+        (["production"], "Pass two sides"),
+        (["production", "local", "--attest"], "--attest needs a release"),
+        (["--release", "abcd"], "Pass two sides"),
         (["gaia.json", "local"], "no JSON"),
     ],
 )
@@ -134,7 +134,7 @@ def test_a_usage_error_is_one_message(released: Path, gaia: Gaia, arguments: lis
 def test_what_only_adds_is_proved_and_the_gate_takes_it(released: Path, gaia: Gaia) -> None:
     deployed()
 
-    code, out, err = classify(gaia, "--record")
+    code, out, err = classify(gaia, "--attest")
 
     assert (code, err) == (0, "")
     assert "proved: nothing breaks in gateway, 1 compatible changes" in out
@@ -149,7 +149,7 @@ def test_what_breaks_is_written_with_what_it_is(released: Path, services: tuple[
     deployed()
     services[1].offers("/personas")
 
-    code, out, _ = classify(gaia, "--record", "--json")
+    code, out, _ = classify(gaia, "--attest", "--json")
 
     assert (code, json.loads(out)["entry"]) == (1, 2)
     (found,) = checks()
@@ -230,7 +230,7 @@ def test_where_signatures_are_asked_for_nobody_is_asked_without_a_key(released: 
     text = (released / "gaia.toml").read_text() + "[env.dev.stage]\nrequire_signed = true\n"
     (released / "gaia.toml").write_text(text)
 
-    code, out, err = classify(gaia, "--record")
+    code, out, err = classify(gaia, "--attest")
 
     assert (code, out) == (4, "")
     assert "there is no key here: set GAIA_SIGNING_KEY_FILE" in err
@@ -238,7 +238,7 @@ def test_where_signatures_are_asked_for_nobody_is_asked_without_a_key(released: 
 
 
 def test_the_first_stage_has_nothing_to_compare(released: Path, gaia: Gaia) -> None:
-    code, _, err = gaia("api", "diff", "--bundle", RELEASE.short, "--env", "local")
+    code, _, err = gaia("api", "diff", "--release", RELEASE.short, "--env", "local")
 
     assert code == 4
     assert "local is the first stage" in err
@@ -252,6 +252,6 @@ def test_a_first_stage_that_asks_for_it_is_compared_itself(
     assert classify(gaia).code == 11, "it does not run there yet"
     deployed(environment="dev")
 
-    assert classify(gaia, "--record").code == 0
+    assert classify(gaia, "--attest").code == 0
     services[1].offers("/personas")
     assert classify(gaia).code == 1

@@ -56,7 +56,7 @@ def ran(release: Release, experimental: int) -> None:
 
 
 def check(gaia: Gaia, release: Release) -> tuple[int, str]:
-    code, out, err = gaia("check", "no-experimental-features", "--bundle", release.short, "--env", "staging")
+    code, out, err = gaia("release", "attest", "experimental-features", release.short, "--env", "staging")
     assert err == ""
     return code, out
 
@@ -133,7 +133,7 @@ def test_kept_files_that_were_changed_prove_nothing(project: Path, release: Call
 def test_where_signatures_are_asked_for_it_needs_a_key(release: Callable[..., Release], gaia: Gaia) -> None:
     made = release('[env.staging]\nfrom = "fly"\n')
 
-    code, out, err = gaia("check", "no-experimental-features", "--bundle", made.short, "--env", "staging")
+    code, out, err = gaia("release", "attest", "experimental-features", made.short, "--env", "staging")
 
     assert (code, out) == (4, "")
     assert "staging takes only evidence that a key with the role ci has signed" in err

@@ -25,13 +25,13 @@ def test_an_honest_release_is_promoted_at_every_stage(gaia: Gaia, pipeline: Unde
     before = len(pipeline.entries())
 
     for environment in ("local", "dev", "staging"):
-        code, out, _ = gaia("gate", environment, "--bundle", pipeline.id)
+        code, out, _ = gaia("release", "check", pipeline.id, "--env", environment)
         assert code == 0, out
-    code, out, err = gaia("gate", "production", "--bundle", pipeline.id)
+    code, out, err = gaia("release", "check", pipeline.id, "--env", "production")
 
     lines = out.splitlines()
     assert (code, err) == (0, "")
-    assert lines[-2] == f"production, bundle {pipeline.id}: PROMOTE"
+    assert lines[-2] == f"production, release {pipeline.id}: PROMOTE"
     assert lines[-1] == f"ledger head: {pipeline.entries()[-1].sha256}"
     assert any(line.split()[:2] == ["approved", "security-review"] for line in lines)
     assert len(pipeline.entries()) == before, "a gate writes nothing"
@@ -41,29 +41,29 @@ def test_the_newest_entries_removed_are_found_by_the_head_that_was_noted(gaia: G
     pipeline.all_but()
     pipeline.roll_back("production", rehearsal=False)
     head = pipeline.entries()[-1].sha256
-    assert gaia("gate", "production", "--bundle", pipeline.id, "--head", head).code == 1
+    assert gaia("release", "check", pipeline.id, "--env", "production", "--head", head).code == 1
     pipeline.entry_file(len(pipeline.entries())).unlink()
 
-    assert gaia("gate", "production", "--bundle", pipeline.id).code == 0
-    code, out, _ = gaia("gate", "production", "--bundle", pipeline.id, "--head", head[:12].upper())
+    assert gaia("release", "check", pipeline.id, "--env", "production").code == 0
+    code, out, _ = gaia("release", "check", pipeline.id, "--env", "production", "--head", head[:12].upper())
     assert code == 1
     assert f"no entry has the hash {head[:12]}: entries were removed" in out
     assert f"  ledger-whole: gaia ledger verify --head {head[:12]}\n" in out
     kept = pipeline.entries()[3].sha256
-    assert gaia("gate", "production", "--bundle", pipeline.id, "--edge", "--head", kept).code == 0
-    code, out, err = gaia("gate", "production", "--bundle", pipeline.id, "--head", "")
+    assert gaia("release", "check", pipeline.id, "--env", "production", "--pre-deploy", "--head", kept).code == 0
+    code, out, err = gaia("release", "check", pipeline.id, "--env", "production", "--head", "")
     assert (code, out) == (4, "")
-    assert "give at least 8 of them" in err
+    assert "Pass 8 to 64 hexadecimal digits" in err
 
 
 def test_the_edge_is_open_before_anything_is_deployed_and_the_whole_gate_is_not(gaia: Gaia, pipeline: Underway) -> None:
     pipeline.all_but("into_production")
 
-    assert gaia("gate", "production", "--bundle", pipeline.id, "--edge").code == 0
-    code, out, _ = gaia("gate", "production", "--bundle", pipeline.id)
+    assert gaia("release", "check", pipeline.id, "--env", "production", "--pre-deploy").code == 0
+    code, out, _ = gaia("release", "check", pipeline.id, "--env", "production")
 
     assert code == 11
-    assert f"production, bundle {pipeline.id}: HOLD: 3 of" in out
+    assert f"production, release {pipeline.id}: HOLD: 3 of" in out
     assert f"  deployed: gaia promote production --bundle {pipeline.id}" in out
 
 
@@ -73,13 +73,15 @@ def test_the_edge_is_open_before_anything_is_deployed_and_the_whole_gate_is_not(
 def test_a_step_left_out_never_promotes(gaia: Gaia, pipeline: Underway, left_out: str) -> None:
     pipeline.all_but(left_out)
 
-    verdicts = [gaia("gate", name, "--bundle", pipeline.id).code for name in ("local", "dev", "staging", "production")]
+    verdicts = [
+        gaia("release", "check", pipeline.id, "--env", name).code for name in ("local", "dev", "staging", "production")
+    ]
 
     assert verdicts[3] in (1, 11), verdicts
 
 
 def test_nothing_in_the_ledger_holds_and_says_what_to_do(gaia: Gaia, pipeline: Underway) -> None:
-    code, out, _ = gaia("gate", "dev", "--bundle", pipeline.id)
+    code, out, _ = gaia("release", "check", pipeline.id, "--env", "dev")
 
     assert code == 11
     assert "pending  previous-stage" in out
@@ -95,17 +97,17 @@ def test_a_decision_as_json(gaia: Gaia, pipeline: Underway) -> None:
     pipeline.all_but("into_production")
     pipeline.deploy("production", outcome="phantom", reason="the old image runs")
 
-    code, out, err = gaia("gate", "production", "--bundle", pipeline.id, "--json")
+    code, out, err = gaia("release", "check", pipeline.id, "--env", "production", "--json")
 
     document = json.loads(out)
     assert (code, err) == (1, "")
-    assert set(document) == {"environment", "bundle", "verdict", "exit_code", "reasons", "items", "ledger_head"}
-    assert document["bundle"] == pipeline.release.id
+    assert set(document) == {"environment", "release", "verdict", "exit_code", "reasons", "checks", "ledger_head"}
+    assert document["release"] == pipeline.release.id
     assert (document["verdict"], document["exit_code"]) == ("REJECT", 1)
     assert "deployed: phantom: the old image runs" in document["reasons"]
     assert document["ledger_head"] == pipeline.entries()[-1].sha256
-    items = {check["id"]: check for check in document["items"]}
-    assert set(items["deployed"]) == {"id", "title", "group", "status", "why", "next", "evidence"}
+    items = {check["id"]: check for check in document["checks"]}
+    assert set(items["deployed"]) == {"id", "title", "group", "status", "reason", "next", "evidence"}
     assert items["deployed"]["status"] == "failed"
     assert items["rollback-ready"]["evidence"] == [
         entry.sha256 for entry in pipeline.entries() if entry.kind == ROLLBACK
@@ -119,7 +121,7 @@ def test_a_waiver_stands_first(gaia: Gaia, pipeline: Underway) -> None:
     pipeline.sign("release", "production", "rita", "release-manager")
     pipeline.waive("rollback-ready", "production", "rita", "release-manager")
 
-    code, out, _ = gaia("gate", "production", "--bundle", pipeline.id, "--edge")
+    code, out, _ = gaia("release", "check", pipeline.id, "--env", "production", "--pre-deploy")
 
     assert code == 0
     assert out.splitlines()[1].startswith("waived    rollback-ready")
@@ -134,7 +136,7 @@ def test_a_freeze_holds(gaia: Gaia, pipeline: Underway, project: Path) -> None:
     with (project / "gaia.toml").open("a") as file:
         file.write(f'[[env.production.stage.freeze]]\nfrom = {begins}\nuntil = {until}\nwhy = "the fair"\n')
 
-    code, out, _ = gaia("gate", "production", "--bundle", pipeline.id, "--edge")
+    code, out, _ = gaia("release", "check", pipeline.id, "--env", "production", "--pre-deploy")
 
     assert code == 11
     assert f"frozen until {until}: the fair" in out
@@ -147,7 +149,7 @@ def test_who_may_not_sign_does_not_count_by_writing_past_the_command(gaia: Gaia,
     pipeline.sign("security-review", "production", "dev", "security")
     pipeline.sign("release", "production", "ci", "release-manager")
 
-    code, out, _ = gaia("gate", "production", "--bundle", pipeline.id, "--edge")
+    code, out, _ = gaia("release", "check", pipeline.id, "--env", "production", "--pre-deploy")
 
     assert code == 11
     assert "pending  security-review" in out
@@ -157,16 +159,16 @@ def test_who_may_not_sign_does_not_count_by_writing_past_the_command(gaia: Gaia,
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["prod", "--bundle", "{id}"], "no stage is named 'prod'; did you mean production?"),
-        (["sandbox", "--bundle", "{id}"], "no stage is named 'sandbox'"),
-        (["dev", "--bundle", "0000000"], "no bundle has an id that begins so. Known, newest first: {id}."),
-        (["dev", "--bundle", "a"], "give at least 4 digits of its id"),
-        (["dev"], "Missing option '--bundle'"),
-        (["--bundle", "{id}"], "Missing argument 'ENV'"),
+        (["{id}", "--env", "prod"], "no stage is named 'prod'; did you mean production?"),
+        (["{id}", "--env", "sandbox"], "no stage is named 'sandbox'"),
+        (["0000000", "--env", "dev"], "no release has an ID that begins so. Known, newest first: {id}."),
+        (["a", "--env", "dev"], "give at least 4 digits of its ID"),
+        (["--env", "dev"], "Missing argument 'RELEASE'"),
+        (["{id}", "--observe"], "need an environment: add -e ENV"),
     ],
 )
 def test_usage_errors(gaia: Gaia, pipeline: Underway, arguments: list[str], said: str) -> None:
-    code, out, err = gaia("gate", *(each.format(id=pipeline.id) for each in arguments))
+    code, out, err = gaia("release", "check", *(each.format(id=pipeline.id) for each in arguments))
 
     assert (code, out) == (4, "")
     assert said.format(id=pipeline.id) in err
@@ -176,7 +178,7 @@ def test_a_release_that_two_begin_like_is_a_usage_error(gaia: Gaia, pipeline: Un
     twin = pipeline.release.id[:20] + "0" * 44
     (project / ".gaia" / "bundles" / f"{twin}.json").write_text("{}")
 
-    code, _, err = gaia("gate", "dev", "--bundle", pipeline.id)
+    code, _, err = gaia("release", "check", pipeline.id, "--env", "dev")
 
     assert code == 4
     assert "2 bundles begin so; give more digits" in err
@@ -186,7 +188,7 @@ def test_a_release_that_was_edited_proves_nothing(gaia: Gaia, pipeline: Underway
     path = project / ".gaia" / "bundles" / f"{pipeline.release.id}.json"
     path.write_text(path.read_text().replace("dev@example.org", "nobody@example.org"))
 
-    code, _, err = gaia("gate", "dev", "--bundle", pipeline.id)
+    code, _, err = gaia("release", "check", pipeline.id, "--env", "dev")
 
     assert code == 4
     assert "it was changed" in err
@@ -195,7 +197,7 @@ def test_a_release_that_was_edited_proves_nothing(gaia: Gaia, pipeline: Underway
 def test_the_checklist_of_all_edges(gaia: Gaia, pipeline: Underway) -> None:
     pipeline.all_but("ready_for_production", "into_production")
 
-    code, out, err = gaia("checklist", "--bundle", pipeline.id)
+    code, out, err = gaia("release", "check", pipeline.id)
 
     assert (code, err) == (11, "")
     assert [line for line in out.splitlines() if "→" in line] == [
@@ -210,8 +212,8 @@ def test_the_checklist_of_all_edges(gaia: Gaia, pipeline: Underway) -> None:
 def test_the_checklist_of_one_edge(gaia: Gaia, pipeline: Underway) -> None:
     pipeline.all_but("into_production")
 
-    assert gaia("checklist", "--bundle", pipeline.id).code == 0
-    code, out, _ = gaia("checklist", "production", "--bundle", pipeline.id, "--json")
+    assert gaia("release", "check", pipeline.id).code == 0
+    code, out, _ = gaia("release", "check", pipeline.id, "--env", "production", "--json")
 
     document = json.loads(out)
     assert code == 0
@@ -226,7 +228,7 @@ def test_the_checklist_of_one_edge(gaia: Gaia, pipeline: Underway) -> None:
 
 
 def test_where_the_checklist_asks_nothing(gaia: Gaia, pipeline: Underway) -> None:
-    assert gaia("checklist", "local", "--bundle", pipeline.id) == (0, "local: the checklist asks nothing\n", "")
-    code, _, err = gaia("checklist", "prod", "--bundle", pipeline.id)
+    assert gaia("release", "check", pipeline.id, "--env", "local") == (0, "local: the checklist asks nothing\n", "")
+    code, _, err = gaia("release", "check", pipeline.id, "--env", "prod")
     assert code == 4
     assert "did you mean production" in err

@@ -36,7 +36,7 @@ def secrets_of(path: Path) -> list[str]:
 
 def test_a_pair_is_made_and_trusted(gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out, err = gaia(
-        "key", "create", "rita", "--role", "release-manager", "--role", "product", "--identity", "rita@example.org",
+        "key", "generate", "rita", "--role", "release-manager", "--role", "product", "--identity", "rita@example.org",
         "--output", "private/rita.pem",
     )  # fmt: skip
 
@@ -58,23 +58,23 @@ def test_a_private_key_goes_to_its_owners_folder_by_default(
     gaia: Gaia, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    assert gaia("key", "create", "ci", "--role", "ci").code == 0
+    assert gaia("key", "generate", "ci", "--role", "ci").code == 0
     assert (tmp_path / "config" / "gaia" / "ci.pem").exists()
 
     monkeypatch.delenv("XDG_CONFIG_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert gaia("key", "create", "ci2", "--role", "ci").code == 0
+    assert gaia("key", "generate", "ci2", "--role", "ci").code == 0
     assert (tmp_path / "home" / ".config" / "gaia" / "ci2.pem").exists()
 
 
 def test_no_key_is_written_over(gaia: Gaia, project: Path) -> None:
-    assert gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem").code == 0
+    assert gaia("key", "generate", "ci", "--role", "ci", "--output", "ci.pem").code == 0
     private, public = (project / "ci.pem").read_text(), (project / "keys" / "ci.toml").read_text()
 
-    code, _, err = gaia("key", "create", "other", "--role", "ci", "--output", "ci.pem")
+    code, _, err = gaia("key", "generate", "other", "--role", "ci", "--output", "ci.pem")
     assert code == 4
     assert "ci.pem: is there already; a key is not written over" in err
-    code, _, err = gaia("key", "create", "ci", "--role", "ci", "--output", "second.pem")
+    code, _, err = gaia("key", "generate", "ci", "--role", "ci", "--output", "second.pem")
     assert code == 4
     assert "keys/ci.toml: is there already" in err
 
@@ -88,11 +88,11 @@ def test_no_key_is_written_over(gaia: Gaia, project: Path) -> None:
     [
         (["../rita", "--role", "ci"], "the name of a key is lower-case letters, digits and '-'"),
         (["Rita", "--role", "ci"], "'Rita': the name of a key"),
-        (["rita", "--role", "release-manger"], "--role release-manger: nothing asks for it; did you mean release-manager?"),
-        (["rita", "--role", ""], "nothing asks for it; Known: ci, product, release-manager, security."),
+        (["rita", "--role", "release-manger"], "--role release-manger: no check requires this role; did you mean release-manager?"),
+        (["rita", "--role", ""], "no check requires this role; Known: ci, product, release-manager, security."),
         (["rita"], "Missing option '--role'"),
         (["rita", "--role", "ci", "--identity", "rita"], "--identity rita: no e-mail address"),
-        (["rita", "--role", "security"], "--role security: is one of people, and without an identity nobody could"),
+        (["rita", "--role", "security"], "--role security: a role of people needs an identity"),
         (
             ["rita", "--role", "ci", "--role", "security", "--identity", "r@example.org"],
             "--role: this key has the role ci, which is one of machines, and security, which is one of people",
@@ -102,7 +102,7 @@ def test_no_key_is_written_over(gaia: Gaia, project: Path) -> None:
 def test_usage_errors_leave_nothing_behind(gaia: Gaia, project: Path, arguments: list[str], said: str) -> None:
     before = set(project.rglob("*"))
 
-    code, out, err = gaia("key", "create", *arguments, "--output", "new.pem")
+    code, out, err = gaia("key", "generate", *arguments, "--output", "new.pem")
 
     assert (code, out) == (4, "")
     assert said in err
@@ -114,14 +114,14 @@ def test_a_role_that_a_stage_asks_for_is_known(gaia: Gaia, project: Path) -> Non
         file.write('[env.staging.stage]\nsign = ["qa"]\n')
 
     assert (
-        gaia("key", "create", "quentin", "--role", "qa", "--identity", "q@example.org", "--output", "q.pem").code == 0
+        gaia("key", "generate", "quentin", "--role", "qa", "--identity", "q@example.org", "--output", "q.pem").code == 0
     )
 
 
 def test_a_folder_that_cannot_be_written(gaia: Gaia, project: Path) -> None:
     (project / "keys").write_text("no folder")
 
-    code, _, err = gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem")
+    code, _, err = gaia("key", "generate", "ci", "--role", "ci", "--output", "ci.pem")
 
     assert code == 4
     assert "keys/ci.toml: cannot be written" in err
@@ -129,17 +129,15 @@ def test_a_folder_that_cannot_be_written(gaia: Gaia, project: Path) -> None:
 
 
 def test_an_ssh_key_and_a_pem_are_trusted(gaia: Gaia, project: Path) -> None:
-    assert gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem").code == 0
+    assert gaia("key", "generate", "ci", "--role", "ci", "--output", "ci.pem").code == 0
     pem = project / "public.pem"
     pem.write_text(subprocess.run(["openssl", "pkey", "-in", "ci.pem", "-pubout"], capture_output=True, text=True, check=True).stdout)  # fmt: skip
     (project / "keys" / "ci.toml").unlink()
 
-    assert gaia("key", "trust", "ci", str(pem), "--role", "ci") == (
-        0, "keys/ci.toml: commit it, and ci is trusted as ci\n", "",
+    assert gaia("key", "add", "ci", str(pem), "--role", "ci") == (
+        0, "keys/ci.toml: commit it. ci is then trusted as ci\n", "",
     )  # fmt: skip
-    code, out, _ = gaia(
-        "key", "trust", "rita", f"{ssh_key(project)}.pub", "--role", "security", "--identity", "r@x.org"
-    )
+    code, out, _ = gaia("key", "add", "rita", f"{ssh_key(project)}.pub", "--role", "security", "--identity", "r@x.org")
     assert (code, out) == (0, "keys/rita.toml: commit it, and rita is trusted as security\n")
     assert [key.name for key in trusted_keys(project / "keys")] == ["ci", "rita"]
 
@@ -155,7 +153,7 @@ def test_what_cannot_be_trusted(gaia: Gaia, project: Path) -> None:
         ".": "cannot be read",
     }
     for path, said in cases.items():
-        code, out, err = gaia("key", "trust", "x", path, "--role", "ci")
+        code, out, err = gaia("key", "add", "x", path, "--role", "ci")
         assert (code, out) == (4, ""), path
         assert said in err
         assert not any(secret in err for secret in secrets_of(private))
@@ -164,9 +162,9 @@ def test_what_cannot_be_trusted(gaia: Gaia, project: Path) -> None:
 
 def test_one_key_is_not_trusted_under_two_names(gaia: Gaia, project: Path) -> None:
     public = f"{ssh_key(project)}.pub"
-    assert gaia("key", "trust", "rita", public, "--role", "security", "--identity", "r@example.org").code == 0
+    assert gaia("key", "add", "rita", public, "--role", "security", "--identity", "r@example.org").code == 0
 
-    code, _, err = gaia("key", "trust", "sam", public, "--role", "release-manager", "--identity", "s@example.org")
+    code, _, err = gaia("key", "add", "sam", public, "--role", "release-manager", "--identity", "s@example.org")
 
     assert code == 4
     assert "this key is trusted already, as rita: add what is new to keys/rita.toml" in err
@@ -177,8 +175,8 @@ def test_the_list_says_who_is_trusted_and_who_would_sign_here(
     gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert gaia("key", "list").err.startswith("gaia: keys: no key is trusted yet")
-    gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem")
-    gaia("key", "create", "rita", "--role", "security", "--identity", "rita@example.org", "--output", "rita.pem")
+    gaia("key", "generate", "ci", "--role", "ci", "--output", "ci.pem")
+    gaia("key", "generate", "rita", "--role", "security", "--identity", "rita@example.org", "--output", "rita.pem")
     with (project / "keys" / "rita.toml").open("a") as file:
         file.write("not_after = 2027-01-31T00:00:00Z\n")
     monkeypatch.setenv(KEY_FILE_VARIABLE, "rita.pem")
@@ -205,18 +203,18 @@ def test_the_list_says_who_is_trusted_and_who_would_sign_here(
 def test_the_list_says_that_the_key_here_is_not_trusted(
     gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem")
+    gaia("key", "generate", "ci", "--role", "ci", "--output", "ci.pem")
     monkeypatch.setenv(KEY_FILE_VARIABLE, str(ssh_key(project)))
 
     code, out, err = gaia("key", "list")
 
     assert code == 0
     assert "yes" not in out
-    assert "is not trusted; gaia key trust --help" in err
+    assert "is not trusted; to add it, run `gaia key add`" in err
 
 
 def test_a_key_that_cannot_be_read_is_not_shown(gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem")
+    gaia("key", "generate", "ci", "--role", "ci", "--output", "ci.pem")
     text = (project / "ci.pem").read_text()
     secret = text.splitlines()[1]
     (project / "cut.pem").write_text(text.replace(secret, secret[:-10]))
@@ -242,7 +240,7 @@ def test_a_key_that_cannot_be_read_is_not_shown(gaia: Gaia, project: Path, monke
 
 
 def test_a_malformed_file_of_a_key_is_named_with_its_line(gaia: Gaia, project: Path) -> None:
-    gaia("key", "create", "ci", "--role", "ci", "--output", "ci.pem")
+    gaia("key", "generate", "ci", "--role", "ci", "--output", "ci.pem")
     with (project / "keys" / "ci.toml").open("a") as file:
         file.write('rolls = ["ci"]\n')
 
@@ -259,19 +257,19 @@ def test_a_retired_key_signs_nothing_more_and_what_it_signed_stays_valid(
     path = pipeline.keyring.folder / "ci.toml"
     path.write_text("# of the pipeline\n" + path.read_text())
 
-    code, out, err = gaia("key", "retire", "ci")
+    code, out, err = gaia("key", "revoke", "ci")
 
     assert (code, err) == (0, "")
     assert out == "keys/ci.toml: commit it, and ci signs nothing any more; what it signed before stays valid\n"
     assert path.read_text().startswith("not_after = 20")
     assert "# of the pipeline\n" in path.read_text()
     assert gaia("ledger", "verify").code == 0
-    assert gaia("gate", "production", "--edge", "--bundle", pipeline.id).code == 0
+    assert gaia("release", "check", pipeline.id, "--env", "production", "--pre-deploy").code == 0
     pipeline.hold("ci", monkeypatch)
-    code, _, err = gaia("api", "diff", "--bundle", pipeline.id, "--env", "dev", "--record")
+    code, _, err = gaia("api", "diff", "--release", pipeline.id, "--env", "dev", "--attest")
     assert code == 4
     assert "ci: this key is not in force now" in err
-    assert "ci is retired already: not_after = " in gaia("key", "retire", "ci").err
+    assert "ci is retired already: not_after = " in gaia("key", "revoke", "ci").err
 
 
 def test_a_role_is_taken_away_and_what_was_signed_in_it_stays_valid(
@@ -280,13 +278,13 @@ def test_a_role_is_taken_away_and_what_was_signed_in_it_stays_valid(
     pipeline.keys["sam"] = pipeline.keyring.make("sam", "security", "product", identities=("sam@example.org",))
     pipeline.all_but("into_production")
 
-    assert gaia("key", "retire", "sam", "--role", "security").code == 0
+    assert gaia("key", "revoke", "sam", "--role", "security").code == 0
 
     (sam,) = (key for key in trusted_keys(pipeline.keyring.folder) if key.name == "sam")
     assert (sam.roles, [role for role, _ in sam.former_roles]) == (("product",), ["security"])
-    assert gaia("gate", "production", "--edge", "--bundle", pipeline.id).code == 0
+    assert gaia("release", "check", pipeline.id, "--env", "production", "--pre-deploy").code == 0
     pipeline.hold("sam", monkeypatch)
-    code, _, err = gaia("signoff", "security-review", "--env", "production", "--bundle", pipeline.id)
+    code, _, err = gaia("release", "approve", pipeline.id, "security-review", "--env", "production")
     assert code == 4
     assert "sam has product" in err
 
@@ -294,7 +292,7 @@ def test_a_role_is_taken_away_and_what_was_signed_in_it_stays_valid(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["rite"], "rite: no key of that name is trusted; did you mean rita?"),
+        (["rite"], "rite: no trusted key has this name; did you mean rita?"),
         (["rita", "--role", "security"], "rita does not have the role security; it has release-manager"),
         (["rita", "--at", "soon"], "--at: 'soon' is not a time. Use 2027-01-31"),
         (
@@ -309,7 +307,7 @@ def test_a_key_is_not_retired_by_accident(gaia: Gaia, pipeline: Underway, argume
     pipeline.through_dev()
     before = {path: path.read_text() for path in pipeline.keyring.folder.iterdir()}
 
-    code, out, err = gaia("key", "retire", *arguments)
+    code, out, err = gaia("key", "revoke", *arguments)
 
     assert (code, out) == (4, "")
     assert said in err
@@ -322,7 +320,7 @@ def test_a_file_in_another_form_is_left_to_people(gaia: Gaia, pipeline: Underway
         path.read_text().replace('["release-manager"]', "").replace("['release-manager']", "[\n  'release-manager',\n]")
     )
 
-    code, _, err = gaia("key", "retire", "rita", "--role", "release-manager")
+    code, _, err = gaia("key", "revoke", "rita", "--role", "release-manager")
 
     assert code == 4
     assert 'its form cannot be changed here; write into it: roles = [], former_roles = { "release-manager" = 20' in err

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 def test_an_empty_ledger_is_whole_and_is_not_made_by_looking(gaia: Gaia, project: Path) -> None:
-    assert gaia("ledger", "show") == (0, ".gaia/ledger: no entry yet\n", "")
-    assert gaia("ledger", "verify") == (0, ".gaia/ledger: whole, 0 entries, head none\n", "")
+    assert gaia("ledger", "list") == (0, ".gaia/ledger: no entries yet\n", "")
+    assert gaia("ledger", "verify") == (0, ".gaia/ledger: intact, 0 entries, head none\n", "")
     assert gaia("ledger", "export") == (0, "", "")
-    assert json.loads(gaia("ledger", "show", "--json").out) == []
+    assert json.loads(gaia("ledger", "list", "--json").out) == []
     assert not (project / ".gaia").exists()
 
 
@@ -38,11 +38,11 @@ def test_each_kind_of_entry_is_told_in_one_line(gaia: Gaia, pipeline: Underway) 
     pipeline.all_but("into_production")
     pipeline.waive("core-verified", "production", "rita", "release-manager")
 
-    code, out, err = gaia("ledger", "show")
+    code, out, err = gaia("ledger", "list")
 
     lines = out.splitlines()
     assert (code, err) == (0, "")
-    assert lines[0].split() == ["no.", "when", "kind", "what", "it", "says", "signed", "by", "hash"]
+    assert lines[0].split() == ["no.", "time", "kind", "content", "signed", "by", "hash"]
     assert len(lines) == 1 + len(pipeline.entries())
     for number, text in {
         1: f"deployment  local {pipeline.id}: deployed",
@@ -61,7 +61,7 @@ def test_entries_as_json(gaia: Gaia, pipeline: Underway) -> None:
     pipeline.through_local()
     pipeline.deploy("dev")
 
-    shown = json.loads(gaia("ledger", "show", "--json").out)
+    shown = json.loads(gaia("ledger", "list", "--json").out)
 
     entries = pipeline.entries()
     assert [each["sha256"] for each in shown] == [entry.sha256 for entry in entries]
@@ -80,12 +80,12 @@ def test_one_release_of_several(gaia: Gaia, pipeline: Underway) -> None:
     pipeline.through_local()
     own, pipeline.release = pipeline.release, other
 
-    assert gaia("ledger", "show", "--bundle", other.short).out == ".gaia/ledger: no entry about this bundle\n"
+    assert gaia("ledger", "list", "--release", other.short).out == ".gaia/ledger: no entries of this release\n"
     pipeline.through_local()
     pipeline.gate("local")
 
-    assert len(json.loads(gaia("ledger", "show", "--json", "--bundle", own.short).out)) == 3
-    assert len(json.loads(gaia("ledger", "show", "--json", "--bundle", other.id).out)) == 4
+    assert len(json.loads(gaia("ledger", "list", "--json", "--release", own.short).out)) == 3
+    assert len(json.loads(gaia("ledger", "list", "--json", "--release", other.id).out)) == 4
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_one_release_of_several(gaia: Gaia, pipeline: Underway) -> None:
     ],
 )
 def test_a_release_that_there_is_not(gaia: Gaia, pipeline: Underway, prefix: str, said: str) -> None:
-    code, out, err = gaia("ledger", "show", "--bundle", prefix)
+    code, out, err = gaia("ledger", "list", "--release", prefix)
 
     assert (code, out) == (4, "")
     assert said in err
@@ -110,12 +110,12 @@ def test_a_whole_ledger_says_its_head_and_holds_each_hash_that_it_ever_had(gaia:
     entries = pipeline.entries()
 
     counted = f"{len(entries)} entries, {len(entries)} signed by 2 keys"
-    whole = f".gaia/ledger: whole, {counted}, head {entries[-1].sha256}\n"
+    whole = f".gaia/ledger: intact, {counted}, head {entries[-1].sha256}\n"
     for arguments in ([], ["--head", noted], ["--head", noted[:12].upper()]):
         assert gaia("ledger", "verify", *arguments) == (0, whole, "")
     document = json.loads(gaia("ledger", "verify", "--json").out)
     assert document == {
-        "whole": True, "entries": len(entries), "signed": len(entries), "signed_by": ["ci", "rita"],
+        "intact": True, "entries": len(entries), "signed": len(entries), "signed_by": ["ci", "rita"],
         "head": entries[-1].sha256, "problems": [],
     }  # fmt: skip
 
@@ -131,10 +131,10 @@ def test_a_ledger_that_nobody_signs_is_only_accepted_when_asked_for(gaia: Gaia, 
             "--allow-unsigned\n"
         )
         document = json.loads(gaia("ledger", "verify", "--json").out)
-        assert (document["whole"], document["signed"], document["signed_by"]) == (False, 0, [])
+        assert (document["intact"], document["signed"], document["signed_by"]) == (False, 0, [])
         code, out, err = gaia("ledger", "verify", "--allow-unsigned")
         assert (code, err) == (0, "")
-        assert out.startswith(".gaia/ledger: whole, 1 entry, 0 signed, head")
+        assert out.startswith(".gaia/ledger: intact, 1 entry, 0 signed, head")
         if keys == "trusted":
             shutil.rmtree(pipeline.keyring.folder)
 
@@ -151,12 +151,12 @@ def test_a_ledger_written_again_without_a_key_shows_nothing_where_keys_are_trust
         assert entry.predicate is not None
         unsigned.append(entry.kind, entry.subjects, entry.predicate, signers=())
 
-    code, out, _ = gaia("gate", "local", "--bundle", pipeline.id)
+    code, out, _ = gaia("release", "check", pipeline.id, "--env", "local")
     assert code == 11, out
     assert "no run of this bundle in local counts as evidence" in out
 
     shutil.rmtree(pipeline.keyring.folder)
-    assert gaia("gate", "local", "--bundle", pipeline.id).code == 0
+    assert gaia("release", "check", pipeline.id, "--env", "local").code == 0
 
 
 @pytest.mark.parametrize("head", ["", "abc", "not-a-hash", "f" * 65])
@@ -167,7 +167,7 @@ def test_a_head_that_is_none_is_a_usage_error_and_not_a_check_less(gaia: Gaia, p
 
     assert (code, out) == (4, "")
     assert "--head" in err
-    assert "give at least 8 of them" in err
+    assert "Pass 8 to 64 hexadecimal digits" in err
 
 
 def changed(pipeline: Underway) -> str:
@@ -217,14 +217,14 @@ def test_damage_is_found_shown_and_lets_nothing_pass(
         assert (code, out) == (1, "")
         assert f".gaia/ledger: {said}" in err
     document = json.loads(gaia("ledger", "verify", "--json").out)
-    assert document["whole"] is False
+    assert document["intact"] is False
     assert any(each.startswith(said) for each in document["problems"])
 
-    code, out, _ = gaia("ledger", "show")
+    code, out, _ = gaia("ledger", "list")
     assert code == 0
     assert "PROBLEM: " in out
-    assert gaia("gate", "production", "--bundle", pipeline.id).code == 1
-    code, _, err = gaia("checklist", "--bundle", pipeline.id)
+    assert gaia("release", "check", pipeline.id, "--env", "production").code == 1
+    code, _, err = gaia("release", "check", pipeline.id)
     assert code == 11
     assert "the ledger is not whole: " in err
 
@@ -266,7 +266,7 @@ def test_a_damaged_ledger_can_be_exported_as_it_is(gaia: Gaia, pipeline: Underwa
 def test_an_export_that_cannot_be_written_is_one_message(gaia: Gaia, pipeline: Underway) -> None:
     code, _, err = gaia("ledger", "export", "--output", "no/such/folder")
 
-    assert (code, err) == (4, "gaia: --output no/such/folder: cannot be written: No such file or directory.\n")
+    assert (code, err) == (4, "gaia: --output no/such/folder: the file cannot be written: No such file or directory.\n")
 
 
 def test_a_ledger_in_git_is_shared_by_its_reference(
@@ -278,11 +278,11 @@ def test_a_ledger_in_git_is_shared_by_its_reference(
     repository.commit()
     pipeline.hold("rita", monkeypatch)
 
-    assert gaia("signoff", "feature-complete", "--env", "dev", "--bundle", pipeline.id).code == 0
+    assert gaia("release", "approve", pipeline.id, "feature-complete", "--env", "dev").code == 0
 
     code, out, _ = gaia("ledger", "verify")
     assert code == 0
-    assert out.startswith("refs/gaia/ledger: whole, 1 entry, 1 signed by 1 key")
+    assert out.startswith("refs/gaia/ledger: intact, 1 entry, 1 signed by 1 key")
     assert repository.git("log", "--format=%an", "refs/gaia/ledger").strip() == "gaia"
 
 
@@ -293,7 +293,7 @@ def test_a_remote_out_of_reach_is_12(
     with (project / "gaia.toml").open("a") as file:
         file.write('[ledger]\ngit = "refs/gaia/ledger"\nremote = "nowhere"\n')
 
-    for arguments in (["ledger", "verify"], ["gate", "dev", "--bundle", pipeline.id], ["ledger", "show"]):
+    for arguments in (["ledger", "verify"], ["release", "check", pipeline.id], "--env", "dev", ["ledger", "list"]):
         code, out, err = gaia(*arguments)
         assert (code, out) == (12, "")
         assert "nowhere:refs/gaia/ledger: the remote is out of reach" in err
@@ -308,9 +308,11 @@ def test_without_the_package_that_verifies_it_is_said_which(
 
     for arguments in (
         ["ledger", "verify"],
-        ["key", "create", "x", "--role", "ci"],
+        ["key", "generate", "x", "--role", "ci"],
         ["key", "list"],
-        ["gate", "dev", "--bundle", pipeline.id],
+        ["release", "check", pipeline.id],
+        "--env",
+        "dev",
     ):
         code, out, err = gaia(*arguments)
         assert (code, out) == (4, "")

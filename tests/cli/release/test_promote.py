@@ -42,9 +42,9 @@ def _here(promotable: Promotable, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_usage_errors_name_what_there_is(promotable: Promotable, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "did you mean stage" in refused(promotable, capsys, "stagee", "--bundle", promotable.release.short)
-    assert promotable.release.short in refused(promotable, capsys, "stage", "--bundle", "ffffffff")
-    assert "stage" in refused(promotable, capsys, "stage", "--bundle", promotable.release.short, "--confirm", "dev")
+    assert "did you mean stage" in refused(promotable, capsys, "stagee", promotable.release.short)
+    assert promotable.release.short in refused(promotable, capsys, "stage", "ffffffff")
+    assert "stage" in refused(promotable, capsys, "stage", promotable.release.short, "--confirm", "dev")
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ def test_what_is_loaded_and_tested_cannot_be_changed(
     words: list[str],
     named: str,
 ) -> None:
-    said = refused(promotable, capsys, "stage", "--bundle", promotable.release.short, "--", *words)
+    said = refused(promotable, capsys, "stage", promotable.release.short, "--", *words)
     assert f"{named} is not for a promotion" in said
 
     monkeypatch.setenv("PYTEST_ADDOPTS", shlex.join(words))
-    said = refused(promotable, capsys, "stage", "--bundle", promotable.release.short)
+    said = refused(promotable, capsys, "stage", promotable.release.short)
     assert f"PYTEST_ADDOPTS: {named} is not for a promotion" in said
 
 
@@ -112,7 +112,7 @@ def test_variables_that_change_what_is_loaded_are_refused(
 ) -> None:
     monkeypatch.setenv(name, value)
 
-    said = refused(promotable, capsys, "stage", "--bundle", promotable.release.short)
+    said = refused(promotable, capsys, "stage", promotable.release.short)
 
     assert f"{named} is not for a promotion" in said
 
@@ -123,7 +123,7 @@ def test_ignored_code_on_the_path_of_python_is_compared_with_the_commit(
     promotable.repository.write(".gitignore", f"{IGNORED}build/\n")
     promotable.create_release()
     promotable.repository.write("build/lib/sitecustomize.py", "raise SystemExit('loaded')\n")
-    words = ("promote", "stage", "--bundle", promotable.release.short, "--plan")
+    words = ("promote", "stage", promotable.release.short, "--dry-run")
     assert run(words) == 0
 
     monkeypatch.setenv("PYTHONPATH", os.path.join("build", "lib"))  # noqa: PTH118 - a text is asked for
@@ -152,10 +152,10 @@ def test_a_stage_that_asks_for_signatures_needs_a_trusted_key(
     keyring = Keyring(promotable.rootdir / "keys")
     keyring.make("ci", "ci")
     release = promotable.release.short
-    assert "there is no key here" in refused(promotable, capsys, "stage", "--bundle", release)
+    assert "no key is configured" in refused(promotable, capsys, "stage", release)
 
     monkeypatch.setenv(KEY_VARIABLE, Keyring.private_pem())
-    assert "is not trusted" in refused(promotable, capsys, "stage", "--bundle", release)
+    assert "is not trusted" in refused(promotable, capsys, "stage", release)
 
 
 def test_a_key_that_is_no_longer_in_force_signs_nothing(
@@ -166,7 +166,7 @@ def test_a_key_that_is_no_longer_in_force_signs_nothing(
     Keyring(promotable.rootdir / "keys").make("ci", "ci", extra="not_after = 2026-01-01T00:00:00Z")
     monkeypatch.setenv(KEY_VARIABLE, pem)
 
-    assert "not in force" in refused(promotable, capsys, "stage", "--bundle", promotable.release.short)
+    assert "not in force" in refused(promotable, capsys, "stage", promotable.release.short)
 
 
 def test_a_ledger_that_cannot_be_written_is_told_before_the_deployment(
@@ -178,7 +178,7 @@ def test_a_ledger_that_cannot_be_written_is_told_before_the_deployment(
     monkeypatch.setattr(FolderStore, "read", lambda self: {})
     (promotable.rootdir / ".gaia" / "ledger").write_text("", encoding="utf-8")
 
-    said = refused(promotable, capsys, "stage", "--bundle", promotable.release.short)
+    said = refused(promotable, capsys, "stage", promotable.release.short)
 
     assert "the ledger cannot be written" in said
 
@@ -188,7 +188,7 @@ def test_deploy_files_of_another_commit_hold(promotable: Promotable, capsys: pyt
     (promotable.rootdir / "deploy").mkdir()
     (promotable.rootdir / "deploy" / "docker-compose.yml").write_text("services: {}\n", encoding="utf-8")
 
-    assert run(["promote", "stage", "--bundle", promotable.release.short]) == 11
+    assert run(["promote", "stage", promotable.release.short]) == 11
 
     assert "docker-compose.yml is new" in capsys.readouterr().out
     assert promotable.runs() == OLD
@@ -211,10 +211,10 @@ def test_files_that_are_not_of_the_releases_commit_hold(
     release = promotable.create_release()
     promotable.repository.write(name, "")
 
-    assert run(["promote", "stage", "--bundle", release.short]) == 11
+    assert run(["promote", "stage", release.short]) == 11
 
     said = capsys.readouterr().out
-    assert f"these files are not those of the bundle's commit: {name} is new" in said
+    assert f"these files differ from the commit of the release: {name} is new" in said
     assert f"git switch --detach {release.commit[:12]}" in said
     assert promotable.runs() == OLD
     assert promotable.kinds == []
@@ -225,7 +225,7 @@ def test_what_the_gate_does_not_let_in_is_not_deployed(
 ) -> None:
     promotable.configure('\n[env.stage.stage]\nfrom = "local"\n')
 
-    assert run(["promote", "stage", "--bundle", promotable.release.short]) == 11
+    assert run(["promote", "stage", promotable.release.short]) == 11
 
     said = capsys.readouterr().out
     assert "previous-stage" in said
@@ -233,9 +233,9 @@ def test_what_the_gate_does_not_let_in_is_not_deployed(
     assert promotable.runs() == OLD
     assert promotable.marks == ()
 
-    assert run(["promote", "stage", "--bundle", promotable.release.short, "--plan"]) == 11
-    assert "It would not begin: previous-stage" in capsys.readouterr().out
-    assert run(["promote", "stage", "--bundle", promotable.release.short, "--plan", "--json"]) == 11
+    assert run(["promote", "stage", promotable.release.short, "--dry-run"]) == 11
+    assert "Blocked: previous-stage" in capsys.readouterr().out
+    assert run(["promote", "stage", promotable.release.short, "--dry-run", "--json"]) == 11
     document = json.loads(capsys.readouterr().out)
     assert (document["good"], document["exit_code"], document["dry_run"]) == (False, 11, True)
     assert document["notes"][0].startswith("previous-stage")
@@ -245,7 +245,7 @@ def test_an_environment_that_cannot_be_observed_is_not_promoted(
     promotable: Promotable, capsys: pytest.CaptureFixture[str]
 ) -> None:
     promotable.configure('\n[env.far]\nurl = "https://far.example"\n')
-    said = refused(promotable, capsys, "far", "--bundle", promotable.release.short)
+    said = refused(promotable, capsys, "far", promotable.release.short)
     assert "has no deployment" in said
 
 

@@ -40,14 +40,14 @@ def put(tools: FakeTools, service: str, reference: str, environment: str = "stag
 
 
 def made(gaia: Gaia, *arguments: str) -> dict[str, object]:
-    code, out, err = gaia("bundle", "create", "--json", *arguments)
+    code, out, err = gaia("release", "create", "--json", *arguments)
     assert (code, err) == (0, "")
     document: dict[str, object] = json.loads(out)
     return document
 
 
 def test_a_release_of_named_images(gaia: Gaia, committed: Repository) -> None:
-    code, out, err = gaia("bundle", "create", "--image", f"gateway={GATEWAY}", "--image", f"auth={AUTH}")
+    code, out, err = gaia("release", "create", "--image", f"gateway={GATEWAY}", "--image", f"auth={AUTH}")
 
     found = re.match(r"bundle ([0-9a-f]{12}) \(registry\) of commit ([0-9a-f]{10}), made", out)
     assert (code, err) == (0, "")
@@ -78,7 +78,7 @@ def test_a_release_of_what_runs(gaia: Gaia, committed: Repository, fake_tools: F
     put(fake_tools, "auth", AUTH, machines=2)
     put(fake_tools, "gateway", GATEWAY, state="suspended")
 
-    release = made(gaia, "--from-env", "staging")
+    release = made(gaia, "--env", "staging")
 
     assert release["kind"] == "registry"
     assert release["components"] == [
@@ -92,7 +92,7 @@ def test_a_named_image_goes_before_what_runs(gaia: Gaia, committed: Repository, 
     put(fake_tools, "gateway", GATEWAY)
     fake_tools.fault("gaia-auth-staging", "split")
 
-    release = made(gaia, "--from-env", "staging", "--image", f"auth={AUTH}")
+    release = made(gaia, "--env", "staging", "--image", f"auth={AUTH}")
 
     assert [each["image"] for each in release["components"]] == [AUTH, GATEWAY]  # type: ignore[attr-defined]
 
@@ -100,7 +100,7 @@ def test_a_named_image_goes_before_what_runs(gaia: Gaia, committed: Repository, 
 def test_services_choose_what_is_taken(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
     put(fake_tools, "gateway", GATEWAY)
 
-    release = made(gaia, "--from-env", "staging", "--services", "gateway")
+    release = made(gaia, "--env", "staging", "--services", "gateway")
 
     assert [each["service"] for each in release["components"]] == ["gateway"]  # type: ignore[attr-defined]
 
@@ -110,7 +110,7 @@ def test_what_runs_two_images_is_no_release(gaia: Gaia, committed: Repository, f
     with fake_tools.state() as cloud:
         cloud["apps"]["gaia-auth-staging"]["machines"][0]["image_ref"]["digest"] = GATEWAY.partition("@")[2]
 
-    code, _, err = gaia("bundle", "create", "--from-env", "staging")
+    code, _, err = gaia("release", "create", "--env", "staging")
 
     assert code == 1
     assert "staging: no bundle can be made of what runs there: auth (gaia-auth-staging) runs 2 images: sha256:" in err
@@ -123,7 +123,7 @@ def test_what_was_never_deployed_is_none_either(gaia: Gaia, committed: Repositor
     with fake_tools.state() as cloud:
         del cloud["apps"]["gaia-gateway-staging"]
 
-    code, _, err = gaia("bundle", "create", "--from-env", "staging")
+    code, _, err = gaia("release", "create", "--env", "staging")
 
     assert code == 1
     assert "auth (gaia-auth-staging) has no machine; gateway (gaia-gateway-staging) was never deployed. Nothing" in err
@@ -132,7 +132,7 @@ def test_what_was_never_deployed_is_none_either(gaia: Gaia, committed: Repositor
 def test_what_cannot_be_observed_is_exit_12(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
     fake_tools.fault("*", "not-logged-in")
 
-    code, _, err = gaia("bundle", "create", "--from-env", "staging")
+    code, _, err = gaia("release", "create", "--env", "staging")
 
     assert code == 12
     assert err.startswith("gaia: staging: what runs there could not be observed. auth (gaia-auth-staging): ")
@@ -145,7 +145,7 @@ def test_images_of_compose_are_on_this_machine_alone(gaia: Gaia, committed: Repo
     done = fake_tools.run("docker", "compose", "--file", compose, "up", "--detach", "--wait")
     assert done.returncode == 0, done.stderr
 
-    assert made(gaia, "--from-env", "local")["kind"] == "local"
+    assert made(gaia, "--env", "local")["kind"] == "local"
 
 
 @pytest.mark.parametrize(
@@ -157,16 +157,19 @@ def test_images_of_compose_are_on_this_machine_alone(gaia: Gaia, committed: Repo
         (("--image", "gateway=r/gateway@sha256:12"), "--image gateway: 'sha256:12' is no digest"),
         (("--image", GATEWAY), "of which service is it the image?"),
         (("--image", f"auth={AUTH}", "--image", f"auth={GATEWAY}"), "--image gives auth two images"),
-        (("--services", "auth", "--image", f"auth={AUTH}"), "--services chooses among what runs in an environment"),
-        (("--from-env", "stagign"), "unknown environment 'stagign'; did you mean staging?"),
-        (("--from-env", "preview"), "preview has no deployment: nothing says how it is deployed."),
-        (("--from-env", "staging", "--services", "chat"), "chat has no deploy file for staging"),
-        (("--image", f"auth={AUTH}", "--output", "no/such/folder"), "--output no/such/folder: cannot be written: No"),
+        (("--services", "auth", "--image", f"auth={AUTH}"), "--services selects services that run in an environment"),
+        (("--env", "stagign"), "unknown environment 'stagign'; did you mean staging?"),
+        (("--env", "preview"), "preview has no deployment: nothing says how it is deployed."),
+        (("--env", "staging", "--services", "chat"), "chat has no deploy file for staging"),
+        (
+            ("--image", f"auth={AUTH}", "--output", "no/such/folder"),
+            "--output no/such/folder: the file cannot be written: No",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_usage_errors(gaia: Gaia, committed: Repository, arguments: tuple[str, ...], message: str) -> None:
-    code, out, err = gaia("bundle", "create", *arguments)
+    code, out, err = gaia("release", "create", *arguments)
 
     assert (code, out) == (4, "")
     assert message in err
@@ -174,14 +177,14 @@ def test_usage_errors(gaia: Gaia, committed: Repository, arguments: tuple[str, .
 
 def test_outside_of_git_and_with_changes_there_is_no_release(gaia: Gaia, operated: Path, committed: Repository) -> None:
     committed.write("new.py")
-    code, _, err = gaia("bundle", "create", "--image", f"auth={AUTH}")
+    code, _, err = gaia("release", "create", "--image", f"auth={AUTH}")
     assert code == 4
     assert err.startswith("gaia: the work tree is not what the commit says: new.py. Nothing was made.")
 
     assert made(gaia, "--image", f"auth={AUTH}", "--allow-dirty")["kind"] == "local"
 
     subprocess.run(["rm", "-rf", ".git"], cwd=operated, check=True)
-    code, _, err = gaia("bundle", "create", "--image", f"auth={AUTH}")
+    code, _, err = gaia("release", "create", "--image", f"auth={AUTH}")
     assert code == 4
     assert "git does not tell which: not a git repository" in err
 
@@ -191,22 +194,22 @@ def test_the_output_is_a_release_that_every_command_takes(gaia: Gaia, committed:
 
     release = read_release(committed.folder / "bundle.json")
 
-    assert json.loads(gaia("bundle", "show", "bundle.json", "--json").out)["id"] == release.id
-    assert gaia("gate", "dev", "--bundle", "./bundle.json").code == 11
+    assert json.loads(gaia("release", "show", "bundle.json", "--json").out)["id"] == release.id
+    assert gaia("release", "check", "./bundle.json", "--env", "dev").code == 11
 
 
 def test_releases_are_listed_and_shown(gaia: Gaia, committed: Repository) -> None:
-    assert gaia("bundle", "show").err == "there is no bundle yet; make one: gaia bundle create --help\n"
-    assert json.loads(gaia("bundle", "show", "--json").out) == []
+    assert gaia("release", "show").err == "there is no bundle yet; make one: gaia bundle create --help\n"
+    assert json.loads(gaia("release", "show", "--json").out) == []
     first = made(gaia, "--image", f"auth={AUTH}")
     second = made(gaia, "--image", f"gateway={GATEWAY}")
 
-    _, out, _ = gaia("bundle", "show")
+    _, out, _ = gaia("release", "show")
     assert [line.split()[0] for line in out.splitlines()] == ["bundle", second["short"], first["short"]]
-    assert [each["id"] for each in json.loads(gaia("bundle", "show", "--json").out)] == [first["id"], second["id"]]
-    assert json.loads(gaia("bundle", "show", str(first["short"]), "--json").out) == first
-    assert GATEWAY in gaia("bundle", "show", str(second["id"])).out
-    code, _, err = gaia("bundle", "show", "0000")
+    assert [each["id"] for each in json.loads(gaia("release", "show", "--json").out)] == [first["id"], second["id"]]
+    assert json.loads(gaia("release", "show", str(first["short"]), "--json").out) == first
+    assert GATEWAY in gaia("release", "show", str(second["id"])).out
+    code, _, err = gaia("release", "show", "0000")
     assert code == 4
     assert f"Known, newest first: {second['short']}, {first['short']}." in err
 
@@ -214,13 +217,13 @@ def test_releases_are_listed_and_shown(gaia: Gaia, committed: Repository) -> Non
 def test_a_release_that_is_what_it_was_made_of(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
     for service, reference in (("auth", AUTH), ("gateway", GATEWAY)):
         put(fake_tools, service, reference)
-    release = made(gaia, "--from-env", "staging")
+    release = made(gaia, "--env", "staging")
 
-    code, out, err = gaia("bundle", "verify", str(release["short"]), "--env", "staging")
+    code, out, err = gaia("release", "verify", str(release["short"]), "--env", "staging")
 
     assert (code, err) == (0, "")
     assert out.endswith(f"bundle {release['short']} is what it was made of\n")
-    checks = json.loads(gaia("bundle", "verify", str(release["short"]), "--json").out)
+    checks = json.loads(gaia("release", "verify", str(release["short"]), "--json").out)
     assert checks["same"] is True
     assert {each["status"] for each in checks["checks"]} == {"same"}
 
@@ -228,12 +231,12 @@ def test_a_release_that_is_what_it_was_made_of(gaia: Gaia, committed: Repository
 def test_drift_of_any_kind_is_hold(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
     for service, reference in (("auth", AUTH), ("gateway", GATEWAY)):
         put(fake_tools, service, reference)
-    release = made(gaia, "--from-env", "staging")
+    release = made(gaia, "--env", "staging")
     put(fake_tools, "auth", image("auth", 9), release=2)
     committed.write("deploy/fly.auth.staging.toml", 'app = "gaia-auth-staging"\n')
     (committed.folder / FOLDER / str(release["id"]) / "configs" / "fly.gateway.production.toml").unlink()
 
-    code, out, _ = gaia("bundle", "verify", str(release["short"]), "--env", "staging", "--json")
+    code, out, _ = gaia("release", "verify", str(release["short"]), "--env", "staging", "--json")
 
     document = json.loads(out)
     assert (code, document["exit_code"], document["same"]) == (11, 11, False)
@@ -242,9 +245,9 @@ def test_drift_of_any_kind_is_hold(gaia: Gaia, committed: Repository, fake_tools
         "deploy file fly.auth.staging.toml",
         "kept file fly.gateway.production.toml",
     }
-    code, out, _ = gaia("bundle", "verify", str(release["short"]), "--env", "staging")
+    code, out, _ = gaia("release", "verify", str(release["short"]), "--env", "staging")
     assert code == 11
-    assert "Make a bundle of it (gaia bundle create), or bring this one back." in out
+    assert "Create a new release (`gaia release create`), or restore the files and images." in out
 
 
 def test_changed_checks_and_settings_are_not_those_of_the_release(gaia: Gaia, committed: Repository) -> None:
@@ -252,7 +255,7 @@ def test_changed_checks_and_settings_are_not_those_of_the_release(gaia: Gaia, co
     committed.write("checks/conftest.py", "collect_ignore = ['health']\n")
     committed.write("pytest.ini", "[pytest]\n")
 
-    code, out, _ = gaia("bundle", "verify", str(release["short"]), "--json")
+    code, out, _ = gaia("release", "verify", str(release["short"]), "--json")
 
     assert code == 11
     assert [each["what"] for each in json.loads(out)["checks"] if each["status"] == "differs"] == [
@@ -265,7 +268,7 @@ def test_what_cannot_be_seen_is_no_proof(gaia: Gaia, committed: Repository, fake
     release = made(gaia, "--image", f"auth={AUTH}")
     fake_tools.fault("*", "unauthorised")
 
-    code, out, _ = gaia("bundle", "verify", str(release["short"]), "--env", "staging")
+    code, out, _ = gaia("release", "verify", str(release["short"]), "--env", "staging")
 
     assert code == 12
     assert out.endswith("could not be observed: running auth. Try again.\n")

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     Gaia = Callable[..., Outcome]
 
-REVIEW = ("signoff", "security-review", "--env", "production")
-WAIVE = ("waive", "rollback-ready", "--env", "production", "--why", "partner launch")
+REVIEW = ("release", "approve", "security-review", "--env", "production")
+WAIVE = ("release", "waive", "rollback-ready", "--env", "production", "--reason", "partner launch")
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def refused(gaia: Gaia, pipeline: Underway) -> Callable[..., str]:
 
     def call(*arguments: str, release: str | None = None) -> str:
         before = [entry.sha256 for entry in pipeline.entries()]
-        code, out, err = gaia(*arguments, "--bundle", release or pipeline.id)
+        code, out, err = gaia(*arguments[:2], release or pipeline.id, *arguments[2:])
         assert (code, out) == (4, "")
         assert [entry.sha256 for entry in pipeline.entries()] == before
         return err
@@ -49,12 +49,12 @@ def test_a_signoff_is_signed_in_its_role_and_opens_the_gate(
     pipeline.wait(25)
     held = pipeline.hold("sam", monkeypatch)
 
-    code, out, err = gaia(*REVIEW, "--bundle", pipeline.id, "--why", "report SEC-88", "--until", "3d")
+    code, out, err = gaia(*REVIEW[:2], pipeline.id, *REVIEW[2:], "--reason", "report SEC-88", "--until", "3d")
 
     entry = pipeline.entries()[-1]
     assert (code, err) == (0, "")
     assert out == (
-        f"security-review for production, bundle {pipeline.id}: written as entry {entry.sequence}, signed by sam\n"
+        f"security-review for production, release {pipeline.id}: written as entry {entry.sequence}, signed by sam\n"
         f"next: gaia gate production --bundle {pipeline.id} --edge\n"
     )
     says = entry.predicate
@@ -67,15 +67,15 @@ def test_a_signoff_is_signed_in_its_role_and_opens_the_gate(
     assert not any(line in pipeline.entry_file(entry.sequence).read_text() for line in held.splitlines())
 
     pipeline.hold("rita", monkeypatch)
-    assert gaia("gate", "production", "--bundle", pipeline.id, "--edge").code == 11
-    assert gaia("signoff", "release", "--env", "production", "--bundle", pipeline.id).code == 0
-    assert gaia("gate", "production", "--bundle", pipeline.id, "--edge").code == 0
+    assert gaia("release", "check", pipeline.id, "--env", "production", "--pre-deploy").code == 11
+    assert gaia("release", "approve", pipeline.id, "release", "--env", "production").code == 0
+    assert gaia("release", "check", pipeline.id, "--env", "production", "--pre-deploy").code == 0
 
 
 def test_a_waiver_lets_an_item_go(gaia: Gaia, pipeline: Underway, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline.hold("rita", monkeypatch)
 
-    code, out, _ = gaia(*WAIVE, "--until", "2d", "--bundle", pipeline.id)
+    code, out, _ = gaia(*WAIVE[:2], pipeline.id, *WAIVE[2:], "--until", "2d")
 
     entry = pipeline.entries()[-1]
     assert code == 0
@@ -83,27 +83,27 @@ def test_a_waiver_lets_an_item_go(gaia: Gaia, pipeline: Underway, monkeypatch: p
     assert entry.kind == WAIVER
     assert isinstance(entry.predicate, WaiverPredicate)
     assert entry.predicate.reason == "partner launch"
-    assert "waived" in gaia("checklist", "production", "--bundle", pipeline.id).out
+    assert "waived" in gaia("release", "check", pipeline.id, "--env", "production").out
 
 
 def test_an_ssh_key_signs_through_ssh_keygen(gaia: Gaia, pipeline: Underway, project: Path) -> None:
     key = ssh_key(project)
-    gaia("key", "trust", "sue", f"{key}.pub", "--role", "security", "--identity", "sue@example.org")
+    gaia("key", "add", "sue", f"{key}.pub", "--role", "security", "--identity", "sue@example.org")
 
     for path in (key, f"{key}.pub"):
         # Of the public file, ssh-keygen finds the private one beside it, or asks the agent.
-        code, out, err = gaia(*REVIEW, "--bundle", pipeline.id, "--ssh-key", str(path))
+        code, out, err = gaia(*REVIEW[:2], pipeline.id, *REVIEW[2:], "--ssh-key", str(path))
         assert (code, err) == (0, "")
         assert "signed by sue" in out
     assert [entry.problem for entry in pipeline.entries()] == ["", ""]
-    assert "approved" in gaia("checklist", "production", "--bundle", pipeline.id).out
+    assert "approved" in gaia("release", "check", pipeline.id, "--env", "production").out
 
 
 def test_ssh_keys_that_do_not_sign(
     refused: Callable[..., str], gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, other = ssh_key(project), ssh_key(project, "ecdsa")
-    gaia("key", "trust", "sue", f"{key}.pub", "--role", "security", "--identity", "sue@example.org")
+    gaia("key", "add", "sue", f"{key}.pub", "--role", "security", "--identity", "sue@example.org")
     (project / "alone").write_bytes(key.read_bytes())
     (project / "mixed").mkdir()
     mixed = ssh_key(project / "mixed")
@@ -122,26 +122,26 @@ def test_ssh_keys_that_do_not_sign(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("signoff", "security-revue", "--env", "production"), "did you mean security-review? Known: release, security-review."),
-        (("signoff", "security-review", "--env", "dev"), "belongs to the way into production; --env production"),
-        (("signoff", "core-verified", "--env", "production"), "is proved by evidence, and cannot be signed"),
-        (("signoff", "release", "--env", "dev"), "'release': nothing of that name is signed there (dev)"),
-        (("waive", "soaked", "--env", "production", "--why", "x", "--until", "2d"), "nothing of that name can be waived there"),
-        (("waive", "not-rejected", "--env", "dev", "--why", "x", "--until", "2d"), "nothing of that name can be waived there"),
-        (("waive", "not-rejected", "--env", "staging", "--why", "x", "--until", "2d"), "not-rejected is signed by release-manager; sam"),
-        (("waive", "release", "--env", "production", "--why", "x", "--until", "2d"), "nothing of that name can be waived"),
-        (("signoff", "security-review", "--env", "prod"), "no stage is named 'prod'; did you mean production?"),
-        ((*REVIEW, "--until", "2020-01-01"), "--until 2020-01-01: has passed"),
-        ((*REVIEW, "--until", "0d"), "--until 0d: has passed"),
-        ((*REVIEW, "--until", "soon"), "--until soon: no time; write 7d, 12h, 2027-01-31, or 2027-01-31T12:00Z"),
-        ((*REVIEW, "--until", "-1d"), "--until -1d: no time"),
-        ((*WAIVE, "--until", "31d"), "--until 31d: a waiver holds 30 days at most"),
+        (("release", "approve", "security-revue", "--env", "production"), "did you mean security-review? Known: release, security-review."),
+        (("release", "approve", "security-review", "--env", "dev"), "this is a check of production. Pass -e production"),
+        (("release", "approve", "core-verified", "--env", "production"), "test results decide this check"),
+        (("release", "approve", "release", "--env", "dev"), "'release': no check of that name can be approved in dev"),
+        (("release", "waive", "soaked", "--env", "production", "--reason", "x", "--until", "2d"), "no check of that name can be waived"),
+        (("release", "waive", "not-rejected", "--env", "dev", "--reason", "x", "--until", "2d"), "no check of that name can be waived"),
+        (("release", "waive", "not-rejected", "--env", "staging", "--reason", "x", "--until", "2d"), "not-rejected needs the role release-manager; the key sam"),
+        (("release", "waive", "release", "--env", "production", "--reason", "x", "--until", "2d"), "no check of that name can be waived"),
+        (("release", "approve", "security-review", "--env", "prod"), "no stage is named 'prod'; did you mean production?"),
+        ((*REVIEW, "--until", "2020-01-01"), "--until 2020-01-01: this time is in the past"),
+        ((*REVIEW, "--until", "0d"), "--until 0d: this time is in the past"),
+        ((*REVIEW, "--until", "soon"), "--until soon: not a time. Write 7d, 12h, 2027-01-31, or 2027-01-31T12:00Z"),
+        ((*REVIEW, "--until", "-1d"), "--until -1d: not a time"),
+        ((*WAIVE, "--until", "31d"), "--until 31d: waivers are limited to 30 days"),
         ((*WAIVE,), "Missing option '--until'"),
-        (("waive", "rollback-ready", "--env", "production", "--until", "2d"), "Missing option '--reason'"),
-        ((*WAIVE[:4], "--why", " \n", "--until", "2d"), "--why: a waiver needs its reason"),
-        ((*REVIEW, "--role", "product"), "security-review is signed by security; sam has security"),
-        (("signoff", "release", "--env", "production"), "release is signed by release-manager; sam has security"),
-        ((*WAIVE, "--until", "2d"), "rollback-ready is signed by release-manager; sam has security"),
+        (("release", "waive", "rollback-ready", "--env", "production", "--until", "2d"), "Missing option '--reason'"),
+        ((*WAIVE[:5], "--reason", " \n", "--until", "2d"), "--reason: a waiver needs a reason"),
+        ((*REVIEW, "--role", "product"), "security-review needs the role security; the key sam has security"),
+        (("release", "approve", "release", "--env", "production"), "release needs the role release-manager; the key sam has security"),
+        ((*WAIVE, "--until", "2d"), "rollback-ready needs the role release-manager; the key sam has security"),
     ],
 )  # fmt: skip
 def test_what_would_not_count_is_not_written(
@@ -161,7 +161,7 @@ def test_an_author_cannot_sign_nor_waive(
 ) -> None:
     pipeline.hold("dev", monkeypatch)
 
-    for arguments in (REVIEW, ("signoff", "release", "--env", "production"), (*WAIVE, "--until", "2d")):
+    for arguments in (REVIEW, ("release", "approve", "release", "--env", "production"), (*WAIVE, "--until", "2d")):
         assert "dev (dev@example.org) wrote a part of bundle" in refused(*arguments)
 
 
@@ -171,7 +171,7 @@ def test_a_key_without_an_identity_approves_nothing(
     pipeline.keys["anon"] = pipeline.keyring.make("anon", "security", "release-manager")
     pipeline.hold("anon", monkeypatch)
 
-    for arguments in (REVIEW, ("signoff", "release", "--env", "production"), (*WAIVE, "--until", "2d")):
+    for arguments in (REVIEW, ("release", "approve", "release", "--env", "production"), (*WAIVE, "--until", "2d")):
         assert "anon: this key has no identity" in refused(*arguments)
 
 
@@ -179,7 +179,7 @@ def test_a_key_that_is_not_trusted_or_not_in_force_cannot_sign(
     refused: Callable[..., str], pipeline: Underway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(KEY_VARIABLE, pipeline.keyring.private_pem())
-    assert "is not trusted by the project: no file in keys/ holds it" in refused(*REVIEW)
+    assert "is not trusted: no file in keys/ has it" in refused(*REVIEW)
 
     for line in (f"not_after = {datetime.now(UTC) - timedelta(days=1)}", "not_before = 2999-01-01T00:00:00Z"):
         pipeline.keys["old"] = pipeline.keyring.make("old", "security", extra=line)
@@ -190,14 +190,14 @@ def test_a_key_that_is_not_trusted_or_not_in_force_cannot_sign(
 def test_without_a_key_nothing_is_signed_where_signatures_are_asked_for(
     refused: Callable[..., str], gaia: Gaia, pipeline: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "production takes only what is signed, and there is no key here" in refused(*REVIEW)
-    dev = ("signoff", "feature-complete", "--env", "dev", "--role", "product")
-    assert "the ledger (.gaia/ledger) takes only what is signed, and there is no key here" in refused(*dev)
+    assert "production requires signatures, and no key is configured" in refused(*REVIEW)
+    dev = ("release", "approve", "feature-complete", "--env", "dev", "--role", "product")
+    assert "the ledger (.gaia/ledger) requires signatures, and no key is configured" in refused(*dev)
 
     # In a project that trusts no key, and whose ledger nobody has signed.
     shutil.rmtree(project / "keys")
     monkeypatch.setenv("USER", "somebody")
-    code, out, _ = gaia("signoff", "feature-complete", "--env", "dev", "--bundle", pipeline.id, "--role", "product")
+    code, out, _ = gaia("release", "approve", pipeline.id, "feature-complete", "--env", "dev", "--role", "product")
 
     says = pipeline.entries()[-1].predicate
     assert code == 0
@@ -227,10 +227,10 @@ def test_nothing_is_written_after_a_damaged_entry(
     pipeline.entry_file(2).write_text("{}")
     pipeline.hold("sam", monkeypatch)
 
-    code, out, err = gaia(*REVIEW, "--bundle", pipeline.id)
+    code, out, err = gaia(*REVIEW[:2], pipeline.id, *REVIEW[2:])
 
     assert (code, out) == (4, "")
-    assert "the ledger is not whole, and shows nothing any more: entry 2: cannot be read" in err
+    assert "the ledger is corrupt, and proves nothing: entry 2: cannot be read" in err
     assert not pipeline.entry_file(4).exists()
 
 
@@ -261,7 +261,7 @@ def test_a_reason_is_one_line_wherever_it_is_shown(
 ) -> None:
     pipeline.hold("rita", monkeypatch)
 
-    gaia(*WAIVE[:4], "--why", "first\nproved  deployed \x1b[31m", "--until", "2d", "--bundle", pipeline.id)
+    gaia(*WAIVE[:2], pipeline.id, *WAIVE[2:5], "--reason", "first\nproved  deployed \x1b[31m", "--until", "2d")
 
     says = pipeline.entries()[-1].predicate
     assert isinstance(says, WaiverPredicate)
@@ -275,7 +275,7 @@ def test_without_the_package_that_signs_it_is_said_which(
     monkeypatch.setitem(sys.modules, "cryptography.exceptions", None)
     monkeypatch.delitem(sys.modules, "pytest_gaia.promotion.ledger._ed25519", raising=False)
 
-    code, out, err = gaia(*REVIEW, "--bundle", pipeline.id)
+    code, out, err = gaia(*REVIEW[:2], pipeline.id, *REVIEW[2:])
 
     assert (code, out) == (4, "")
     assert "pip install 'pytest-gaia[sign]'" in err

@@ -346,7 +346,7 @@ def test_files_of_another_machine_can_be_given(told: Told, pipeline: Underway, p
     kept.rename(project / "from-ci")
 
     without = told()
-    page = told("--run", "from-ci/verdict.json", "--record", "from-ci/record.jsonl")
+    page = told("--verdict", "from-ci/verdict.json", "--results", "from-ci/record.jsonl")
 
     assert any(gap.startswith("staging: ") for gap in without["gaps"])
     assert not any(gap.startswith("staging: ") for gap in page["gaps"])

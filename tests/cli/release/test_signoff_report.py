@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Gaia = Callable[..., Outcome]
     Told = Callable[..., dict[str, Any]]
 
-REPORT = ("signoff", "report")
+REPORT = ("release", "report")
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def refused(gaia: Gaia, pipeline: Underway) -> Callable[..., str]:
     """Ask for a page that cannot be, and return what is said."""
 
     def call(*arguments: str, release: str | None = None) -> str:
-        code, out, err = gaia(*REPORT, "--bundle", release or pipeline.id, *arguments)
+        code, out, err = gaia(*REPORT, release or pipeline.id, *arguments)
         assert (code, out) == (4, "")
         assert len(err.strip().splitlines()) == 1
         return err
@@ -43,7 +43,7 @@ def test_an_honest_release_is_a_go(gaia: Gaia, pipeline: Underway, project: Path
     walk_kept(pipeline, project)
     before = pipeline.entries()
 
-    code, out, err = gaia(*REPORT, "--bundle", pipeline.id)
+    code, out, err = gaia(*REPORT, pipeline.id)
 
     page = project / ".gaia" / "signoff" / f"production-{pipeline.id}.html"
     assert (code, err) == (0, "")
@@ -72,12 +72,12 @@ def test_the_answer_is_never_go_where_the_gate_does_not_promote(
     pipeline.all_but(left_out)
 
     page = told("--env", "production")
-    gate = json.loads(gaia("gate", "production", "--bundle", pipeline.id, "--json").out)
+    gate = json.loads(gaia("release", "check", pipeline.id, "--env", "production", "--json").out)
 
     assert (page["answer"], page["verdict"]) == ("NO GO", gate["verdict"])
     assert len(page["reasons"]) == len(gate["reasons"])
     assert {each["id"]: each["status"] for each in page["checks"]} == {
-        each["id"]: each["status"] for each in gate["items"]
+        each["id"]: each["status"] for each in gate["checks"]
     }
 
 
@@ -98,7 +98,7 @@ def test_a_waiver_makes_it_a_go_with_waivers_and_stands_first(told: Told, gaia: 
     )
     assert (waiver["reason"], waiver["age_days"], waiver["in_force"]) == ("the partner needs it today", 0, True)
     assert page["checks"][0]["status"] == "waived"
-    text = gaia(*REPORT, "--bundle", pipeline.id, "--env", "production", "--format", "markdown").out
+    text = gaia(*REPORT, pipeline.id, "--env", "production", "--format", "markdown").out
     assert text.index("## Waivers") < text.index("## Test results")
 
 
@@ -146,14 +146,14 @@ def test_files_that_are_not_those_of_the_release(
     }  # fmt: skip
     for content, said in wrong.values():
         (project / "run.json").write_bytes(content if isinstance(content, bytes) else msgspec.json.encode(content))
-        assert said in refused("--run", "run.json")
-    assert "--run gone.json: cannot be read: No such file" in refused("--run", "gone.json")
+        assert said in refused("--verdict", "run.json")
+    assert "--run gone.json: cannot be read: No such file" in refused("--verdict", "gone.json")
     kept = f".gaia/promotions/staging-{pipeline.id}"
     assert "a second verdict file of staging" in refused(
-        "--run", f"{kept}/verdict.json", "--run", f"{kept}/verdict.json"
+        "--verdict", f"{kept}/verdict.json", "--verdict", f"{kept}/verdict.json"
     )
-    assert "gaia.toml:1: not a line of a recorded run" in refused("--record", "gaia.toml")
-    assert "--record gone: cannot be read" in refused("--record", "gone")
+    assert "gaia.toml:1: not a line of a recorded run" in refused("--results", "gaia.toml")
+    assert "--results gone: cannot be read" in refused("--results", "gone")
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,9 @@ def test_files_that_are_not_those_of_the_release(
         (("--as-of", "soon"), "--as-of: 'soon' is not a time. Use 2027-01-31 or 2027-01-31T12:00Z"),
         (("--allure", "javascript:alert(1)"), "--allure 'javascript:alert(1)': use an http(s) address"),
         (("--allure", "//elsewhere"), "--allure '//elsewhere': use an http(s) address"),
-        (("--output", "gone/page.html"), "gone/page.html: the page cannot be written: No such file"),
-        (("--markdown", "."), ".: the page cannot be written: Is a directory"),
-        (("--format", "html", "--output", "page.html"), "give --output and --markdown, or --format, not both"),
+        (("--output", "gone/page.html"), "gone/page.html: the report cannot be written: No such file"),
+        (("--markdown", "."), ".: the report cannot be written: Is a directory"),
+        (("--format", "html", "--output", "page.html"), "Pass either --format, or --output and --markdown"),
     ],
 )
 def test_usage_errors(refused: Callable[..., str], pipeline: Underway, arguments: tuple[str, ...], said: str) -> None:
@@ -202,7 +202,7 @@ def test_a_ledger_that_is_not_whole_is_no_go_and_says_why(gaia: Gaia, pipeline: 
     path = pipeline.entry_file(3)
     path.write_text(path.read_text().replace('"payload":"', '"payload":"x', 1))
 
-    code, out, err = gaia(*REPORT, "--bundle", pipeline.id, "--env", "production", "--output", "page.html")
+    code, out, err = gaia(*REPORT, pipeline.id, "--env", "production", "--output", "page.html")
 
     page = (project / "page.html").read_text()
     assert code == 1
@@ -215,10 +215,10 @@ def test_a_ledger_that_is_not_whole_is_no_go_and_says_why(gaia: Gaia, pipeline: 
 
 def test_exit_codes_are_those_of_the_gate_if_asked_for(gaia: Gaia, pipeline: Underway) -> None:
     pipeline.all_but("ready_for_production", "into_production")
-    hold = gaia(*REPORT, "--bundle", pipeline.id, "--env", "production", "--exit-code", "--format", "json")
+    hold = gaia(*REPORT, pipeline.id, "--env", "production", "--exit-code", "--format", "json")
     pipeline.run("staging", verdict="REJECT", result="FAILED")
     pipeline.gate("staging")
-    reject = gaia(*REPORT, "--bundle", pipeline.id, "--env", "production", "--exit-code", "--format", "json")
+    reject = gaia(*REPORT, pipeline.id, "--env", "production", "--exit-code", "--format", "json")
 
     assert (hold.code, json.loads(hold.out)["verdict"]) == (11, "HOLD")
     assert (reject.code, json.loads(reject.out)["verdict"]) == (1, "REJECT")
@@ -229,7 +229,6 @@ def test_a_page_of_one_moment_is_always_the_same(gaia: Gaia, pipeline: Underway,
     moment = datetime.now(UTC).isoformat()
     arguments = (
         *REPORT,
-        "--bundle",
         pipeline.id,
         "--as-of",
         moment,
@@ -271,9 +270,7 @@ def test_no_secret_that_the_machine_knows_is_on_the_page(
     run_kept(pipeline, project, "dev", verdict_of(pipeline, "dev", tests, verdict="REJECT"))
 
     for form in ("html", "markdown", "json"):
-        out = gaia(
-            *REPORT, "--bundle", pipeline.id, "--allure", "https://u:planted-password@allure.example/", "--format", form
-        ).out
+        out = gaia(*REPORT, pipeline.id, "--allure", "https://u:planted-password@allure.example/", "--format", form).out
         assert "test_b" in out
         assert [secret for secret in planted if secret in out] == []
 
@@ -289,19 +286,10 @@ def test_names_and_reasons_stay_text(gaia: Gaia, pipeline: Underway, project: Pa
     )
     run_kept(pipeline, project, "dev", verdict_of(pipeline, "dev", tests, verdict="REJECT"))
 
-    page = gaia(*REPORT, "--bundle", pipeline.id, "--format", "html").out
-    text = gaia(*REPORT, "--bundle", pipeline.id, "--format", "markdown").out
+    page = gaia(*REPORT, pipeline.id, "--format", "html").out
+    text = gaia(*REPORT, pipeline.id, "--format", "markdown").out
 
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u202e" in page
     assert "\u202e" not in page + text
     assert "<script" not in text.replace("\\<script", "")
-
-
-def test_signing_is_as_it_was(gaia: Gaia, pipeline: Underway, monkeypatch: pytest.MonkeyPatch) -> None:
-    pipeline.hold("sam", monkeypatch)
-
-    assert gaia("signoff", "security-review", "--env", "production", "--bundle", pipeline.id).code == 0
-    assert gaia("signoff", "--env", "production", "security-review", "--bundle", pipeline.id).code == 0
-    assert "Missing argument 'ITEM'" in gaia("signoff").err
-    assert "gaia signoff report" in gaia("signoff", "--help").out

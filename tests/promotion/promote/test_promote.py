@@ -230,7 +230,7 @@ def test_a_run_that_deploys_outside_of_a_promotion_is_written_as_such(promotable
 def test_a_plan_shows_the_commands_and_changes_nothing(promotable: Promotable) -> None:
     before = sorted(path for path in promotable.rootdir.rglob("*") if "__pycache__" not in path.parts)
 
-    done = promotable.promote("--plan", "--", "-n", "2")
+    done = promotable.promote("--dry-run", "--", "-n", "2")
 
     assert done.returncode == 0, done.stderr
     assert f"--gaia-deploy-image=gateway=registry/gateway@{DIGEST}" in done.stdout
@@ -266,7 +266,7 @@ def test_only_a_known_address_is_deployed_to_and_tested(
     file.write_text(file.read_text().replace(promotable.deployer.server.url, "https://stage.example.org"))
     monkeypatch.setenv("GAIA_STAGE_GATEWAY_URL", promotable.deployer.server.url)
 
-    assert gaia(["promote", "stage", "--bundle", promotable.release.short]) == 11
+    assert gaia(["promote", "stage", promotable.release.short]) == 11
 
     shown = capsys.readouterr().out
     assert (
@@ -309,7 +309,7 @@ def test_a_run_of_another_environments_platform_is_not_signed(
     for name in ("DEV", "STAGE"):
         monkeypatch.setenv(f"GAIA_{name}_GATEWAY_URL", other)
 
-    assert gaia(["promote", "stage", "--bundle", promotable.release.short]) == 12
+    assert gaia(["promote", "stage", promotable.release.short]) == 12
 
     assert (
         "stage: urls.gateway (source: GAIA_STAGE_GATEWAY_URL) is 127.0.0.1:4001, which belongs to dev"

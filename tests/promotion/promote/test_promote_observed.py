@@ -70,8 +70,8 @@ def test_the_local_platform_is_observed_before_and_after(
     same = release_of(project.path, images, commit)
     other = release_of(project.path, images | {"auth": f"sha256:{'b' * 64}"}, commit)
 
-    assert run(["promote", "local", "--bundle", same.short]) == 0
-    assert run(["promote", "local", "--bundle", other.short]) == 1
+    assert run(["promote", "local", same.short]) == 0
+    assert run(["promote", "local", other.short]) == 1
 
     says = [entry.predicate for entry in promotion.ledger.entries() if isinstance(entry.predicate, DeploymentPredicate)]
     assert [each.outcome for each in says] == ["unchanged", "failed"]

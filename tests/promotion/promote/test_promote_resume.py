@@ -187,7 +187,7 @@ def test_tested_without_the_key_it_is_signed_by_a_step_that_runs_no_test(
 
     refused = promotable.promote("--only", "evidence")
     assert refused.returncode == 4
-    assert "there is no key here" in refused.stderr
+    assert "no key is configured" in refused.stderr
 
     monkeypatch.setenv(KEY_VARIABLE, pem)
     signed = promotable.promote("--only", "evidence")
