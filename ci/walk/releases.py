@@ -99,7 +99,7 @@ def write(folder: Path) -> None:
     tables = "".join(ENVIRONMENT.format(name=each, suites=json.dumps(SUITES)) for each in ENVIRONMENTS[1:])
     (folder / "gaia.toml").write_text(SETTINGS + tables, encoding="utf-8")
     (folder / "pyproject.toml").write_text(PYTEST, encoding="utf-8")
-    (folder / ".gitignore").write_text(".gaia/\n__pycache__/\nbundle.json\n", encoding="utf-8")
+    (folder / ".gitignore").write_text(".gaia/\n__pycache__/\nrelease.json\n", encoding="utf-8")
     shutil.copytree(ROOT / "suites", folder / "suites", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "deploy").mkdir()
     (folder / "ci").mkdir()
@@ -122,7 +122,7 @@ def walk(commands: Commands, found: Mapping[str, Mapping[str, str]], say: Callab
     commands.environ |= {"ENVIRONMENT": "production", "CONFIRM": "production"}
     for line in _steps("rollback.yml")["rollback"]:
         commands.run(["sh", "-ec", line])
-    commands.gaia("promote", "production", "bundle.json", "--confirm", "production", expect=REJECTED)
+    commands.gaia("promote", "production", "release.json", "--confirm", "production", expect=REJECTED)
     commands.gaia("ledger", "list")
     commands.gaia("ledger", "verify")
     commands.gaia("status")
@@ -148,7 +148,7 @@ def _release(commands: Commands, release: int, say: Callable[[str], None]) -> No
             commands.run(["sh", "-ec", line], expect=USAGE_ERROR if first else 0)
             if first:
                 _sign(commands, "rita", ("waive", "rollback-ready", "production", "--until=1d", "--reason=the first"))
-    commands.gaia("release", "check", "bundle.json")
+    commands.gaia("release", "check", "release.json")
 
 
 def _steps(template: str) -> dict[str, list[str]]:
@@ -160,7 +160,7 @@ def _steps(template: str) -> dict[str, list[str]]:
 def _sign(commands: Commands, who: str, words: Sequence[str]) -> None:
     command, check, environment, *more = words
     _as(commands, who)
-    commands.gaia("release", command, "bundle.json", check, "--env", environment, *more)
+    commands.gaia("release", command, "release.json", check, "--env", environment, *more)
     _as(commands, "ci")
 
 

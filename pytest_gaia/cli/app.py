@@ -68,13 +68,13 @@ COMMANDS = {
     "status": Command("operate.status", "Show the health of environments and which versions they run", _OPERATE),
     "logs": Command("operate.logs", "Show the logs of the services of an environment", _OPERATE),
     "scale": Command("operate.scale", "Set the number of machines of a service on Fly", _OPERATE),
-    "release": Command("release.release", "Create, check and approve releases", _RELEASE),
+    "release": Command("release.release", "Create, check, approve and report releases", _RELEASE),
     "promote": Command(
         "release.promote", "Deploy and test a release, and record the decision", _RELEASE, passes_on=True
     ),
     "report": Command("reports.report", "Build an HTML report from test results", _RELEASE),
     "ledger": Command("release.ledger", "List, verify and export the signed evidence", _EVIDENCE),
-    "key": Command("release.keys", "Generate signing keys, and list the trusted ones", _EVIDENCE),
+    "key": Command("release.keys", "Generate, add, revoke and list signing keys", _EVIDENCE),
 }
 """In the order of `gaia --help`."""
 

@@ -16,7 +16,7 @@ GITHUB = ROOT / "ci" / "github"
 GITLAB = ROOT / "ci" / "gitlab" / ".gitlab-ci.yml"
 PROMOTE, ROLLBACK = GITHUB / "promote.yml", GITHUB / "rollback.yml"
 
-EDGES = {"local": "bundle", "dev": "local", "staging": "dev", "production": "staging"}
+EDGES = {"local": "release", "dev": "local", "staging": "dev", "production": "staging"}
 
 
 def document(path: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(ROOT / "ci" / "gate", tmp_path / "ci")
     repository = Repository(tmp_path, monkeypatch)
     repository.write("gaia.toml")
-    repository.write(".gitignore", ".gaia/\nbundle.json\n")
+    repository.write(".gitignore", ".gaia/\nrelease.json\n")
     repository.write("strays/a.txt")
     repository.commit()
     return tmp_path
@@ -57,32 +57,32 @@ def gate(project: Path) -> Gate:
 
 def test_words_are_those_of_gaia_and_so_is_the_exit_code(gate: Gate) -> None:
     assert gate("--version").stdout.startswith("gaia ")
-    done = gate("gate", "dev", "--bundle", "a b")
+    done = gate("release", "check", "a b", "-e", "dev")
     assert done.returncode == 4
-    assert "bundle 'a b'" in done.stderr
+    assert "release 'a b'" in done.stderr
 
 
 def test_a_release_is_made_of_the_images_and_written_for_later_jobs(gate: Gate, project: Path) -> None:
     images = {"gateway": image("gateway", 1), "auth": image("auth", 2)}
 
-    done = gate("make-bundle", "bundle.json", IMAGES="\n ".join(f"{name}={ref}" for name, ref in images.items()))
+    done = gate("create-release", "release.json", IMAGES="\n ".join(f"{name}={ref}" for name, ref in images.items()))
 
     assert (done.returncode, done.stderr) == (0, "")
-    release = json.loads((project / "bundle.json").read_text())
+    release = json.loads((project / "release.json").read_text())
     assert {each["service"]: each["image"] for each in release["components"]} == images
-    assert gate("release", "check", "bundle.json", "--env", "dev").returncode == 11
+    assert gate("release", "check", "release.json", "--env", "dev").returncode == 11
 
 
 @pytest.mark.parametrize(
     ("arguments", "images", "said"),
     [
-        (["make-bundle"], "gateway=x", "ci/gate: say which file"),
-        (["make-bundle", "a.json", "b.json"], "gateway=x", "ci/gate: say which file"),
-        (["make-bundle", "bundle.json"], "", "ci/gate: IMAGES is empty"),
-        (["make-bundle", "bundle.json"], "  ", "gaia: "),
-        (["make-bundle", "bundle.json"], "gateway=gateway:latest", "gaia: "),
-        (["make-bundle", "bundle.json"], "*", "gaia: "),
-        (["make-bundle", "bundle.json"], "--help", "gaia: "),
+        (["create-release"], "gateway=x", "ci/gate: say which file"),
+        (["create-release", "a.json", "b.json"], "gateway=x", "ci/gate: say which file"),
+        (["create-release", "release.json"], "", "ci/gate: IMAGES is empty"),
+        (["create-release", "release.json"], "  ", "gaia: "),
+        (["create-release", "release.json"], "gateway=gateway:latest", "gaia: "),
+        (["create-release", "release.json"], "*", "gaia: "),
+        (["create-release", "release.json"], "--help", "gaia: "),
     ],
 )
 def test_usage_errors_make_nothing(gate: Gate, project: Path, arguments: list[str], images: str, said: str) -> None:
@@ -91,7 +91,7 @@ def test_usage_errors_make_nothing(gate: Gate, project: Path, arguments: list[st
     assert (done.returncode, done.stdout) == (4, "")
     assert said in done.stderr
     assert "strays" not in done.stderr, "a star is no name of files"
-    assert not (project / "bundle.json").exists()
+    assert not (project / "release.json").exists()
 
 
 def test_without_gaia_and_without_a_set_up_it_says_what_to_install(gate: Gate) -> None:

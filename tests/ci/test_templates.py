@@ -77,7 +77,7 @@ def test_what_a_careless_change_takes_away_is_found(tmp_path: Path, file: str, o
 def test_each_stage_is_one_job_that_needs_the_one_before() -> None:
     jobs: dict[str, Any] = document(PROMOTE)["jobs"]
 
-    assert {name: job.get("needs") for name, job in jobs.items()} == {"bundle": None, **EDGES}
+    assert {name: job.get("needs") for name, job in jobs.items()} == {"release": None, **EDGES}
     for name in EDGES:
         assert jobs[name]["environment"] == name
         assert jobs[name]["concurrency"] == {"group": f"gaia-{name}", "cancel-in-progress": "false"}
@@ -90,13 +90,13 @@ def test_each_stage_is_one_job_that_needs_the_one_before() -> None:
 
 
 def test_the_release_is_made_once_and_handed_on() -> None:
-    made = [line for _, line in commands() if "make-bundle" in line or "bundle create" in line]
-    assert made == ["ci/gate make-bundle bundle.json"] * 2
+    made = [line for _, line in commands() if "create-release" in line or "release create" in line]
+    assert made == ["ci/gate create-release release.json"] * 2
     about = [
         line for _, line in commands() if "promote" in line or "--drill" in line or "check " in line or "diff" in line
     ]
     assert about
-    assert all("--bundle bundle.json" in line or "--release bundle.json" in line for line in about)
+    assert all("release.json" in line for line in about)
 
 
 def test_evidence_is_kept_whatever_becomes_of_a_job() -> None:
@@ -106,9 +106,9 @@ def test_evidence_is_kept_whatever_becomes_of_a_job() -> None:
             assert last["uses"].startswith("actions/upload-artifact@")
             assert last["with"]["include-hidden-files"] == "true"
             assert ".gaia" in last["with"]["path"]
-            assert name == "bundle" or last["if"] == "always()"
+            assert name == "release" or last["if"] == "always()"
     for name, gitlab in gitlab_jobs().items():
-        assert name == "bundle" or gitlab["artifacts"]["when"] == "always"
+        assert name == "release" or gitlab["artifacts"]["when"] == "always"
         assert any(path.startswith(".gaia/") for path in gitlab["artifacts"]["paths"])
 
 
@@ -153,11 +153,11 @@ def test_each_command_is_one_line_that_gaia_understands(command: str, capsys: py
     assert not re.search(r"[;|&`<>]|\$\(", command), "logic belongs to gaia"
     program, *words = shlex.split(command)
     assert program in ("ci/gate", "gaia")
-    if words[0] == "make-bundle":
+    if words[0] == "create-release":
         words = ["release", "create", "--image", "gateway=x", "--output", words[1]]
 
     if words[0] == "promote":
-        assert words == ["promote", words[1], "--bundle", "bundle.json", "--confirm", words[1]]
+        assert words == ["promote", words[1], "release.json", "--confirm", words[1]]
 
     code = run([*words, "--help"])
 
@@ -165,5 +165,5 @@ def test_each_command_is_one_line_that_gaia_understands(command: str, capsys: py
 
 
 def test_a_command_that_there_is_not_would_be_noticed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["gate", "dev", "--bundel", "x", "--help"]) == 4
-    assert "--bundel" in capsys.readouterr().err
+    assert run(["release", "check", "x", "--enw", "dev", "--help"]) == 4
+    assert "--enw" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from pytest_gaia.promotion.ledger.keys import TrustedKey, check_roles
 from pytest_gaia.promotion.project import Promotion
 
 HELP = """\
-Generate, add, revoke and list the keys that sign evidence.
+Generate, add, revoke and list signing keys.
 
 \b
 Examples:

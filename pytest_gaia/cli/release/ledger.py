@@ -14,7 +14,9 @@ from pytest_gaia.promotion.ledger.ledger import Entry, counted, problems_of, uns
 from pytest_gaia.promotion.project import Promotion
 
 HELP = """\
-List, verify and export the ledger, the append-only log of signed evidence.
+List, verify and export the signed evidence.
+
+The ledger is an append-only log of deployments, test runs, approvals and decisions.
 
 \b
 Examples:

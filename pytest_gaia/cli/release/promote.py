@@ -20,7 +20,7 @@ from pytest_gaia.system.signals import like_interrupts
 from pytest_gaia.wording import listed
 
 HELP = """\
-Deploy and test a release in an environment, and record the decision.
+Deploy and test a release, and record the decision.
 
 \b
 Examples:

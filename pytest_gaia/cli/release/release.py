@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from pytest_gaia.cli.options import AsJson, Services, environment_option, options_here
+from pytest_gaia.cli.options import AsJson, Services, complete_release, environment_option, options_here
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.cli.release import approval, checks
 from pytest_gaia.cli.release.checks import ReleaseId
@@ -24,7 +24,9 @@ from pytest_gaia.rollout.plan import split_images, split_services
 from pytest_gaia.verdict.evaluated import EXIT_CODES
 
 HELP = """\
-Create and check releases: images, deploy files and commit under one ID.
+Create, check, approve and report releases.
+
+A release has images by digest, deploy files and a commit. Its ID is a hash of this content.
 
 \b
 Examples:
@@ -138,8 +140,22 @@ def list_releases(as_json: AsJson = False) -> None:
 
 
 @app.command("show", help=SHOW_HELP)
-def show_one(release: ReleaseId, as_json: AsJson = False) -> None:
-    """Print one release."""
+def show_one(
+    release: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RELEASE]",
+            help="First digits of the ID, or a file; default: list all",
+            autocompletion=complete_release,
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print one release, or all."""
+    if release is None:
+        list_releases(as_json)
+        return
     found = Promotion.here().release(release)
     if as_json:
         echo_json(release_json(found))

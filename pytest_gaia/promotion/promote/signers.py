@@ -1,4 +1,4 @@
-"""What machines testify: whose signature stands under it, and how a deployment outside of a promotion is written down."""
+"""The keys that sign evidence of machines, and entries for deployments outside of a promotion."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,11 +16,10 @@ from pytest_gaia.rollout.model import RolloutResult
 
 
 def signers_for(promotion: Promotion, *environments: str) -> list[Signer]:
-    """Return the key that signs evidence that is to count in each of ``environments``; empty where none has to.
+    """Return the key that signs evidence for ``environments``; empty if unsigned evidence is accepted.
 
-    A key that would not count is not used: where unsigned evidence does, nothing is signed. Raises ``ConfigError``
-    where a signature is asked for (by the stage, or because the ledger is signed) and there is no trusted key with the
-    role ``ci``, and for a key out of its time.
+    Raises ``ConfigError`` if a stage or the ledger requires signatures and no trusted key with the role ``ci`` is
+    configured, or if the key is not valid now.
     """
     asking = [name for name in environments if promotion.stage(name).require_signed]
     signers, key = _at_hand(promotion)
@@ -33,16 +32,16 @@ def signers_for(promotion: Promotion, *environments: str) -> list[Signer]:
         reason = f"{key.name} has the roles {', '.join(key.roles)}, not {MACHINE_ROLE}"
     who = ", ".join(asking) or f"the ledger ({promotion.ledger.store.name})"
     raise ConfigError(
-        f"{who} takes only evidence that a key with the role {MACHINE_ROLE} has signed, and {reason}. "
-        "`gaia key create --help` tells how to make one. Nothing was written."
+        f"{who} requires evidence signed by a key with the role {MACHINE_ROLE}, and {reason}. To create a key, run "
+        "`gaia key generate`. Nothing was written."
     )
 
 
 def any_signer(promotion: Promotion) -> list[Signer]:
-    """Return the trusted key at hand, whatever its roles; empty where nothing has to be signed.
+    """Return the trusted key of this machine, whatever its roles; empty if the ledger is unsigned.
 
-    It is for what holds a release back and never promotes one. Raises ``ConfigError`` where the ledger is signed and
-    there is no such key.
+    For entries that can block a release but never promote one. Raises ``ConfigError`` if the ledger is signed and no
+    trusted key is configured.
     """
     signers, key = _at_hand(promotion)
     if key is None and promotion.ledger.must_sign:
@@ -51,12 +50,12 @@ def any_signer(promotion: Promotion) -> list[Signer]:
 
 
 def record(promotion: Promotion, result: RolloutResult) -> Entry | None:
-    """Write a roll-out that was no part of a promotion into the ledger; return the entry.
+    """Write a rollout outside of a promotion to the ledger; return the entry.
 
-    None: nothing was touched, and what runs is what the ledger knows already; or it knows of no deployment there, so that
-    no gate could take this one for a promotion's. Raises ``GaiaError`` where it cannot be written.
+    Returns None if nothing changed, or if the ledger has no deployment of this environment. Raises ``GaiaError`` if the
+    entry cannot be written.
     """
-    # A rollback begins with its witness.
+    # Imported here, because the module imports this one.
     from pytest_gaia.promotion.promote.rollback import outcome_of
 
     name, began = result.environment, datetime.fromisoformat(result.started)
@@ -80,30 +79,30 @@ def record(promotion: Promotion, result: RolloutResult) -> Entry | None:
 
 
 def recorded(project: Project, result: RolloutResult) -> str:
-    """Write a roll-out outside of a promotion into the ledger, if it can be; return what people should know of that."""
+    """Write a rollout outside of a promotion to the ledger, if possible; return a message for the user."""
     name = result.environment
-    holds = f"the gate of {name} holds until a bundle is promoted there again (gaia promote {name} --bundle ID)"
+    holds = f"the gate of {name} holds until you promote a release there (gaia promote {name} RELEASE)"
     try:
         entry = record(Promotion.of(project), result)
     except GaiaError as problem:
-        return f"this was outside of a promotion, and could not be written into the ledger: {problem} Here, {holds}"
-    return f"this was outside of a promotion, entry {entry.sequence} of the ledger: {holds}" if entry else ""
+        return f"deployed outside of a promotion, which could not be recorded in the ledger: {problem} On this machine, {holds}"
+    return f"deployed outside of a promotion (entry {entry.sequence} of the ledger): {holds}" if entry else ""
 
 
 def _at_hand(promotion: Promotion) -> tuple[list[SigningKey], TrustedKey | None]:
-    """Return the key that would sign here, and what the project trusts it as. Raises ``ConfigError`` for a retired one."""
+    """Return the key of this machine, and its entry among the trusted keys. Raises ``ConfigError`` if it is revoked."""
     signers, now = promotion.signers(), datetime.now(UTC)
     trusted = {key.keyid: key for key in promotion.ledger.keys}
     key = trusted.get(signers[0].keyid) if signers else None
     if key is not None and not key.valid_at(now):
         raise ConfigError(
-            f"{key.name}: this key is not in force now (not_before, not_after in {promotion.settings.keys}/{key.name}.toml),"
-            " and what it signs would count for nothing. Nothing was written."
+            f"{key.name}: this key is not valid now; see not_before and not_after in "
+            f"{promotion.settings.keys}/{key.name}.toml. Nothing was written."
         )
     return signers, key
 
 
 def _unusable(promotion: Promotion, signers: Sequence[SigningKey]) -> str:
     if not signers:
-        return "there is no key here: set GAIA_SIGNING_KEY_FILE"
-    return f"this key ({signers[0].keyid[:12]}) is not trusted: no file in {promotion.settings.keys}/ holds it"
+        return "no key is configured: set GAIA_SIGNING_KEY_FILE"
+    return f"this key ({signers[0].keyid[:12]}) is not trusted: no file in {promotion.settings.keys}/ has it"

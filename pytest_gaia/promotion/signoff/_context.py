@@ -27,7 +27,7 @@ from pytest_gaia.wording import counted
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 _HOURS, _DAYS = 48, 24
 
-VERDICT_OPTION, RESULTS_OPTION = "--run", "--record"
+VERDICT_OPTION, RESULTS_OPTION = "--verdict", "--results"
 """options that add files of runs on other machines"""
 
 

@@ -69,7 +69,7 @@ def test_nothing_switched_on_and_nothing_run_is_proved(release: Callable[..., Re
     code, out = check(gaia, made)
 
     assert code == 0
-    assert out.startswith("proved: nothing is switched on in fly.auth.staging.toml, fly.gateway.staging.toml; ")
+    assert out.startswith("passed: nothing is switched on in fly.auth.staging.toml, fly.gateway.staging.toml; ")
     assert "the newest run in dev ran no experimental test\n" in out
     promotion = Promotion.here()
     items = {check.id: check.finding.status for check in evaluate(promotion.situation("staging", made)).checks}

@@ -138,7 +138,7 @@ def test_an_ssh_key_and_a_pem_are_trusted(gaia: Gaia, project: Path) -> None:
         0, "keys/ci.toml: commit it. ci is then trusted as ci\n", "",
     )  # fmt: skip
     code, out, _ = gaia("key", "add", "rita", f"{ssh_key(project)}.pub", "--role", "security", "--identity", "r@x.org")
-    assert (code, out) == (0, "keys/rita.toml: commit it, and rita is trusted as security\n")
+    assert (code, out) == (0, "keys/rita.toml: commit it. rita is then trusted as security\n")
     assert [key.name for key in trusted_keys(project / "keys")] == ["ci", "rita"]
 
 
@@ -174,7 +174,7 @@ def test_one_key_is_not_trusted_under_two_names(gaia: Gaia, project: Path) -> No
 def test_the_list_says_who_is_trusted_and_who_would_sign_here(
     gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert gaia("key", "list").err.startswith("gaia: keys: no key is trusted yet")
+    assert gaia("key", "list").err.startswith("gaia: keys: no trusted keys yet")
     gaia("key", "generate", "ci", "--role", "ci", "--output", "ci.pem")
     gaia("key", "generate", "rita", "--role", "security", "--identity", "rita@example.org", "--output", "rita.pem")
     with (project / "keys" / "rita.toml").open("a") as file:
@@ -260,7 +260,7 @@ def test_a_retired_key_signs_nothing_more_and_what_it_signed_stays_valid(
     code, out, err = gaia("key", "revoke", "ci")
 
     assert (code, err) == (0, "")
-    assert out == "keys/ci.toml: commit it, and ci signs nothing any more; what it signed before stays valid\n"
+    assert out == "keys/ci.toml: commit it. ci cannot sign from then on; earlier signatures stay valid\n"
     assert path.read_text().startswith("not_after = 20")
     assert "# of the pipeline\n" in path.read_text()
     assert gaia("ledger", "verify").code == 0
@@ -268,7 +268,7 @@ def test_a_retired_key_signs_nothing_more_and_what_it_signed_stays_valid(
     pipeline.hold("ci", monkeypatch)
     code, _, err = gaia("api", "diff", "--release", pipeline.id, "--env", "dev", "--attest")
     assert code == 4
-    assert "ci: this key is not in force now" in err
+    assert "ci: this key is not valid now" in err
     assert "ci is retired already: not_after = " in gaia("key", "revoke", "ci").err
 
 

@@ -91,7 +91,7 @@ def test_one_release_of_several(gaia: Gaia, pipeline: Underway) -> None:
 @pytest.mark.parametrize(
     ("prefix", "said"),
     [
-        ("ffffffff", "no bundle has an id that begins so"),
+        ("ffffffff", "no release has an ID that begins so"),
         ("ab", "give at least 4 digits"),
         ("no/file.json", "no/file.json"),
     ],
@@ -127,8 +127,8 @@ def test_a_ledger_that_nobody_signs_is_only_accepted_when_asked_for(gaia: Gaia, 
         code, out, err = gaia("ledger", "verify")
         assert (code, out) == (1, "")
         assert err == (
-            ".gaia/ledger: entry 1 is not signed: nothing shows who wrote it. In a project that does not sign: "
-            "--allow-unsigned\n"
+            ".gaia/ledger: entry 1 is not signed: nothing shows who wrote it. If this project does not sign, "
+            "pass --allow-unsigned\n"
         )
         document = json.loads(gaia("ledger", "verify", "--json").out)
         assert (document["intact"], document["signed"], document["signed_by"]) == (False, 0, [])
@@ -226,7 +226,7 @@ def test_damage_is_found_shown_and_lets_nothing_pass(
     assert gaia("release", "check", pipeline.id, "--env", "production").code == 1
     code, _, err = gaia("release", "check", pipeline.id)
     assert code == 11
-    assert "the ledger is not whole: " in err
+    assert "the ledger is corrupt: " in err
 
 
 def test_removed_newest_entries_are_found_by_the_head_that_was_noted(gaia: Gaia, pipeline: Underway) -> None:
@@ -293,7 +293,7 @@ def test_a_remote_out_of_reach_is_12(
     with (project / "gaia.toml").open("a") as file:
         file.write('[ledger]\ngit = "refs/gaia/ledger"\nremote = "nowhere"\n')
 
-    for arguments in (["ledger", "verify"], ["release", "check", pipeline.id], "--env", "dev", ["ledger", "list"]):
+    for arguments in (["ledger", "verify"], ["release", "check", pipeline.id, "--env", "dev"], ["ledger", "list"]):
         code, out, err = gaia(*arguments)
         assert (code, out) == (12, "")
         assert "nowhere:refs/gaia/ledger: the remote is out of reach" in err
@@ -310,9 +310,7 @@ def test_without_the_package_that_verifies_it_is_said_which(
         ["ledger", "verify"],
         ["key", "generate", "x", "--role", "ci"],
         ["key", "list"],
-        ["release", "check", pipeline.id],
-        "--env",
-        "dev",
+        ["release", "check", pipeline.id, "--env", "dev"],
     ):
         code, out, err = gaia(*arguments)
         assert (code, out) == (4, "")

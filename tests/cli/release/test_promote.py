@@ -166,7 +166,7 @@ def test_a_key_that_is_no_longer_in_force_signs_nothing(
     Keyring(promotable.rootdir / "keys").make("ci", "ci", extra="not_after = 2026-01-01T00:00:00Z")
     monkeypatch.setenv(KEY_VARIABLE, pem)
 
-    assert "not in force" in refused(promotable, capsys, "stage", promotable.release.short)
+    assert "not valid now" in refused(promotable, capsys, "stage", promotable.release.short)
 
 
 def test_a_ledger_that_cannot_be_written_is_told_before_the_deployment(

@@ -199,14 +199,14 @@ def test_the_output_is_a_release_that_every_command_takes(gaia: Gaia, committed:
 
 
 def test_releases_are_listed_and_shown(gaia: Gaia, committed: Repository) -> None:
-    assert gaia("release", "show").err == "there is no bundle yet; make one: gaia bundle create --help\n"
-    assert json.loads(gaia("release", "show", "--json").out) == []
+    assert gaia("release", "list").err == "There is no release yet. To create one, run `gaia release create -h`.\n"
+    assert json.loads(gaia("release", "list", "--json").out) == []
     first = made(gaia, "--image", f"auth={AUTH}")
     second = made(gaia, "--image", f"gateway={GATEWAY}")
 
-    _, out, _ = gaia("release", "show")
-    assert [line.split()[0] for line in out.splitlines()] == ["bundle", second["short"], first["short"]]
-    assert [each["id"] for each in json.loads(gaia("release", "show", "--json").out)] == [first["id"], second["id"]]
+    _, out, _ = gaia("release", "list")
+    assert [line.split()[0] for line in out.splitlines()] == ["release", second["short"], first["short"]]
+    assert [each["id"] for each in json.loads(gaia("release", "show", "--json").out)] == [second["id"], first["id"]]
     assert json.loads(gaia("release", "show", str(first["short"]), "--json").out) == first
     assert GATEWAY in gaia("release", "show", str(second["id"])).out
     code, _, err = gaia("release", "show", "0000")
@@ -222,7 +222,7 @@ def test_a_release_that_is_what_it_was_made_of(gaia: Gaia, committed: Repository
     code, out, err = gaia("release", "verify", str(release["short"]), "--env", "staging")
 
     assert (code, err) == (0, "")
-    assert out.endswith(f"bundle {release['short']} is what it was made of\n")
+    assert out.endswith(f"release {release['short']} is unchanged\n")
     checks = json.loads(gaia("release", "verify", str(release["short"]), "--json").out)
     assert checks["same"] is True
     assert {each["status"] for each in checks["checks"]} == {"same"}
@@ -271,13 +271,13 @@ def test_what_cannot_be_seen_is_no_proof(gaia: Gaia, committed: Repository, fake
     code, out, _ = gaia("release", "verify", str(release["short"]), "--env", "staging")
 
     assert code == 12
-    assert out.endswith("could not be observed: running auth. Try again.\n")
+    assert out.endswith("could not be observed: running auth. Run the command again.\n")
 
 
 @pytest.mark.parametrize("command", ["create", "show", "verify"])
 def test_help_teaches(gaia: Gaia, command: str) -> None:
-    code, out, _ = gaia("bundle", command, "--help")
+    code, out, _ = gaia("release", command, "--help")
 
     assert code == 0
-    assert f"gaia bundle {command} " in out
+    assert f"gaia release {command} " in out
     assert "--json" in out

@@ -54,8 +54,8 @@ def test_a_signoff_is_signed_in_its_role_and_opens_the_gate(
     entry = pipeline.entries()[-1]
     assert (code, err) == (0, "")
     assert out == (
-        f"security-review for production, release {pipeline.id}: written as entry {entry.sequence}, signed by sam\n"
-        f"next: gaia gate production --bundle {pipeline.id} --edge\n"
+        f"approved security-review for production, release {pipeline.id}: entry {entry.sequence}, signed by sam\n"
+        f"next: gaia release check {pipeline.id} -e production --pre-deploy\n"
     )
     says = entry.predicate
     assert isinstance(says, SignoffPredicate)
@@ -162,7 +162,7 @@ def test_an_author_cannot_sign_nor_waive(
     pipeline.hold("dev", monkeypatch)
 
     for arguments in (REVIEW, ("release", "approve", "release", "--env", "production"), (*WAIVE, "--until", "2d")):
-        assert "dev (dev@example.org) wrote a part of bundle" in refused(*arguments)
+        assert "dev (dev@example.org) is an author of release" in refused(*arguments)
 
 
 def test_a_key_without_an_identity_approves_nothing(
@@ -184,7 +184,7 @@ def test_a_key_that_is_not_trusted_or_not_in_force_cannot_sign(
     for line in (f"not_after = {datetime.now(UTC) - timedelta(days=1)}", "not_before = 2999-01-01T00:00:00Z"):
         pipeline.keys["old"] = pipeline.keyring.make("old", "security", extra=line)
         pipeline.hold("old", monkeypatch)
-        assert "old: this key is not in force now" in refused(*REVIEW)
+        assert "old: this key is not valid now" in refused(*REVIEW)
 
 
 def test_without_a_key_nothing_is_signed_where_signatures_are_asked_for(
@@ -201,7 +201,7 @@ def test_without_a_key_nothing_is_signed_where_signatures_are_asked_for(
 
     says = pipeline.entries()[-1].predicate
     assert code == 0
-    assert "signed by nobody's key: this environment asks for none" in out
+    assert "not signed, because this environment does not require it" in out
     assert isinstance(says, SignoffPredicate)
     assert (says.signer, says.role) == ("somebody", "product")
 
@@ -209,7 +209,7 @@ def test_without_a_key_nothing_is_signed_where_signatures_are_asked_for(
 def test_keys_and_releases_that_cannot_be_read(
     refused: Callable[..., str], pipeline: Underway, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "no bundle has an id that begins so" in refused(*REVIEW, release="0123456789")
+    assert "no release has an ID that begins so" in refused(*REVIEW, release="0123456789")
     monkeypatch.setenv(KEY_FILE_VARIABLE, "gone.pem")
     assert "GAIA_SIGNING_KEY_FILE=gone.pem" in refused(*REVIEW)
     private = ssh_key(project)

@@ -360,7 +360,7 @@ def test_a_run_that_the_ledger_does_not_hold_is_shown_and_proves_nothing(
     pipeline.through_local()
     (project / "run.json").write_bytes(msgspec.json.encode(verdict_of(pipeline, "dev")))
 
-    page = told("--env", "dev", "--run", "run.json")
+    page = told("--env", "dev", "--verdict", "run.json")
 
     assert page["answer"] == "NO GO"
     assert "dev: the run of the given verdict file is not in the ledger and is no evidence" in page["gaps"]

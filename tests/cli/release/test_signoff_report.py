@@ -182,7 +182,7 @@ def test_usage_errors_about_the_release_and_the_ledger(
 
     assert "the ledger (.gaia/ledger) has no entries. Promote a release first" in refused()
     pipeline.through_local()
-    assert "no bundle has an id that begins so" in refused(release="0123456")
+    assert "no release has an ID that begins so" in refused(release="0123456")
     other = keep_release(project, made_release("b"), {})
     assert f"has no entry about release {other.short}. Name its target" in refused(release=other.short)
 
@@ -207,7 +207,7 @@ def test_a_ledger_that_is_not_whole_is_no_go_and_says_why(gaia: Gaia, pipeline: 
     page = (project / "page.html").read_text()
     assert code == 1
     assert out.startswith("NO GO: ")
-    assert err.startswith("gaia: the ledger is not whole: entry 3")
+    assert err.startswith("gaia: the ledger is corrupt: entry 3")
     assert len(err.splitlines()) == 1
     assert "The ledger is corrupt: entry 3" in page
     assert "CORRUPT" in page
