@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_gaia.promotion.signoff.page import Found
 
 APPROVE_HELP = """\
-Approve a check of a release, or the release as a whole, with a signature.
+Approve a check, or the release as a whole.
 
 \b
 Examples:
@@ -34,7 +34,7 @@ The signature is made with the key in GAIA_SIGNING_KEY(_FILE), or with an SSH ke
 """
 
 WAIVE_HELP = """\
-Waive a check for one release, with a reason and an expiry date.
+Waive a check, with a reason and an expiry date.
 
 \b
 Examples:
@@ -49,7 +49,7 @@ waivers first.
 """
 
 REPORT_HELP = """\
-Write the release report: decision, known failures, untested tests, versions.
+Write the release report that people sign.
 
 \b
 Examples:
@@ -57,7 +57,7 @@ Examples:
   gaia release report 3f9a1c -e production -o page.html --markdown page.md
   gaia release report 3f9a1c --format markdown
 
-The report includes all stages up to ENV; the default is the furthest stage of the release in the ledger. Without
+The report has the decision, known failures, untested tests and versions of all stages up to ENV; the default is the furthest stage of the release in the ledger. Without
 --output, --markdown and --format, the report is written to .gaia/signoff/. The command runs no tests.
 
 \b

@@ -24,7 +24,7 @@ from pytest_gaia.promotion.release.images import look
 from pytest_gaia.promotion.release.model import Release
 
 CHECK_HELP = """\
-Show whether a release may be in an environment, and what blocks it.
+Show which checks passed, and what blocks the release.
 
 \b
 Examples:
@@ -42,7 +42,7 @@ pending or has expired; 4 usage error; 12 remote of the ledger unreachable
 """
 
 ATTEST_HELP = """\
-Run a release check with a tool, and record the result in the ledger.
+Run a check with a tool, and record the result.
 
 \b
 Example:
@@ -50,7 +50,7 @@ Example:
 """
 
 EXPERIMENTAL_HELP = """\
-Check that a release has no experimental features, and record the result.
+Record whether a release is free of experiments.
 
 \b
 Example:

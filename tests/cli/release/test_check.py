@@ -136,5 +136,5 @@ def test_where_signatures_are_asked_for_it_needs_a_key(release: Callable[..., Re
     code, out, err = gaia("release", "attest", "experimental-features", made.short, "--env", "staging")
 
     assert (code, out) == (4, "")
-    assert "staging takes only evidence that a key with the role ci has signed" in err
+    assert "staging requires evidence signed by a key with the role ci" in err
     assert Promotion.here().ledger.entries() == ()

@@ -49,7 +49,7 @@ def made(gaia: Gaia, *arguments: str) -> dict[str, object]:
 def test_a_release_of_named_images(gaia: Gaia, committed: Repository) -> None:
     code, out, err = gaia("release", "create", "--image", f"gateway={GATEWAY}", "--image", f"auth={AUTH}")
 
-    found = re.match(r"bundle ([0-9a-f]{12}) \(registry\) of commit ([0-9a-f]{10}), made", out)
+    found = re.match(r"release ([0-9a-f]{12}) \(registry\) of commit ([0-9a-f]{10}), created", out)
     assert (code, err) == (0, "")
     assert found is not None
     assert committed.git("rev-parse", "HEAD").startswith(found[2])
@@ -57,10 +57,10 @@ def test_a_release_of_named_images(gaia: Gaia, committed: Repository) -> None:
         ["auth", AUTH],
         ["gateway", GATEWAY],
     ]
-    assert "dev@example.org (cannot approve it)" in out
-    assert out.endswith(f"next: gaia promote local --bundle {found[1]}\n")
+    assert "dev@example.org (cannot approve this release)" in out
+    assert out.endswith(f"next: gaia promote local {found[1]}\n")
     (path,) = (committed.folder / FOLDER).glob("*.json")
-    assert f"kept in {FOLDER}/{path.name}\n" in out
+    assert f"saved in {FOLDER}/{path.name}\n" in out
 
 
 def test_an_image_of_a_service_of_the_projects_own(gaia: Gaia, committed: Repository) -> None:

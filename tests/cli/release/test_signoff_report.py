@@ -136,8 +136,8 @@ def test_files_that_are_not_those_of_the_release(
 ) -> None:
     walk_kept(pipeline, project)
     wrong = {
-        "none": (b"{", "--run run.json: not a verdict file (pytest --gaia-verdict-file writes one)"),
-        "list": (b"[]", "--run run.json: not a verdict file"),
+        "none": (b"{", "--verdict run.json: not a verdict file (pytest --gaia-verdict-file writes one)"),
+        "list": (b"[]", "--verdict run.json: not a verdict file"),
         "bundle": (verdict_of(pipeline, "staging", release="f" * 64), f"belongs to release ffffffffffff; this page is about {pipeline.id}"),
         "without": (verdict_of(pipeline, "staging", release=""), "belongs to no release (the run had no --gaia-release)"),
         "preview": (verdict_of(pipeline, "preview"), "a run in preview, which is not one of the stages local → dev → staging → production"),
