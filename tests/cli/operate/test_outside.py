@@ -73,7 +73,9 @@ def test_an_outside_deployment_is_recorded_and_holds_until_a_promotion(
 
     entry = released.entries()[-1]
     assert code == 0
-    assert f"gaia: this was outside of a promotion, entry {entry.sequence} of the ledger: the gate of production" in err
+    assert (
+        f"gaia: deployed outside of a promotion (entry {entry.sequence} of the ledger): the gate of production" in err
+    )
     assert isinstance(entry.predicate, DeploymentPredicate)
     assert (entry.predicate.release, entry.predicate.outcome) == (NO_RELEASE, "deployed")
     assert entry.predicate.services == {"auth": image("auth", 9).partition("@")[2]}
@@ -103,7 +105,9 @@ def test_without_a_key_the_deployment_history_holds(released: Underway, gaia: Ga
     code, _, err = gaia(*PAST)
 
     assert code == 0
-    assert "this was outside of a promotion, and could not be written into the ledger: the ledger (.gaia/ledger)" in err
+    assert (
+        "deployed outside of a promotion, which could not be recorded in the ledger: the ledger (.gaia/ledger)" in err
+    )
     assert released.entries() == before
     code, out, _ = gate(gaia, released)
     assert code == 11
@@ -134,7 +138,7 @@ def test_a_deployment_from_another_machine_is_observed(released: Underway, gaia:
 
     code, out, err = gate(gaia, released, "--observe", "--pre-deploy")
     assert (code, out) == (4, "")
-    assert "--observe looks at what was deployed" in err
+    assert "--pre-deploy and --observe exclude each other" in err
 
 
 def test_an_outside_deployment_of_staging_blocks_production(

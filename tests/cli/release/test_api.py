@@ -233,7 +233,7 @@ def test_where_signatures_are_asked_for_nobody_is_asked_without_a_key(released: 
     code, out, err = classify(gaia, "--attest")
 
     assert (code, out) == (4, "")
-    assert "there is no key here: set GAIA_SIGNING_KEY_FILE" in err
+    assert "no key is configured: set GAIA_SIGNING_KEY_FILE" in err
     assert checks() == []
 
 

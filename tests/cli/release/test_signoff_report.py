@@ -147,7 +147,7 @@ def test_files_that_are_not_those_of_the_release(
     for content, said in wrong.values():
         (project / "run.json").write_bytes(content if isinstance(content, bytes) else msgspec.json.encode(content))
         assert said in refused("--verdict", "run.json")
-    assert "--run gone.json: cannot be read: No such file" in refused("--verdict", "gone.json")
+    assert "--verdict gone.json: cannot be read: No such file" in refused("--verdict", "gone.json")
     kept = f".gaia/promotions/staging-{pipeline.id}"
     assert "a second verdict file of staging" in refused(
         "--verdict", f"{kept}/verdict.json", "--verdict", f"{kept}/verdict.json"

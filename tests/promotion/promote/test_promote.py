@@ -47,7 +47,7 @@ def test_a_release_is_deployed_tested_and_written_down(promotable: Promotable) -
     assert (gate.decision.verdict, gate.decision.fence) == ("PROMOTE", 1)
     assert promotable.entries[-1].sha256 in done.stdout
     assert "next: gaia status" in done.stdout
-    assert done.stdout.endswith(f"page: gaia signoff report --bundle {promotable.release.short} --env stage\n")
+    assert done.stdout.endswith(f"report: gaia release report {promotable.release.short} -e stage\n")
     assert [mark.step for mark in promotable.marks] == ["begin", "lock", "seal", "run", "evidence", "gate", "end"]
 
 
@@ -273,7 +273,7 @@ def test_only_a_known_address_is_deployed_to_and_tested(
         f"gateway at {address} is not one of the hosts of stage (stage.example.org). If it belongs to stage, add"
         in shown
     )
-    assert "Nothing was done." in shown
+    assert "Nothing was deployed." in shown
     assert (promotable.entries, promotable.deployer.calls) == ((), [])
 
 

@@ -62,7 +62,7 @@ def test_killed_behind_a_step_it_goes_on(promotable: Promotable, step: str) -> N
 
     if any(mark.step == "end" and mark.run == promotable.marks[0].run for mark in promotable.marks):
         # It had come to its end before it could be killed.
-        assert "no promotion was left unfinished" in done.stderr
+        assert "this machine has no unfinished promotion" in done.stderr
     else:
         assert done.returncode == 0, done.stdout + done.stderr
     assert promotable.kinds[-1] == "Gate"
@@ -156,7 +156,7 @@ def test_there_may_be_nothing_to_go_on_with(promotable: Promotable) -> None:
     done = promotable.promote("--resume")
 
     assert done.returncode == 4
-    assert "no promotion was left unfinished" in done.stderr
+    assert "this machine has no unfinished promotion" in done.stderr
 
 
 READS_THE_PARENT = """
@@ -198,7 +198,7 @@ def test_tested_without_the_key_it_is_signed_by_a_step_that_runs_no_test(
 
 @pytest.mark.slow("processes")
 def test_neither_part_does_the_work_of_the_other(promotable: Promotable, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no promotion was left unfinished" in promotable.promote("--only", "evidence").stderr
+    assert "this machine has no unfinished promotion" in promotable.promote("--only", "evidence").stderr
 
     assert promotable.promote("--only", "run").returncode == 0
     (record,) = promotable.rootdir.glob(".gaia/promotions/*/record.jsonl")

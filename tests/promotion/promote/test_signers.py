@@ -56,9 +56,9 @@ def test_where_keys_are_trusted_every_environment_asks_for_one(
 ) -> None:
     promotion = here(folder, trusted(keyring, monkeypatch, "security"))
 
-    with pytest.raises(ConfigError, match=r"the ledger \(.gaia/ledger\) takes only evidence .* security, not ci"):
+    with pytest.raises(ConfigError, match=r"the ledger \(.gaia/ledger\) requires evidence .* security, not ci"):
         signers_for(promotion, "dev")
-    with pytest.raises(ConfigError, match=r"takes only evidence .* there is no key here"):
+    with pytest.raises(ConfigError, match=r"requires evidence .* no key is configured"):
         signers_for(here(folder), "dev")
     assert [signer.keyid for signer in any_signer(promotion)] == [promotion.ledger.keys[0].keyid]
     with pytest.raises(ConfigError, match="is signed, and there is no key here"):
@@ -68,9 +68,9 @@ def test_where_keys_are_trusted_every_environment_asks_for_one(
 def test_where_one_is_asked_for_the_reason_is_said(
     folder: Path, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ConfigError, match=r"staging takes only evidence .* there is no key here"):
+    with pytest.raises(ConfigError, match=r"staging requires evidence .* no key is configured"):
         signers_for(here(folder), "dev", "staging")
-    with pytest.raises(ConfigError, match="is not trusted: no file in keys/ holds it"):
+    with pytest.raises(ConfigError, match="is not trusted: no file in keys/ has it"):
         signers_for(here(folder, keyring.private_pem()), "staging")
     with pytest.raises(ConfigError, match="key has the roles security, not ci"):
         signers_for(here(folder, trusted(keyring, monkeypatch, "security")), "staging")
@@ -84,5 +84,5 @@ def test_a_key_that_has_run_out_testifies_nothing(
     keyring.make("old", "ci", extra="not_after = 2026-01-01T00:00:00Z")
 
     for environment in ("dev", "staging"):
-        with pytest.raises(ConfigError, match=r"old: this key is not in force now .*not_after in keys/old.toml"):
+        with pytest.raises(ConfigError, match=r"old: this key is not valid now; .*not_after in keys/old.toml"):
             signers_for(here(folder, pem), environment)

@@ -215,7 +215,7 @@ def test_a_folder_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:
 def test_a_file_in_the_place_of_the_folder_is_a_message(tmp_path: Path) -> None:
     (tmp_path / ".gaia").write_text("")
 
-    with pytest.raises(ConfigError, match=r"\.gaia/bundles: the bundle cannot be kept: .*Nothing was made"):
+    with pytest.raises(ConfigError, match=r"\.gaia/bundles: the release cannot be saved: .*Nothing was created"):
         keep_release(tmp_path, made_release(), {})
 
 
@@ -251,12 +251,12 @@ def test_a_release_is_found_in_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
 
     assert find_release(tmp_path / "elsewhere", "bundle.json") == made_release()
     assert find_release(tmp_path, str(tmp_path / "bundle.json")) == made_release()
-    with pytest.raises(ConfigError, match=r"other\.json: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"other\.json: the file cannot be read: No such file"):
         find_release(tmp_path, "other.json")
 
 
 def test_a_release_that_is_not_found_names_those_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"there is no bundle in \.gaia/bundles yet\. Make one"):
+    with pytest.raises(ConfigError, match=r"\.gaia/bundles has no release yet\. To create one"):
         find_release(tmp_path, "abcd")
     known = [keep_release(tmp_path, made_release(f"{number}"), {}) for number in range(10)]
     for age, release in enumerate(reversed(known)):
@@ -276,7 +276,7 @@ def test_a_beginning_that_several_share_asks_for_more(tmp_path: Path) -> None:
     for end in "ab":
         (folder / f"{'0' * 63}{end}.json").write_text("{}")
 
-    with pytest.raises(ConfigError, match=r"2 bundles begin so; give more digits\. Known"):
+    with pytest.raises(ConfigError, match=r"2 release IDs begin so; give more digits\. Known"):
         find_release(tmp_path, "0000")
 
 
@@ -295,7 +295,7 @@ def test_a_kept_release_that_was_edited_is_none(tmp_path: Path, change: Callable
     path = tmp_path / FOLDER / f"{release.id}.json"
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
 
-    with pytest.raises(ConfigError, match="it was changed: what it holds now is"):
+    with pytest.raises(ConfigError, match="the file was edited, and is now release"):
         find_release(tmp_path, release.short)
     assert all_releases(tmp_path) == ()
 
@@ -304,7 +304,7 @@ def test_a_kept_release_that_was_edited_is_none(tmp_path: Path, change: Callable
 def test_what_is_no_release_is_said_so(tmp_path: Path, content: str) -> None:
     (tmp_path / "x.json").write_text(content)
 
-    with pytest.raises(ConfigError, match=r"x\.json: not a bundle: .*`gaia bundle create` makes one"):
+    with pytest.raises(ConfigError, match=r"x\.json: not a release: .*`gaia release create`"):
         read_release(tmp_path / "x.json")
 
 

@@ -109,7 +109,7 @@ def test_what_is_not_what_its_name_says_is_left_out(clones: tuple[Promotion, Pro
 
     assert all_releases(there.rootdir) == ()
     assert not list(there.rootdir.rglob("x"))
-    with pytest.raises(ConfigError, match="there is no bundle"):
+    with pytest.raises(ConfigError, match="has no release yet"):
         there.release(release.short)
 
 
