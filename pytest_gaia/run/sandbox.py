@@ -238,7 +238,7 @@ class Sandbox:
 
 
 def bind(environment: Environment, stack: Stack) -> Environment:
-    """Return ``environment`` with the addresses and credentials of ``cell``.
+    """Return ``environment`` with the addresses and credentials of ``stack``.
 
     A simulated environment keeps its topology: a service without a URL gets none, and NATS stays disabled if it is
     disabled.

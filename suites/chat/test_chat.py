@@ -102,7 +102,7 @@ async def test_histories_of_two_users_are_apart(gateway: HttpClient, gaia_tokens
         async with one.stream("/api/v0.2/chat/stream", json={"message": GREETING}) as events:
             await events.collect()
         status = (await one.get("/api/v0.2/chat/stream/status")).expect(200)
-        assert status.field("message_count") == 2, "a message and its answer"
+        assert status.field("message_count") == 2, "a message and its response"
         assert status.field("has_history") is True
         assert (await other.get("/api/v0.2/chat/stream/status")).expect(200).field("message_count") == 0
     finally:

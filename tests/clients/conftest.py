@@ -1,4 +1,4 @@
-"""Clients on environments that a test describes itself."""
+"""Clients for environments that a test configures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KEY = "key-of-the-environment"
 
 
 def environment(name: str = "sandbox", **values: Any) -> Environment:
-    """Return an environment with short timeouts, an API key and whatever else is given."""
+    """Return an environment with short timeouts, an API key and the given values."""
     defaults: dict[str, Any] = {
         "timeouts": Timeouts(connect=5.0, response=5.0, stream=5.0, ready=5.0),
         "api_key": Secret(KEY),
@@ -37,7 +37,7 @@ def environment(name: str = "sandbox", **values: Any) -> Environment:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def connect() -> AsyncIterator[Connect]:
-    """Return a function from base URLs (by service) to the clients of them; closes them at the end."""
+    """Return a function from base URLs (by service) to clients, which are closed at the end."""
     made: list[ClientSet] = []
 
     def build(
@@ -56,14 +56,14 @@ async def connect() -> AsyncIterator[Connect]:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """Give a sandbox, for its real servers."""
+    """Start a sandbox for its real servers."""
     with Sandbox.start() as sandbox:
         yield sandbox
 
 
 @dataclass(frozen=True)
 class OwnDatabase:
-    """A database with the platform's tables, of one test alone."""
+    """A database with the platform's tables for one test."""
 
     owner: str
     """DSN of the role that owns the tables"""
@@ -77,7 +77,7 @@ class OwnDatabase:
 
 @pytest.fixture
 def database(sandbox: Sandbox) -> Iterator[OwnDatabase]:
-    """Give a database of the test's own on a real server."""
+    """Create a database for one test on a real server."""
     owner = sandbox.fresh_database("main")
     password = (sandbox.directory / "postgres" / "password").read_text()
     yield OwnDatabase(owner, _as(owner, "postgres", password))

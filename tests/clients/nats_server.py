@@ -1,4 +1,4 @@
-"""A real nats-server that a test starts, stops and starts again on the same port."""
+"""A real nats-server that a test can restart on the same port."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ class NatsServer:
             await asyncio.to_thread(child.wait, 5)
 
     async def pause(self) -> None:
-        """Freeze the server: its connections stand and nothing comes over them."""
+        """Freeze the server: its connections stay open without any data."""
         assert self._child is not None
         self._child.send_signal(signal.SIGSTOP)
-        # The signal takes a moment; until then the server still answers.
+        # The signal takes a moment, in which the server still responds.
         await asyncio.to_thread(os.waitpid, self._child.pid, os.WUNTRACED)
 
     async def connections(self) -> list[dict[str, Any]]:
-        """Return what the server knows of its clients."""
+        """Return the server's list of clients."""
 
         def ask() -> list[dict[str, Any]]:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor}/connz?subs=1") as response:
@@ -93,7 +93,7 @@ class NatsServer:
 
 @contextlib.asynccontextmanager
 async def nats_server(folder: Path, more: str = "") -> AsyncIterator[NatsServer]:
-    """Run a server while the context lasts."""
+    """Run a server during the context."""
     server = NatsServer(folder, more)
     try:
         await server.start()

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback whose behaviour on the wire a test writes itself, down to the last byte."""
+"""A real HTTP server on loopback whose bytes on the wire are scripted by a test."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came."""
+    """One received request."""
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes
     connection: int
-    """which of the peer's connections it came on, from 1"""
+    """number of the connection that it used, from 1"""
 
 
 @dataclass
 class Peer:
-    """What the server is and what it has seen."""
+    """The server and its received requests."""
 
     script: Script
     tls: ssl.SSLContext | None = None
@@ -61,7 +61,7 @@ class Peer:
 
 @contextlib.asynccontextmanager
 async def peer(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
-    """Serve ``script`` while the context lasts."""
+    """Serve ``script`` during the context."""
     made = Peer(script, tls)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -83,7 +83,7 @@ async def peer(script: Script, *, tls: ssl.SSLContext | None = None) -> AsyncIte
 
 @contextlib.asynccontextmanager
 async def silent() -> AsyncIterator[int]:
-    """Give a port that takes connections and never says a word."""
+    """Return a port that accepts connections and sends nothing."""
     writers: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
     try:
@@ -95,7 +95,7 @@ async def silent() -> AsyncIterator[int]:
 
 
 def response(status: int, body: Any = None, *, headers: dict[str, str] | None = None) -> bytes:
-    """Return a whole answer; a body that is not bytes goes out as JSON."""
+    """Return a complete response; a body that is not bytes is sent as JSON."""
     payload = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     kind = {} if isinstance(body, bytes) else {"content-type": "application/json"}
     lines = {**kind, "content-length": str(len(payload)), **(headers or {})}
@@ -104,7 +104,7 @@ def response(status: int, body: Any = None, *, headers: dict[str, str] | None = 
 
 
 def always(status: int = 200, body: Any = None, *, headers: dict[str, str] | None = None) -> Script:
-    """Return a script that gives every request the same answer."""
+    """Return a script with the same response to every request."""
 
     async def script(_: Received, writer: asyncio.StreamWriter) -> None:
         writer.write(response(status, body, headers=headers))
@@ -114,7 +114,7 @@ def always(status: int = 200, body: Any = None, *, headers: dict[str, str] | Non
 
 
 async def slow(_: Received, writer: asyncio.StreamWriter) -> None:
-    """Answer after 20 ms, so that requests at a time meet."""
+    """Respond after 20 ms, so that concurrent requests overlap."""
     await asyncio.sleep(0.02)
     writer.write(response(200, {}))
     await writer.drain()
@@ -133,7 +133,7 @@ _HELD: list[socket.socket] = []
 
 
 def unused_port() -> int:
-    """Return a port on which nobody listens. It stays bound, so that no other test gets it; a server of this test can."""
+    """Return a port without a listener. It stays bound, so that only a server of this test can use it."""
     probe = socket.socket()
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     probe.bind(("127.0.0.1", 0))
@@ -143,7 +143,7 @@ def unused_port() -> int:
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
-    """Write a key, and a certificate for 127.0.0.1 that vouches for itself."""
+    """Write a key and a self-signed certificate for 127.0.0.1."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

@@ -1,4 +1,4 @@
-"""What a transaction pooler sees: a proxy before a real server that reads the client's half of the protocol."""
+"""A proxy in front of a real server that records the client's half of the protocol, like a transaction pooler."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Traffic:
     dsn: str = ""
     startup: dict[str, str] = field(default_factory=dict)
     statements: list[str] = field(default_factory=list)
-    """the names of the statements that were prepared"""
+    """names of prepared statements"""
     queries: list[str] = field(default_factory=list)
-    """what came by the simple protocol"""
+    """statements of the simple protocol"""
     open: asyncio.Event = field(default_factory=asyncio.Event)
-    """cleared, nothing comes back from the server any more"""
+    """if cleared, nothing is returned from the server"""
 
 
 @contextlib.asynccontextmanager
 async def pooler(dsn: str) -> AsyncIterator[Traffic]:
-    """Listen before the server of ``dsn`` while the context lasts."""
+    """Listen in front of the server of ``dsn`` during the context."""
     url, seen = urlsplit(dsn), Traffic()
     tasks: set[asyncio.Task[None]] = set()
 

@@ -1,4 +1,4 @@
-"""What a request takes, as it goes out and as it is recorded; and what it refuses, before anything is sent."""
+"""Arguments of a request: how they are sent and recorded, and invalid ones that are rejected before anything is sent."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_a_form_goes_out_as_by_httpx_and_is_recorded_masked(connect: Conne
 
 
 def parts(request: Received) -> list[MIMEPart]:
-    """Return the parts of a multipart body, as another library reads them."""
+    """Return the parts of a multipart body, parsed by another library."""
     head = f"content-type: {request.headers['content-type']}\r\n\r\n".encode()
     message = email.parser.BytesParser(EmailMessage, policy=email.policy.HTTP).parsebytes(head + request.body)
     return list(message.iter_parts())

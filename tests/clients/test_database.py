@@ -1,4 +1,4 @@
-"""The database client on a real server: what a test writes is its own, and gone afterwards."""
+"""The database client on a real server: writes of a test are isolated and undone."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_all_tests_share_one_connection(database: OwnDatabase) -> None:
     assert len(numbers) == 1
 
 
-async def test_a_usage_error_in_a_call_is_shown_as_asyncpg_says_it(database: OwnDatabase) -> None:
+async def test_a_usage_error_in_a_call_is_shown_like_asyncpg(database: OwnDatabase) -> None:
     async with opened(database.owner) as client, client.test_transaction() as session:
         with pytest.raises(asyncpg.InterfaceError, match="the server expects 1 argument"):
             await session.fetchval("SELECT $1::int")
@@ -110,7 +110,7 @@ async def test_a_part_that_fails_is_undone_and_the_test_goes_on(database: OwnDat
 
 
 @pytest.mark.parametrize("statements", ["COMMIT", "ROLLBACK", "COMMIT; BEGIN", "ABORT"])
-async def test_a_test_that_ends_its_transaction_is_told_so(database: OwnDatabase, statements: str) -> None:
+async def test_a_test_that_ends_its_transaction_is_reported(database: OwnDatabase, statements: str) -> None:
     async with opened(database.owner) as client:
         with pytest.raises(GaiaError, match="the test ended the transaction that isolates it"):
             async with client.test_transaction() as session:

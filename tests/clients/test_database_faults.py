@@ -1,4 +1,4 @@
-"""What asyncpg, a pooler and a dying server do to a test, and what the client makes of it."""
+"""Faults of asyncpg, a pooler and a crashing server, and how the client handles them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIMITS = Timeouts(connect=0.5, response=5.0)
 
 
 async def in_a_test(client: Database, *steps: Callable[[Session], Awaitable[object]]) -> None:
-    """Do the steps as one test does them."""
+    """Run the steps as one test."""
     async with client.test_transaction() as session:
         for step in steps:
             await step(session)
@@ -37,7 +37,7 @@ async def write(session: Session) -> None:
     await session.execute(ADD, "Nu")
 
 
-async def test_a_dead_port_is_told_at_once_and_without_the_password() -> None:
+async def test_a_dead_port_is_reported_at_once_and_without_the_password() -> None:
     port = unused_port()
     dsn = f"postgresql://gaia:hidden-word@127.0.0.1:{port}/llm_platform"
     started = time.monotonic()
@@ -45,24 +45,24 @@ async def test_a_dead_port_is_told_at_once_and_without_the_password() -> None:
     async with opened(dsn, sources={"secrets.database": ".env:3"}, timeouts=limits) as client:
         with pytest.raises(Unreachable) as caught:
             async with client.test_transaction():
-                pytest.fail("there is nobody")
+                pytest.fail("nothing listens there")
     assert time.monotonic() - started < 30
     expected = f"postgres is unreachable at postgresql://gaia:***@127.0.0.1:{port}/llm_platform: connection refused."
     assert str(caught.value).startswith(expected)
     assert "Source of the DSN: .env:3." in str(caught.value)
 
 
-async def test_a_silent_port_is_told_at_the_deadline() -> None:
+async def test_a_silent_port_is_reported_at_the_deadline() -> None:
     async with silent() as port, opened(f"postgresql://gaia@127.0.0.1:{port}/x", timeouts=LIMITS) as client:
         with pytest.raises(Unreachable, match=r"no response within 0\.5 s"):
             async with client.test_transaction():
-                pytest.fail("there is nobody")
+                pytest.fail("nothing listens there")
 
 
 @pytest.mark.parametrize(
     ("role", "reason"), [("nobody_at_all", "password authentication failed"), ("gaia", "password")]
 )
-async def test_a_wrong_role_or_password_is_told(database: OwnDatabase, role: str, reason: str) -> None:
+async def test_a_wrong_role_or_password_is_reported(database: OwnDatabase, role: str, reason: str) -> None:
     async with opened(database.of(role, "wrong-password")) as client:
         with pytest.raises(Unreachable, match=reason) as caught:
             async with client.test_transaction():
@@ -77,7 +77,7 @@ async def test_the_scheme_of_sqlalchemy_is_understood(database: OwnDatabase) -> 
 
 
 async def test_plain_asyncpg_hangs_while_it_closes(database: OwnDatabase) -> None:
-    """The fault itself: if this fails, a new asyncpg may have mended it."""
+    """The fault itself: if this fails, a new asyncpg may have fixed it."""
     plain = await asyncpg.create_pool(database.owner, min_size=1, max_size=1, ssl=False)
     held = await plain.acquire()
     with pytest.raises(TimeoutError):
@@ -104,7 +104,7 @@ async def test_closing_during_a_statement_is_bounded(database: OwnDatabase) -> N
 
 
 async def test_plain_asyncpg_trips_over_a_plan_whose_table_was_altered(database: OwnDatabase) -> None:
-    """The fault itself: if this fails, a new asyncpg may have mended it."""
+    """The fault itself: if this fails, a new asyncpg may have fixed it."""
     plain, other = [await asyncpg.connect(database.owner, ssl=False) for _ in range(2)]
     await plain.fetch("SELECT * FROM personas")
     await other.execute("ALTER TABLE personas ADD COLUMN mood text")
@@ -166,7 +166,9 @@ async def break_off(session: Session) -> None:
         await session.fetchval(MU)
 
 
-async def test_a_connection_that_breaks_in_a_test_is_told_and_the_next_test_gets_another(database: OwnDatabase) -> None:
+async def test_a_connection_that_breaks_in_a_test_is_reported_and_the_next_test_gets_another(
+    database: OwnDatabase,
+) -> None:
     async with opened(database.owner) as client:
         with pytest.raises(GaiaError, match="The connection to the database was lost during the test"):
             await in_a_test(client, write, break_off)
@@ -185,8 +187,8 @@ async def test_what_follows_a_break_does_not_run_outside_of_the_transaction(data
             assert await session.fetchval("SELECT count(*) FROM personas") == 1
 
 
-async def test_a_server_that_ends_the_connection_while_a_statement_goes_out_is_told(database: OwnDatabase) -> None:
-    """asyncpg then speaks of its own states, or of the connection, as it happens to be."""
+async def test_a_server_that_ends_the_connection_while_a_statement_goes_out_is_reported(database: OwnDatabase) -> None:
+    """asyncpg then raises errors about its own state or about the connection."""
     admin = await asyncpg.connect(database.superuser, ssl=False)
 
     async def broken_from_outside(session: Session) -> None:
@@ -251,7 +253,7 @@ async def test_a_statement_that_is_cancelled_leaves_the_transaction_in_order(dat
             assert await session.fetchval("SELECT count(*) FROM personas") == 1
 
 
-async def test_a_link_that_freezes_is_told_at_the_deadline_and_closed_in_time(database: OwnDatabase) -> None:
+async def test_a_link_that_freezes_is_reported_at_the_deadline_and_closed_in_time(database: OwnDatabase) -> None:
     limits = Timeouts(connect=1.0, response=0.2)
     async with pooler(database.owner) as seen:
         async with opened(seen.dsn, timeouts=limits) as client:
@@ -278,7 +280,7 @@ async def test_a_transaction_pooler_gets_nothing_that_it_does_not_know(database:
                     await session.executemany(ADD, [("a",), ("b",)])
     assert set(seen.startup) <= {"user", "database", "client_encoding"}
     assert set(seen.statements) == {""}
-    # Settings are made inside of transactions, so that they end with them wherever the pooler runs them.
+    # Settings are made inside transactions, so that they end with them on any connection of the pooler.
     settings = [query for query in seen.queries if "SET " in query]
     assert settings
     assert all(query.startswith("BEGIN") and "SET LOCAL" in query for query in settings)

@@ -1,4 +1,4 @@
-"""Waiting for an event: which one it is, and what is said when it does not come."""
+"""Waiting for an event: the event that is returned, and the message without one."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_the_message_lists_what_came_instead() -> None:
     assert lines[4].endswith("…   (already returned)")
 
 
-async def test_the_message_says_that_nothing_came() -> None:
+async def test_the_message_reports_that_nothing_came() -> None:
     with pytest.raises(DeadlineExceeded, match=r"No event arrived\.$"):
         await log().wait_for(within=0.01)
 

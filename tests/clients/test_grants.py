@@ -1,4 +1,4 @@
-"""Roles on a real server: which may write, and what is said about them."""
+"""Roles on a real server: which can write, and the messages about them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def administer(database: OwnDatabase, *statements: str) -> None:
 
 
 async def role_with(database: OwnDatabase, *grants: str) -> str:
-    """Make a role by the recipe of the message, add what is given, and return its DSN."""
+    """Create a role with the recipe of the message and the given grants, and return its DSN."""
     name = database.owner.rpartition("/")[2]
     role = f"reader_{name}"
     made = recipe(name, role).replace("…", PASSWORD)
@@ -56,7 +56,7 @@ async def test_a_role_made_by_the_recipe_is_taken(database: OwnDatabase) -> None
         ("ALTER ROLE {role} SUPERUSER", "is SUPERUSER"),
         ("GRANT pg_write_all_data TO {role}", "member of pg_write_all_data"),
         ("GRANT pg_signal_backend TO {role}", "member of pg_signal_backend"),
-        # Not inherited, but one SET ROLE away.
+        # Not inherited, but available with SET ROLE.
         (
             "CREATE ROLE {role}_w; GRANT UPDATE ON users TO {role}_w; GRANT {role}_w TO {role} WITH INHERIT FALSE",
             "UPDATE on public.users",

@@ -1,4 +1,4 @@
-"""Closed by default: who may write, and what the refusal says."""
+"""Writes are blocked by default: which are permitted, and the messages of blocked ones."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_statement_that_does_not_start_like_one_that_reads_is_none(statement: 
     assert not reads_only(statement)
 
 
-def test_the_refusal_of_sql_says_who_refused_it() -> None:
+def test_the_refusal_of_sql_reports_who_refused_it() -> None:
     closed = guard(allowed=True, marked=False)
     assert str(closed.refuse_sql("DROP TABLE x")).startswith("write blocked, nothing was sent: SQL (DROP TABLE x).")
     assert str(closed.refuse_sql("SELECT f()", by="the database")).startswith(

@@ -1,4 +1,4 @@
-"""Requests and answers of the HTTP client, on real sockets."""
+"""Requests and responses of the HTTP client on real sockets."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ async def test_a_redirect_is_a_response(connect: Connect) -> None:
     assert len(server.received) == 1
 
 
-async def test_a_response_that_does_not_come_is_told_at_the_deadline(connect: Connect) -> None:
+async def test_a_response_that_does_not_come_is_reported_at_the_deadline(connect: Connect) -> None:
     seen: list[Exchange] = []
 
     async def hang(_: Received, writer: asyncio.StreamWriter) -> None:

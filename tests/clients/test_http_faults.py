@@ -1,4 +1,4 @@
-"""What httpx 0.28 does wrong on the wire, and what the client makes of it. Each fault is first shown to be there."""
+"""Faults of httpx 0.28, and how the client handles them. Each fault is demonstrated first."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _proxied(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_proxied")
 async def test_plain_httpx_lets_a_proxy_capture_loopback() -> None:
-    """The fault itself: if this fails, a new httpx may have mended it."""
+    """The fault itself: if this fails, a new httpx may have fixed it."""
     async with peer(always(200, {})) as server, httpx.AsyncClient() as plain:
         with pytest.raises(httpx.ConnectError):
             await plain.get(server.url)
@@ -55,7 +55,7 @@ async def test_a_proxy_is_used_for_other_hosts(connect: Connect, monkeypatch: py
 
 
 async def closes_when_idle(request: Received, writer: asyncio.StreamWriter) -> None:
-    """Answer the first request of a connection, and hang up when a second one comes on it."""
+    """Respond to the first request of a connection, and close it at the second one."""
     if request.target == "/second" and request.connection == 1:
         writer.transport.abort()
         return
@@ -64,7 +64,7 @@ async def closes_when_idle(request: Received, writer: asyncio.StreamWriter) -> N
 
 
 async def test_plain_httpx_fails_on_a_stale_connection() -> None:
-    """The fault itself: if this fails, a new httpx may have mended it."""
+    """The fault itself: if this fails, a new httpx may have fixed it."""
     async with peer(closes_when_idle) as server, httpx.AsyncClient(trust_env=False) as plain:
         await plain.get(f"{server.url}/first")
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
@@ -122,7 +122,7 @@ async def test_a_connection_that_breaks_on_its_first_request_is_a_fault_of_the_s
     assert len(server.received) == 1
 
 
-async def test_a_response_that_is_cut_short_is_told_with_what_came(connect: Connect) -> None:
+async def test_a_response_that_is_cut_short_is_reported_with_what_came(connect: Connect) -> None:
     async def cut(_: Received, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly this")
         await writer.drain()
@@ -136,7 +136,7 @@ async def test_a_response_that_is_cut_short_is_told_with_what_came(connect: Conn
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_a_dead_port_is_told_in_time_after_trying_again(connect: Connect, method: str) -> None:
+async def test_a_dead_port_is_reported_in_time_after_trying_again(connect: Connect, method: str) -> None:
     url = f"http://127.0.0.1:{unused_port()}"
     seen: list[Exchange] = []
     gateway = connect({"gateway": url}, record=seen, sources={"urls.gateway": "GAIA_GATEWAY_URL"}).http("gateway")
@@ -171,25 +171,25 @@ async def test_a_service_that_comes_up_while_connecting_is_reached(connect: Conn
     assert (answered.status, answered.exchange.attempt) == (200, 3)
 
 
-async def test_an_unknown_host_is_told_by_name(connect: Connect) -> None:
+async def test_an_unknown_host_is_reported_by_name(connect: Connect) -> None:
     with pytest.raises(Unreachable, match=r"gateway is unreachable at http://gaia\.invalid: "):
         await connect({"gateway": "http://gaia.invalid"}).http("gateway").get("/x")
 
 
-async def test_a_port_that_takes_connections_and_is_silent_is_told_at_the_deadline(connect: Connect) -> None:
+async def test_a_port_that_takes_connections_and_is_silent_is_reported_at_the_deadline(connect: Connect) -> None:
     async with silent() as port:
         with pytest.raises(DeadlineExceeded):
             await connect({"gateway": f"http://127.0.0.1:{port}"}).http("gateway").get("/x", timeout=0.2)
 
 
-async def test_a_host_that_does_not_finish_connecting_is_told_as_unreachable(connect: Connect) -> None:
+async def test_a_host_that_does_not_finish_connecting_is_reported_as_unreachable(connect: Connect) -> None:
     async with silent() as port:
         with pytest.raises(Unreachable, match="not connected within"):
             await connect({"gateway": f"https://127.0.0.1:{port}"}).http("gateway").get("/x", timeout=0.3)
 
 
 async def test_a_request_that_is_cancelled_while_tls_is_negotiated_closes_its_socket(connect: Connect) -> None:
-    """httpcore forgets the socket at that moment, and Python complains of it in some later test."""
+    """httpcore leaks the socket at that moment, and Python warns about it in a later test."""
     closed = asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -221,7 +221,7 @@ async def test_a_plain_port_behind_https_is_a_clear_error(connect: Connect) -> N
 
 
 def raw(data: bytes) -> Script:
-    """Answer every request with these bytes."""
+    """Respond to every request with these bytes."""
 
     async def respond(request: Received, writer: asyncio.StreamWriter) -> None:
         writer.write(data)
@@ -255,7 +255,7 @@ async def test_a_long_response_that_was_cut_is_shown_in_part(connect: Connect) -
 
 
 def endless(head: bytes, piece: bytes, *, pause: float = 0) -> Script:
-    """Begin an answer and go on with it for as long as somebody reads."""
+    """Begin a response and continue it while the client reads."""
 
     async def respond(_: Received, writer: asyncio.StreamWriter) -> None:
         writer.write(head)
@@ -274,7 +274,7 @@ def encoded(*encodings: str, body: bytes) -> Script:
 PLAIN = b"HTTP/1.1 200 OK\r\n"
 ZEROS = gzip.compress(bytes(32 * MIB))
 NOTHING = b"\x00\x00\x00\xff\xff"
-"""a block with nothing in it"""
+"""an empty block"""
 BEGINS = gzip.compress(b"", mtime=0)[:10]
 TOO_LARGE = {
     "compressed": encoded("gzip", body=ZEROS),
@@ -338,7 +338,7 @@ ENCODED = {
 
 
 @pytest.mark.parametrize("script", ENCODED.values(), ids=ENCODED)
-async def test_a_body_is_decoded_as_its_head_says(connect: Connect, script: Script) -> None:
+async def test_a_body_is_decoded_by_its_head(connect: Connect, script: Script) -> None:
     async with peer(script) as server:
         assert (await connect({"gateway": server.url}).http("gateway").get("/x")).text == "hello" * 50_000
 
@@ -396,7 +396,7 @@ def refuses(request: httpx.Request) -> httpx.Response:
 async def test_a_mock_of_httpx_is_no_response_and_no_failure_of_the_service(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, mock: Callable[[httpx.Request], httpx.Response]
 ) -> None:
-    """Mocks such as pytest-httpx replace this method; what they make up is neither evidence nor an outage."""
+    """Mocks such as pytest-httpx replace this method; their responses are neither results nor outages."""
 
     async def mocked(_: object, request: httpx.Request) -> httpx.Response:
         return mock(request)

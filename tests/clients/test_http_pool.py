@@ -1,4 +1,4 @@
-"""The connection pool: what httpx 0.28 loses when requests are cancelled, and that the client does not lose it."""
+"""The connection pool: httpx 0.28 leaks connections of canceled requests, and the client does not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POOL = 2
 
 
 async def cancel_under_contention(get: Callable[[], Awaitable[object]]) -> None:
-    """Cancel requests in every stage of waiting for a connection and for an answer."""
+    """Cancel requests in every stage of waiting for a connection and for a response."""
 
     async def one(after: float) -> None:
         try:
@@ -54,12 +54,12 @@ def client_with_pool(url: str, size: int) -> tuple[HttpClient, Transport]:
 
 
 async def test_plain_httpx_loses_its_pool_to_cancelled_requests() -> None:
-    """The fault itself (httpcore #1093): if this fails, a new httpx may have mended it."""
+    """The fault itself (httpcore #1093): if this fails, a new httpx may have fixed it."""
     limits = httpx.Limits(max_connections=POOL, max_keepalive_connections=POOL)
     async with peer(slow) as server, httpx.AsyncClient(limits=limits, trust_env=False) as plain:
 
         async def lose() -> None:
-            # Whether one round is enough hangs on when which request was cancelled.
+            # Whether one round is enough depends on the moment of cancellation.
             for _ in range(10):
                 await cancel_under_contention(lambda: plain.get(server.url))
                 await plain.get(server.url, timeout=httpx.Timeout(30.0, pool=0.3))
@@ -130,7 +130,7 @@ async def test_closing_leaves_neither_tasks_nor_sockets() -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_a_client_on_another_loop_says_what_to_configure() -> None:
+async def test_a_client_on_another_loop_reports_what_to_configure() -> None:
     async with peer(always(200, {})) as server:
         client, transport = client_with_pool(server.url, POOL)
         await client.get("/x")

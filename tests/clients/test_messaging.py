@@ -1,4 +1,4 @@
-"""The messaging client on a real broker."""
+"""The NATS client on a real server."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def broker(server: NatsServer) -> AsyncIterator[Messaging]:
 
 async def settled(client: Client) -> None:
     """Wait until the server knows every subscription of ``client``."""
-    # nats-py writes the PING of a flush past the commands that wait to be sent; the second comes after them.
+    # nats-py sends the PING of a flush before queued commands; the second one is sent after them.
     await client.flush()
     await client.flush()
 
@@ -108,12 +108,12 @@ async def test_a_request_gets_its_reply(server: NatsServer, broker: Messaging) -
     assert response.data == {"echo": {"a": 1}}
 
 
-async def test_a_request_without_a_responder_is_told_at_once(broker: Messaging) -> None:
-    with pytest.raises(Unreachable, match=r"a request on gaia\.test\.nobody: no responders"):
-        await broker.request("gaia.test.nobody", timeout=5)
+async def test_a_request_without_a_responder_is_reported_at_once(broker: Messaging) -> None:
+    with pytest.raises(Unreachable, match=r"a request on gaia\.test\.unused: no responders"):
+        await broker.request("gaia.test.unused", timeout=5)
 
 
-async def test_a_request_that_is_answered_too_late_is_told_at_the_deadline(
+async def test_a_request_that_is_answered_too_late_is_reported_at_the_deadline(
     server: NatsServer, broker: Messaging
 ) -> None:
     platform = await nats.connect(server.url)
@@ -169,7 +169,7 @@ async def test_making_a_stream_is_a_write(server: NatsServer) -> None:
     await closed.aclose()
 
 
-async def test_publishing_where_no_stream_listens_is_told(broker: Messaging) -> None:
+async def test_publishing_where_no_stream_listens_is_reported(broker: Messaging) -> None:
     with pytest.raises(ServiceError, match=r"publishing on gaia\.test\.nowhere: no stream has this subject"):
         await broker.jetstream().publish("gaia.test.nowhere", {})
 

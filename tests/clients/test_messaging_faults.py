@@ -1,4 +1,4 @@
-"""What nats-py 2.16 does wrong, and what the client makes of it. The costly one is first shown to be there."""
+"""Faults of nats-py 2.16, and how the client handles them. The most important one is demonstrated first."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ async def messaging(url: str, *, seconds: float = 2.0) -> Messaging:
 
 
 async def complained(_: Exception) -> None:
-    """Take what nats-py would write to the log."""
+    """Capture the log of nats-py."""
 
 
 async def test_plain_nats_goes_on_dialling_a_dead_port() -> None:
-    """The fault itself, which lasts 120 s: if this fails, a new nats-py may have mended it."""
+    """The fault itself, which lasts 120 s: if this fails, a new nats-py may have fixed it."""
     url = f"nats://127.0.0.1:{unused_port()}"
     dialling = asyncio.create_task(nats.connect(url, allow_reconnect=False, connect_timeout=1, error_cb=complained))
     done, _ = await asyncio.wait([dialling], timeout=2.5)
@@ -47,7 +47,7 @@ async def test_plain_nats_goes_on_dialling_a_dead_port() -> None:
     assert not done
 
 
-async def test_a_dead_port_is_told_at_once() -> None:
+async def test_a_dead_port_is_reported_at_once() -> None:
     url = f"nats://gaia:hidden-word@127.0.0.1:{unused_port()}"
     before, started = asyncio.all_tasks(), time.monotonic()
     with pytest.raises(Unreachable) as caught:
@@ -59,7 +59,7 @@ async def test_a_dead_port_is_told_at_once() -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_a_port_that_does_not_speak_nats_is_told_at_the_deadline() -> None:
+async def test_a_port_that_does_not_speak_nats_is_reported_at_the_deadline() -> None:
     async with silent() as port:
         before, started = asyncio.all_tasks(), time.monotonic()
         with pytest.raises(Unreachable, match="is not a NATS server"):
@@ -68,7 +68,7 @@ async def test_a_port_that_does_not_speak_nats_is_told_at_the_deadline() -> None
         assert asyncio.all_tasks() == before
 
 
-async def test_wrong_credentials_are_told_at_once(tmp_path: Path) -> None:
+async def test_wrong_credentials_are_reported_at_once(tmp_path: Path) -> None:
     async with nats_server(tmp_path, 'authorization { user: "gaia", password: "right" }') as server:
         started = time.monotonic()
         with pytest.raises(Unreachable, match="Authorization"):
@@ -92,7 +92,7 @@ async def test_a_restart_of_the_server_is_survived_and_listening_goes_on(tmp_pat
         await client.aclose()
 
 
-async def test_a_server_that_stays_away_is_told_in_time_and_taken_up_again_later(tmp_path: Path) -> None:
+async def test_a_server_that_stays_away_is_reported_in_time_and_taken_up_again_later(tmp_path: Path) -> None:
     async with nats_server(tmp_path) as server:
         client = await messaging(server.url, seconds=0.5)
         await server.stop()
@@ -116,7 +116,7 @@ async def test_after_the_last_attempt_to_come_back_a_call_dials_anew(
     async with nats_server(tmp_path) as server:
         client = await messaging(server.url)
         await server.stop()
-        # nats-py gives up without a word.
+        # nats-py gives up silently.
         await _until(lambda: client._broker._client is not None and client._broker._client.is_closed)
         with pytest.raises(Unreachable, match="connection refused"):
             await client.publish("gaia.test.x", 1)
@@ -127,7 +127,7 @@ async def test_after_the_last_attempt_to_come_back_a_call_dials_anew(
 
 
 async def test_plain_nats_cannot_drain_while_the_server_is_away(tmp_path: Path) -> None:
-    """The fault itself: if this fails, a new nats-py may have mended it."""
+    """The fault itself: if this fails, a new nats-py may have fixed it."""
     async with nats_server(tmp_path) as server:
         plain = await nats.connect(server.url, error_cb=complained, reconnect_time_wait=1)
         await server.stop()
@@ -179,7 +179,7 @@ async def test_closing_on_a_frozen_server_is_bounded_and_leaves_no_task(tmp_path
         assert asyncio.all_tasks() == before
 
 
-async def test_a_frozen_server_is_told_at_the_deadline(tmp_path: Path) -> None:
+async def test_a_frozen_server_is_reported_at_the_deadline(tmp_path: Path) -> None:
     async with nats_server(tmp_path) as server:
         client = await messaging(server.url, seconds=1)
         await server.pause()

@@ -1,4 +1,4 @@
-"""What is asked for, what goes out and what is recorded are one."""
+"""The requested path, the sent path and the recorded path are equal."""
 
 from __future__ import annotations
 

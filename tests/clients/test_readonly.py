@@ -1,4 +1,4 @@
-"""The read-only facade on a real server, with a role that could write anything: every known way round it is tried."""
+"""The read-only session on a real server, with a role that can write anything: no known bypass works."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CREATE PROCEDURE commits() LANGUAGE plpgsql AS $$ BEGIN COMMIT; INSERT INTO targ
 CREATE VIEW looks_harmless AS SELECT writes() AS a;
 """
 
-# What a statement does to the server, if it gets through: compared before and after.
+# The state of the server, compared before and after a statement.
 STATE = """
 SELECT (SELECT count(*) FROM target), (SELECT is_called FROM counter), (SELECT count(*) FROM pg_class),
        (SELECT count(*) FROM pg_largeobject_metadata), (SELECT count(*) FROM pg_roles),
@@ -41,7 +41,7 @@ SELECT (SELECT count(*) FROM target), (SELECT is_called FROM counter), (SELECT c
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def admin(database: OwnDatabase) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
-    """Give another connection, to look from outside."""
+    """Open another connection for comparison."""
     connection = await asyncpg.connect(database.superuser)
     await connection.execute(SETUP)
     yield connection
@@ -50,14 +50,14 @@ async def admin(database: OwnDatabase) -> AsyncIterator[asyncpg.Connection[async
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def session(database: OwnDatabase, admin: object) -> AsyncIterator[ReadOnlySession]:
-    """Give the facade to a superuser: the role does not help it."""
+    """Open a read-only session as a superuser, so that the role does not restrict it."""
     async with opened(database.superuser, name="dev", sandbox=False) as client, client.test_transaction() as given:
         assert isinstance(given, ReadOnlySession)
         yield given
 
 
 async def test_the_server_lets_a_transaction_be_switched_until_its_first_query(database: OwnDatabase) -> None:
-    """The fault of doing without: neither a setting nor BEGIN READ ONLY alone stops anybody."""
+    """The need for it: neither a setting nor BEGIN READ ONLY alone prevents writes."""
     plain = await asyncpg.connect(database.owner, ssl=False, server_settings={"default_transaction_read_only": "on"})
     await plain.execute("BEGIN READ ONLY; SET transaction_read_only = off; CREATE TABLE made (a int); ROLLBACK")
     await plain.execute("SET default_transaction_read_only = off")
@@ -98,7 +98,7 @@ async def test_it_reads(session: ReadOnlySession) -> None:
         "COMMIT AND CHAIN",
         "CALL commits()",
         "DO $$ BEGIN INSERT INTO target VALUES (9); END $$",
-        "NOTIFY somebody",
+        "NOTIFY channel",
         "PREPARE p AS INSERT INTO target VALUES (9)",
         "DISCARD ALL",
         "-- SELECT\nINSERT INTO target VALUES (9)",
@@ -166,11 +166,11 @@ async def test_a_call_carries_one_statement(
 @pytest.mark.parametrize(
     "statement",
     [
-        # PostgreSQL lets these through in a transaction that only reads; the rollback takes them back.
+        # PostgreSQL permits these in a read-only transaction; the rollback undoes them.
         "EXPLAIN ANALYZE CREATE TABLE made AS SELECT 1",
         "SELECT set_config('default_transaction_read_only', 'off', false)",
         "SELECT pg_advisory_lock(7)",
-        "SELECT pg_notify('somebody', 'something')",
+        "SELECT pg_notify('channel', 'something')",
     ],
 )
 async def test_what_the_server_lets_through_is_taken_back(
@@ -191,7 +191,7 @@ async def test_a_setting_does_not_outlive_its_call(session: ReadOnlySession) -> 
     assert await session.fetchval("SELECT count(*) FROM target") == 1
 
 
-async def test_a_usage_error_in_a_statement_is_shown_as_the_server_says_it(session: ReadOnlySession) -> None:
+async def test_a_usage_error_in_a_statement_is_shown_like_the_server(session: ReadOnlySession) -> None:
     with pytest.raises(asyncpg.UndefinedTableError, match="nowhere"):
         await session.fetch("SELECT * FROM nowhere")
     with pytest.raises(asyncpg.PostgresSyntaxError, match='at or near "selct"'):

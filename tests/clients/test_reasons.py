@@ -1,4 +1,4 @@
-"""Why there was no connection."""
+"""Reasons for failed connections."""
 
 from __future__ import annotations
 

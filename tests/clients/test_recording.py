@@ -1,4 +1,4 @@
-"""What is kept of statements and messages: how they read, how they ended, and nothing that was given with them."""
+"""Records of statements and messages: their text and result, without their values."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_messages_are_kept_both_ways(tmp_path: Path) -> None:
             await broker.publish("gaia.service.ready", {})
         await broker.aclose()
 
-    # A message can be back before the broker has said that it has it.
+    # A message can arrive before the server has confirmed it.
     assert sorted((each.subject, each.direction, each.error) for each in recorder.messages) == [
         ("gaia.test.a", "received", None),
         ("gaia.test.a", "sent", None),

@@ -1,4 +1,4 @@
-"""The questions a check asks an answer, and what they say when it is not as it should be."""
+"""Assertions about a response, and their messages."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_field_is_found_by_its_path(path: str, value: object) -> None:
         ("empty.x", "empty has no fields"),
     ],
 )
-def test_a_missing_field_says_how_far_the_path_leads(path: str, why: str) -> None:
+def test_a_missing_field_reports_how_far_the_path_leads(path: str, why: str) -> None:
     with pytest.raises(UnexpectedResponse) as caught:
         answered().field(path)
     assert why in str(caught.value)
@@ -69,7 +69,7 @@ def test_an_expected_status_gives_the_response_back(status: int, expected: tuple
 @pytest.mark.parametrize(
     ("status", "expected", "wanted"), [(500, (), "2xx"), (200, (404,), "404"), (301, (200, 201), "200 or 201")]
 )
-def test_an_unexpected_status_says_both(status: int, expected: tuple[int, ...], wanted: str) -> None:
+def test_an_unexpected_status_reports_both(status: int, expected: tuple[int, ...], wanted: str) -> None:
     with pytest.raises(UnexpectedResponse, match=f"gateway returned {status}, expected {wanted}"):
         answered(status).expect(*expected)
 
@@ -98,7 +98,7 @@ def test_a_response_shows_no_secret_in_its_repr() -> None:
     assert "hidden-value" not in repr(given.headers)
 
 
-def test_a_transcript_without_a_response_says_what_failed() -> None:
+def test_a_transcript_without_a_response_reports_what_failed() -> None:
     text = transcript(exchange(0, "", error="unreachable: connection refused"))
     assert text.splitlines() == [
         "  GET http://h/x",
@@ -108,7 +108,7 @@ def test_a_transcript_without_a_response_says_what_failed() -> None:
     ]
 
 
-def test_a_transcript_of_a_long_response_says_how_much_is_left_out() -> None:
+def test_a_transcript_of_a_long_response_reports_how_much_is_left_out() -> None:
     assert "… 1000 more characters" in transcript(exchange(299, "x" * 5000))
 
 
@@ -137,7 +137,9 @@ def test_an_exchange_travels_between_processes() -> None:
     ("status", "headers", "hinted"),
     [(401, {}, True), (401, {"X-API-Key": "***"}, False), (401, {"authorization": "***"}, False), (403, {}, False)],
 )
-def test_a_401_without_credentials_says_what_to_configure(status: int, headers: dict[str, str], hinted: bool) -> None:
+def test_a_401_without_credentials_reports_what_to_configure(
+    status: int, headers: dict[str, str], hinted: bool
+) -> None:
     exchange = Exchange(
         "gateway",
         "direct",

@@ -1,4 +1,4 @@
-"""Which client a service gets: its own URL, the way through the gateway, or a reason why not."""
+"""The client of a service: its own URL, the route through the gateway, or a reason for having none."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_a_service_without_a_url_is_reached_through_the_gateway(connect: C
     assert auth.base_url == server.url
 
 
-async def test_a_safe_post_is_judged_by_the_path_that_goes_out(connect: Connect) -> None:
+async def test_a_safe_post_is_checked_by_the_path_that_is_sent(connect: Connect) -> None:
     async with peer(always(200, {})) as server:
         clients = connect({"gateway": server.url}, permitted=False, safe_posts=("/api/v1/auth/validate",))
         assert (await clients.http("auth").post("/auth/validate", json={})).status == 200
@@ -118,7 +118,7 @@ async def test_a_service_that_the_environment_does_not_run_is_not_applicable(con
         clients.http("chat")
 
 
-async def test_an_environment_without_any_url_says_so(connect: Connect) -> None:
+async def test_an_environment_without_any_url_reports_it(connect: Connect) -> None:
     with pytest.raises(NotApplicable, match="has no URL for chat and none for the gateway"):
         connect({}).http("chat")
 

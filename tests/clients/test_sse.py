@@ -1,4 +1,4 @@
-"""Server-sent events as the HTML standard reads them, however the bytes are cut."""
+"""Server-sent events by the HTML standard, for any split of the bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Event streams over real sockets: to the end, to the deadline, and broken off."""
+"""Event streams over real sockets: complete, after the deadline, and truncated."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_a_stream_is_read_to_its_end_and_recorded(connect: Connect) -> Non
     assert (seen[0].route, seen[0].status, seen[0].request.method) == ("/chat/stream", 200, "POST")
     assert seen[0].response is not None
     assert seen[0].response.body.endswith("data: [DONE]\n\n")
-    # The connection is kept and used again.
+    # The connection is reused.
     assert again.status == 200
     assert server.connections == 1
 
@@ -91,7 +91,7 @@ async def test_a_deadline_inside_the_stream_can_be_expected_there(connect: Conne
     assert len(gateway.exchanges) == 1
 
 
-async def test_a_stream_that_breaks_off_is_told_with_what_came(connect: Connect) -> None:
+async def test_a_stream_that_breaks_off_is_reported_with_what_came(connect: Connect) -> None:
     async with peer(breaks) as server:
         gateway = connect({"gateway": server.url}).http("gateway")
         with pytest.raises(Unreachable, match=r"was closed before the response was complete[\s\S]*received so far"):
@@ -154,11 +154,11 @@ async def test_a_failing_check_inside_a_stream_fails_as_itself(connect: Connect)
     assert len(gateway.exchanges) == 2
 
 
-async def test_a_stream_from_a_dead_port_is_told_like_any_request(connect: Connect) -> None:
+async def test_a_stream_from_a_dead_port_is_reported_like_any_request(connect: Connect) -> None:
     gateway = connect({"gateway": f"http://127.0.0.1:{unused_port()}"}).http("gateway")
     with pytest.raises(Unreachable, match="3 attempts"):
         async with gateway.stream("/s"):
-            pytest.fail("there is nobody")
+            pytest.fail("nothing listens there")
     assert [each.attempt for each in gateway.exchanges] == [1, 2, 3]
 
 

@@ -1,4 +1,4 @@
-"""Tokens as the platform's authentication reads them."""
+"""Tokens for the platform's authentication."""
 
 from __future__ import annotations
 

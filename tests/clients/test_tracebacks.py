@@ -1,4 +1,4 @@
-"""What pytest shows of a failing check: the line that asked, the message, and no secret, whatever it is asked to show."""
+"""What pytest shows for a failed test: the line of the request and the message, but never a secret."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ async def test_broker():
 
 @pytest.fixture
 def options(pytester: pytest.Pytester, database: OwnDatabase, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    """Write the checks, and give the options to run them with."""
+    """Write the tests, and return the options for a run."""
     pytester.makepyfile(CHECKS)
     monkeypatch.setenv("HIDDEN_DSN", database.owner)
     return ("-p", "no:gaia", "-p", "no:anyio", "-o", "asyncio_mode=auto")
@@ -100,7 +100,7 @@ def test_a_failing_check_shows_its_line_and_no_secret(
     assert (urlsplit(database.owner).password or "?") not in shown
     for line in shown.splitlines():
         if "hidden-" in line:
-            # The check's own source is shown, with what it says itself.
+            # The source of the test is shown, with its literal values.
             assert "as_user(" in line or "Secret(" in line or "nats=" in line, line
 
 

@@ -1,4 +1,4 @@
-"""Readiness finds a member exactly where a client of the same environment gets an answer, and gives the same reason."""
+"""A readiness probe succeeds exactly if a client of the same environment gets a response, and reports the same reason."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def looked(where: Environment) -> str:
-    """What readiness makes of the one member of ``where``."""
+    """Return the result of the readiness probe of the only service of ``where``."""
     try:
         (state,) = await asyncio.to_thread(probe_services, where, deadline=20.0)
     except ConfigError as error:
@@ -49,7 +49,7 @@ async def looked(where: Environment) -> str:
 
 
 async def used(where: Environment) -> str:
-    """What a client makes of it."""
+    """Return the result of a client."""
     clients = ClientSet(where, WriteGuard(where))
     try:
         if where.urls:
@@ -171,7 +171,7 @@ async def test_nats(
 
     assert found in look
     assert found in use
-    # The client's advice fits the cause.
+    # The client's remedy matches the cause.
     assert ("SSL_CERT_FILE" in use) == ("certificate is not trusted" in found)
     assert ("Check the user and password, or the token" in use) == ("Authorization" in found)
 
@@ -180,7 +180,7 @@ async def test_a_wrong_scheme_is_named_long_before_the_deadline(tmp_path: Path) 
     key, certificate = self_signed(tmp_path)
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, key)
-    # The plain one waits for the end of a request, which a greeting of TLS does not have.
+    # The server without TLS waits for the end of a request, which the TLS greeting does not have.
     async with peer(HEALTHY) as plain, peer(HEALTHY, tls=tls) as secure:
         for url, problem in (
             (plain.url.replace("http:", "https:"), "the server does not use TLS; is it http://?"),
@@ -201,7 +201,7 @@ def of_database(dsn: str) -> Environment:
     ["host=127.0.0.1&port={port}", "host=127.0.0.1:{port}", "host=127.0.0.1,localhost&port={closed},{port}", ""],
 )
 async def test_postgres(sandbox: Sandbox, query: str) -> None:
-    """The host is in the query; or there are two, of which one answers."""
+    """The host is in the query; or there are two hosts, and one responds."""
     url, closed = urlsplit(sandbox.stack("wire").dsn), unused_port()
     query = query.format(port=url.port, closed=closed)
     dsn = f"postgresql://{url.path}?{query}&user={url.username}&password={url.password}"

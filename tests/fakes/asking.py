@@ -1,4 +1,4 @@
-"""JSON out of what a stand-in printed."""
+"""Run a fake tool and parse its JSON output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def ask(tools: FakeTools, *words: str) -> Any:
-    """Run a command that prints JSON and nothing else, and return it."""
+    """Run a command and return its JSON output."""
     done = tools.run(*words)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

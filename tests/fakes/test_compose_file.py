@@ -1,4 +1,4 @@
-"""What the stand-in for ``docker compose`` reads of a compose file."""
+"""How the fake ``docker compose`` reads a compose file."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_variables_are_put_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, i
         ("services:\n  auth:\n    image: a:${T:?name it}\n", "required variable T is missing a value: name it", 15),
     ],
 )
-def test_usage_errors_are_told_as_compose_tells_them(tmp_path: Path, text: str, message: str, code: int) -> None:
+def test_usage_errors_are_reported_like_compose(tmp_path: Path, text: str, message: str, code: int) -> None:
     (tmp_path / "compose.yml").write_text(text)
 
     with pytest.raises(FileError, match=re.escape(message)) as raised:

@@ -1,4 +1,4 @@
-"""``docker`` and its compose: what runs after which command, and how it is shown."""
+"""``docker`` and ``docker compose``: what runs after each command, and their output."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_up_brings_up_everything_and_ps_prints_an_object_a_line(fake_tools: Fake
     assert containers["gaia-auth-service-1"]["Health"] == ""
 
 
-def test_one_service_brings_what_it_needs_unless_told_otherwise(fake_tools: FakeTools, file: str) -> None:
+def test_one_service_brings_what_it_needs_by_default(fake_tools: FakeTools, file: str) -> None:
     assert up(fake_tools, file, "--no-deps", "auth-service") == 0
     assert set(listed(fake_tools, file)) == {"gaia-auth-service-1"}
 
@@ -73,9 +73,7 @@ def test_one_service_brings_what_it_needs_unless_told_otherwise(fake_tools: Fake
     assert set(listed(fake_tools, file)) == {"gaia-auth-service-1", "gaia-migrate-1"}
 
 
-def test_what_runs_as_the_file_says_is_left_alone_and_what_has_ended_runs_again(
-    fake_tools: FakeTools, file: str
-) -> None:
+def test_what_runs_by_the_file_is_left_alone_and_what_has_ended_runs_again(fake_tools: FakeTools, file: str) -> None:
     up(fake_tools, file)
     before = listed(fake_tools, file)
 
@@ -143,7 +141,7 @@ def test_what_is_stopped_shows_with_all_alone(fake_tools: FakeTools, file: str) 
     assert listed(fake_tools, file) == {}
 
 
-def test_the_project_is_the_folder_or_what_is_said(fake_tools: FakeTools, file: str) -> None:
+def test_the_project_is_the_folder_or_the_option(fake_tools: FakeTools, file: str) -> None:
     up(fake_tools, file, "--no-deps", "auth-service")
     fake_tools.run("docker", "compose", "-f", file, "-p", "other", "up", "-d", "--no-deps", "auth-service")
 

@@ -1,4 +1,4 @@
-"""Every way in which ``docker`` can go wrong."""
+"""All faults of ``docker``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fly`` as it is when nothing goes wrong: shapes, exit codes, what a deployment does."""
+"""``fly`` without faults: output, exit codes, and the effect of a deployment."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_deploy_file_may_be_json(fake_tools: FakeTools, tmp_path: Path) -> Non
     assert [each["config"]["guest"]["memory_mb"] for each in fake_tools.machines(APP)] == [1024]
 
 
-def test_the_first_deployment_makes_two_machines_unless_told_otherwise(fake_tools: FakeTools, file: str) -> None:
+def test_the_first_deployment_makes_two_machines_by_default(fake_tools: FakeTools, file: str) -> None:
     fake_tools.app(APP, machines=0)
 
     fake_tools.run("fly", "deploy", "-a", APP, "-c", file, "--primary-region", "lhr")
@@ -185,7 +185,7 @@ def test_scaling_adds_and_removes_machines_and_sets_memory(fake_tools: FakeTools
     assert len(fake_tools.machines(APP)) == 1
 
 
-def test_scaling_asks_unless_it_is_told_yes(fake_tools: FakeTools) -> None:
+def test_scaling_asks_without_yes(fake_tools: FakeTools) -> None:
     fake_tools.app(APP)
 
     refused = fake_tools.run("fly", "scale", "count", "2", "-a", APP)
@@ -212,7 +212,7 @@ def test_apps_are_listed_by_organisation(fake_tools: FakeTools) -> None:
     assert ask(fake_tools, "fly", "apps", "list", "--json", "-o", "other") == []
 
 
-def test_no_managed_database_is_said_in_words_whatever_was_asked(fake_tools: FakeTools) -> None:
+def test_no_managed_database_is_reported_as_text(fake_tools: FakeTools) -> None:
     done = fake_tools.run("fly", "mpg", "list", "-o", "gaia", "--json")
 
     assert (done.returncode, done.stdout) == (0, "No managed postgres clusters found in organization gaia\n")

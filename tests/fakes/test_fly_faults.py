@@ -1,4 +1,4 @@
-"""Every way in which ``fly`` can go wrong: what it says, how it ends, and what is true afterwards."""
+"""All faults of ``fly``: messages, exit codes, and the state afterwards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def listed(tools: FakeTools) -> list[dict[str, object]]:
 
 
 def images(tools: FakeTools) -> set[bool]:
-    """Whether the machines run the new image, as they are listed."""
+    """Whether all listed machines run the new image."""
     return {each["image_ref"]["digest"] == NEW for each in ask(tools, *LIST)}
 
 

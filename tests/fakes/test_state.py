@@ -1,4 +1,4 @@
-"""The state behind the stand-ins: where it is, and what happens when several write or one is interrupted."""
+"""The state of the fakes: its file, concurrent writes and interruptions."""
 
 from __future__ import annotations
 

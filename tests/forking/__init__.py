@@ -1,7 +1,6 @@
-"""Processes that tests start without their start: one process of each worker has loaded what they need, and forks.
+"""Fork processes for tests from one process for each worker that has already loaded their imports.
 
-A forked process is what it is by itself: it has its own working folder, variables, standard streams, signals and end.
-What it does not do is import everything again, which is most of what a short process costs. A process that needs an
-interpreter of its own (it looks at what is imported, or has variables that Python reads when it starts) begins as
-usual; so does every process where forking is not safe, which is everywhere but on Linux.
+A forked process has its own working folder, variables, standard streams, signals and end. It saves the imports, which
+are most of the cost of a short process. A process starts normally if it needs its own interpreter (it checks imports,
+or has variables that Python reads at its start), or if forking is not safe, which is everywhere but on Linux.
 """

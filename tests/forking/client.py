@@ -1,4 +1,4 @@
-"""What tests ask for forked processes with."""
+"""The client for forked processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 READ_AT_THE_START = ("PYTHON", "LC_", "LANG", "MALLOC_", "COVERAGE_")
-"""what the variables begin with that Python reads only when it starts"""
+"""prefix of variables that Python reads only at its start"""
 MAY_DIFFER = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 
 MEASURED = "COVERAGE_PROCESS_START"
@@ -35,7 +35,7 @@ _starting = Lock()
 
 
 class Forked:
-    """A process that runs, as ``subprocess.Popen`` shows one."""
+    """A forked process with the interface of ``subprocess.Popen``."""
 
     stdin = None
     stdout: IO[str] | None = None
@@ -50,7 +50,7 @@ class Forked:
         self.returncode: int | None = None
 
     def wait(self, timeout: float | None = None) -> int:
-        """Return its exit code; negative where a signal ended it."""
+        """Return its exit code; negative if a signal ended it."""
         with self._asking:
             if self.returncode is None:
                 limit = None if timeout == math.inf else timeout
@@ -76,13 +76,13 @@ class Forked:
 
 
 class ForkServer:
-    """The process that has loaded what processes of one kind need, and forks for each."""
+    """A process that has loaded the imports of one kind of process, and forks for each."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST_REQUEST)
-        # What a run writes is kept in a buffer, unless its own variables say otherwise.
+        # The output of a run is buffered, unless its variables disable that.
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         self._at_start = _read_at_the_start(inherited)
         with theirs:
@@ -95,7 +95,7 @@ class ForkServer:
             )
 
     def can_run(self, variables: Mapping[str, str]) -> bool:
-        """Whether a process with these variables is the same when it is forked."""
+        """Whether a process with these variables can be forked."""
         return self._kind == "tools" or _read_at_the_start(variables) == self._at_start
 
     def run(
@@ -107,7 +107,7 @@ class ForkServer:
         *,
         session: bool,
     ) -> Forked:
-        """Begin a process with these standard streams, in a session of its own if ``session``."""
+        """Start a process with these standard streams, in its own session if ``session``."""
         request = {
             "words": [str(word) for word in words],
             "folder": str(folder),
@@ -121,19 +121,19 @@ class ForkServer:
         return Forked(words, ours)
 
     def close(self) -> None:
-        """End the process; those that it has forked are not ended."""
+        """End the process, but not the processes that it has forked."""
         self._control.close()
         self._process.wait()
 
 
 def take_measuring_over() -> None:
-    """Let no process be measured that this one starts, but for those that fork runs: others would say so, or be late."""
+    """Measure coverage only in processes that fork runs of pytest: others would print about it, or be slow."""
     if MEASURED in os.environ:
         _measuring[MEASURED] = os.environ.pop(MEASURED)
 
 
 def fork_server(kind: str, variables: Mapping[str, str]) -> ForkServer | None:
-    """Return what forks processes of this kind; None where one with these variables has to be started instead."""
+    """Return the process that forks this kind of process; None if these variables need a real start."""
     if sys.platform != "linux":
         return None
     with _starting:
@@ -144,7 +144,7 @@ def fork_server(kind: str, variables: Mapping[str, str]) -> ForkServer | None:
 
 @pytest.fixture(scope="session", autouse=True)
 def end_of_forking() -> Iterator[None]:
-    """End the processes that fork, if there are any."""
+    """End the forking processes."""
     yield
     while _servers:
         _servers.popitem()[1].close()

@@ -1,4 +1,4 @@
-"""Runs of pytest that are forked."""
+"""Forked runs of pytest."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_is_marked(): assert False
 @pytest.mark.gaia(requires=["postgres"])
 def test_does_not_apply(): pass
 """
-"""a run of it makes pytest and pytest-gaia load most of what runs need"""
+"""a run of it loads most imports of pytest and pytest-gaia"""
 
 PROJECT = """
 [gaia]
@@ -87,14 +87,14 @@ def fork_runs_of(pytester: pytest.Pytester) -> None:
             run = _fork(command[2:], Path.cwd(), variables, stdout, stderr)
         return run or start(command, stdout=stdout, stderr=stderr, **more)
 
-    # The only place where a run begins.
+    # The only place that starts a run.
     pytester.popen = begin  # type: ignore[assignment, method-assign]
 
 
 def _fork(
     arguments: Sequence[str], folder: Path, variables: Mapping[str, str], stdout: IO[Any], stderr: IO[Any]
 ) -> Forked | None:
-    """Begin ``python -m pytest ARGUMENTS`` in ``folder``; return None where it has to be started instead."""
+    """Fork ``python -m pytest ARGUMENTS`` in ``folder``; return None if it needs a real start."""
     server = fork_server("runs", variables)
     if server is None:
         return None
@@ -103,7 +103,7 @@ def _fork(
 
 
 def load() -> None:
-    """Load what runs need, by a run in a folder of its own. What it left in this process is what a run may leave."""
+    """Load the imports of runs with a run in its own folder."""
     from tests.plugin.conftest import SETTINGS, ScriptedServer
 
     folder = Path(tempfile.mkdtemp())
@@ -126,7 +126,7 @@ def load() -> None:
     finally:
         sys.stdout, sys.stderr = streams
         server.close()
-        # What a thread holds at a fork, nobody gives back in the process that is forked.
+        # A lock that a thread holds at a fork is never released in the forked process.
         for thread in threading.enumerate():
             if thread is not threading.current_thread():
                 thread.join(10)
@@ -139,6 +139,6 @@ def load() -> None:
 
 
 def run() -> int:
-    """Be ``python -m pytest``."""
+    """Act as ``python -m pytest``."""
     runpy.run_module("pytest", run_name="__main__", alter_sys=True)
     return 0

@@ -1,4 +1,4 @@
-"""The process that loads, and forks for each request. It imports nothing that it does not have to hand on."""
+"""The forking process: it loads imports, forks for each request, and imports nothing else."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ LONGEST_REQUEST = 1024 * 1024
 
 
 def main(kind: str, descriptor: int) -> int:
-    """Load what processes of this kind need, fork for each request, and be the process in each that is forked."""
+    """Load the imports of this kind of process, fork for each request, and run the process in each fork."""
     with socket.socket(fileno=descriptor) as control:
         run = _load(kind)
         gc.collect()
-        # What is loaded is shared as long as nobody writes to it, and collecting garbage does.
+        # Loaded memory is shared until it is written, which garbage collection does.
         gc.freeze()
         _serve(control)
     return run()
@@ -48,7 +48,7 @@ def _load(kind: str) -> Callable[[], int]:
 
 
 def _serve(control: socket.socket) -> None:
-    """Fork for each request, and tell how each process ends. Return in the forked ones alone."""
+    """Fork for each request, and report exit codes. Returns only in forked processes."""
     running: dict[int, socket.socket] = {}
     wake, woken = os.pipe()
     os.set_blocking(wake, False)
@@ -96,7 +96,7 @@ def _tell_ends(running: dict[int, socket.socket]) -> None:
 
 
 def _become(request: dict[str, Any], streams: list[int]) -> None:
-    """Make this process what it would be if it had just been started."""
+    """Reset this process to the state after a normal start."""
     if request["session"]:
         os.setsid()
     for number, descriptor in enumerate(streams):

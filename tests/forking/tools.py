@@ -1,4 +1,4 @@
-"""Calls of the stand-ins for ``fly`` and ``docker`` that are forked, where this process makes them."""
+"""Forked calls of the fakes for ``fly`` and ``docker``."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _text(descriptor: int) -> IO[str]:
 
 
 def call(words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str] | None:
-    """Run a stand-in of ``folder`` to its end; return None where it has to be started instead."""
+    """Run a fake of ``folder`` to its end; return None if it needs a real start."""
     tool = folder / words[0]
     server = fork_server("tools", variables) if _is_stand_in(tool, folder) else None
     if server is None:

@@ -1,4 +1,4 @@
-"""Members of an environment that a test can let misbehave, and a sandbox that behaves."""
+"""Services of an environment with scripted faults, and a healthy sandbox."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., ScriptedService]]:
-    """Start a service that gives these answers."""
+    """Start a service with these responses."""
     with scripted_services() as start:
         yield start
 
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox in which everything runs."""
+    """A sandbox with all services."""
     with Sandbox.start() as sandbox:
         yield sandbox
 
 
 def environment(nats: str | None = None, **services: ScriptedService | str) -> Environment:
-    """An environment of these services; nothing else belongs to it."""
+    """Return an environment with only these services."""
     urls = {name: each.url if isinstance(each, ScriptedService) else each for name, each in services.items()}
     return Environment(
         "here",

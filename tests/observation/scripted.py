@@ -1,4 +1,4 @@
-"""Members that misbehave: a real HTTP server that gives scripted answers, and a listener that speaks its own protocol."""
+"""Services with scripted faults: a real HTTP server with scripted responses, and a listener with its own protocol."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Says:
-    """One answer to ``GET /health``."""
+    """One response to ``GET /health``."""
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     first: Callable[[], object] | None = None
-    """what happens between the question and the answer"""
+    """called between request and response"""
 
 
 def healthy(version: str = "0.2") -> Says:
@@ -34,7 +34,7 @@ def says(status: str, version: str = "0.2") -> Says:
 
 
 class ScriptedService:
-    """An HTTP service. ``answers`` are given one after the other; the last one stays."""
+    """An HTTP service that sends ``responses`` in order and then repeats the last one."""
 
     def __init__(self, *responses: Says) -> None:
         self.responses = list(responses)
@@ -51,7 +51,7 @@ class ScriptedService:
                 self.send_response(response.status)
                 for name, value in {**response.headers, "Content-Length": str(len(data))}.items():
                     self.send_header(name, value)
-                # Who asked may have given up.
+                # The client may have closed the connection.
                 with suppress(OSError):
                     self.end_headers()
                     self.wfile.write(data)
@@ -72,7 +72,7 @@ class ScriptedService:
 
 @contextmanager
 def scripted_services() -> Iterator[Callable[..., ScriptedService]]:
-    """Give a function that starts a member with its answers; all of them end with the block."""
+    """Yield a function that starts a service with its responses; all services stop at the end of the block."""
     started: list[ScriptedService] = []
 
     def start(*responses: Says) -> ScriptedService:
@@ -86,7 +86,7 @@ def scripted_services() -> Iterator[Callable[..., ScriptedService]]:
 
 @contextmanager
 def listener(scripted: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Let ``scripted`` have every connection to a port, each on a thread of its own; give the port."""
+    """Pass every connection to a port to ``scripted``, each on its own thread; yield the port."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def handle(connection: socket.socket) -> None:
@@ -105,6 +105,6 @@ def listener(scripted: Callable[[socket.socket], None]) -> Iterator[int]:
     try:
         yield int(server.getsockname()[1])
     finally:
-        # Wakes the thread that waits in accept, which closing alone does not.
+        # Wakes the thread in accept, which close alone does not.
         server.shutdown(socket.SHUT_RDWR)
         server.close()

@@ -1,4 +1,4 @@
-"""A NATS server counts as there when it lets us in and answers PING; a greeting alone may come from a server that is full."""
+"""A NATS server is ready if it accepts the login and responds to PING; a full server sends a greeting too."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_server_that_refuses_the_password_is_there_and_degraded(sandbox: Sandb
     [("", ""), ('authorization { user: "g a", password: "p@:/" }', "g%20a:p%40%3A%2F@"), ('authorization { token: "t" }', "t@")],
     ids=["nobody", "password", "token"],
 )  # fmt: skip
-async def test_it_logs_in_as_the_url_says(tmp_path: Path, more: str, credentials: str) -> None:
+async def test_it_logs_in_by_the_url(tmp_path: Path, more: str, credentials: str) -> None:
     async with nats(tmp_path, more) as server:
         assert await probe(f"nats://{credentials}127.0.0.1:{server.port}") == ProbeResult()
 
@@ -108,7 +108,7 @@ def test_a_greeting_may_come_in_pieces_and_with_pings_of_its_own() -> None:
         assert probe_nats(f"nats://127.0.0.1:{port}", 5.0) == ProbeResult()
 
 
-def test_a_server_that_is_full_says_so_in_its_first_breath() -> None:
+def test_a_server_that_is_full_reports_it_in_its_first_breath() -> None:
     def greet(peer: socket.socket) -> None:
         peer.sendall(GREETING + b"-ERR 'maximum connections exceeded'\r\n")
         peer.recv(4096)
@@ -132,7 +132,7 @@ def test_an_endless_greeting_ends() -> None:
 
 
 def test_a_broker_behind_websocket_is_only_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The probe needs no aiohttp; that a client does is known before.
+    # The probe needs no aiohttp; a missing package for the client is reported earlier.
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     with listener(lambda peer: None) as port:
         assert probe_nats(f"ws://127.0.0.1:{port}", 5.0).state is None

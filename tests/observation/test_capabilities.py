@@ -1,4 +1,4 @@
-"""What the platform can do is asked as the checks ask it."""
+"""Capabilities are probed with the same requests as in tests."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def observed(app: str, version: int = 1) -> Observation:
 
 
 class Hook:
-    """Answers by ``answer``; remembers what it was asked, and in which thread."""
+    """A hook that calls ``response`` and records requests and threads."""
 
     def __init__(self, response: Callable[[Request], Reply], name: str = "fly") -> None:
         self.name = name
@@ -79,7 +79,7 @@ def test_code_of_the_project_is_asked_in_the_thread_that_asks() -> None:
     assert hook.threads == {threading.get_ident()}
 
 
-def test_what_cannot_be_observed_says_why_and_stops_nothing() -> None:
+def test_what_cannot_be_observed_reports_why_and_stops_nothing() -> None:
     def response(request: Request) -> Reply:
         if request.service == "auth":
             raise ConfigError("not logged in")
@@ -141,5 +141,7 @@ def test_it_waits_no_longer_than_a_deployment_would() -> None:
     ],
     ids=["same", "another", "unseen", "never seen", "not asked again"],
 )
-def test_changes_are_told_of_what_was_seen_before(then: list[Sight], now: list[Sight], sentences: list[str]) -> None:
+def test_changes_are_reported_of_what_was_seen_before(
+    then: list[Sight], now: list[Sight], sentences: list[str]
+) -> None:
     assert list(changes(then, now)) == sentences

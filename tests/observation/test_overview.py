@@ -1,4 +1,4 @@
-"""What is observed, in words: the states of apps and of environments."""
+"""The states of apps and environments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def app(service: str, state: AppState, why: str = "") -> AppView:
     return AppView(service, f"gaia-{service}-dev", state, why)
 
 
-def test_an_app_whose_machines_are_well_is_healthy_and_says_what_runs() -> None:
+def test_an_app_whose_machines_are_well_is_healthy_and_reports_what_runs() -> None:
     view = deployed_app("auth", seen(machine(), machine(id="m2", state="suspended", passing=0)), reading())
 
     assert (view.state, view.deployed_version, view.digests, view.version) == ("healthy", 7, ("sha256:a",), "0.2")
@@ -100,7 +100,7 @@ def test_an_app_without_machines_is_not_deployed() -> None:
     assert deployed_app("auth", seen(exists=False), local=True).state == "stopped"
 
 
-def test_what_the_app_says_of_itself_counts_although_its_checks_pass() -> None:
+def test_the_reported_health_counts_although_its_checks_pass() -> None:
     view = deployed_app("auth", seen(machine()), reading("unhealthy", well=False, detail="reports 'unhealthy'"))
 
     assert (view.state, view.why) == ("degraded", "reports 'unhealthy'")
@@ -158,13 +158,13 @@ def test_reasons_name_their_apps_in_order() -> None:
     assert [each.service for each in view.apps] == ["gateway", "auth", "chat"]
 
 
-def test_one_reason_for_all_is_said_once() -> None:
+def test_one_reason_for_all_is_reported_once() -> None:
     apps = [app(service, "unknown", "fly is not installed") for service in ("gateway", "auth", "chat")]
 
     assert environment_view("dev", apps, seen_by="fly", topology="microservices").why == "fly is not installed"
 
 
-def test_where_the_gateway_stands_alone_the_others_are_said_to_be_meant_so() -> None:
+def test_where_the_gateway_stands_alone_the_others_are_expected_to_be_absent() -> None:
     view = environment_view("staging", [app("gateway", "healthy")], seen_by="fly", topology="gateway-only")
 
     assert {each.service: each.state for each in view.apps} == {

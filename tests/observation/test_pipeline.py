@@ -1,4 +1,4 @@
-"""What is newer than what: images tell that environments differ; journals and versions, which of them is older."""
+"""Which environment is newer: images show a difference, deployment histories and versions its direction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OLD, NEW = "sha256:old", "sha256:new"
 
 
 def runs(name: str, **services: str) -> EnvironmentView:
-    """An environment whose services run these images, or say that they are these versions."""
+    """Return an environment whose services run these images or report these versions."""
     apps = (
         AppView(service, "", "healthy", digests=(what,))
         if what.startswith("sha256:")
@@ -41,7 +41,7 @@ def test_a_difference_means_that_the_earlier_stage_is_ahead() -> None:
     assert said(*views) == ["staging is newer than production: auth, chat"]
 
 
-def test_what_does_not_run_there_yet_is_said_so() -> None:
+def test_what_does_not_run_there_yet_is_reported() -> None:
     production = EnvironmentView(
         "production",
         "degraded",

@@ -1,4 +1,4 @@
-"""What a member's answer is taken for before the first test, however odd it is."""
+"""The results of probes for all kinds of responses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def says() -> Iterator[Listener]:
-    """Start something that answers every connection with these bytes, and return its port."""
+    """Start a server that sends these bytes on every connection, and return its port."""
     servers: list[socket.socket] = []
 
     def start(response: bytes) -> int:
@@ -48,7 +48,7 @@ def says() -> Iterator[Listener]:
 
     yield start
     for server in servers:
-        # Wakes the thread that waits in accept, which closing alone does not.
+        # Wakes the thread in accept, which close alone does not.
         server.shutdown(socket.SHUT_RDWR)
         server.close()
 
@@ -67,7 +67,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-def test_what_does_not_speak_http_is_said_to_do_so(says: Listener) -> None:
+def test_what_does_not_speak_http_is_reported(says: Listener) -> None:
     with pytest.raises(PermanentProbeError, match="does not speak HTTP"):
         probe_http(f"http://127.0.0.1:{says(b'SSH-2.0-OpenSSH_9.2' + bytes(8))}", 5)
 
@@ -117,7 +117,7 @@ def test_a_body_that_is_not_json_is_degraded(says: Listener, body: bytes) -> Non
     ],
     ids=repr,
 )
-def test_health_is_what_the_body_says(says: Listener, body: bytes, result: ProbeResult) -> None:
+def test_health_is_what_the_body_reports(says: Listener, body: bytes, result: ProbeResult) -> None:
     assert probe_http(f"http://127.0.0.1:{says(page(body))}", 5) == result
 
 

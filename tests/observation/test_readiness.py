@@ -1,4 +1,4 @@
-"""When an environment counts as there: against servers that flap, start slowly, are busy, or are not what they were."""
+"""When an environment is ready, tested with servers that flap, start slowly, are busy, or change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ THREE = Demand(successes=3)
 
 
 def gateway(server: ScriptedService | str, *, deadline: float = 20, demand: Demand = JUST_DEPLOYED) -> ServiceState:
-    """What becomes of a gateway beside which all other services are expected."""
+    """Return the state of a gateway in an environment that expects all other services too."""
     whole = Environment("here", urls={"gateway": server if isinstance(server, str) else server.url})
     states = probe_services(whole, deadline=deadline, demand=demand)
     return next(state for state in states if state.service == "gateway")
@@ -70,7 +70,7 @@ def test_whatever_comes_between_the_row_begins_anew(serve: Start, between: Says)
     assert server.asked == 6
 
 
-def test_a_service_that_flaps_is_said_to_do_so_at_the_deadline(serve: Start) -> None:
+def test_a_service_that_flaps_is_reported_at_the_deadline(serve: Start) -> None:
     server = serve(*(healthy(), BUSY) * 40)
 
     state = gateway(server, deadline=2)
@@ -89,7 +89,7 @@ def test_two_releases_that_take_turns_do_not_settle(serve: Start) -> None:
 
 
 @pytest.mark.parametrize("status", ["degraded", "unhealthy"])
-def test_what_the_body_says_counts_after_a_deployment(serve: Start, status: str) -> None:
+def test_what_the_body_reports_counts_after_a_deployment(serve: Start, status: str) -> None:
     state = gateway(serve(says(status)), deadline=1)
 
     assert (state.state, state.settled) == (status, False)
@@ -133,7 +133,7 @@ def test_a_gateway_that_stands_alone_may_not_say_unhealthy(serve: Start) -> None
     assert (state.state, state.settled) == ("unhealthy", False)
 
 
-def test_a_server_that_is_busy_says_when_to_come_back(serve: Start) -> None:
+def test_a_server_that_is_busy_reports_when_to_come_back(serve: Start) -> None:
     server = serve(Says(429, headers={"Retry-After": "1"}), healthy())
 
     state = gateway(server, demand=Demand())
@@ -162,7 +162,7 @@ def test_the_first_response_is_timed_apart_from_the_row(serve: Start) -> None:
     state = gateway(serve(healthy()))
 
     assert state.cold_start_ms is not None
-    # Two pauses lie between it and the end of the row.
+    # Two pauses follow until the last success.
     assert 0 < state.cold_start_ms < state.elapsed * 1000 - 300
 
 

@@ -1,4 +1,4 @@
-"""Many looks at an environment: what they come to, member by member."""
+"""Statistics of many samples of an environment, by service."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_one_response_alone_has_no_mean_and_no_worst() -> None:
     assert (gateway.first_ms, gateway.mean_ms, gateway.worst_ms) == (10.0, None, None)
 
 
-def test_changes_are_told_and_kept_with_their_time() -> None:
+def test_changes_are_reported_and_kept_with_their_time() -> None:
     tally = Tally(frozenset({"gateway"}))
     tally.add([reading()], "10:00")
 

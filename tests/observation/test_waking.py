@@ -1,4 +1,4 @@
-"""What sleeps is woken before it is waited for, in the order in which it is needed."""
+"""Suspended apps are started in the order of their dependencies before the run waits for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sight(service: str, *states: str) -> Sight:
     return Sight(service, f"gaia-{service}-dev", Observation(app=f"gaia-{service}-dev", exists=True, machines=machines))
 
 
-def test_what_others_need_is_woken_first() -> None:
+def test_what_others_need_is_started_first() -> None:
     sights = [sight(name, "suspended") for name in ("gateway", "chat", "nats", "auth")]
 
     assert [each.service for each in asleep(sights)] == ["nats", "auth", "chat", "gateway"]

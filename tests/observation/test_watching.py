@@ -1,4 +1,4 @@
-"""The environment at the end of a run is held against the one that the first test met."""
+"""The environment at the end of a run is compared with its state before the first test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One sandbox for the tests that leave it as they found it."""
+"""One sandbox for tests without lasting effects."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """Give a sandbox in which everything runs."""
+    """Start a sandbox with all services."""
     with Sandbox.start() as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="session")
 def stack(sandbox: Sandbox) -> Stack:
-    """Give the sandbox's first cell."""
+    """Return the sandbox's first stack."""
     return sandbox.stack("main")
 
 
 @pytest.fixture(scope="session")
 def own() -> Iterator[Sandbox]:
-    """Give a second sandbox, for tests that stop the servers which all cells share."""
+    """Start a second sandbox for tests that stop shared servers."""
     with Sandbox.start() as sandbox:
         yield sandbox

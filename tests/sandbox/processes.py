@@ -1,4 +1,4 @@
-"""What the tests need to know of processes: who runs, who holds what, and a run's process that can be killed."""
+"""Processes for tests: which run, what they hold, and a run that can be killed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if "fork" in sys.argv:
     import os, time
     child = os.fork()
     if child == 0:
-        # Keeps the other end of the supervisor's pipe open, as a process pool of a test would.
+        # Keeps the other end of the supervisor's pipe open, like a process pool of a test.
         os.closerange(0, 3)
         time.sleep(30)
         os._exit(0)
@@ -33,12 +33,12 @@ if "fork" in sys.argv:
 print(sandbox.directory, flush=True)
 sys.stdin.read()
 """
-"""a run that starts a sandbox and does nothing until it is ended"""
+"""a run that starts a sandbox and waits"""
 
 
 @contextmanager
 def holder(*words: str, environ: Mapping[str, str] | None = None) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """Run ``HOLD`` in a process of its own; give the process and what it printed, the sandbox's directory last."""
+    """Run ``HOLD`` in a process; yield the process and its output, whose last line is the sandbox's folder."""
     command = (sys.executable, "-c", HOLD, *words)
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(environ or os.environ)
@@ -62,7 +62,7 @@ def eventually(condition: Callable[[], object], within: float = 5.0) -> bool:
 
 
 def children(directory: Path) -> dict[str, int]:
-    """Return the processes that a sandbox has recorded and that run: name → number."""
+    """Return the running recorded processes of a sandbox: name → id."""
     records = {record.name: record.read_text().split() for record in (directory / RECORDS).iterdir()}
     return {name: int(pid) for name, (pid, started) in records.items() if started_at(int(pid)) == started}
 
@@ -77,7 +77,7 @@ def mentioning(directory: Path) -> list[int]:
 
 
 def descendants(pid: int) -> set[int]:
-    """Return the numbers of a process's children, and of theirs."""
+    """Return the ids of all descendants of a process."""
     listing = subprocess.run(("ps", "-eo", "pid=,ppid="), capture_output=True, text=True, check=True).stdout
     parents = {int(child): int(parent) for child, parent in (line.split() for line in listing.splitlines())}
     found = {pid}
@@ -87,7 +87,7 @@ def descendants(pid: int) -> set[int]:
 
 
 def shared_memory_of(pids: set[int]) -> set[str]:
-    """Return the System V segments that one of the processes made."""
+    """Return the System V segments of the processes."""
     try:
         lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
     except FileNotFoundError:

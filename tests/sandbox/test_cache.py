@@ -1,4 +1,4 @@
-"""The cluster is made once, and whatever happens to the cache a sandbox starts."""
+"""The cluster is created once, and a sandbox starts with any state of the cache."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def start() -> bool:
-    """Run a sandbox for a moment; whether it had to make its cluster."""
+    """Run a sandbox briefly; return whether it created its cluster."""
     sandbox = Sandbox.start()
     try:
         sandbox.ready()
@@ -159,6 +159,6 @@ def test_modules_are_compiled_once_where_python_does_not_keep_them(
 
     kept = [path.relative_to(cache) for path in (cache / "bytecode").rglob("*.pyc")]
     assert {"_supervisor", "gateway"} <= {path.name.split(".")[0] for path in kept}
-    # The standard library has its own, which are used.
+    # The standard library's own compiled modules are used.
     assert "asyncio" not in {path.parent.name for path in kept}
     assert not list((tmp_path / "source").rglob("*.pyc"))

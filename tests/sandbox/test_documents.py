@@ -1,4 +1,4 @@
-"""The reference says what the code does: kinds of fault, variables, places."""
+"""The reference agrees with the code: kinds of fault, variables, folders."""
 
 from __future__ import annotations
 

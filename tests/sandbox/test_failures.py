@@ -1,4 +1,4 @@
-"""Whatever keeps a sandbox from starting is one message: what failed, the end of its log, what to do."""
+"""A sandbox that cannot start gives one message: what failed, the end of its log, and what to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow("sandbox")
 
 
 def failure() -> str:
-    """Start a sandbox, expect that to fail, and return the message; nothing may be left."""
+    """Start a sandbox that fails, assert that nothing is left, and return the message."""
     sandbox = Sandbox.start()
     try:
         with pytest.raises(SandboxError) as caught:
@@ -35,7 +35,7 @@ def failure() -> str:
 
 
 def hide(package: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make processes that are started from now on live without a package, as if it were not installed."""
+    """Hide a package from new processes, as if it were not installed."""
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(
         "import sys\n"
@@ -104,7 +104,7 @@ def test_initdb_that_fails_shows_its_last_words(tmp_path: Path, monkeypatch: pyt
     assert "File too large" in message
 
 
-def test_no_place_for_a_directory_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_place_for_a_directory_reports_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_gaia.sandbox.directories.ENOUGH", 1 << 60)
     monkeypatch.setattr("pytest_gaia.sandbox.directories._SHARED", ())
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
@@ -144,7 +144,7 @@ def test_a_port_that_was_taken_meanwhile_is_an_error_that_names_the_server() -> 
         sandbox.stop()
 
 
-def test_the_supervisor_alone_says_how_it_is_used() -> None:
+def test_the_supervisor_alone_reports_how_it_is_used() -> None:
     response = subprocess.run(
         (sys.executable, "-m", "pytest_gaia.sandbox"), capture_output=True, text=True, check=False
     )
@@ -175,14 +175,14 @@ print("left behind" if sandbox.directory.exists() else "nothing left")
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can make a small file system")
 @pytest.mark.parametrize("cached", [True, False])
-def test_no_room_says_where_and_what_to_do(cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_reports_where_and_what_to_do(cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAIA_CACHE_DIR", str(tmp_path / "cache"))
     if cached:
         sandbox = Sandbox.start()
         sandbox.ready()
         sandbox.stop()
     place = Path(tempfile.mkdtemp())
-    # In a mount namespace of its own: nobody else sees the file system, and it goes with its last process.
+    # In its own mount namespace, which ends with its last process.
     mount = 'mount -t tmpfs -o size=8M,mode=1777 none "$1" && exec "$2" -c "$3" "$1"'
     command = ("unshare", "-m", "sh", "-c", mount, "sh", place, sys.executable, IN_LITTLE_ROOM)
     response = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -194,5 +194,5 @@ def test_no_room_says_where_and_what_to_do(cached: bool, tmp_path: Path, monkeyp
     assert str(place) in response.stdout
     assert "set TMPDIR" in response.stdout
     assert "nothing left" in response.stdout
-    # The archive is not to blame.
+    # The archive is not the cause.
     assert bool(list(tmp_path.glob("cache/cluster-*.tar"))) == cached

@@ -1,4 +1,4 @@
-"""What a killed run leaves is cleared away by the next, and nothing else is."""
+"""The next run cleans up after a killed run, and only after that."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ pytestmark = pytest.mark.slow("sandbox")
 
 @pytest.fixture
 def left() -> Iterator[tuple[Path, set[int]]]:
-    """A directory whose supervisor, server and run were all killed, and the processes that worked in it."""
+    """A folder whose supervisor, server and run were killed, and their processes."""
     with holder("ready") as (run, (name,)):
         directory = Path(name)
         supervisors = set(mentioning(directory)) & descendants(run.pid)
         postmaster = children(directory)["postgres"]
         everything = {each for pid in supervisors for each in (pid, *descendants(pid))}
-        # The postmaster first: then nobody is left who would give its shared memory back.
+        # The postmaster first, so that no process frees its shared memory.
         for pid in (postmaster, *supervisors, run.pid):
             os.kill(pid, signal.SIGKILL)
         assert eventually(lambda: not mentioning(directory))
@@ -125,7 +125,7 @@ def test_a_process_that_got_the_number_of_a_dead_one_is_left_alone(tmp_path: Pat
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory in which the only runs are those of the test."""
+    """A folder that contains only runs of the test."""
     monkeypatch.setattr(directories, "MEMORY", tmp_path)
     monkeypatch.setattr(directories, "_SHARED", ())
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

@@ -1,4 +1,4 @@
-"""A sandbox ends with its run, however that ends, and leaves nothing."""
+"""A sandbox ends with its run and leaves nothing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_stopping_twice_is_no_error() -> None:
     assert not sandbox.directory.exists()
 
 
-def test_a_stopped_sandbox_says_that_it_is_gone() -> None:
+def test_a_stopped_sandbox_reports_that_it_is_gone() -> None:
     sandbox = Sandbox.start()
     sandbox.ready()
     sandbox.stop()
@@ -122,7 +122,7 @@ def test_servers_follow_a_supervisor_that_is_killed() -> None:
     assert not sandbox.directory.exists()
 
 
-def test_a_supervisor_that_is_killed_while_it_starts_is_an_error_that_says_so() -> None:
+def test_a_supervisor_that_is_killed_while_it_starts_is_an_error_that_reports_it() -> None:
     sandbox = Sandbox.start()
     try:
         assert eventually(lambda: mentioning(sandbox.directory))

@@ -1,4 +1,4 @@
-"""The sandbox's NATS: an account for each cell, with JetStream, closed to others, stopped and started."""
+"""The sandbox's NATS: one account for each stack, JetStream, authentication, stop and start."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 async def ignore(_: Exception) -> None:
-    """nats-py prints errors by itself if nobody takes them."""
+    """nats-py prints errors without an error callback."""
 
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Client]:
-    """Connect, without the two minutes that nats-py takes by itself to give up."""
+    """Connect without the two minutes after which nats-py gives up."""
     options = {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.05, "connect_timeout": 2}
     client = await asyncio.wait_for(nats.connect(url, error_cb=ignore, **options), 5)
     try:
@@ -34,7 +34,7 @@ async def connected(url: str) -> AsyncIterator[Client]:
         await client.close()
 
 
-async def test_messages_stay_in_their_cell(sandbox: Sandbox, stack: Stack) -> None:
+async def test_messages_stay_in_their_stack(sandbox: Sandbox, stack: Stack) -> None:
     other = sandbox.stack("messages")
     async with connected(stack.nats) as here, connected(other.nats) as there:
         heard_here = await here.subscribe("gaia.test.>")
@@ -50,7 +50,7 @@ async def test_messages_stay_in_their_cell(sandbox: Sandbox, stack: Stack) -> No
         assert heard_here.pending_msgs == heard_there.pending_msgs == 0
 
 
-async def test_two_cells_can_have_a_stream_of_the_same_name(sandbox: Sandbox, stack: Stack) -> None:
+async def test_two_stacks_can_have_a_stream_of_the_same_name(sandbox: Sandbox, stack: Stack) -> None:
     other = sandbox.stack("streams")
     async with connected(stack.nats) as here, connected(other.nats) as there:
         for client in (here, there):
@@ -65,7 +65,7 @@ async def test_two_cells_can_have_a_stream_of_the_same_name(sandbox: Sandbox, st
 
 
 @pytest.mark.parametrize("credentials", ["", "stack0:wrong@", "gaia:gaia@"])
-async def test_nobody_gets_in_without_the_password(stack: Stack, credentials: str) -> None:
+async def test_no_access_without_the_password(stack: Stack, credentials: str) -> None:
     parts = urlsplit(stack.nats)
 
     with pytest.raises((NoServersError, nats.errors.Error)):
@@ -73,7 +73,7 @@ async def test_nobody_gets_in_without_the_password(stack: Stack, credentials: st
             pass
 
 
-async def test_there_is_an_account_for_any_number_of_cells(own: Sandbox) -> None:
+async def test_there_is_an_account_for_any_number_of_stacks(own: Sandbox) -> None:
     first = own.stack("main")
     async with connected(first.nats) as before:
         stacks = [own.stack(f"many{number}") for number in range(20)]

@@ -1,4 +1,4 @@
-"""Where a sandbox lives: in memory, in any temporary directory, behind private folders, on reserved ports."""
+"""The folders and ports of a sandbox: in memory, in a temporary folder, below private folders, on reserved ports."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def started() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that everybody may enter: pytest's own are private."""
+    """A folder that all users can enter; pytest's own are private."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
@@ -90,12 +90,12 @@ def test_as_root_a_private_temporary_directory_is_not_used(tmp_path: Path, monke
 def test_its_directory_is_closed_to_others(sandbox: Sandbox) -> None:
     mode = sandbox.directory.stat().st_mode
 
-    # As root, PostgreSQL's user has to pass through; to list or read anything is not for it.
+    # If run by root, PostgreSQL's user must be able to enter, but not to list or read.
     assert not mode & (0o077 if os.geteuid() else 0o066)
     assert (sandbox.directory / "postgres").stat().st_mode & 0o777 == 0o700
 
 
-def test_the_broker_is_the_wheels_and_not_what_path_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_broker_is_the_wheels_and_not_what_path_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "nats-server"
     other.write_text("#!/bin/sh\nexit 1\n")
     other.chmod(0o755)
@@ -113,7 +113,7 @@ def test_without_a_wheel_the_broker_on_path_is_taken(tmp_path: Path, monkeypatch
     assert find_nats() == other
 
 
-def test_without_any_server_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_server_the_message_reports_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_gaia.sandbox.binaries.NATS_WHEELS", ())
     monkeypatch.setattr("pytest_gaia.sandbox.binaries.POSTGRES_WHEELS", {})
     monkeypatch.setattr("pytest_gaia.sandbox.binaries._DISTRIBUTION_FOLDERS", ())
@@ -171,7 +171,7 @@ def test_programs_behind_a_private_folder_are_copied_once(
 
 
 @needs_root
-def test_a_copy_that_somebody_else_could_have_made_is_refused(
+def test_a_copy_that_another_user_could_have_created_is_refused(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = find_postgres()

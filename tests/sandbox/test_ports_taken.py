@@ -1,4 +1,4 @@
-"""A port that somebody else takes between its choice and its use is given up for another."""
+"""A port that another process takes between choice and use is replaced."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def run() -> Iterator[Path]:
-    """The directory of a run without a supervisor."""
+    """The folder of a run without a supervisor."""
     directory, lock = create_run()
     directory.chmod(0o711)
     yield directory

@@ -1,4 +1,4 @@
-"""The sandbox's PostgreSQL: closed to others, a database for each cell, fresh ones on demand, stopped and started."""
+"""The sandbox's PostgreSQL: authentication, a database for each stack, fresh databases, stop and start."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def gone(dsn: str) -> bool:
         except asyncpg.InvalidCatalogNameError:
             return True
         except (asyncpg.PostgresError, asyncpg.InternalClientError, ConnectionError):
-            # Cut off while it is being dropped, wherever the client then was.
+            # The connection ends during the drop, in any state of the client.
             continue
         await asyncio.sleep(0.01)
     return False
@@ -66,7 +66,7 @@ def with_password(dsn: str, password: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}@{parts.hostname}:{parts.port}"))
 
 
-async def test_a_cell_has_the_platforms_tables_and_first_rows(stack: Stack) -> None:
+async def test_a_stack_has_the_platforms_tables_and_first_rows(stack: Stack) -> None:
     assert await tables(stack.dsn) == TABLES
     assert await ask(stack.dsn, "SELECT count(*) FROM users") == 1
     assert await ask(stack.dsn, "SELECT count(*) FROM api_keys") == 1
@@ -79,9 +79,7 @@ async def test_text_is_unicode(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("password", ["", "wrong"])
-async def test_nobody_gets_in_without_the_password(
-    stack: Stack, password: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_access_without_the_password(stack: Stack, password: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGPASSWORD", raising=False)
     with pytest.raises((asyncpg.InvalidPasswordError, asyncpg.InternalServerError, asyncpg.InterfaceError)):
         await ask(with_password(stack.dsn, password), "SELECT 1")
@@ -116,7 +114,7 @@ async def test_fresh_databases_are_complete_and_apart(sandbox: Sandbox) -> None:
     assert [await ask(dsn, "SELECT count(*) FROM personas") for dsn in made] == [0, 1, 1, 1]
 
 
-async def test_a_fresh_database_is_dropped_with_whoever_uses_it(sandbox: Sandbox) -> None:
+async def test_a_fresh_database_is_dropped_with_its_connections(sandbox: Sandbox) -> None:
     dsn = sandbox.fresh_database("main")
     connection = await asyncpg.connect(dsn, ssl=False)
 
@@ -161,7 +159,7 @@ async def test_stopped_and_started_the_server_has_the_same_address_and_rows(own:
     assert await ask(dsn, "SELECT count(*) FROM users WHERE email = 'kept@example.com'") == 1
 
 
-async def test_a_cell_made_while_the_server_is_stopped_has_its_database_later(own: Sandbox) -> None:
+async def test_a_stack_made_while_the_server_is_stopped_has_its_database_later(own: Sandbox) -> None:
     own.stop_service("postgres")
     later = own.stack("later")
     own.start_service("postgres")

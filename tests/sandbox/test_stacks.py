@@ -1,4 +1,4 @@
-"""A cell's services: each can be stopped by itself, and faults stay where they were put."""
+"""The services of a stack: each can be stopped separately, and faults affect only their stack."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def faulty(sandbox: Sandbox) -> Iterator[Stack]:
-    """A cell that is healed after the test."""
+    """A stack whose faults are removed after the test."""
     stack = sandbox.stack("faulty")
     yield stack
     sandbox.heal("faulty")
 
 
 def get(url: str, headers: dict[str, str] | None = None) -> int:
-    """Return the status of an answer."""
+    """Return the status of a response."""
     request = urllib.request.Request(url, headers=headers or {})
     try:
         with urllib.request.urlopen(request, timeout=5) as response:
@@ -49,7 +49,7 @@ def refuses(url: str) -> bool:
         return connection.connect_ex((parts.hostname, parts.port)) != 0
 
 
-def test_every_service_of_every_cell_has_a_port_of_its_own(sandbox: Sandbox, stack: Stack) -> None:
+def test_every_service_of_every_stack_has_a_port_of_its_own(sandbox: Sandbox, stack: Stack) -> None:
     other = sandbox.stack("ports")
     urls = [*stack.urls.values(), *other.urls.values()]
 
@@ -57,7 +57,7 @@ def test_every_service_of_every_cell_has_a_port_of_its_own(sandbox: Sandbox, sta
     assert [get(f"{url}/health") for url in urls] == [200] * len(urls)
 
 
-def test_the_same_name_is_the_same_cell(sandbox: Sandbox) -> None:
+def test_the_same_name_is_the_same_stack(sandbox: Sandbox) -> None:
     assert sandbox.stack("same") == sandbox.stack("same")
 
 
@@ -90,7 +90,7 @@ def test_a_request_that_is_cancelled_is_no_error_in_the_log(sandbox: Sandbox, fa
     parts = urlsplit(faulty.urls["auth"])
     with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=5) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: auth\r\n\r\n")
-        # The answer to another request: by then the first one hangs.
+        # The response to another request: by then the first one hangs.
         assert get(f"{faulty.urls['gateway']}/health") == 200
 
         sandbox.fault("faulty", "auth", "stop")
@@ -108,7 +108,7 @@ def test_a_stopped_service_is_a_503_through_the_gateway(sandbox: Sandbox, faulty
     assert get(url, key) == 503
 
 
-def test_a_fault_is_of_one_cell_only(sandbox: Sandbox, faulty: Stack, stack: Stack) -> None:
+def test_a_fault_is_of_one_stack_only(sandbox: Sandbox, faulty: Stack, stack: Stack) -> None:
     sandbox.fault("faulty", "gateway", "status", status=418)
 
     assert get(f"{faulty.urls['gateway']}/health") == 418
@@ -145,7 +145,7 @@ def test_usage_errors_name_the_nearest_right_word(sandbox: Sandbox, faulty: Stac
 
 
 @pytest.mark.parametrize("name", ["", "a b", 'x"; DROP', "ä", "x" * 41])
-def test_a_cells_name_is_plain(sandbox: Sandbox, name: str) -> None:
+def test_a_stacks_name_is_plain(sandbox: Sandbox, name: str) -> None:
     with pytest.raises(ConfigError):
         sandbox.stack(name)
 
@@ -167,12 +167,12 @@ def test_what_holds_secrets_is_readable_by_this_user_only(sandbox: Sandbox) -> N
 
 @pytest.fixture(scope="module")
 def partial() -> Iterator[Sandbox]:
-    """A sandbox in which not everything runs."""
+    """A sandbox without some services."""
     with Sandbox.start(without=("asset", "postgres", "nats")) as sandbox:
         yield sandbox
 
 
-def test_what_is_left_out_refuses_connections_in_every_cell(partial: Sandbox) -> None:
+def test_what_is_left_out_refuses_connections_in_every_stack(partial: Sandbox) -> None:
     for stack in (partial.stack("main"), partial.stack("gw0")):
         assert [name for name, url in stack.urls.items() if refuses(url)] == ["asset"]
         assert refuses(stack.nats)

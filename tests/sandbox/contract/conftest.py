@@ -1,4 +1,4 @@
-"""Six platforms, each replayed once."""
+"""Replay the table once for each of six topologies."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def running(**shape: Any) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def everything() -> Iterator[Sandbox]:
-    """Give a sandbox in which everything runs."""
+    """Start a sandbox with all services."""
     with running() as sandbox:
         yield sandbox
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def replayed(everything: Sandbox) -> AsyncIterator[Callable[[str], Awaitable[Replay]]]:
-    """Give a function that returns the replay of a topology, played at the first call."""
+    """Return a function that replays a topology at its first call."""
     replays: dict[str, Replay] = {}
 
     async def replay(topology: str) -> Replay:

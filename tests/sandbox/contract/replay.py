@@ -1,4 +1,4 @@
-"""Plays the table's requests against one cell and keeps what came back."""
+"""Send the table's requests to one stack and record the responses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TYPES = {"json": "application/json", "sse": "text/event-stream; charset=utf-8",
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What one row says of one topology; ``shape`` is a list of events for a stream, a text where there is no type."""
+    """The expected result of a row for one topology; ``shape`` is a list of events for a stream, a text without a type."""
 
     status: int
     content_type: str | None
@@ -34,7 +34,7 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """What one request got; ``content`` is the JSON, the events in order, or the text."""
+    """The result of one request; ``content`` is the JSON, the events in order, or the text."""
 
     status: int
     content_type: str | None
@@ -42,7 +42,7 @@ class Got:
 
 
 def rows(topology: str) -> dict[str, Expected]:
-    """Return the rows of one topology by their name."""
+    """Return the rows of one topology by name."""
     found = {}
     for row in TABLE["rows"]:
         absent = row.get("absent", [])
@@ -54,7 +54,7 @@ def rows(topology: str) -> dict[str, Expected]:
 
 
 class Replay:
-    """One run through the table: what was got, by row, and the values that were made for it."""
+    """One replay of the table: the result of each row, and the values created for it."""
 
     def __init__(self, stack: Stack, topology: str) -> None:
         self.got: dict[str, Got] = {}
@@ -80,7 +80,7 @@ class Replay:
                     self.got[row["name"]] = await self._send(client, row)
 
     async def _prepare(self, client: httpx.AsyncClient, step: str) -> None:
-        """Bring the platform into the state in which the topology was seen."""
+        """Put the platform into the state of the topology."""
         if step == "a streamed chat":
             row = {
                 "service": "gateway",

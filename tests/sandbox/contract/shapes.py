@@ -1,4 +1,4 @@
-"""The notation in which the table writes what an answer looks like, and the comparison with an answer.
+"""The table's notation for responses, and its comparison with a response.
 
 A word is a type: ``str int num bool null uuid``, ``time`` (ISO 8601 without a zone), ``zoned`` (with one). ``=text`` is that
 very text, ``^text`` a text that begins so; ``{persona_id}`` in them is a value of the replay. An object has exactly
@@ -33,8 +33,8 @@ TYPES: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
-def problems(shape: Any, actual: Any, values: Mapping[str, str], place: str = "answer") -> list[str]:
-    """Return where ``actual`` is not as ``shape`` says; empty where it is."""
+def problems(shape: Any, actual: Any, values: Mapping[str, str], place: str = "response") -> list[str]:
+    """Return the mismatches of ``actual`` and ``shape``; empty if they match."""
     return list(_compare(shape, actual, values, place))
 
 
@@ -92,7 +92,7 @@ def _compare_list(shape: list[Any], actual: Any, values: Mapping[str, str], plac
 
 
 def types_of(shape: Any) -> Any:
-    """Return the shape with every text in it taken for any text."""
+    """Return the shape with every text replaced by any text."""
     match shape:
         case str():
             return "str" if shape[0] in "=^" else shape

@@ -1,4 +1,4 @@
-"""The sandbox answers as the platform was seen to answer: row by row, in every topology."""
+"""The sandbox responds as the platform was observed to respond: row by row, in every topology."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison finds what is different: a contract that accepted anything would prove nothing."""
+"""The comparison detects differences: a contract that accepts anything proves nothing."""
 
 from __future__ import annotations
 
@@ -47,4 +47,4 @@ def test_tells_like_from_unlike(shape: Any, like: Any, unlike: Any) -> None:
 
 
 def test_names_the_place() -> None:
-    assert problems({"a": [{"b": "int"}]}, {"a": [{"b": "x"}]}, {}) == ["answer.a.0.b: 'x' is not int"]
+    assert problems({"a": [{"b": "int"}]}, {"a": [{"b": "x"}]}, {}) == ["response.a.0.b: 'x' is not int"]

@@ -1,4 +1,4 @@
-"""A sandbox as released and one without its defects, and clients for them."""
+"""A sandbox with known bugs, one without, and clients for both."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ def _sandbox(*, fixed: bool) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """Give the sandbox as released."""
+    """Start a sandbox with known bugs."""
     with _sandbox(fixed=False) as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="session")
 def fixed_sandbox() -> Iterator[Sandbox]:
-    """Give the sandbox without the known defects."""
+    """Start a sandbox without known bugs."""
     with _sandbox(fixed=True) as sandbox:
         yield sandbox
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def platform(sandbox: Sandbox) -> AsyncIterator[Platform]:
-    """Give a healed platform as released."""
+    """Return a platform with known bugs, without faults."""
     async with _platform(sandbox) as platform:
         yield platform
         sandbox.heal(platform.stack.name)
@@ -46,7 +46,7 @@ async def platform(sandbox: Sandbox) -> AsyncIterator[Platform]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def fixed(fixed_sandbox: Sandbox) -> AsyncIterator[Platform]:
-    """Give the platform without its defects."""
+    """Return the platform without known bugs."""
     async with _platform(fixed_sandbox) as platform:
         yield platform
 

@@ -1,4 +1,4 @@
-"""One cell of a sandbox as these tests talk to it."""
+"""One stack of a sandbox, and its client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """One cell, and a client of its gateway (by key) that also takes the URLs of the other services."""
+    """One stack, and a client with its API key for all of its services."""
 
     sandbox: Sandbox
     stack: Stack
@@ -31,13 +31,13 @@ class Platform:
         return await self.client.request(method, self.stack.urls[service] + path, **more)
 
     async def content(self, request: str, **more: Any) -> Any:
-        """Send a request that must be answered with 200, and return the JSON."""
+        """Send a request, require status 200 and return the JSON."""
         response = await self.ask(request, **more)
         assert response.status_code == 200, response.text
         return response.json()
 
     async def rows(self, query: str, *values: object) -> list[asyncpg.Record]:
-        """Run SQL in the cell's database."""
+        """Run SQL in the stack's database."""
         connection = await asyncpg.connect(self.stack.dsn)
         try:
             return await connection.fetch(query, *values)
@@ -45,13 +45,13 @@ class Platform:
             await connection.close()
 
     def bearer(self, subject: str | None = None, **claims: Any) -> dict[str, str]:
-        """Return the header of a user's token; of a new user where no ``subject`` is given."""
+        """Return the header with a user's token; without ``subject`` for a new user."""
         secret = claims.pop("secret", self.stack.jwt_secret)
         user = {"sub": subject or str(uuid.uuid4()), "aud": "authenticated", "exp": int(time.time()) + 600}
         return {"Authorization": f"Bearer {jwt.encode({**user, **claims}, secret, algorithm='HS256')}"}
 
     def fault(self, service: str, kind: str, **arguments: Any) -> None:
-        """Give a service of the cell a fault; it is gone after the test."""
+        """Inject a fault into a service of the stack; it is removed after the test."""
         self.sandbox.fault(self.stack.name, service, kind, **arguments)
 
 

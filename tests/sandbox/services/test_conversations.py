@@ -1,4 +1,4 @@
-"""Conversations: the stand-in for the models, histories, streams and their caches."""
+"""Conversations: the fake models, histories, streams and their caches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is heard on the broker when services stop and start."""
+"""Events on NATS when services stop and start."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def listening(platform: Platform) -> AsyncIterator[Heard]:
-    """Give a function that waits for a number of events of the cell and returns them."""
+    """Return a function that waits for a number of events of the stack and returns them."""
     client = await nats.connect(platform.stack.nats)
     subscription = await client.subscribe("gaia.>")
     await client.flush()
@@ -38,7 +38,7 @@ async def listening(platform: Platform) -> AsyncIterator[Heard]:
         await client.close()
 
 
-async def test_gateway_says_that_it_stops_and_starts_in_json_inside_json(platform: Platform) -> None:
+async def test_gateway_reports_that_it_stops_and_starts_in_json_inside_json(platform: Platform) -> None:
     async with listening(platform) as heard:
         platform.fault("gateway", "stop")
         platform.sandbox.heal(platform.stack.name)
@@ -55,7 +55,7 @@ async def test_gateway_says_that_it_stops_and_starts_in_json_inside_json(platfor
         assert content.keys() == {"service_name", "status", "timestamp", "details"}
 
 
-async def test_asset_and_chat_say_that_they_are_ready_and_auth_says_nothing(platform: Platform) -> None:
+async def test_asset_and_chat_report_that_they_are_ready_and_auth_publishes_nothing(platform: Platform) -> None:
     async with listening(platform) as heard:
         for service in ("auth", "asset", "chat"):
             platform.fault(service, "stop")
@@ -67,7 +67,7 @@ async def test_asset_and_chat_say_that_they_are_ready_and_auth_says_nothing(plat
     assert (chat["service"], chat["status"], chat.keys()) == ("chat", "ready", {"service", "status", "timestamp"})
 
 
-async def test_auth_says_that_it_is_ready_on_the_platform_without_defects(fixed: Platform) -> None:
+async def test_auth_reports_that_it_is_ready_on_the_platform_without_known_bugs(fixed: Platform) -> None:
     async with listening(fixed) as heard:
         fixed.fault("auth", "stop")
         fixed.sandbox.heal(fixed.stack.name)

@@ -1,4 +1,4 @@
-"""Each kind of fault as a client meets it, which requests a fault meets, and what is said to one that is asked for wrongly."""
+"""The effect of each kind of fault, the requests that it applies to, and errors for invalid faults."""
 
 from __future__ import annotations
 
@@ -181,21 +181,23 @@ async def test_times_uses_a_fault_up(platform: Platform) -> None:
         (None, {f"{V02}/providers", f"{V02}/models", f"{V02}/models/gpt-4o"}),
     ],
 )
-async def test_route_says_which_requests_meet_the_fault(platform: Platform, route: str | None, met: set[str]) -> None:
+async def test_route_selects_which_requests_meet_the_fault(
+    platform: Platform, route: str | None, met: set[str]
+) -> None:
     platform.fault("gateway", "status", status=418, route=route)
     paths = [f"{V02}/providers", f"{V02}/models", f"{V02}/models/gpt-4o"]
 
     assert {path for path in paths if (await platform.ask(f"GET {path}")).status_code == 418} == met
 
 
-async def test_method_says_which_requests_meet_the_fault(platform: Platform) -> None:
+async def test_method_selects_which_requests_meet_the_fault(platform: Platform) -> None:
     platform.fault("gateway", "status", status=418, method="delete")
 
     assert (await platform.ask(f"GET {V02}/personas")).status_code == 200
     assert (await platform.ask(f"DELETE {V02}/chat/history")).status_code == 418
 
 
-async def test_fault_of_one_cell_is_not_that_of_another(platform: Platform) -> None:
+async def test_fault_of_one_stack_is_not_that_of_another(platform: Platform) -> None:
     platform.fault("gateway", "status", status=418)
     other = platform.sandbox.stack("other")
 

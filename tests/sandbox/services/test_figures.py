@@ -1,4 +1,4 @@
-"""Figures that are about the same thing agree, and parts add up to their whole."""
+"""Related figures agree, and parts add up to totals."""
 
 from __future__ import annotations
 

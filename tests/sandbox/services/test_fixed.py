@@ -1,4 +1,4 @@
-"""The platform without its defects, beside the release that has them."""
+"""The platform without known bugs, compared with the one that has them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ESTIMATE = f"POST {V02}/assets/pricing/cost-estimator/estimate"
         (f"POST {V02}/usage/log", {"provider": "nope", "operation": "o", "quantity": 1, "cost": 1}, 500, 400),
     ],
 )
-async def test_status_without_the_defect(
+async def test_status_without_the_known_bug(
     platform: Platform, fixed: Platform, request_line: str, body: object, released: int, repaired: int
 ) -> None:
     responses = [await one.ask(request_line, json=body) for one in (platform, fixed)]
@@ -49,7 +49,7 @@ async def test_status_without_the_defect(
     assert [response.status_code for response in responses] == [released, repaired], responses[1].text
 
 
-async def test_single_provider_is_what_the_list_says(fixed: Platform) -> None:
+async def test_single_provider_is_in_the_list(fixed: Platform) -> None:
     listed = (await fixed.content(f"GET {V02}/providers"))["providers"][0]
     stats = (await fixed.content(f"GET {V02}/providers/stats"))["provider_stats"]["claude"]
     one = await fixed.content(f"GET {V02}/providers/claude")

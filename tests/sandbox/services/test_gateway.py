@@ -1,4 +1,4 @@
-"""What the gateway does by itself: health, the limit on its root, and forwarding to services that misbehave."""
+"""The gateway: health, the rate limit of its root, and forwarding to faulty services."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_sick_service_is_not_a_dead_one(platform: Platform) -> None:
     assert (await platform.content("GET /health"))["status"] == "healthy"
 
 
-async def test_wrong_method_is_told_from_wrong_path(platform: Platform) -> None:
+async def test_wrong_method_differs_from_wrong_path(platform: Platform) -> None:
     wrong_method = await platform.ask("PATCH /api/v0.2/providers")
     bodiless = await platform.ask("HEAD /health")
     wrong_path = await platform.ask("GET /nowhere")
@@ -76,7 +76,7 @@ SECRET = "a secret of at least thirty-two bytes"
 
 @asynccontextmanager
 async def gateway_over(response: bytes | None) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of a gateway whose services write ``answer`` and hang up, or never write anything."""
+    """Yield a client of a gateway whose services write ``response`` and close, or never write anything."""
     ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

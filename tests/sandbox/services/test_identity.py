@@ -1,4 +1,4 @@
-"""Who is let in: keys through the database, tokens by signature, audience and age."""
+"""Authentication: keys through the database, tokens by signature, audience and age."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database away, the broker away, and back again."""
+"""Outages of the database and of NATS, and their end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_keys_count_again_once_the_database_is_back(platform: Platform) ->
     assert [(await platform.ask(PROVIDERS)).status_code for _ in range(3)] == [200] * 3
 
 
-async def test_every_service_says_that_the_database_is_away(platform: Platform) -> None:
+async def test_every_service_reports_that_the_database_is_away(platform: Platform) -> None:
     with without(platform, "postgres"):
         said = {
             service: (await platform.content("GET /health", service=service))["status"]
@@ -53,7 +53,7 @@ async def test_request_that_needs_the_database_is_a_500_without_it(platform: Pla
 
 
 @pytest.mark.parametrize(("service", "said"), [("asset", "connected"), ("chat", {"status": "connected"})])
-async def test_no_service_says_that_the_broker_is_away(platform: Platform, service: str, said: object) -> None:
+async def test_no_service_reports_that_the_broker_is_away(platform: Platform, service: str, said: object) -> None:
     with without(platform, "nats"):
         health = await platform.content("GET /health", service=service)
 

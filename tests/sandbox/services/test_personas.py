@@ -1,4 +1,4 @@
-"""Personas are rows: what one request writes, the next one reads."""
+"""Personas are rows: a write of one request is visible to the next one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_choice_of_one_user_is_not_that_of_another(platform: Platform, nam
 
 
 async def refuse(platform: Platform, name: str) -> str:
-    """Have a name refused; return the path of the persona that has it."""
+    """Request a duplicate name; return the path of the persona that has it."""
     made = (await platform.content(f"POST {PERSONAS}", json=wish(name)))["persona"]
     again = await platform.ask(f"POST {PERSONAS}", json=wish(name))
     assert (again.status_code, name in again.text) == (400, True)

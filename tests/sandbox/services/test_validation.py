@@ -1,4 +1,4 @@
-"""422 in FastAPI's words."""
+"""Errors with status 422 in FastAPI's format."""
 
 from __future__ import annotations
 
