@@ -34,9 +34,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
     """From here on, code of the project runs, and could end the run."""
     if not may_use_gaia(early_config, early_config.known_args_namespace):
         return (yield)
-    from pytest_gaia.plugin.ending import conftests_guarded
+    from pytest_gaia.plugin.ending import guard_conftests
 
-    return (yield from conftests_guarded(early_config, args))
+    return (yield from guard_conftests(early_config, args))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -44,9 +44,9 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
     """Nothing but its verdict ends a run of Gaia with 0."""
     if not may_use_gaia(config, config.option):
         return (yield)
-    from pytest_gaia.plugin.ending import settled
+    from pytest_gaia.plugin.ending import guard_run
 
-    return (yield from settled(config))
+    return (yield from guard_run(config))
 
 
 @pytest.hookimpl(trylast=True)

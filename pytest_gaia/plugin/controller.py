@@ -15,9 +15,9 @@ from pytest_gaia.plugin.checks.observer import ObserverHooks
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.plugin.launch import distributes
-from pytest_gaia.plugin.options import only_looks
-from pytest_gaia.plugin.terminal.progress import SuitesBegun, Waiting, write
-from pytest_gaia.plugin.terminal.telling import Actions, LastWords, settle_junit
+from pytest_gaia.plugin.options import runs_no_tests
+from pytest_gaia.plugin.terminal.progress import SuiteAnnouncer, Waiting, write
+from pytest_gaia.plugin.terminal.summary import Actions, RunSummary, settle_junit
 from pytest_gaia.report import services
 from pytest_gaia.run.session import Run
 
@@ -46,7 +46,7 @@ class ControllerHooks:
         result: Result,
         observer: ObserverHooks,
         config: pytest.Config,
-        suites: SuitesBegun,
+        suites: SuiteAnnouncer,
         deployment: Deployment | None = None,
     ) -> None:
         self.run = run
@@ -60,7 +60,7 @@ class ControllerHooks:
         self._deploys = deployment is not None and deployment.asked
         self._refused: GaiaError | None = None
         """why nothing was deployed, where that is the user's to mend"""
-        self._said = False
+        self._printed = False
         self._met: tuple[ServiceState, ...] = ()
         """what the members were before the first test; empty where none was run"""
         self._noted: tuple[str, ...] = ()
@@ -80,7 +80,7 @@ class ControllerHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Between collection and the first test: is the environment there? If not, no test is run."""
-        if only_looks(self.config.option):
+        if runs_no_tests(self.config.option):
             return None
         # xdist's controller collects nothing itself; a run without workers that selected nothing has nothing to wait for.
         if not (distributes(self.config) or session.items):
@@ -112,21 +112,21 @@ class ControllerHooks:
         finally:
             if self._usage_error:
                 session.exitstatus = self._refused.exit_code if self._refused else pytest.ExitCode.USAGE_ERROR
-            elif not only_looks(self.config.option):
+            elif not runs_no_tests(self.config.option):
                 session.exitstatus = self.config.stash[VERDICT] = self._evaluated(int(session.exitstatus))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_sessionfinish")
-    def pytest_gaia_say(self) -> Generator[None]:
+    def pytest_gaia_print(self) -> Generator[None]:
         """Outermost wrapper: all that pytest has to say is said, its own summary too. The verdict comes last."""
         try:
             return (yield)
         finally:
-            self._say()
+            self._print()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
         """Nothing is said above where a hook has ended the run: say it here."""
-        self._say()
+        self._print()
 
     @property
     def _usage_error(self) -> str | None:
@@ -136,11 +136,11 @@ class ControllerHooks:
         # Asked for only at the end: it waits for the sandbox.
         return self.run.redactor.text(text)
 
-    def _say(self) -> None:
-        if self._said:
+    def _print(self) -> None:
+        if self._printed:
             return
-        self._said = True
-        words = LastWords(self.config, self.run.declared.label, self._actions)
+        self._printed = True
+        words = RunSummary(self.config, self.run.declared.label, self._actions)
         if usage_error := self._usage_error:
             words.refuse(usage_error)
         elif evaluated := self.result.evaluated:

@@ -16,8 +16,8 @@ from pytest_gaia.errors import ConfigError, DeployUnavailable
 from pytest_gaia.observation.deployed import Sight, changes, look_at, wake_all, waker_of
 from pytest_gaia.observation.targets import targets
 from pytest_gaia.plugin.checks.result import Result
-from pytest_gaia.plugin.options import only_looks
-from pytest_gaia.plugin.terminal.progress import begin_line, show_for_a_moment, take_away, write
+from pytest_gaia.plugin.options import runs_no_tests
+from pytest_gaia.plugin.terminal.progress import begin_line, erase_line, show_briefly, write
 from pytest_gaia.report import deployed as report
 from pytest_gaia.report.deployed import ending
 from pytest_gaia.rollout.course import roll_out
@@ -53,7 +53,7 @@ class Deployment:
         """
         option, environment = config.option, run.declared
         asked = _asked(option, environment)
-        if not asked and (environment.deploy is None or environment.sandbox or only_looks(option)):
+        if not asked and (environment.deploy is None or environment.sandbox or runs_no_tests(option)):
             return None
         rootdir = run.options.rootdir
         files = None if environment.sandbox else environment.deployment
@@ -209,7 +209,7 @@ def _asked(option: Any, environment: Environment) -> bool:
         if given is not None:
             raise ConfigError(f"--{given.replace('_', '-')} says what is deployed, and nothing is: add --gaia-deploy.")
         return False
-    if only_looks(option):
+    if runs_no_tests(option):
         raise ConfigError(
             "--gaia-deploy changes what runs, and this run only looks (--collect-only or the like): leave one of the "
             f"two out. The commands alone are shown by: gaia deploy {environment.name} --dry-run"
@@ -247,36 +247,36 @@ class TerminalProgress(Progress):
     def begun(self, rollout: Rollout) -> None:
         """Say what is going to be done."""
         names = ", ".join(step.service for step in rollout.steps)
-        self._say(f"gaia: deploying {names} to {rollout.environment} with {self._hook}")
+        self._print(f"gaia: deploying {names} to {rollout.environment} with {self._hook}")
 
     def waiting(self, service: str, text: str) -> None:
         """Show it for a moment."""
         if self._terminal is not None and self._terminal.isatty:
             if not self._rewritten:
                 begin_line(self._terminal)
-            show_for_a_moment(self._terminal, f"  {service}: {text}")
+            show_briefly(self._terminal, f"  {service}: {text}")
             self._rewritten = True
 
     def line(self, service: str, text: str) -> None:
         """Keep it where much is asked for; otherwise show it for a moment."""
         if self._terminal is not None and self._terminal.verbosity > 0 and text.strip():
-            self._say(f"  {service} | {text}")
+            self._print(f"  {service} | {text}")
         elif text.strip():
             self.waiting(service, text.strip())
 
     def ended(self, step: StepResult) -> None:
         """Say what became of it."""
-        self._say(ending(step))
+        self._print(ending(step))
 
     def note(self, text: str) -> None:
         """Pass it on."""
-        self._say(f"gaia: note: {text}")
+        self._print(f"gaia: note: {text}")
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         if self._terminal is None:
             return
         if self._rewritten:
-            take_away(self._terminal)
+            erase_line(self._terminal)
             self._rewritten = False
         else:
             self._terminal.ensure_newline()

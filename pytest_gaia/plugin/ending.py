@@ -22,7 +22,7 @@ from pluggy import PluginValidationError
 
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
 from pytest_gaia.files.writing import PRIVATE, write_file
-from pytest_gaia.plugin.options import files_after_a_space, only_looks, value_of
+from pytest_gaia.plugin.options import files_after_a_space, runs_no_tests, value_of
 from pytest_gaia.plugin.pytest_private import find_root_again
 from pytest_gaia.stash import RUN, project_of
 
@@ -45,7 +45,7 @@ _NO_VERDICT = 11
 """as HOLD: no evidence"""
 
 
-def conftests_guarded(config: pytest.Config, args: list[str]) -> Generator[None]:
+def guard_conftests(config: pytest.Config, args: list[str]) -> Generator[None]:
     """Wrap the import of ``conftest.py``, which is the first code of a project that runs."""
     if files_after_a_space(config.known_args_namespace, config.invocation_params.args):
         find_root_again(config, args)
@@ -72,12 +72,12 @@ class EndingHooks:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, int, int]:
-        """As :func:`settled`, for hooks that wrap that; and what the run has written is as it was written."""
-        code = yield from settled(config)
+        """As :func:`guard_run`, for hooks that wrap that; and what the run has written is as it was written."""
+        code = yield from guard_run(config)
         return _changed(config) or code
 
 
-def settled(config: pytest.Config) -> Generator[None, int, int]:
+def guard_run(config: pytest.Config) -> Generator[None, int, int]:
     """Wrap a whole run; return what it ends with."""
     if hasattr(config, "workerinput") and getattr(config.option, "clean_alluredir", False):
         # Its controller has cleaned it. A worker that comes for one that died would delete what there is by then.
@@ -114,9 +114,9 @@ def _leaked(config: pytest.Config) -> int:
     run, result = config.stash.get(RUN, None), config.stash.get(RESULT, None)
     if run is None or result is None:
         return 0
-    from pytest_gaia.plugin.masking import look_through
+    from pytest_gaia.plugin.masking import scan_for_secrets
 
-    return look_through(config, run, result)
+    return scan_for_secrets(config, run, result)
 
 
 def _changed(config: pytest.Config) -> int:
@@ -175,7 +175,7 @@ def _report_digest(config: pytest.Config) -> None:
 
 
 def _decided(config: pytest.Config, code: int) -> int:
-    decides = not (hasattr(config, "workerinput") or only_looks(config.option) or config.stash.get(UNUSED, False))
+    decides = not (hasattr(config, "workerinput") or runs_no_tests(config.option) or config.stash.get(UNUSED, False))
     if code != 0 or not decides:
         return code
     expected = config.stash.get(VERDICT, None)

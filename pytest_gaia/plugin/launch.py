@@ -17,7 +17,7 @@ from pytest_gaia.plugin.options import (
     add_settings,
     environment_settings,
     is_requested,
-    only_looks,
+    runs_no_tests,
     settings_source,
     value_of,
 )
@@ -45,7 +45,7 @@ def configure(config: pytest.Config) -> None:
     if distributes(config):
         # Workers look for their root folder anew, and could find another one: files have come since.
         config.option.rootdir = str(config.rootpath)
-    if not only_looks(config.option):
+    if not runs_no_tests(config.option):
         run.start()
 
 

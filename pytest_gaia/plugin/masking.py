@@ -187,7 +187,7 @@ class _NumberedMasks:
         return ordinal_mask(self._known.setdefault(found[0], len(self._known) + 1))
 
 
-def look_through(config: pytest.Config, run: Run, result: Result) -> int:
+def scan_for_secrets(config: pytest.Config, run: Run, result: Result) -> int:
     """Return the exit code that what was written asks for: 0 where it holds no secret, that of HOLD where it does.
 
     The verdict file says HOLD then too, so that nobody promotes by it.

@@ -165,7 +165,7 @@ def _key(name: str) -> str:
     return name.lstrip("-").replace("-", "_")
 
 
-def only_looks(option: Any) -> bool:
+def runs_no_tests(option: Any) -> bool:
     """Whether pytest only shows something and runs no test. Such a run has no verdict."""
     return any(getattr(option, name, None) for name in _LOOKING)
 

@@ -10,7 +10,7 @@ import pytest
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.plugin.checks.hooks import CheckHooks
 from pytest_gaia.plugin.checks.result import Evaluator, Result
-from pytest_gaia.plugin.checks.scope import LedgerHooks, Scope, SealHooks, read_required_plan
+from pytest_gaia.plugin.checks.scope import CollectionHooks, PlanHooks, Scope, read_required_plan
 from pytest_gaia.plugin.ending import RESULT
 from pytest_gaia.plugin.launch import distributes
 from pytest_gaia.plugin.masking import RedactionHooks, mask_terminal
@@ -62,7 +62,7 @@ def register(config: pytest.Config, run: Run) -> None:
 def _register_worker(config: pytest.Config, run: Run, evaluating: Evaluator) -> None:
     _add(config, "gaia-checks", CheckHooks(run, evaluating, None))
     told = partial(tell_nodes, config, LEFT_OUT), partial(tell_nodes, config, UNCOLLECTED)
-    _add(config, "gaia-ledger", LedgerHooks(Scope.of(config, run), *told))
+    _add(config, "gaia-collection", CollectionHooks(Scope.of(config, run), *told))
     _bridge(config, run, evaluating)
 
 
@@ -70,7 +70,7 @@ def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator)
     # Workers do not pay for these.
     from pytest_gaia.plugin.checks.observer import ObserverHooks, ReportHooks
     from pytest_gaia.plugin.controller import ControllerHooks
-    from pytest_gaia.plugin.terminal.progress import SuitesBegun
+    from pytest_gaia.plugin.terminal.progress import SuiteAnnouncer
 
     result = config.stash[RESULT] = Result(run, evaluating, config)
     observer = ObserverHooks(result.add, run.shown, Scope.of(config, run))
@@ -82,10 +82,10 @@ def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator)
     if config.option.gaia_plan_out or config.option.gaia_plan:
         result.plan = read_required_plan(run, evaluating, config)
         if config.option.gaia_plan_out:
-            _add(config, "gaia-seal", SealHooks(run, evaluating, result, observer, config))
-    _add(config, "gaia-ledger", LedgerHooks(observer.scope, observer.left_out, observer.uncollected.update))
+            _add(config, "gaia-plan", PlanHooks(run, evaluating, result, observer, config))
+    _add(config, "gaia-collection", CollectionHooks(observer.scope, observer.left_out, observer.uncollected.update))
     _bridge(config, run, evaluating, result)
-    suites = SuitesBegun(config, run.roots)
+    suites = SuiteAnnouncer(config, run.roots)
     _add(config, "gaia-suites", suites)
     _add(config, "gaia-controller", ControllerHooks(run, result, observer, config, suites, _deployment(config, run)))
 

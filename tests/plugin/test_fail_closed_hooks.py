@@ -137,7 +137,7 @@ OPTIONS = (
     Way("without the judge's eyes", 4, None, FAILS, args=("-p", "no:gaia-checks"), says="there would be no verdict"),
     Way("without its ears", 4, None, FAILS, args=("-p", "no:gaia-observer"), says="there would be no verdict"),
     Way("without its mouth", 4, None, FAILS, args=("-p", "no:gaia-controller"), says="there would be no verdict"),
-    Way("without its books", 4, None, FAILS, args=("-p", "no:gaia-ledger"), says="there would be no verdict"),
+    Way("without its books", 4, None, FAILS, args=("-p", "no:gaia-collection"), says="there would be no verdict"),
     Way("without assertions", 4, None, variables=(("PYTHONOPTIMIZE", "1"),), args=("-W", "default"), apart=True, says="drops every assert"),
     Way("without assertions in a worker", 4, None, variables=(("PYTHONOPTIMIZE", "1"),), args=("-n1", "-W", "default"), apart=True),
     Way("without excuses", 1, "REJECT", PASSES + FAILS, args=("--runxfail",), expectation=EXPECTATION),

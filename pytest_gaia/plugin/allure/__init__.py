@@ -9,14 +9,14 @@ from pytest_gaia.plugin.allure.library import file_logger, plugin_manager
 from pytest_gaia.plugin.allure.rewriter import ResultRewriter
 from pytest_gaia.plugin.allure.steps import keep_steps_in_context
 from pytest_gaia.plugin.checks.result import Evaluator, Result
-from pytest_gaia.plugin.options import only_looks
+from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.run.session import Run
 
 
 def bridge(config: pytest.Config, run: Run, evaluating: Evaluator, result: Result | None) -> None:
     """Register the bridge between pytest and Allure; ``result`` is None in an xdist worker."""
     logger = file_logger()
-    if logger is None or only_looks(config.option):
+    if logger is None or runs_no_tests(config.option):
         return
     rewriter = ResultRewriter(config, run, evaluating)
     files = RedactedFiles(logger, Masks(run))

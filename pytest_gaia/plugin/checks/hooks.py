@@ -16,7 +16,7 @@ from pytest_gaia.plugin.checks.phases import EVIDENCE, DoesNotApply, Evidence, M
 from pytest_gaia.plugin.checks.result import Evaluator
 from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.plugin.masking import has_colours
-from pytest_gaia.plugin.options import only_looks
+from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.plugin.terminal.failures import show_failure
 from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests
 from pytest_gaia.run.session import Run
@@ -82,7 +82,7 @@ class CheckHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Ask now which tests must not pass: ten thousand questions in a row cost less than one in each test."""
-        if only_looks(session.config.option):
+        if runs_no_tests(session.config.option):
             return
         if any(expectation.expect == "fail" for expectation in self.evaluating.expectations.expectations):
             for evidence in filter(None, (item.stash.get(EVIDENCE, None) for item in session.items)):

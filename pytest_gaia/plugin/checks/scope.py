@@ -17,7 +17,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.plugin.checks.phases import EVIDENCE
 from pytest_gaia.plugin.checks.result import Evaluator, Result
 from pytest_gaia.plugin.launch import distributes, paths_of, selects_nothing
-from pytest_gaia.plugin.options import only_looks
+from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.plugin.pytest_private import fnmatch_ex, settings_found
 from pytest_gaia.run.session import Run
 from pytest_gaia.verdict.plan import Plan, PlannedObjective, PlannedTest, read_plan, write_plan
@@ -45,7 +45,7 @@ _NO_SUITES = (".*", "__pycache__", "node_modules", "venv", "*.egg")
 """folders in which pytest looks for no tests, and nobody keeps checks"""
 
 
-class LedgerHooks:
+class CollectionHooks:
     """Registered where tests are collected."""
 
     def __init__(
@@ -216,7 +216,7 @@ def _were(things: Sequence[str]) -> str:
     return "was" if len(things) == 1 else "were"
 
 
-class SealHooks:
+class PlanHooks:
     """Registered on the process that talks to the user, if ``--gaia-plan-out`` is given."""
 
     def __init__(
@@ -292,7 +292,7 @@ def _refuse_narrowing(run: Run, config: pytest.Config, scope: Scope) -> None:
             "something out (-k, -m, --deselect, --lf, --gaia-command, a path below a suite's folder …). Seal without "
             "that; what the run itself then leaves out is missing from it."
         )
-    if distributes(config) and not only_looks(config.option):
+    if distributes(config) and not runs_no_tests(config.option):
         raise ConfigError(
             "--gaia-plan-out: workers collect by themselves, so a plan is sealed before: "
             "pytest --collect-only --gaia-plan-out=FILE, then pytest -n 2 --gaia-plan=FILE."

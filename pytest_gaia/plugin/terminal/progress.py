@@ -32,12 +32,12 @@ def write(terminal: pytest.TerminalReporter, lines: Sequence[str], *, red: bool 
         terminal.write_line(line, red=red)
 
 
-def show_for_a_moment(terminal: pytest.TerminalReporter, text: str) -> None:
+def show_briefly(terminal: pytest.TerminalReporter, text: str) -> None:
     """Show ``text`` in one line, which the next one replaces."""
     terminal.rewrite(cut(text, terminal.config.get_terminal_writer().fullwidth - 1), erase=True)
 
 
-def take_away(terminal: pytest.TerminalReporter) -> None:
+def erase_line(terminal: pytest.TerminalReporter) -> None:
     """Take such a line away, and stay at its beginning."""
     terminal.rewrite("", erase=True)
     terminal.write("\r")
@@ -64,7 +64,7 @@ class Waiting:
         if self._terminal is None:
             return
         if self._shown:
-            take_away(self._terminal)
+            erase_line(self._terminal)
         elif self._server_info:
             self._terminal.write_line(f"gaia: {self._purpose}: waited {self._elapsed:.1f} s")
 
@@ -77,7 +77,7 @@ class Waiting:
             if not self._shown:
                 begin_line(self._terminal)
                 self._shown = True
-            show_for_a_moment(self._terminal, f"gaia: {what} … {self._elapsed:.0f} s of {self._deadline:g} s")
+            show_briefly(self._terminal, f"gaia: {what} … {self._elapsed:.0f} s of {self._deadline:g} s")
         elif not self._server_info and self._elapsed > _WORTH_A_LINE and self._terminal.verbosity >= 0:
             begin_line(self._terminal)
             self._terminal.write_line(f"gaia: {what}, at most {self._deadline:g} s", flush=True)
@@ -88,7 +88,7 @@ class Waiting:
         return time.monotonic() - self._began
 
 
-class SuitesBegun:
+class SuiteAnnouncer:
     """Registered where the user is. It hears of every collected test once, and of none that is run."""
 
     def __init__(self, config: pytest.Config, roots: Sequence[Path]) -> None:
@@ -114,13 +114,13 @@ class SuitesBegun:
         for line in plan_lines(suites, max(NARROWEST, self._config.get_terminal_writer().fullwidth)):
             terminal.write_line(line)
         if terminal.verbosity > 0 and len(suites) > 1:
-            self._config.pluginmanager.register(SuitesDone(terminal, suites, self._suite_of), "gaia-suites-done")
+            self._config.pluginmanager.register(SuiteCounter(terminal, suites, self._suite_of), "gaia-suites-done")
 
     def _suite_of(self, node: str) -> str | None:
         return next(iter(by_suite([node], self._roots, self._config.rootpath)), None)
 
 
-class SuitesDone:
+class SuiteCounter:
     """Registered with ``-v``, where every test has a line of its own anyway."""
 
     def __init__(

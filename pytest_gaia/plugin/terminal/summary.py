@@ -24,7 +24,7 @@ from pytest_gaia.report.layout import NARROWEST
 from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 
-class LastWords:
+class RunSummary:
     """Writes them once. With ``-q`` they are one line, with ``-v`` they name every test that is not simply passed."""
 
     def __init__(self, config: pytest.Config, label: str, actions: Actions | None = None) -> None:
