@@ -1,4 +1,4 @@
-"""What GitHub Actions shows of a run: the summary of the job, and findings at their lines of a pull request."""
+"""Output for GitHub Actions: the job summary, and annotations at lines of a pull request."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,11 +10,12 @@ from pytest_gaia.report._markdown_text import escaped, table
 from pytest_gaia.report.footer import spent, warnings
 from pytest_gaia.verdict.classify import Classification
 from pytest_gaia.verdict.evaluated import EvaluatedRun
+from pytest_gaia.wording import counted
 
 MOST = 10
-"""annotations of one kind that GitHub shows of a step; the others would be dropped without a word"""
+"""annotations of one kind that GitHub shows per step; it drops the others silently"""
 SUMMARY_LIMIT = 1024 * 1024
-"""bytes that GitHub takes as the summary of a step; a longer one is dropped as a whole"""
+"""bytes that GitHub accepts as the summary of a step; it drops a longer one as a whole"""
 
 _ROOM_FOR_A_NOTE = 200
 _WORDS = {"error": "error", "warning": "warning", "note": "notice"}
@@ -24,10 +25,10 @@ _WORDS = {"error": "error", "warning": "warning", "note": "notice"}
 def run_annotations(
     evaluated: EvaluatedRun, label: str, places: Mapping[str, tuple[str, int]], prefix: str = ""
 ) -> Iterator[str]:
-    """Give a workflow command for each test that gates, and for what a person should look at.
+    """Yield a workflow command for each blocking test and each warning.
 
-    ``places`` are files and lines where tests failed, by node id; ``prefix`` is the project's folder within its
-    repository, such as ``services/``. Of more than GitHub shows, the last one says how many there are.
+    ``places`` maps node ids to the file and line of the failure; ``prefix`` is the project's folder within its
+    repository, such as ``services/``. If there are more than GitHub shows, the last one counts the rest.
     """
 
     def failure(each: Classification) -> str:
@@ -38,7 +39,7 @@ def run_annotations(
 
     blocking = [each for each in evaluated.classifications if each.blocks]
     yield from _most(
-        "error", [*_verdict(evaluated, label, blocking), *(partial(failure, each) for each in blocking)], "tests gate"
+        "error", [*_verdict(evaluated, label, blocking), *(partial(failure, each) for each in blocking)], "tests block"
     )
     if evaluated.verdict.word == "PARTIAL":
         yield annotation("notice", "gaia PARTIAL", f"{label}: {'; '.join(evaluated.verdict.reasons)}")
@@ -52,31 +53,31 @@ def job_summary(evaluated: EvaluatedRun, label: str, room: int = SUMMARY_LIMIT) 
 
 
 def _verdict(evaluated: EvaluatedRun, label: str, blocking: Sequence[Classification]) -> Iterator[Callable[[], str]]:
-    """A verdict that no test gives: nothing is proved, the environment is away, or what runs is not what was there."""
+    """Yield an annotation for a verdict without a blocking test, such as HOLD or INFRA."""
     if evaluated.verdict.exit_code and not blocking:
         title = f"gaia {evaluated.verdict.word}"
         yield partial(annotation, "error", title, f"{label}: {'; '.join(evaluated.verdict.reasons)}")
 
 
-def _most(kind: str, said: Sequence[Callable[[], str]], what: str) -> Iterator[str]:
-    shown = said if len(said) <= MOST else said[: MOST - 1]
+def _most(kind: str, found: Sequence[Callable[[], str]], what: str) -> Iterator[str]:
+    shown = found if len(found) <= MOST else found[: MOST - 1]
     yield from (each() for each in shown)
-    if left := len(said) - len(shown):
-        yield annotation(kind, "gaia", f"{left} more {what}; the log and the job's summary name them.")
+    if left := len(found) - len(shown):
+        yield annotation(kind, "gaia", f"{left} more {what}; see the log and the job summary.")
 
 
 def _summary(evaluated: EvaluatedRun, label: str) -> Iterator[str]:
     yield f"## gaia: {evaluated.verdict.word} on {_cell(label)}"
     yield ""
-    yield " · ".join(f"{count} {outcome}" for outcome, count in evaluated.counts.items()) or "nothing was run"
+    yield " · ".join(f"{count} {outcome}" for outcome, count in evaluated.counts.items()) or "no test ran"
     if evaluated.verdict.word != "PROMOTE":
         yield ""
         yield from (f"- {_cell(reason)}" for reason in evaluated.verdict.reasons)
     blocking = [(each.node, each.outcome, each.reason) for each in evaluated.classifications if each.blocks]
-    yield from _table("What gates", ("test", "outcome", "why"), blocking)
+    yield from _table("Blocking failures", ("test", "outcome", "reason"), blocking)
     yield from _table(
         f"Expected failures{spent(evaluated)}",
-        ("tests", "rule", "issue", "owner", "expires", "why"),
+        ("tests", "expectation", "issue", "owner", "expires", "reason"),
         [
             (
                 str(evaluated.using(expectation)),
@@ -90,16 +91,16 @@ def _summary(evaluated: EvaluatedRun, label: str) -> Iterator[str]:
             if evaluated.using(expectation)
         ],
     )
-    yield from _table("Warnings", ("what to look at",), [(text,) for text in warnings(evaluated)])
-    yield from _table("What was not tested", ("tests", "outcome", "why"), _untested(evaluated))
+    yield from _table("Warnings", ("warning",), [(text,) for text in warnings(evaluated)])
+    yield from _table("Not tested", ("tests", "outcome", "reason"), _untested(evaluated))
     if evaluated.blocking_in_production and evaluated.context.environment != "production":
-        yield from ("", f"Under production's rules, {evaluated.blocking_in_production} would gate.")
+        yield from ("", f"{counted(evaluated.blocking_in_production, 'failure')} would block production.")
 
 
 def _untested(evaluated: EvaluatedRun) -> list[tuple[str, str, str]]:
     outcomes = ("not applicable", "skipped", "incomplete", "not collected", "deselected")
-    counted = Counter((each.outcome, each.reason) for each in evaluated.classifications if each.outcome in outcomes)
-    return [(str(count), outcome, why) for (outcome, why), count in counted.items()]
+    groups = Counter((each.outcome, each.reason) for each in evaluated.classifications if each.outcome in outcomes)
+    return [(str(count), outcome, why) for (outcome, why), count in groups.items()]
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -108,7 +109,7 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 
 def _cell(text: str) -> str:
-    """Return ``text`` as GitHub shows it: no sign of it is Markdown, and it stays within its cell."""
+    """Return ``text`` for a cell of a table, with Markdown escaped and lines joined by ``<br>``."""
     return "<br>".join(map(escaped, text.strip().splitlines()))
 
 
@@ -119,7 +120,7 @@ def _fitting(lines: Iterable[str], room: int) -> str:
     for number, line in enumerate(lines):
         size = len(line.encode(errors="replace")) + 1
         if used + size > room - _ROOM_FOR_A_NOTE:
-            taken += ["", f"GitHub takes no more: {len(lines) - number} lines are left out. The log has them."]
+            taken += ["", f"GitHub limits the size: {len(lines) - number} lines are left out. See the log."]
             break
         taken.append(line)
         used += size
@@ -127,16 +128,16 @@ def _fitting(lines: Iterable[str], room: int) -> str:
 
 
 def github_annotations(findings: Iterable[Finding], prefix: str = "") -> list[str]:
-    """Return one line a finding; ``prefix`` is the project's folder within its repository, such as ``services/``."""
+    """Return one line per finding; ``prefix`` is the project's folder within its repository, such as ``services/``."""
     return [_annotation(each, prefix) for each in findings]
 
 
 def annotation(kind: str, title: str, message: str, file: str = "", line: int = 0) -> str:
-    """Return one workflow command. ``kind`` is error, warning or notice; ``line`` counts from 1, 0 where it is not known."""
+    """Return one workflow command. ``kind`` is error, warning or notice; ``line`` counts from 1; 0 is unknown."""
     place = {"file": file, "line": str(line) if line else ""} if file else {}
     properties = {**place, "title": title}
-    said = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items() if value)
-    return f"::{kind} {said}::{_escaped(message)}"
+    shown = ",".join(f"{name}={_escaped(value, ':,')}" for name, value in properties.items() if value)
+    return f"::{kind} {shown}::{_escaped(message)}"
 
 
 def _annotation(finding: Finding, prefix: str) -> str:
@@ -146,7 +147,7 @@ def _annotation(finding: Finding, prefix: str) -> str:
 
 
 def _escaped(text: str, more: str = "") -> str:
-    """Return ``text`` as the runner reads it back: its own signs and line ends written as per cent codes."""
+    """Return ``text`` with percent codes for characters that have a meaning in workflow commands."""
     text = visible(text)
     for sign in f"%\r\n{more}":
         text = text.replace(sign, f"%{ord(sign):02X}")

@@ -1,7 +1,7 @@
-"""A JUnit file in which every planned test stands once, as it was judged: what Jenkins and GitLab read.
+"""A JUnit file with every planned test once, with its outcome, for Jenkins and GitLab.
 
-pytest writes what its reports say: a test during which a worker ended, or that never began, is not in it at all, one
-that failed twice is there twice, and a skip that rejects the release looks like any other.
+pytest's own file omits a test that never started or whose worker crashed, contains a test that failed twice two times,
+and shows a blocking skip like any other.
 """
 
 import re
@@ -20,14 +20,14 @@ Address = tuple[str, str]
 _RESULTS = ("failure", "error", "skipped")
 _OUTPUTS = ("system-out", "system-err")
 _ERRORS = ("error", "crashed", "not collected", "incomplete")
-"""outcomes of which JUnit says error: not the test, but what it needs is broken"""
+"""outcomes that are an error in JUnit: not the test failed, but something that it needs"""
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\u007e\u0080-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def settle(root: Element, evaluated: EvaluatedRun, addresses: Mapping[str, Address], *, strict: bool) -> None:
-    """Rewrite the document below ``root``, which pytest has written. ``addresses`` are those of all node ids.
+    """Rewrite the document below ``root``, which pytest has written. ``addresses`` maps node ids to test cases.
 
-    ``strict`` leaves properties of single tests out, which the schema of Jenkins (``xunit2``) does not know.
+    ``strict`` leaves properties of single tests out, which the schema of Jenkins (``xunit2``) does not allow.
     """
     for suite in root.iter("testsuite"):
         written: defaultdict[Address, list[Element]] = defaultdict(list)
@@ -38,7 +38,7 @@ def settle(root: Element, evaluated: EvaluatedRun, addresses: Mapping[str, Addre
         for each in worst_of_each(evaluated.classifications):
             address = addresses[each.node]
             suite.append(_case(each, address, written.pop(address, []), evaluated, expectations, strict=strict))
-        # What belongs to no test, such as an error inside of pytest.
+        # Cases without a test, such as an internal error of pytest.
         suite.extend(case for cases in written.values() for case in cases)
         _count(suite)
         _describe(suite, evaluated)
@@ -71,11 +71,11 @@ def _case(
 
 
 def _tag(each: Classification, evaluated: EvaluatedRun) -> str:
-    """Return what JUnit calls an outcome; nothing for a pass."""
+    """Return the JUnit element for an outcome; empty for a pass."""
     if each.outcome == "passed" and not each.blocks:
         return ""
     if each.outcome == "unexpected pass" and not each.blocks:
-        # Where everything is tolerated, it is worth a note.
+        # Where no failure blocks, it is only a note.
         return "" if evaluated.context.tolerance.kind == "advisory" else "failure"
     if each.blocks or each.outcome == "incomplete":
         return "error" if each.outcome in _ERRORS else "failure"
@@ -83,17 +83,17 @@ def _tag(each: Classification, evaluated: EvaluatedRun) -> str:
 
 
 def _result(tag: str, each: Classification, message: str, written: Sequence[Element]) -> Element:
-    said = [child for old in written for child in old if child.tag in _RESULTS]
-    # A skip that gates is told by us: pytest has no message for it.
-    own = tag == "skipped" or not any(child.tag != "skipped" for child in said)
-    result = Element(tag, type=each.outcome, message=message if own else said[0].get("message", message))
-    result.text = "\n\n".join(child.text for child in said if child.text) or None
+    written_results = [child for old in written for child in old if child.tag in _RESULTS]
+    # pytest has no message for a skip that blocks.
+    own = tag == "skipped" or not any(child.tag != "skipped" for child in written_results)
+    result = Element(tag, type=each.outcome, message=message if own else written_results[0].get("message", message))
+    result.text = "\n\n".join(child.text for child in written_results if child.text) or None
     return result
 
 
 def _message(each: Classification, expectations: Mapping[str, Expectation]) -> str:
     known = [expectations[expectation] for expectation in each.expectations if expectation in expectations]
-    decided = "; ".join(f"rule {expectation.id}, {terms(expectation)}" for expectation in known)
+    decided = "; ".join(f"expectation {expectation.id}, {terms(expectation)}" for expectation in known)
     return f"{each.outcome}: {each.reason}{f' ({decided})' if decided else ''}".removesuffix(": ")
 
 
@@ -127,5 +127,5 @@ def _properties(evaluated: EvaluatedRun) -> Iterator[tuple[str, str]]:
 
 
 def _legal(text: str) -> str:
-    """Return ``text`` without signs that no XML file may hold."""
+    """Return ``text`` without characters that XML forbids."""
     return _ILLEGAL.sub(lambda sign: f"#x{ord(sign[0]):02X}", text)

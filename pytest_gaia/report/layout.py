@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from pytest_gaia.verdict.report import ExpectationUse
 
 NARROWEST = 80
-"""columns that every text is laid out for, even where a terminal has fewer: it breaks them itself"""
+"""the smallest width that text is laid out for; a narrower terminal wraps lines itself"""
 
 
 def columns(text: str) -> int:
-    """Return how many columns of a terminal ``text`` takes: wide characters take two, combining ones none."""
+    """Return the width of ``text`` in columns: two for wide characters, none for combining ones."""
     return len(text) if text.isascii() else sum(map(_columns, text))
 
 
@@ -33,7 +33,7 @@ def _columns(sign: str) -> int:
 def wrapped(text: str, width: int, *, indent: int = 0, hanging: int | None = None) -> list[str]:
     """Return ``text`` in lines of at most ``width`` columns; only a single word can be wider.
 
-    The first line begins after ``indent`` spaces, all others after ``hanging`` (the same, where it is not given).
+    The first line is indented by ``indent`` spaces, the others by ``hanging`` (default: the same).
     """
     first = " " * indent
     other = " " * (indent if hanging is None else hanging)
@@ -59,7 +59,7 @@ def wrapped(text: str, width: int, *, indent: int = 0, hanging: int | None = Non
 
 
 def listed(head: str, parts: Iterable[str], width: int, *, hanging: int = 2) -> list[str]:
-    """Return ``head`` and ``parts`` between commas in one line, or, where they do not fit, broken between parts."""
+    """Return ``head`` and comma-separated ``parts``, in lines of at most ``width`` columns broken between parts."""
     *others, last = parts
     words = [*(f"{part}," for part in others), last]
     lines = [head]
@@ -72,7 +72,7 @@ def listed(head: str, parts: Iterable[str], width: int, *, hanging: int = 2) -> 
 
 
 def cut(text: str, width: int) -> str:
-    """Return ``text`` in ``width`` columns: what is left out is its end."""
+    """Return ``text`` cut to ``width`` columns."""
     return text if columns(text) <= width else f"{_taken(text, width - 1)}…"
 
 
@@ -82,7 +82,7 @@ def _taken(text: str, width: int) -> str:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return ``rows`` as lines whose columns begin at the same place; no spaces at the ends of lines."""
+    """Return ``rows`` as lines with aligned columns, without trailing spaces."""
     rows = [tuple(map(one_line, row)) for row in rows]
     widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(_filled, row, widths)).rstrip() for row in rows]
@@ -93,17 +93,17 @@ def _filled(cell: str, width: int) -> str:
 
 
 def terms(expectation: Expectation | ExpectationUse) -> str:
-    """Return the rule's issue, who answers for it, and the day on which it ends, such as ``GAIA-1, @team, until 2027-01-31``."""
+    """Return issue, owner and expiry date of an expectation, such as ``GAIA-1, @team, until 2027-01-31``."""
     return f"{expectation.issue}, {expectation.owner}, until {expectation.expires}"
 
 
 def told(expectation: Expectation | ExpectationUse) -> str:
-    """Return why there is such a rule, and its terms."""
+    """Return the reason and the terms of an expectation."""
     return f"{expectation.reason} ({terms(expectation)})"
 
 
 def remaining(days: int) -> str:
-    """Return how much longer something holds that ends in so many ``days``, such as ``3 days left`` and ``ended 1 day ago``."""
+    """Return the time until something expires in ``days``, such as ``3 days left`` or ``ended 1 day ago``."""
     if days > 0:
         return f"{counted(days, 'day')} left"
     return f"ended {counted(-days, 'day')} ago" if days else "ended today"

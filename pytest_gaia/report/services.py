@@ -1,4 +1,4 @@
-"""The environment in words: the header, the table of members, and what to say when it is out of reach."""
+"""Text about the environment: the header, the table of services, and the message for an unreachable one."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from pytest_gaia.observation.readiness import ServiceState
 from pytest_gaia.report.layout import aligned
 
 _KEYS = {"nats": "nats", "postgres": "secrets.database"}
-"""member → name of its address among the sources, where it is no URL of HTTP"""
+"""service → key of its address in the sources, if it is not an HTTP service"""
 
 
 def header(environment: Environment) -> list[str]:
-    """Return the lines that say which environment is tested, and who chose it."""
+    """Return the header: the environment, the source of that choice, and missing credentials."""
     chosen = environment.sources.get("name", "default")
     lines = [f"gaia: environment {environment.label} ({chosen}), topology {environment.topology}"]
     if not environment.sandbox and environment.api_key is None:
@@ -26,26 +26,26 @@ def header(environment: Environment) -> list[str]:
 
 
 def service_table(environment: Environment, states: Sequence[ServiceState]) -> list[str]:
-    """Return one aligned line a member: name, state, address, and what is worth knowing."""
-    release = environment.release or next((f"version {s.version}" for s in states if s.version), "unknown")
+    """Return one aligned line per service: name, state, address and details."""
+    release = environment.release or next((s.version for s in states if s.version), "unknown")
     rows = [(f"  {state.service}", state.state, state.endpoint, state.detail) for state in states]
-    return [f"gaia: {environment.label}, release: {release}", *aligned(rows)]
+    return [f"gaia: {environment.label}, version: {release}", *aligned(rows)]
 
 
 def missing(environment: Environment, states: Sequence[ServiceState]) -> tuple[ServiceState, ...]:
-    """Return the required members that are out of reach, or did not do what was demanded of them."""
+    """Return the required services that are unreachable or did not become ready."""
     return tuple(s for s in states if s.service in environment.required and s.asked and not (s.reachable and s.settled))
 
 
 def reasons(absent: Sequence[ServiceState]) -> str:
-    """Return what kept the run from its first test, in one line."""
+    """Return why no test ran, in one line."""
     return "; ".join(f"{state.service}: {state.detail}" for state in absent)
 
 
 def not_ready(environment: Environment, absent: Sequence[ServiceState], deadline: float) -> list[str]:
-    """Return the message for an environment that cannot be tested: which host, what was tried, what to do."""
+    """Return the message for an environment that cannot be tested: hosts, attempts, and how to fix it."""
     gone = [state for state in absent if not state.reachable]
-    lines = [f"gaia: {environment.label} is {'out of reach' if gone else 'not ready'}; no test was run."]
+    lines = [f"gaia: {environment.label} is {'unreachable' if gone else 'not ready'}; no test ran."]
     for state in absent:
         source = environment.sources.get(_KEYS.get(state.service, f"urls.{state.service}"), "default")
         lines += [
@@ -61,20 +61,20 @@ def _when_gone(environment: Environment, gone: Sequence[ServiceState]) -> list[s
     ways = dict.fromkeys(variables.get(state.service, "--gaia-url SERVICE=URL") for state in gone if not state.remedy)
     if ways:
         remedies += [
-            f"check the network and the host's name; give another address with {' or '.join(ways)};",
-            f"`gaia env show {environment.name}` says where each value comes from.",
+            f"check the network and the host name, or set another address with {' or '.join(ways)};",
+            f"`gaia env show {environment.name}` shows the source of each value.",
         ]
     first, *others = remedies
-    return [f"  do: {first}", *(f"      {each}" for each in others)]
+    return [f"  fix: {first}", *(f"       {each}" for each in others)]
 
 
 def _when_unsettled(environment: Environment) -> list[str]:
     return [
-        f"  do: `gaia status {environment.name} --watch` shows how it goes on; `gaia logs {environment.name}`, why;",
-        f"      `ready` in [env.{environment.name}.timeouts] of gaia.toml is how long it may take.",
+        f"  fix: `gaia status {environment.name} --watch` shows the progress, `gaia logs {environment.name}` the reason;",
+        f"       to wait longer, raise `ready` in [env.{environment.name}.timeouts] of gaia.toml.",
     ]
 
 
 def _question(state: ServiceState) -> str:
-    questions = {"nats": "PING to NATS", "postgres": "a connection to PostgreSQL"}
+    questions = {"nats": "PING to NATS", "postgres": "connection to PostgreSQL"}
     return questions.get(state.service, "GET /health")

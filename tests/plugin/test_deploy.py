@@ -43,10 +43,10 @@ def test_it_deploys_once_and_before_the_first_test(deployer: Deployer, way: Sequ
     assert phases[0] == phases[-1] == "observe"
     result.stdout.fnmatch_lines(
         [
-            "gaia: deploys gateway to stage with command, before the first test",
+            "gaia: deploying gateway to stage with command before the first test",
             "gaia: deploying gateway to stage with command",
             "  gateway: deployed",
-            "gaia: stage is deployed by this run (command)",
+            "gaia: stage: deployed by this run (command)",
             "  gateway  gateway  deployed  release 2  sha256:nnnnnnnnnnnn  1 machine, 1 of 1 checks pass",
             "gaia verdict: PROMOTE on stage: 2 passed",
         ]
@@ -66,7 +66,7 @@ def test_without_the_option_it_only_looks(deployer: Deployer, way: Sequence[str]
     assert deployer.phases == ["observe", "test", "test", "observe"]
     result.stdout.fnmatch_lines(
         [
-            "gaia: stage is observed (command)",
+            "gaia: stage: deployed state (command)",
             "  gateway  gateway  runs  release 1  sha256:000000000000  1 machine, 1 of 1 checks pass",
         ]
     )
@@ -93,9 +93,9 @@ def test_a_deployment_that_fails_rejects_and_no_test_runs(deployer: Deployer, wa
     result.stdout.fnmatch_lines(
         [
             "  gateway: failed: *no quota left*",
-            "gaia: stage is not deployed as asked; no test was run.",
+            "gaia: the deployment of stage failed; no test ran.",
             "  gateway | deploy the gateway",
-            "  to go on: gaia deploy stage --services gateway",
+            "  to continue: gaia deploy stage --services gateway",
             "gaia verdict: REJECT on stage: the deployment failed: gateway (gateway): failed: *no quota left*",
         ]
     )
@@ -140,7 +140,7 @@ def test_what_is_deployed_and_does_not_answer_is_not_tested(deployer: Deployer, 
 
     assert result.ret == 12
     assert "test" not in deployer.phases
-    result.stdout.fnmatch_lines(["  gateway: deployed", "gaia: stage is out of reach; no test was run."])
+    result.stdout.fnmatch_lines(["  gateway: deployed", "gaia: stage is unreachable; no test ran."])
     assert deployer.verdict["deployment"]["services"][0]["outcome"] == "deployed"
 
 

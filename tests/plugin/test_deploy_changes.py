@@ -74,7 +74,7 @@ def test_what_could_never_be_seen_is_a_note(deployer: Deployer) -> None:
 
     assert result.ret == 0
     result.stdout.fnmatch_lines(
-        ["gaia: note: what is deployed is not known of gateway: gateway cannot be observed: not logged in"]
+        ["gaia: note: deployed version unknown for gateway: gateway cannot be observed: not logged in"]
     )
     (gateway,) = deployer.verdict["deployment"]["services"]
     assert gateway["reason"] == "gateway cannot be observed: not logged in"
@@ -87,7 +87,7 @@ def test_a_hook_that_is_not_there_is_a_note(deployer: Deployer) -> None:
     result = deployer.run("-p", "no:xdist")
 
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["gaia: note: what is deployed is not known of gateway: deploy.command: there is no *"])
+    result.stdout.fnmatch_lines(["gaia: note: deployed version unknown for gateway: deploy.command: there is no *"])
 
 
 def test_nobody_is_kept_waiting_after_ctrl_c(deployer: Deployer) -> None:

@@ -54,7 +54,7 @@ def test_it_is_asked_to_deploy_once_and_on_no_worker(deployer: Deployer, way: tu
     calls = [call for call in deployer.calls if call["phase"] != "test"]
     assert [call["phase"] for call in calls].count("deploy") == 1
     assert {call["worker"] for call in calls} == {"main"}
-    result.stdout.fnmatch_lines(["  gateway: deployed", "gaia: stage is deployed by this run (plugin)"])
+    result.stdout.fnmatch_lines(["  gateway: deployed", "gaia: stage: deployed by this run (plugin)"])
 
 
 def test_without_the_option_it_is_only_asked_what_runs(deployer: Deployer) -> None:
@@ -143,7 +143,7 @@ def test_it_goes_on_with_pytest_which_alone_can_ask_it(deployer: Deployer) -> No
     result = deployer.run("--gaia-deploy", *options, "-p", "no:xdist")
 
     assert result.ret == 1
-    assert f"  to go on: pytest --gaia-env=stage --gaia-deploy {' '.join(options)}" in result.outlines
+    assert f"  to continue: pytest --gaia-env=stage --gaia-deploy {' '.join(options)}" in result.outlines
 
 
 def test_nonsense_is_a_note_where_it_only_looks(deployer: Deployer) -> None:
@@ -152,7 +152,7 @@ def test_nonsense_is_a_note_where_it_only_looks(deployer: Deployer) -> None:
     result = deployer.run("-p", "no:xdist")
 
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["gaia: note: what is deployed is not known of gateway: pytest_gaia_deploy: *"])
+    result.stdout.fnmatch_lines(["gaia: note: deployed version unknown for gateway: pytest_gaia_deploy: *"])
 
 
 def test_to_end_the_run_in_it_is_no_pass(deployer: Deployer) -> None:

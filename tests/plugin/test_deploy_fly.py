@@ -57,10 +57,10 @@ def test_services_are_deployed_in_their_order_and_tested(staging: pytest.Pyteste
     assert deployed == ["gaia-auth-staging", "gaia-gateway-staging"]
     result.stdout.fnmatch_lines(
         [
-            "gaia: deploys auth, gateway to staging with fly, before the first test",
+            "gaia: deploying auth, gateway to staging with fly before the first test",
             "  auth: deployed",
             "  gateway: deployed",
-            "gaia: staging is deployed by this run (fly)",
+            "gaia: staging: deployed by this run (fly)",
             "  auth     gaia-auth-staging     deployed  release 2  sha256:* 1 machine, 1 of 1 checks pass",
             "gaia verdict: PROMOTE on staging: 1 passed",
         ]
@@ -88,7 +88,7 @@ def test_what_goes_wrong_with_the_first_service_ends_it(
     assert not [call for call in fake_tools.calls("fly", "deploy") if "gaia-gateway-staging" in call.argv]
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
     if code == 1:
-        result.stdout.fnmatch_lines(["  not begun: gateway", "  to go on: gaia deploy staging --services auth,gateway"])
+        result.stdout.fnmatch_lines(["  not started: gateway", "  to continue: gaia deploy staging --services auth,gateway"])
 
 
 def test_a_tool_that_is_rate_limited_for_ever_is_no_fault_of_the_release(
@@ -113,7 +113,7 @@ def test_without_the_tool_a_run_that_does_not_deploy_says_so_and_goes_on(
 
     assert (looking.ret, deploying.ret) == (0, 4)
     looking.stdout.fnmatch_lines(
-        ["gaia: note: what is deployed is not known of auth, gateway: fly is not installed, or not on PATH*"]
+        ["gaia: note: deployed version unknown for auth, gateway: fly is not installed, or not on PATH*"]
     )
     deploying.stdout.fnmatch_lines(["ERROR: fly is not installed, or not on PATH*"])
 
@@ -124,7 +124,7 @@ def test_who_is_not_logged_in_can_test_and_cannot_deploy(staging: pytest.Pyteste
     result = run(staging)
 
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["gaia: note: what is deployed is not known of auth: *fly auth login*"])
+    result.stdout.fnmatch_lines(["gaia: note: deployed version unknown for auth: *fly auth login*"])
 
 
 def test_an_app_that_was_never_made_is_seen_to_be_missing(staging: pytest.Pytester, fake_tools: FakeTools) -> None:

@@ -40,9 +40,9 @@ def test_an_interrupted_deployment_says_how_to_go_on(
     assert "test" not in deployer.phases
     result.stdout.fnmatch_lines(
         [
-            "gaia: the deployment of stage was interrupted; no test was run.",
+            "gaia: the deployment of stage was interrupted; no test ran.",
             "  gateway: in doubt: it was being deployed when this was interrupted",
-            "  to go on: gaia deploy stage --services gateway",
+            "  to continue: gaia deploy stage --services gateway",
             "gaia verdict: HOLD on stage: the run was interrupted*",
         ]
     )

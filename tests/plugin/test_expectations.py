@@ -75,7 +75,7 @@ def test_what_the_expectation_says_is_accepted_everywhere(
     junit = (models.path / "junit.xml").read_text()
     assert 'failures="0"' in junit
     assert 'skipped="1"' in junit
-    assert 'message="expected failure: the route is shadowed (rule models-shadowed, GAIA-1, @models' in junit
+    assert 'message="expected failure: the route is shadowed (expectation models-shadowed, GAIA-1, @models' in junit
     assert '<property name="gaia.rule.models-shadowed" value="1 ×' in junit
     document = report(models)
     assert (document["verdict"], document["exit_code"], document["excused"]) == ("PROMOTE", 0, 1)
@@ -229,7 +229,7 @@ def test_a_pass_against_an_expectation_is_shown_by_its_name_once(
     assert sum("UNEXPECTED PASS" in line for line in result.outlines) == 1
     junit = (models.path / "junit.xml").read_text()
     assert junit.count('<failure type="unexpected pass"') == 1
-    assert junit.count("rule models-shadowed, GAIA-1") == 1
+    assert junit.count("expectation models-shadowed, GAIA-1") == 1
 
 
 IN_TASKS = """

@@ -54,7 +54,7 @@ def test_failures_stand_at_their_lines_and_the_summary_is_added_once(
         f"::error file={project.path.name}/suites/health/test_health.py,line=8,title=gaia failed::"
         "suites/health/test_health.py::test_fails[0]%0Acall: AssertionError: 50%25 of, all: these"
     )
-    assert "3 more tests gate" in said[-1]
+    assert "3 more tests block" in said[-1]
     assert result.outlines[-1].startswith("gaia verdict: REJECT")
     text = summary.read_text()
     assert text.startswith("# said before\n## gaia: REJECT on adhoc\n")

@@ -100,7 +100,7 @@ def test_no_line_of_the_log_is_a_command_of_a_service(
     plain = re.sub(r"\x1b\[[0-9;]*m", "", out) if {"--color=yes", "-s"} & set(options) else out
     assert planted(plain) == []
     assert "::error file=suites/health/test_health.py,line=" in out
-    assert "release: version 1.0 ::error file=planted" in out
+    assert "version: 1.0 ::error file=planted" in out
 
 
 def test_no_file_of_a_run_holds_more_than_text(hostile: pytest.Pytester, server: ScriptedServer) -> None:

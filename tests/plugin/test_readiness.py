@@ -27,11 +27,11 @@ def test_a_dead_gateway_ends_the_run_with_one_message(project: pytest.Pytester, 
 
     assert result.ret == 12
     text = result.stdout.str()
-    assert text.count("is out of reach; no test was run") == 1
+    assert text.count("is out of reach; no test ran") == 1
     assert f"gateway: {url} (--gaia-url): connection refused" in text
     # Given up long before the deadline.
     assert "tried: GET /health, 3 times in " in text
-    assert "do: check the network" in text
+    assert "fix: check the network" in text
     assert "gaia verdict: INFRA" in text
     assert "passed" not in text
     assert "Traceback" not in text + result.stderr.str()
@@ -95,7 +95,7 @@ def test_a_machine_that_wakes_is_not_a_dead_one(project: pytest.Pytester, server
     result = project.runpytest_subprocess(f"--gaia-url=gateway={server.url}")
 
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["gaia: adhoc, release: version 7.1", f"*gateway*started*{server.url}*attempt 3*"])
+    result.stdout.fnmatch_lines(["gaia: adhoc, version: 7.1", f"*gateway*started*{server.url}*attempt 3*"])
 
 
 def test_a_200_that_says_degraded_is_shown_as_degraded(project: pytest.Pytester, server: ScriptedServer) -> None:
@@ -114,7 +114,7 @@ def test_the_table_is_shown_once(project: pytest.Pytester, server: ScriptedServe
     result = project.runpytest_subprocess(f"--gaia-url=gateway={server.url}", *arguments)
 
     result.assert_outcomes(passed=2)
-    assert result.stdout.str().count("gaia: adhoc, release:") == 1
+    assert result.stdout.str().count("gaia: adhoc, version:") == 1
     result.stdout.fnmatch_lines(["*environment adhoc (--gaia-url)*"])
 
 

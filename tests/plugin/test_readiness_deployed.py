@@ -62,7 +62,7 @@ def test_what_does_not_get_well_after_a_deployment_is_not_tested(deployer: Deplo
     assert "test" not in deployer.phases
     result.stdout.fnmatch_lines(
         [
-            "gaia: stage is not ready; no test was run.",
+            "gaia: stage is not ready; no test ran.",
             "  gateway: http://* reports 'unhealthy' (0 of 2 consecutive successes)",
             "gaia verdict: INFRA on stage: gateway: reports 'unhealthy' (0 of 2 consecutive successes)",
         ]

@@ -73,7 +73,7 @@ def test_a_sandbox_that_cannot_start_ends_the_run_with_one_message(
 
     assert result.ret == 12
     text = result.stdout.str()
-    assert text.count("the sandbox did not start; no test was run") == 1
+    assert text.count("the sandbox did not start; no test ran") == 1
     assert "GAIA_PG_BIN" in text
     assert "Traceback" not in text
     assert "gaia verdict: INFRA" in text

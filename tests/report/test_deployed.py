@@ -25,7 +25,7 @@ def step(service: str, outcome: Any, reason: str = "", tail: Sequence[str] = ())
 def test_the_header_says_what_is_going_to_be_done() -> None:
     rollout = Rollout("dev", ROOT, (Step("auth", "gaia-auth-dev"), Step("gateway", "gaia-gateway-dev")))
 
-    assert intention(rollout, "fly") == "gaia: deploys auth, gateway to dev with fly, before the first test"
+    assert intention(rollout, "fly") == "gaia: deploying auth, gateway to dev with fly before the first test"
 
 
 def test_one_line_a_service_says_what_runs_and_how_well() -> None:
@@ -40,12 +40,12 @@ def test_one_line_a_service_says_what_runs_and_how_well() -> None:
     )
 
     assert table("dev", seen) == [
-        "gaia: dev is deployed by this run (fly)",
+        "gaia: dev: deployed by this run (fly)",
         (
-            "  auth  gaia-auth-dev  deployed with tool error  release 7  sha256:aaaaaaaaaaaa            "
+            "  auth  gaia-auth-dev  deployed with tool error  version 7  sha256:aaaaaaaaaaaa            "
             "2 machines, 2 of 2 checks pass  a lease"
         ),
-        "  chat  gaia-chat-dev  runs                      release 3  r/chat:1, sha256:aaaaaaaaaaaa  1 machine, no checks",
+        "  chat  gaia-chat-dev  running                   version 3  r/chat:1, sha256:aaaaaaaaaaaa  1 machine, no checks",
         "  nats  gaia-nats-dev  not deployed",
     ]
 
@@ -62,8 +62,8 @@ def test_one_reason_for_several_services_is_told_once() -> None:
     )
 
     assert table("dev", seen) == [
-        "gaia: note: what is deployed is not known of auth, chat: fly is not installed",
-        "gaia: note: what is deployed is not known of gateway: rate limit",
+        "gaia: note: deployed version unknown for auth, chat: fly is not installed",
+        "gaia: note: deployed version unknown for gateway: rate limit",
         "gaia: note: something else",
     ]
 
@@ -79,9 +79,9 @@ def test_a_failure_shows_the_tools_last_lines_and_how_to_go_on() -> None:
         result(step("auth", "deployed"), step("chat", "failed", "no quota", lines), step("gateway", "not begun"))
     )
 
-    assert told[0] == "gaia: dev is not deployed as asked; no test was run."
+    assert told[0] == "gaia: the deployment of dev failed; no test ran."
     assert told[1:-2] == [f"  chat | line {number}" for number in range(25, 40)]
-    assert told[-2:] == ["  not begun: gateway", "  to go on: gaia deploy dev --services chat,gateway"]
+    assert told[-2:] == ["  not started: gateway", "  to continue: gaia deploy dev --services chat,gateway"]
 
 
 def test_an_interruption_tells_what_is_in_doubt() -> None:
@@ -92,10 +92,10 @@ def test_an_interruption_tells_what_is_in_doubt() -> None:
     )
 
     assert told == [
-        "gaia: the deployment of dev was interrupted; no test was run.",
+        "gaia: the deployment of dev was interrupted; no test ran.",
         "  chat: in doubt: it was being deployed",
-        "  not begun: gateway",
-        "  to go on: gaia deploy dev --services chat,gateway",
+        "  not started: gateway",
+        "  to continue: gaia deploy dev --services chat,gateway",
     ]
 
 

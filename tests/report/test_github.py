@@ -40,7 +40,7 @@ def test_what_github_would_drop_is_counted_in_the_last_one() -> None:
     shown = [line for line in said_of(eventful(blocking=25)) if line.startswith("::error ")]
 
     assert len(shown) == MOST
-    assert "16 more tests gate" in shown[-1]
+    assert "16 more tests block" in shown[-1]
     assert "more tests" not in "".join(said_of(eventful(blocking=MOST)))
 
 

@@ -66,7 +66,7 @@ def test_the_counts_are_those_of_the_cases(evaluated: EvaluatedRun) -> None:
 def test_an_expected_failure_is_skipped_and_says_by_which_expectation() -> None:
     skipped = case_of(settled(eventful()), PERSONAS)[0]
 
-    told = "rule staging-personas, GAIA-1, @team, until 2026-03-28"
+    told = "expectation staging-personas, GAIA-1, @team, until 2026-03-28"
     assert (skipped.tag, skipped.get("message")) == ("skipped", f"expected failure: {WHY} ({told})")
 
 

@@ -56,8 +56,8 @@ def test_a_rehearsal_says_so() -> None:
 def test_the_release_is_what_the_environment_says_or_what_was_observed() -> None:
     observed = [ServiceState("gateway", "ready", "http://gateway", version="0.2")]
 
-    assert service_table(Environment("dev"), observed)[0] == "gaia: dev, release: version 0.2"
-    assert service_table(Environment("dev", release="2026.11"), observed)[0] == "gaia: dev, release: 2026.11"
+    assert service_table(Environment("dev"), observed)[0] == "gaia: dev, version: 0.2"
+    assert service_table(Environment("dev", release="2026.11"), observed)[0] == "gaia: dev, version: 2026.11"
 
 
 def test_what_is_missing_is_required_and_either_away_or_unsettled() -> None:
@@ -73,19 +73,19 @@ def test_what_is_missing_is_required_and_either_away_or_unsettled() -> None:
     assert [state.service for state in missing(environment, states)] == ["gateway", "auth"]
 
 
-def test_what_answers_and_does_not_settle_is_not_said_to_be_out_of_reach() -> None:
+def test_a_service_that_responds_but_is_not_ready_is_not_unreachable() -> None:
     state = ServiceState("gateway", "unsettled", "http://g", "GET /health returned 503", 9, 45.0, settled=False)
     away = ServiceState("nats", "unreachable", "nats://n", "no response", 3, 1.0)
     environment = Environment("dev", sources={"urls.gateway": "gaia.toml:3"})
 
     assert not_ready(environment, [state], 45) == [
-        "gaia: dev is not ready; no test was run.",
+        "gaia: dev is not ready; no test ran.",
         "  gateway: http://g (gaia.toml:3): GET /health returned 503",
         "    tried: GET /health, 9 times in 45.0 s (deadline 45 s)",
-        "  do: `gaia status dev --watch` shows how it goes on; `gaia logs dev`, why;",
-        "      `ready` in [env.dev.timeouts] of gaia.toml is how long it may take.",
+        "  fix: `gaia status dev --watch` shows the progress, `gaia logs dev` the reason;",
+        "       to wait longer, raise `ready` in [env.dev.timeouts] of gaia.toml.",
     ]
-    assert not_ready(environment, [state, away], 45)[0] == "gaia: dev is out of reach; no test was run."
+    assert not_ready(environment, [state, away], 45)[0] == "gaia: dev is unreachable; no test ran."
     assert "    tried: PING to NATS, 3 times in 1.0 s (deadline 45 s)" in not_ready(environment, [away], 45)
 
 
@@ -95,14 +95,14 @@ def test_what_to_do_is_that_of_the_cause() -> None:
     broker = ServiceState("nats", UNREACHABLE, "tls://n", "no TLS", 3, 1.0, remedy="write the URL with nats://.")
     database = ServiceState("postgres", UNREACHABLE, "postgresql://d", "refused", 3, 1.0)
 
-    assert not_ready(environment, [certificate], 5)[-1] == "  do: set SSL_CERT_FILE."
+    assert not_ready(environment, [certificate], 5)[-1] == "  fix: set SSL_CERT_FILE."
     assert not_ready(environment, [certificate, broker], 5)[-2:] == [
-        "  do: gateway: set SSL_CERT_FILE.",
-        "      nats: write the URL with nats://.",
+        "  fix: gateway: set SSL_CERT_FILE.",
+        "       nats: write the URL with nats://.",
     ]
     lines = not_ready(environment, [broker, database], 5)
     assert "  nats: tls://n (GAIA_NATS_URL): no TLS" in lines
     assert "  postgres: postgresql://d (.env:3): refused" in lines
-    assert lines[-3] == "  do: nats: write the URL with nats://."
+    assert lines[-3] == "  fix: nats: write the URL with nats://."
     assert "GAIA_DATABASE_URL" in lines[-2]
     assert "--gaia-url" not in lines[-2]
