@@ -1,4 +1,4 @@
-"""Every key that this package puts into pytest's stash."""
+"""Keys of pytest's stash."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from pytest_gaia.run.session import Run
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()
-"""on the config: the Gaia side of this pytest run; missing where the run does not use Gaia"""
+"""on the config: the run; missing if pytest does not use Gaia"""
 
 _PROJECT: pytest.StashKey[Project] = pytest.StashKey()
 
 
 def project_of(config: pytest.Config) -> Project:
-    """Return the project that pytest runs in, the same one whenever it is asked for: its files are read once."""
+    """Return the project of this pytest run; its files are read once."""
     if _PROJECT not in config.stash:
         found = Project(config.rootpath) if config.inipath else Project.around(config.rootpath)
         config.stash[_PROJECT] = found

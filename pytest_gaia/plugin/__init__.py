@@ -1,7 +1,7 @@
-"""The hooks of every pytest run in which the package is installed: options, and the question whether the run uses Gaia.
+"""The hooks of every pytest run: options, and whether the run uses Gaia.
 
-A run that does not passes through untouched. This module imports nothing but pytest and what costs nothing; everything
-else is imported by the first hook that needs it (``tests/plugin/test_imports.py`` holds it).
+A run that does not use Gaia is not changed. This module imports pytest and cheap modules only; the first hook that needs
+more imports it (``tests/plugin/test_imports.py`` checks this).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Let projects implement the hooks of this package, and offer its fixtures."""
+    """Register the hook specifications and the fixtures."""
     pluginmanager.add_hookspecs(hookspecs)
     pluginmanager.register(Fixtures(pluginmanager), "gaia-fixtures")
 
@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> Generator[None]:
-    """From here on, code of the project runs, and could end the run."""
+    """Guard the run, because code of the project runs from now on and could end it."""
     if not may_use_gaia(early_config, early_config.known_args_namespace):
         return (yield)
     from pytest_gaia.plugin.ending import guard_conftests
@@ -41,7 +41,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
-    """Nothing but its verdict ends a run of Gaia with 0."""
+    """Let a run that uses Gaia end with 0 only by its verdict."""
     if not may_use_gaia(config, config.option):
         return (yield)
     from pytest_gaia.plugin.ending import guard_run
@@ -51,14 +51,14 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, and start what a run of Gaia needs."""
+    """Register the marker, and start a run that uses Gaia."""
     uses = may_use_gaia(config, config.option)
     if uses or getattr(config.option, "markers", False):
         from pytest_gaia.collection.needs import MARKER
 
         config.addinivalue_line("markers", MARKER)
     else:
-        config.addinivalue_line("markers", "gaia(...): what a check needs")
+        config.addinivalue_line("markers", "gaia(...): what a test needs")
     if uses:
         from pytest_gaia.plugin.launch import configure
 
@@ -66,9 +66,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Fixtures(ModuleType):
-    """The fixtures of ``pytest_gaia.fixtures``, imported when pytest's session begins.
+    """The fixtures of ``pytest_gaia.fixtures``, imported when pytest's session starts.
 
-    A run that does not use Gaia imports none: it has fixtures of the same names that say so.
+    A run that does not use Gaia has fixtures with the same names that only raise an error.
     """
 
     NAMES = (

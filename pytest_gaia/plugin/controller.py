@@ -1,4 +1,4 @@
-"""Hooks of the process that talks to the user: header, readiness, verdict, exit code."""
+"""Hooks of the controller process: header, readiness, verdict, exit code."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from pytest_gaia.report import services
 from pytest_gaia.run.session import Run
 
 if TYPE_CHECKING:
-    # Most runs deploy nothing, and must not pay for what that imports.
+    # Most runs deploy nothing and should not import it.
     from pytest_gaia.plugin.deployment import Deployment
 from pytest_gaia.run.workers import hold_back
 
 _CUT_SHORT = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
-"""ends of a run that hold anyway, and after which nobody wants to wait"""
+"""exit statuses that end with HOLD anyway, so that there is nothing to wait for"""
 
 _RETRY = ("pytest-retry", "pytest_retry.retry_plugin")
-"""the names of a plugin that runs a call again inside of a hook, and shows nothing of it but what it makes of the report"""
+"""names of a plugin that repeats a call inside a hook and shows only the last report"""
 _UNCOUNTED = (
     "gaia: pytest-retry: a test that passes on a retry of this plugin counts as failed. "
     "Reruns of pytest-rerunfailures and flaky count."
@@ -38,7 +38,7 @@ _UNCOUNTED = (
 
 
 class ControllerHooks:
-    """Registered once a run: on xdist's controller, or in the one process of a run without workers."""
+    """Registered once per run: on xdist's controller, or in the single process of a run without workers."""
 
     def __init__(
         self,
@@ -59,12 +59,12 @@ class ControllerHooks:
         self._actions = Actions.of(config, self._mask)
         self._deploys = deployment is not None and deployment.asked
         self._refused: GaiaError | None = None
-        """why nothing was deployed, where that is the user's to mend"""
+        """why nothing was deployed, if the user must fix it"""
         self._printed = False
         self._met: tuple[ServiceState, ...] = ()
-        """what the members were before the first test; empty where none was run"""
+        """states of the services before the first test; empty if no test ran"""
         self._noted: tuple[str, ...] = ()
-        """what was seen at the end, and is no reason for a verdict"""
+        """observations at the end that do not affect the verdict"""
 
     @property
     def terminal(self) -> pytest.TerminalReporter | None:
@@ -72,24 +72,24 @@ class ControllerHooks:
         return self.config.pluginmanager.get_plugin("terminalreporter")
 
     def pytest_report_header(self) -> list[str]:
-        """Say which environment this is before anything is collected."""
+        """Return the lines about the environment."""
         uncounted = [_UNCOUNTED] if any(map(self.config.pluginmanager.hasplugin, _RETRY)) else []
         deployed = self.deployment.header() if self.deployment else ()
         return [*services.header(self.run.declared), *deployed, *uncounted]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        """Between collection and the first test: is the environment there? If not, no test is run."""
+        """Deploy and wait for the environment after collection; run no test if it is not ready."""
         if runs_no_tests(self.config.option):
             return None
         # xdist's controller collects nothing itself; a run without workers that selected nothing has nothing to wait for.
         if not (distributes(self.config) or session.items):
             return None
         if self._deploys and self.config.pluginmanager.hasplugin("dsession"):
-            # Workers are still collecting, and nothing is deployed for tests that cannot be collected.
+            # Workers are still collecting. If that fails, nothing is deployed.
             return None
         if self._deploys and session.testsfailed and not self.config.option.continue_on_collection_errors:
-            # pytest ends the run for it.
+            # pytest ends the run.
             return None
         if not self._may_begin():
             return True
@@ -98,7 +98,7 @@ class ControllerHooks:
 
     @pytest.hookimpl(wrapper=True, optionalhook=True)
     def pytest_xdist_make_scheduler(self) -> Generator[None, Any, Any]:
-        """A run with workers deploys when all of them have collected, and before the first of them begins."""
+        """Deploy when all workers have collected, and before the first test."""
         scheduler = yield
         if self._deploys:
             hold_back(scheduler, lambda: self._collected() and self._may_begin())
@@ -106,7 +106,7 @@ class ControllerHooks:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
-        """Judge what was recorded, write it down, and end with the verdict's exit code, whatever other hooks do."""
+        """Evaluate and write the results, and end with the verdict's exit code, whatever other hooks do."""
         try:
             return (yield)
         finally:
@@ -117,7 +117,7 @@ class ControllerHooks:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_sessionfinish")
     def pytest_gaia_print(self) -> Generator[None]:
-        """Outermost wrapper: all that pytest has to say is said, its own summary too. The verdict comes last."""
+        """Outermost wrapper: print the verdict after everything else, pytest's summary included."""
         try:
             return (yield)
         finally:
@@ -125,7 +125,7 @@ class ControllerHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
-        """Nothing is said above where a hook has ended the run: say it here."""
+        """Print the verdict if a hook has ended the run before."""
         self._print()
 
     @property
@@ -133,7 +133,7 @@ class ControllerHooks:
         return self.observer.usage_error or (str(self._refused) if self._refused else None)
 
     def _mask(self, text: str) -> str:
-        # Asked for only at the end: it waits for the sandbox.
+        # Only at the end, because it waits for the sandbox.
         return self.run.redactor.text(text)
 
     def _print(self) -> None:
@@ -158,16 +158,16 @@ class ControllerHooks:
         return code
 
     def _collected(self) -> bool:
-        """Whether the workers have found something to run, and nothing that they could not read."""
+        """Whether the workers collected tests without errors."""
         broken = [each.node for each in self.result.records if each.state == "not collected" and not each.phases]
         if self.observer.assembly.planned and not broken:
             return True
         why = f"{', '.join(broken)} could not be collected" if broken else "nothing was selected"
-        self._write([f"gaia: {why}: nothing was deployed, and no test was run."], red=True)
+        self._write([f"gaia: {why}; nothing was deployed, and no test ran."], red=True)
         return False
 
     def _may_begin(self) -> bool:
-        """Deploy, if this run is asked to, and wait for the environment; return whether tests may run."""
+        """Deploy if requested, and wait for the environment; return whether tests may run."""
         try:
             problem = self.deployment.begin(self.result, self.terminal) if self.deployment else []
             problem = problem or self._not_ready()
@@ -178,12 +178,12 @@ class ControllerHooks:
         return not problem
 
     def _not_ready(self) -> list[str]:
-        """Wait for the environment; return the message for the user if it does not come."""
+        """Wait for the environment; return a message if it does not become ready."""
         try:
             environment = self._started()
         except SandboxError as error:
             self.result.unavailable = "the sandbox did not start"
-            return ["gaia: the sandbox did not start; no test was run.", str(error)]
+            return ["gaia: the sandbox did not start; no test ran.", str(error)]
         deadline = environment.timeouts.ready
         with Waiting(self.terminal, f"readiness of {environment.name}", deadline) as waiting:
             states = probe_services(
@@ -205,28 +205,28 @@ class ControllerHooks:
         return services.not_ready(environment, missing, deadline) if missing else []
 
     def _look_again(self, exitstatus: int) -> None:
-        """Ask at the end who is still there. The sandbox belongs to this run alone; nobody else can change it."""
+        """Check the environment again at the end. Nothing else can change the sandbox, so it is not checked."""
         if not self._met or self.run.declared.sandbox or exitstatus in _CUT_SHORT:
             return
         environment = self.run.environment
         try:
             deadline = environment.timeouts.ready
-            with Waiting(self.terminal, f"last look at {environment.name}", deadline) as waiting:
+            with Waiting(self.terminal, f"final check of {environment.name}", deadline) as waiting:
                 ending = look_again(environment, self._met, deadline=deadline, waiting=waiting)
             deployed = self.deployment.look_again() if self.deployment else ()
         except KeyboardInterrupt:
-            self.result.changed = ("the last look at the environment was interrupted",)
+            self.result.changed = ("the final check of the environment was interrupted",)
             return
         except ConfigError as usage_error:
             # A test has changed a variable that readiness reads.
-            self.result.changed = (f"the last look at the environment was not possible: {usage_error}",)
+            self.result.changed = (f"the final check of the environment failed: {usage_error}",)
             return
         self.result.unavailable = "; ".join(ending.gone)
         self.result.changed = (*ending.changed, *deployed)
         self._noted = ending.noted
 
     def _started(self) -> Environment:
-        """Wait for the sandbox, where there is one, and return the environment with every address known."""
+        """Wait for the sandbox, if there is one; return the environment with all addresses."""
         if self.run.sandbox is not None:
             from pytest_gaia.run.sandbox import START_SECONDS
 

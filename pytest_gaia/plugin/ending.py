@@ -1,8 +1,8 @@
-"""The last word: a run that uses Gaia ends with 0 only if its verdict says so, whoever ends it and however.
+"""Guard the end of a run: a run that uses Gaia exits with 0 only if its verdict allows it.
 
-Tests, fixtures and hooks can end a run before it is judged: by ``pytest.exit``, by ``SystemExit``, by setting pytest's
-exit status, or by ending the process. All of that passes here on its way out. Where pytest is the program, the watch
-lasts until the interpreter ends: what callbacks of ``atexit`` do to the exit code, the record and the verdict file counts too.
+Tests, fixtures and hooks can end a run before it is evaluated: with ``pytest.exit``, ``SystemExit``, pytest's exit status,
+or by ending the process. All of these pass through this module. If pytest is the program, the guard lasts until the
+interpreter exits, so that ``atexit`` callbacks cannot change the exit code, the results log or the verdict file.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from pytest_gaia.plugin.pytest_private import find_root_again
 from pytest_gaia.stash import RUN, project_of
 
 if TYPE_CHECKING:
-    # A run that does not touch the suites comes here, too.
+    # Runs that do not use Gaia import this module, too.
     from pytest_gaia.plugin.checks.result import Result
 
 VERDICT: pytest.StashKey[int] = pytest.StashKey()
 """on the config: the exit code of the run's verdict, once there is one"""
 UNUSED: pytest.StashKey[bool] = pytest.StashKey()
-"""on the config: there are signs of Gaia, and yet this run does not use it"""
+"""on the config: this run does not use Gaia, although the project does"""
 RESULT: pytest.StashKey[Result] = pytest.StashKey()
-"""on the config of the process that talks to the user: what the run comes to"""
+"""on the config of the controller process: the result of the run"""
 _PIPE: pytest.StashKey[int] = pytest.StashKey()
-"""on the config: where the promotion that has started this run waits for the digest of its record"""
+"""on the config: the pipe to a promotion that waits for the digest of the results log"""
 _ENDED: pytest.StashKey[int] = pytest.StashKey()
-"""on the config: what the run ends with, once that was decided"""
+"""on the config: the exit code of the run, once it is decided"""
 
 _NO_VERDICT = 11
-"""as HOLD: no evidence"""
+"""the exit code of HOLD"""
 
 
 def guard_conftests(config: pytest.Config, args: list[str]) -> Generator[None]:
-    """Wrap the import of ``conftest.py``, which is the first code of a project that runs."""
+    """Wrap the import of ``conftest.py``, the first code of a project that runs."""
     if files_after_a_space(config.known_args_namespace, config.invocation_params.args):
         find_root_again(config, args)
     _withdraw(config)
@@ -55,53 +55,55 @@ def guard_conftests(config: pytest.Config, args: list[str]) -> Generator[None]:
     try:
         yield
     except SystemExit as ending:
-        if _says_success(ending):
-            raise pytest.UsageError("a conftest.py has ended the run: SystemExit while it was imported.") from None
+        if _is_success(ending):
+            raise pytest.UsageError(
+                "a conftest.py raised SystemExit while it was imported, which ended the run."
+            ) from None
         raise
     except PluginValidationError as error:
         if "pytest_gaia_" in str(error):
-            raise pytest.UsageError(f"a hook does not take what it is written for: {error}") from None
+            raise pytest.UsageError(f"a hook has wrong arguments: {error}") from None
         raise
-    # After every conftest.py that has a say in how pytest ends: the hook that is registered last is the outermost.
+    # After every conftest.py, because the hook that is registered last is the outermost.
     if config.pluginmanager.register(EndingHooks(), "gaia-ending") is None:
-        raise pytest.UsageError("-p no:gaia-ending: this part cannot be left out, there would be no verdict.")
+        raise pytest.UsageError("-p no:gaia-ending: this plugin is required, because it guards the verdict.")
 
 
 class EndingHooks:
-    """Around all other hooks: what they make of a run's end is not its end."""
+    """Wraps all other hooks, so that they cannot change how a run ends."""
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> Generator[None, int, int]:
-        """As :func:`guard_run`, for hooks that wrap that; and what the run has written is as it was written."""
+        """Guard the run against hooks that wrap :func:`guard_run`, and restore changed files."""
         code = yield from guard_run(config)
         return _changed(config) or code
 
 
 def guard_run(config: pytest.Config) -> Generator[None, int, int]:
-    """Wrap a whole run; return what it ends with."""
+    """Wrap a whole run; return its exit code."""
     if hasattr(config, "workerinput") and getattr(config.option, "clean_alluredir", False):
-        # Its controller has cleaned it. A worker that comes for one that died would delete what there is by then.
+        # The controller has cleaned it. A worker that replaces a crashed one would delete the results.
         config.option.clean_alluredir = False
     if config.option.gaia_deploy and getattr(config.option, "looponfail", False):
-        # Its sessions run in processes of their own, which do not know that they are many.
-        raise pytest.UsageError("--gaia-deploy deploys once, and --looponfail runs again and again: leave one out.")
+        # Each of its sessions runs in a new process and would deploy again.
+        raise pytest.UsageError("--gaia-deploy and --looponfail exclude each other: a deployment runs once.")
     try:
         code = yield
     except SystemExit as ending:
-        if _says_success(ending):
+        if _is_success(ending):
             raise SystemExit(exit_code(config, 0)) from None
         raise
     except pytest.UsageError as usage_error:
-        # pytest quotes what it was given.
+        # pytest quotes its arguments, which can contain secrets.
         run = config.stash.get(RUN, None)
         raise pytest.UsageError(*((run.shown(str(each)) if run else each) for each in usage_error.args)) from None
     return exit_code(config, code)
 
 
 def exit_code(config: pytest.Config, code: int) -> int:
-    """Return what a run ends with that would end with ``code``: nothing that it has written may hold a secret.
+    """Return the exit code of a run that would exit with ``code``; not 0 if written files contain secrets.
 
-    Decided once: who asks again is given at best what was decided then.
+    Decided once; later calls return at best the same code.
     """
     if _ENDED not in config.stash:
         decided, leaked = _decided(config, code), _leaked(config)
@@ -120,12 +122,12 @@ def _leaked(config: pytest.Config) -> int:
 
 
 def _changed(config: pytest.Config) -> int:
-    """Return the exit code that changed files ask for: 0 where record and verdict file are as the run wrote them."""
+    """Return the exit code for changed files: 0 if results log and verdict file are as the run wrote them."""
     result = config.stash.get(RESULT, None)
     files = result.restore() if result is not None else []
     for file in files:
         sys.stderr.write(
-            f"gaia: {file}: was changed after this run had written it. It is restored; this run has not passed.\n"
+            f"gaia: {file}: changed after this run wrote it. The file is restored; the run has not passed.\n"
         )
     sys.stderr.flush()
     if result is None or not files:
@@ -134,7 +136,7 @@ def _changed(config: pytest.Config) -> int:
 
 
 def _take_pipe(config: pytest.Config) -> None:
-    """Keep the promotion's pipe from everything that this process starts."""
+    """Take the promotion's pipe, so that child processes do not inherit it."""
     with suppress(ValueError, OSError):
         pipe = int(os.environ.pop(RECORD_PIPE_VARIABLE, ""))
         os.set_inheritable(pipe, False)
@@ -145,30 +147,30 @@ def _take_pipe(config: pytest.Config) -> None:
 
 
 def _refuse_other_settings(config: pytest.Config) -> None:
-    """Without settings of its own, a project has those of pytest in a folder above its repository, and their conftest.py."""
+    """Refuse settings of pytest, and their conftest.py, from a folder above the project's repository."""
     folders = (config.rootpath, *config.rootpath.parents)
     top = next((folder for folder in folders if (folder / ".git").exists()), config.rootpath)
     if config.inipath is not None and not config.inipath.is_relative_to(top):
         raise pytest.UsageError(
-            f"{config.inipath}: settings of pytest outside of the project's repository, and a promotion loads none of them. "
-            f"Write [tool.pytest] into {config.rootpath / 'pyproject.toml'}, and commit it."
+            f"{config.inipath}: is outside of the project's repository, and a promotion does not load such settings. "
+            f"Add [tool.pytest] to {config.rootpath / 'pyproject.toml'}, and commit it."
         )
 
 
 def _refuse_other_paths(config: pytest.Config) -> None:
-    """A path outside of the suites brings a ``conftest.py`` of its own, which nobody has looked at."""
+    """Refuse paths outside of the suites, whose ``conftest.py`` has not been reviewed."""
     roots = [root.resolve() for root in project_of(config).suites]
     for given in config.known_args_namespace.file_or_dir:
         path = (config.invocation_params.dir / given.partition("::")[0]).resolve()
         if not any(path.is_relative_to(root) for root in roots):
-            raise pytest.UsageError(f"{given}: in none of the project's suites, and a promotion runs nothing else.")
+            raise pytest.UsageError(f"{given}: is not in a suite of the project, and a promotion runs suites only.")
 
 
 def _report_digest(config: pytest.Config) -> None:
-    """Report which record this run has written: what is changed in the file from now on is none of it."""
+    """Send the digest of the results log to the promotion, which detects later changes of the file."""
     pipe, result = config.stash.get(_PIPE, None), config.stash.get(RESULT, None)
     if pipe is not None and result is not None:
-        # The promotion may have been killed, and nobody listens.
+        # The promotion may have been killed.
         with suppress(OSError):
             os.write(pipe, result.digest.encode())
             os.close(pipe)
@@ -180,33 +182,33 @@ def _decided(config: pytest.Config, code: int) -> int:
         return code
     expected = config.stash.get(VERDICT, None)
     if expected is None:
-        sys.stderr.write("gaia: no verdict: the run was ended before it was judged, and counts as not passed.\n")
+        sys.stderr.write("gaia: no verdict: the run ended before it was evaluated, so it counts as not passed.\n")
         sys.stderr.flush()
         return _NO_VERDICT
     return expected
 
 
-def _says_success(ending: SystemExit) -> bool:
+def _is_success(ending: SystemExit) -> bool:
     return ending.code is None or ending.code == 0
 
 
 def _withdraw(config: pytest.Config) -> None:
-    """Empty the verdict file that an earlier run has left: it is none of this run, however this one ends."""
+    """Empty the verdict file of an earlier run, so that it is never taken for the verdict of this run."""
     if getattr(config.option, "gaia_verdict_file", None):
         # A worker has its controller's options before it parses any, and must leave that file alone.
         return
     path = value_of(config, config.known_args_namespace, "gaia_verdict_file")
     if path is not None:
-        # One that cannot be written ends the run a little later, with a message.
+        # A file that cannot be written ends the run later, with a message.
         with suppress(OSError):
             write_file(Path(path), b"", mode=PRIVATE)
 
 
 def _watch_process(config: pytest.Config) -> None:
-    """Let ``os._exit(0)`` end this process with 0 only where the run may end with 0.
+    """Let ``os._exit(0)`` exit with 0 only if the run may exit with 0.
 
-    It goes past everything that could judge. A process that was forked from this one ends as it likes. Where pytest is
-    the program, there is no end to this: callbacks of ``atexit`` run when pytest is done.
+    It bypasses every other guard. Forked processes are not affected. If pytest is the program, the guard stays active,
+    because ``atexit`` callbacks run after pytest.
     """
     end, process = os._exit, os.getpid()
 
@@ -215,13 +217,13 @@ def _watch_process(config: pytest.Config) -> None:
             end(status)
         code = exit_code(config, status)
         code = _changed(config) or code
-        # The verdict may still be in a buffer, which nobody else would write out now.
+        # The verdict may still be in a buffer.
         with suppress(OSError, ValueError):
             sys.stdout.flush()
         end(code)
 
     def last() -> None:
-        # Registered before any code of the project ran, so that it is called after all that such code has registered.
+        # Registered before code of the project, so that it runs after callbacks of that code.
         if os.getpid() == process and (code := _changed(config)):
             with suppress(OSError, ValueError):
                 sys.stdout.flush()
@@ -235,13 +237,13 @@ def _watch_process(config: pytest.Config) -> None:
 
 
 def _set_exit(function: Callable[[int], NoReturn]) -> None:
-    # In the module of the system too, where ``os`` has it from.
+    # In the system's module, too, from which ``os`` imports it.
     for module in (os, sys.modules[os.name]):
         vars(module)["_exit"] = function
 
 
 def _is_program() -> bool:
-    """Whether this run of pytest is what the process was started for, and not one that a program has called."""
+    """Whether the process was started to run pytest, instead of a program that calls pytest."""
     frame = inspect.currentframe()
     while frame and not _of_pytest(frame, "_main"):
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""From pytest's configuration to a run: read every option once, and decide whether this run uses Gaia at all."""
+"""From pytest's configuration to a run: read the options, and decide whether the run uses Gaia."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ from pytest_gaia.stash import RUN, project_of
 
 
 def configure(config: pytest.Config) -> None:
-    """Resolve every option into one environment, and start what it needs in the background."""
+    """Resolve the options into one environment, and start it in the background."""
     try:
         run = launch(config)
         if run is not None:
@@ -43,14 +43,14 @@ def configure(config: pytest.Config) -> None:
         return
     config.stash[RUN] = run
     if distributes(config):
-        # Workers look for their root folder anew, and could find another one: files have come since.
+        # Workers determine their root folder again, and new files could change it.
         config.option.rootdir = str(config.rootpath)
     if not runs_no_tests(config.option):
         run.start()
 
 
 def distributes(config: pytest.Config) -> bool:
-    """Whether this process gives its tests to workers."""
+    """Whether this process distributes its tests to workers."""
     option = config.option
     return not hasattr(config, "workerinput") and bool(
         getattr(option, "numprocesses", None) or getattr(option, "tx", None)
@@ -58,11 +58,11 @@ def distributes(config: pytest.Config) -> bool:
 
 
 def launch(config: pytest.Config) -> Run | None:
-    """Return this process's side of the run, or None where nothing asks for Gaia.
+    """Return the run of this process, or None if it does not use Gaia.
 
     A project that names its suites' folders uses Gaia only in runs that touch them, or that give a ``--gaia-`` option.
-    Raises :class:`~pytest_gaia.errors.ConfigError` for any mistake in options, variables and files, and
-    :class:`~pytest_gaia.errors.EnvironmentUnavailable` for an environment that is not what it claims.
+    Raises :class:`~pytest_gaia.errors.ConfigError` for invalid options, variables and files, and
+    :class:`~pytest_gaia.errors.EnvironmentUnavailable` for an address that belongs to another environment.
     """
     options = _options(config)
     project = options.project
@@ -74,7 +74,7 @@ def launch(config: pytest.Config) -> Run | None:
     _refuse_lost_asserts()
     suites = suite_names(project.suites)
     for suite in suites:
-        config.addinivalue_line("markers", f"{suite}: the checks of suites/{suite}")
+        config.addinivalue_line("markers", f"{suite}: the tests of suites/{suite}")
     environment = resolve(options)
     if project.suites:
         _refuse_unknown_suites(environment, suites)
@@ -82,26 +82,26 @@ def launch(config: pytest.Config) -> Run | None:
 
 
 def _refuse_unknown_suites(environment: Environment, suites: Sequence[str]) -> None:
-    """Refuse a project's own choice of suites that names one which is not there: it would silently not be run."""
+    """Refuse an unknown suite in the settings of an environment, because it would silently not run."""
     source = environment.sources.get("suites", "default")
     for suite in environment.suites or ():
         if source != "default" and suite not in suites:
             raise ConfigError(
-                f"{source}: env.{environment.name}.suites: there is no suite {suite!r}: {nearest(suite, suites)}"
+                f"{source}: env.{environment.name}.suites: unknown suite {suite!r}; {nearest(suite, suites)}"
             )
 
 
 def _refuse_lost_asserts() -> None:
-    """Refuse ``python -O``: pytest brings back the asserts of test files, and no others."""
+    """Refuse ``python -O``, because pytest restores only the asserts of test files."""
     if sys.flags.optimize:
         raise ConfigError(
-            "python runs with -O (or PYTHONOPTIMIZE is set), which drops every assert outside of test files: "
-            "checks would pass that check nothing. Run pytest without it."
+            "python runs with -O (or PYTHONOPTIMIZE is set), which removes every assert outside of test files, so that "
+            "tests would pass without checking anything. Run pytest without it."
         )
 
 
 def selects_nothing(config: pytest.Config, roots: Sequence[Path]) -> bool:
-    """Whether the user left the choice of checks to the environment: no expression, no folder inside of a suite."""
+    """Whether the environment selects the tests: no expression, and no path below a suite's folder is given."""
     option = config.option
     if option.markexpr or option.keyword or option.gaia_command:
         return False
@@ -130,7 +130,7 @@ def _is_set() -> bool:
 
 
 def _touches(config: pytest.Config, roots: Sequence[Path]) -> bool:
-    """Whether the run's paths and the suites' folders meet. A project that names no folders may use Gaia anywhere."""
+    """Whether the run's paths overlap the suites' folders. A project without suites uses Gaia everywhere."""
     if not roots:
         return True
     related = ((path, root) for path in paths_of(config) for root in roots)
@@ -138,6 +138,6 @@ def _touches(config: pytest.Config, roots: Sequence[Path]) -> bool:
 
 
 def paths_of(config: pytest.Config) -> list[Path]:
-    """Return what is to be collected, without the names of single tests."""
+    """Return the paths to collect, without the names of single tests."""
     directory = config.invocation_params.dir
     return [Path(os.path.normpath(directory / argument.partition("::")[0])) for argument in config.args]

@@ -1,6 +1,6 @@
-"""What this package needs of pytest that pytest does not offer: every import of ``_pytest``, and every private member.
+"""Every import of ``_pytest`` and every use of private members of pytest.
 
-Whoever moves to a new pytest looks here first.
+Check this module first when you update pytest.
 """
 
 # ruff: noqa: SLF001
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 REPLACES_A_FAILURE: CodeType = TestCaseFunction.addExpectedFailure.__code__
-"""of the function that raises an xfail in place of a failure which ``unittest.expectedFailure`` expects"""
+"""code of the function that replaces a failure of ``unittest.expectedFailure`` with an xfail"""
 RUNS_A_PHASE: CodeType = pytest.CallInfo.from_call.__func__.__code__  # type: ignore[attr-defined]
 ASKS_FOR_A_REPORT: CodeType = call_and_report.__code__
 
@@ -50,17 +50,17 @@ def is_unittest(item: pytest.Item) -> bool:
 
 
 def junit_of(config: pytest.Config) -> LogXML | None:
-    """Return what writes the file of ``--junitxml``, where there is one."""
+    """Return the writer of ``--junitxml``; None if there is none."""
     return config.stash.get(xml_key, None)
 
 
 def show_in_red(outcome: str) -> None:
-    """Let the line that counts everything show an outcome in red. pytest shows what it does not know in yellow."""
+    """Show an outcome in red in pytest's summary line, where unknown outcomes are yellow."""
     _color_for_type.setdefault(outcome, "red")
 
 
 def settings_found(config: pytest.Config) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return the settings of the file that ``-c`` names, and of the one that pytest finds by itself."""
+    """Return the settings of the file of ``-c``, and of the file that pytest finds itself."""
     _, _, found, _ = locate_config(config.invocation_params.dir, [config.rootpath])
     given = (config.inipath and load_config_dict_from_file(config.inipath)) or {}
     return given, found
@@ -96,29 +96,29 @@ def find_root_again(config: pytest.Config, args: list[str]) -> None:
 
 
 def cache_folder(config: pytest.Config) -> Path | None:
-    """Return where pytest keeps its cache."""
+    """Return pytest's cache folder."""
     cache = getattr(config, "cache", None)
     return cache._cachedir if cache is not None else None
 
 
 def line_is_empty(terminal: pytest.TerminalReporter) -> None:
-    """Say that nothing is left in the terminal's line. pytest counts what was written since the last line break."""
+    """Reset pytest's count of characters since the last line break."""
     terminal.config.get_terminal_writer()._current_line = ""
 
 
 def terminal_stream(config: pytest.Config) -> Any:
-    """Return the stream that pytest's terminal writes to."""
+    """Return the stream of pytest's terminal."""
     return config.get_terminal_writer()._file
 
 
 def wrap_terminal(config: pytest.Config, wrap: Callable[[Any], Any]) -> None:
-    """Put another stream between pytest's terminal and its stream."""
+    """Wrap the stream of pytest's terminal."""
     writer = config.get_terminal_writer()
     writer._file = wrap(writer._file)
 
 
 def wrap_tee(config: pytest.Config, wrap: Callable[[Any], Any]) -> None:
-    """Put another stream between tests and what ``--capture=tee-sys``, which keeps what is printed, hands it on to."""
+    """Wrap the streams to which ``--capture=tee-sys`` passes captured output."""
     manager: Any = config.pluginmanager.get_plugin("capturemanager")
     capturing = getattr(manager, "_global_capturing", None)
     for capture in (getattr(capturing, "out", None), getattr(capturing, "err", None)):
@@ -128,15 +128,15 @@ def wrap_tee(config: pytest.Config, wrap: Callable[[Any], Any]) -> None:
 
 
 def log_file_handler(config: pytest.Config) -> Any | None:
-    """Return what writes the file of ``--log-file``, where there is one."""
+    """Return the handler of ``--log-file``; None if there is none."""
     logs: Any = config.pluginmanager.get_plugin("logging-plugin")
     return logs.log_file_handler if logs is not None and get_option_ini(config, "log_file") else None
 
 
 def rename_parameters(item: Any, rename: Callable[[str], str]) -> None:
-    """Give each parameter in the id of a test another name.
+    """Rename the parameters in the id of a test.
 
-    pytest computes an id once, from the name that a test is made with, and offers no way to give it another.
+    pytest computes an id once, and offers no way to change it.
     """
     old = getattr(item, "callspec", None)
     if old is None:
@@ -147,7 +147,7 @@ def rename_parameters(item: Any, rename: Callable[[str], str]) -> None:
     name = item.name
     item.callspec, item.name = new, name.replace(f"[{old.id}]", f"[{new.id}]")
     item._id = NodeId(path=item._id.path, names=item._id.names, params=new.id)
-    # -k looks at these, and reports carry them.
+    # Used by -k, and part of reports.
     known = item.keywords._markers
     for before, after in ((name, item.name), (old.id, new.id)):
         if known.pop(before, None):

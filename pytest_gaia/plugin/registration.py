@@ -1,4 +1,4 @@
-"""Which hooks a process of a run of Gaia registers: a worker, or the one where the user is."""
+"""Registration of the hooks of a run, in a worker or in the controller process."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import LEFT_OUT, UNCOLLECTED, attach, tell_nodes, tell_worker
 
 if TYPE_CHECKING:
-    # Most runs deploy nothing, and must not pay for what that imports.
+    # Most runs deploy nothing and should not import it.
     from pytest_gaia.plugin.deployment import Deployment
 
 
 class RunHooks:
-    """The run begins before all that is registered after it, and ends after it."""
+    """Registered first, so that the run stops after all other hooks."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
-        """Stop what was started."""
+        """Stop the run."""
         self._run.stop()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """Hand a starting xdist worker the place of the sandbox that all share."""
+        """Pass the location of the shared sandbox to an xdist worker."""
         tell_worker(node, self._run)
 
 
 def register(config: pytest.Config, run: Run) -> None:
-    """Register the hooks of this process. Raises :class:`~pytest_gaia.errors.ConfigError` for a mistake in the rules."""
+    """Register the hooks of this process. Raises :class:`~pytest_gaia.errors.ConfigError` for invalid expectations."""
     # Without pytest's own plugin for marks (-p no:skipping) there is no such option.
     evaluating = Evaluator.of(run, accepting=not getattr(config.option, "runxfail", False))
     if run.is_worker:
-        # First of all, because from now on there are secrets, and the masks are those of the controller.
+        # First, because secrets exist from now on, and the masks are those of the controller.
         attach(config, run)
     _add(config, "gaia-run", RunHooks(run))
     mask_terminal(config, run.redactor.text)
@@ -54,8 +54,8 @@ def register(config: pytest.Config, run: Run) -> None:
         _register_worker(config, run, evaluating)
     else:
         _register_controller(config, run, evaluating)
-    if run.declared.tolerance.xfail == "fail" and not distributes(config):
-        # pytest's own switch: marks of xfail mean nothing then. Not on a controller, whose options workers inherit.
+    if run.declared.tolerance.xfail == "fails" and not distributes(config):
+        # pytest's own switch, which ignores xfail marks. Not on a controller, because workers inherit its options.
         config.option.runxfail = True
 
 
@@ -67,7 +67,7 @@ def _register_worker(config: pytest.Config, run: Run, evaluating: Evaluator) -> 
 
 
 def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator) -> None:
-    # Workers do not pay for these.
+    # Workers do not import these.
     from pytest_gaia.plugin.checks.observer import ObserverHooks, ReportHooks
     from pytest_gaia.plugin.controller import ControllerHooks
     from pytest_gaia.plugin.terminal.progress import SuiteAnnouncer
@@ -91,7 +91,7 @@ def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator)
 
 
 def _bridge(config: pytest.Config, run: Run, evaluating: Evaluator, result: Result | None = None) -> None:
-    """Only a run that writes for Allure imports what that takes."""
+    """Register the hooks for Allure; only runs with ``--alluredir`` import them."""
     if getattr(config.option, "allure_report_dir", None):
         from pytest_gaia.plugin.allure import bridge
 
@@ -99,7 +99,7 @@ def _bridge(config: pytest.Config, run: Run, evaluating: Evaluator, result: Resu
 
 
 def _deployment(config: pytest.Config, run: Run) -> Deployment | None:
-    """Most runs have none, and must not pay for what it imports."""
+    """Return the deployment, if there is one; other runs do not import it."""
     given = any(getattr(config.option, name) for name in vars(config.option) if name.startswith("gaia_deploy"))
     if run.declared.deploy is None and not given:
         return None
@@ -111,5 +111,5 @@ def _deployment(config: pytest.Config, run: Run) -> Deployment | None:
 def _add(config: pytest.Config, name: str, hooks: object) -> None:
     if config.pluginmanager.register(hooks, name) is None:
         raise ConfigError(
-            f"-p no:{name}: this part cannot be left out, there would be no verdict; -p no:gaia leaves out all."
+            f"-p no:{name}: this plugin is required for a verdict. To run without pytest-gaia, use -p no:gaia."
         )

@@ -88,7 +88,9 @@ def test_what_goes_wrong_with_the_first_service_ends_it(
     assert not [call for call in fake_tools.calls("fly", "deploy") if "gaia-gateway-staging" in call.argv]
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
     if code == 1:
-        result.stdout.fnmatch_lines(["  not started: gateway", "  to continue: gaia deploy staging --services auth,gateway"])
+        result.stdout.fnmatch_lines(
+            ["  not started: gateway", "  to continue: gaia deploy staging --services auth,gateway"]
+        )
 
 
 def test_a_tool_that_is_rate_limited_for_ever_is_no_fault_of_the_release(

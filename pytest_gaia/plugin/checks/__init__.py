@@ -1,1 +1,1 @@
-"""From what a test did to the verdict: phases, evidence, what is owed, and the judgement of the whole run."""
+"""From the reports of tests to the verdict: phases, records, test plan, outcomes."""

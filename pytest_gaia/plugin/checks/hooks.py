@@ -1,4 +1,4 @@
-"""Hooks of the process that runs tests: which of them apply, what they may write, what their failures mean."""
+"""Hooks of the processes that run tests: which tests apply, what they may write, how failures are classified."""
 
 import gc
 from collections.abc import Generator, Mapping, Sequence
@@ -26,45 +26,45 @@ from pytest_gaia.verdict.gathering import Assembly
 
 
 class CheckHooks:
-    """Registered where tests run: in every xdist worker, or in the one process of a run without workers."""
+    """Registered where tests run: in every xdist worker, or in the single process of a run without workers."""
 
     def __init__(self, run: Run, evaluating: Evaluator, assembly: Assembly | None) -> None:
-        """``assembly`` takes what becomes of each test; None on a worker, which sends it with a report."""
+        """``assembly`` receives the record of each test; None on a worker, which sends it with a report."""
         self.run = run
         self.evaluating = evaluating
         self._assembly = assembly
         self.latest: Evidence | None = None
-        """of the test that makes, or has made, the latest report"""
+        """results of the test with the latest report"""
         self._masks = Masks(run)
         self._item: pytest.Item | None = None
-        """that test"""
+        """the test with the latest report"""
         self._made = False
-        """whether the latest report was made, and judged, here"""
+        """whether the latest report was created and classified here"""
         self.raised: pytest.ExceptionInfo[BaseException] | None = None
-        """in the phase of which a report is being made"""
+        """exception of the phase whose report is being created"""
         self._found: Phase | None = None
-        """that phase, where it did not pass"""
+        """the phase, if it did not pass"""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Mark suites before ``-m`` looks at markers, read what each check needs, and apply ``--gaia-command``."""
+        """Mark suites before ``-m`` evaluates markers, read the needs of each test, and apply ``--gaia-command``."""
         self._masks = Masks(self.run, colours=has_colours(config))
         try:
             self._prepare(config, items)
         except ConfigError as error:
             if not self.run.is_worker:
                 raise pytest.UsageError(str(error)) from None
-            # An exception would end the worker, and that looks like a crash. Without tests it ends in order.
+            # An exception in a worker looks like a crash. A worker without tests exits normally.
             report_usage_error(config, self._masks.text(str(error)))
             items.clear()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Look at what other hooks have added; write down what rules can select, if asked."""
+        """Prepare tests that other hooks have added; write the selectable tests if requested."""
         try:
             self._describe(session.config, [item for item in session.items if EVIDENCE not in item.stash])
         except ConfigError as error:
-            # pytest comes here even after the hook above has raised this very error.
+            # pytest calls this hook even after the hook above has raised this error.
             raise pytest.UsageError(str(error)) from None
         path = session.config.option.gaia_subjects
         if path is None or self.run.is_worker:
@@ -75,29 +75,28 @@ class CheckHooks:
             raise pytest.UsageError(f"--gaia-subjects={path}: cannot be written: {error.strerror}.") from None
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """A worker's controller does not hear what was deselected: it is told when the worker ends."""
+        """Keep deselected tests of a worker, for the controller at its end."""
         if self.run.is_worker and items:
             tell_nodes(items[0].config, DESELECTED, [item.nodeid for item in items])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
-        """Ask now which tests must not pass: ten thousand questions in a row cost less than one in each test."""
+        """Find out which tests are expected to fail; this costs less for all tests together than in each test."""
         if runs_no_tests(session.config.option):
             return
         if any(expectation.expect == "fail" for expectation in self.evaluating.expectations.expectations):
             for evidence in filter(None, (item.stash.get(EVIDENCE, None) for item in session.items)):
-                evidence.must_fail = self.evaluating.resolution(evidence.subject).expect == "fail"
-        # All that was collected stays until the end. To go through it in search of garbage while tests run takes 4 % of
-        # the time of ten thousand small ones.
+                evidence.must_fail = self.evaluating.resolution(evidence.subject).expect == "fails"
+        # Collected items stay until the end. Garbage collection of them takes 4 % of the time of ten thousand small tests.
         gc.freeze()
 
     def pytest_sessionfinish(self) -> None:
-        """From here on pytest looks for what tests have left behind: among everything."""
+        """Let pytest find unraisable exceptions among all objects."""
         gc.unfreeze()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Leave out what does not apply; let the test write only if it says that it does."""
+        """Skip the test if it does not apply; permit writes only if its marker has ``writes=True``."""
         evidence = self.latest if item is self._item and self.latest else self._turn_to(item)
         traits = evidence.traits
         if traits.left_out:
@@ -110,19 +109,19 @@ class CheckHooks:
     def pytest_gaia_hand_over(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Outermost wrapper: pytest's own xfail has spoken; with its last report, a test hands over its evidence."""
+        """Outermost wrapper, after pytest's own xfail: hand over the results of a test with its last report."""
         evidence = self.latest if item is self._item and self.latest else self._turn_to(item)
         if call.excinfo is not None:
             self.raised = call.excinfo = phases.raised_in(call)
         self._made = False
         report = yield
         if not self._made and (self.raised is not None or report.outcome != "passed"):
-            # Somebody else's hook has made it, and said what it liked.
+            # Another plugin has created the report.
             self._classify(item, call, report)
-        # An exception holds all its frames: it must not outlive its report.
+        # An exception keeps its frames alive, so it must not outlive its report.
         self.raised = None
         if self._found is None and report.outcome == "passed" and "wasxfail" not in report.__dict__:
-            # As nearly all do: everything here costs each phase of each test.
+            # Nearly every phase passes, so this path must be cheap.
             evidence.phases += (Phase(call.when, "passed", call.duration),)
             if report.sections or report.user_properties:
                 self._masks.report(report)
@@ -136,13 +135,13 @@ class CheckHooks:
         return report
 
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
-        """In pytest's own place, below all wrappers: they, the terminal, JUnit and Allure see the outcome as judged here.
+        """Create the report below all wrappers, so that wrappers, terminal, JUnit and Allure see the outcome.
 
-        A wrapper would do as well, and costs each phase of each test more than all else here.
+        A wrapper would cost each phase of each test more than everything else here.
         """
         report = pytest.TestReport.from_item_and_call(item, call)
         self._made = True
-        # Hooks can put an exception there (that of a unittest.TestCase).
+        # Hooks can add an exception (as for a unittest.TestCase).
         if call.excinfo is not None or self.raised is not None or report.outcome != "passed":
             self._classify(item, call, report)
         return report
@@ -154,7 +153,7 @@ class CheckHooks:
         return self.latest
 
     def _classify(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-        # Hooks can take the exception away.
+        # Hooks can remove the exception.
         raised = call.excinfo or self.raised
         error = raised.value if raised else None
         self._found = phase = phases.phase_of(report, call, error, self._masks)
@@ -164,7 +163,7 @@ class CheckHooks:
             show_failure(report, error, self.run.recorder, item.config)
 
     def _showing(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> Showing | None:
-        """Return how a phase is shown that does not gate; a report that gates says which rules did not excuse it."""
+        """Return how to show a phase that does not block; add the expectations that did not match to a blocking one."""
         if phase.outcome == "not applicable":
             return Showing("not applicable", phase.reason)
         if phase.outcome != "failed":
@@ -204,7 +203,7 @@ class CheckHooks:
             raise DoesNotApply(reason)
 
     def _evaluate_pass(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
-        # A subtest makes its report while its test is still in its call.
+        # A subtest reports while its test is still in its call.
         if evidence.clean and not phases.under_way():
             expectations = self.evaluating.resolution(evidence.subject).effective_ids
             Showing("unexpected pass", expectations=tuple(expectations)).apply(item, report)
@@ -222,10 +221,10 @@ class CheckHooks:
         attempt = getattr(item, "execution_count", 1)
         wires = phases.wires(recorder.exchanges, self.run)
         record = evidence.hand_over(item.nodeid, attempt, wires, self.run.process)
-        # The next test may be left out before it begins.
+        # The next test may be skipped before it starts.
         recorder.clear()
         if self._assembly is not None:
             self._assembly.complete(record, passed=passed)
         else:
-            # What a worker sends is put together from plain values.
+            # xdist sends plain values only.
             vars(report)["gaia_test"] = msgspec.to_builtins(record)

@@ -1,4 +1,4 @@
-"""Hooks of the process that talks to the user: what every test came to, wherever it ran, becomes one record."""
+"""Hooks of the controller process that collect one record per test, from workers and from this process."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from pytest_gaia.verdict.gathering import Assembly
 _RETRIED = "rerun"
 """the outcome by which pytest-rerunfailures announces another attempt"""
 _CRASH = "???"
-"""what a report says of its phase when the worker ended that should have written it"""
+"""the phase in a report for a crashed worker"""
 
 
 class ObserverHooks:
@@ -32,30 +32,30 @@ class ObserverHooks:
         self.scope = scope
         self.deselected: set[str] = set()
         self.taken_out: set[str] = set()
-        """tests that a hook took out without a word"""
+        """tests that a hook removed without reporting it"""
         self.uncollected: set[str] = set()
-        """files of tests that were not read"""
+        """test files that were not read"""
         self.lost: list[str] = []
-        """workers that ended before their time"""
+        """workers that crashed"""
         self.usage_error: str | None = None
-        """the user's mistake that a worker found; all workers find the same one"""
+        """a usage error from a worker; all workers find the same one"""
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """A run without workers: these tests are selected."""
+        """Plan the selected tests of a run without workers."""
         self.assembly.plan(item.nodeid for item in session.items)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
-        """A run with workers: these tests are selected."""
+        """Plan the selected tests of a run with workers."""
         self.assembly.plan(ids)
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """A run without workers: these tests were collected, and left out by the user."""
+        """Note the deselected tests of a run without workers."""
         self._deselect(item.nodeid for item in items)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """A worker that ends in order says what it knows."""
+        """Take over the results of a worker that exits."""
         self.usage_error = self.usage_error or usage_error_of(node)
         self.left_out(nodes_of(node, LEFT_OUT))
         self.uncollected.update(nodes_of(node, UNCOLLECTED))
@@ -64,19 +64,19 @@ class ObserverHooks:
         self._deselect(nodes_of(node, DESELECTED))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file that cannot be collected, or leaves itself out, is evidence that is missing."""
+        """Note a file that cannot be collected or skips itself."""
         if not report.passed:
             reason = skip_reason(report) if report.skipped else report.longreprtext
             self.assembly.not_collected(report.nodeid, self._redact(reason), skipped=report.skipped)
 
     def left_out(self, nodes: Sequence[str]) -> None:
-        """These tests were collected, and a hook took them out without a word."""
+        """Note tests that a hook removed after collection without reporting it."""
         self.taken_out.update(nodes)
         for node in nodes:
-            self.assembly.without_end(node, "never ran", "a hook took it out after it was collected")
+            self.assembly.without_end(node, "never ran", "a hook removed it after collection")
 
     def partial(self) -> tuple[str, ...]:
-        """What the run left out of the suites, one sentence each; nothing for a full run."""
+        """Return what the run left out of the suites, one sentence each; empty for a full run."""
         left_out = self.scope.left_out(
             planned=len(self.assembly.planned),
             deselected=len(self.deselected),
@@ -92,19 +92,19 @@ class ObserverHooks:
 
 
 class ReportHooks:
-    """Registered on xdist's controller, where the evidence arrives with the reports of its workers.
+    """Registered on xdist's controller, which receives results with the reports of its workers.
 
-    A worker that crashes sends neither its output nor a report of its own, so everything is taken from these reports.
+    A crashed worker sends neither output nor results, so these reports are the only source.
     """
 
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
         self._retried: set[tuple[str, str]] = set()
-        """(test, worker) of which another attempt is to come"""
+        """(test, worker) pairs that will have another attempt"""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """The evidence comes with the last phase of a test; a worker that ends sends none."""
-        # Taken off the report, because the terminal keeps every report until the end.
+        """Take the results from the report of a test's last phase; a crashed worker sends none."""
+        # Removed from the report, because the terminal keeps every report until the end.
         evidence: dict[str, Any] | None = vars(report).pop("gaia_test", None)
         if evidence is None and report.when not in (_CRASH, "setup") and report.outcome != _RETRIED:
             return
@@ -118,7 +118,7 @@ class ReportHooks:
         if evidence is None:
             return
         if (report.nodeid, worker) in self._retried:
-            # What failed in this attempt comes with the evidence of the next one.
+            # The results of the next attempt contain the failures of this one.
             self._retried.remove((report.nodeid, worker))
             return
         self._assembly.complete_elsewhere(evidence, worker)

@@ -1,4 +1,4 @@
-"""From pytest's reports to phases and evidence, and back: what happened, and how a report shows what it came to."""
+"""Conversion of pytest's reports to phases and results, and of outcomes back to reports."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from pytest_gaia.verdict.gathering import failure_of
 
 
 class DoesNotApply(Skipped):
-    """The environment does not have what the test needs. A class of its own, because any test can give any reason."""
+    """The environment lacks something that the test needs. A class, because a test can give any reason for a skip."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"not applicable: {reason}")
@@ -36,31 +36,31 @@ class DoesNotApply(Skipped):
 
 
 class Masks:
-    """What masks everything that a process says of its tests.
+    """Masks secrets in everything that a process reports about its tests.
 
-    What is secret is asked for with the first text: a test that passes may run before the sandbox is there.
+    Loads the secrets with the first text, because a passing test may run before the sandbox is ready.
     """
 
     def __init__(self, run: Run, *, colours: bool = False) -> None:
-        """``colours`` says whether pytest writes colours into reports."""
+        """``colours``: whether pytest writes colors into reports."""
         self._run = run
         self._colours = colours
 
     def text(self, text: str) -> str:
-        """Return ``text`` as evidence holds it: without secrets, and without colours."""
+        """Return ``text`` without secrets and colors, as results store it."""
         return self._run.shown(colourless(text) if self._colours else text)
 
     def report(self, report: pytest.TestReport) -> None:
-        """Mask everything in a report that people read."""
+        """Mask every readable part of a report."""
         mask_report(report, partial(self._run.shown, colours=self._colours))
 
 
 def phase_of(
     report: pytest.TestReport, call: pytest.CallInfo[None], raised: BaseException | None, masks: Masks
 ) -> Phase:
-    """Return what happened in a phase that did not pass, before anything is judged.
+    """Return the phase of a test that did not pass, before it is classified.
 
-    What was ``raised`` counts, whatever a hook has made of the report.
+    ``raised`` takes precedence over changes that hooks made to the report.
     """
     if isinstance(raised, DoesNotApply):
         return Phase(call.when, "not applicable", call.duration, reason=masks.text(raised.reason))
@@ -74,37 +74,36 @@ def phase_of(
 
 
 def _expected_by_unittest(raised: BaseException) -> BaseException | None:
-    """Return the failure behind ``unittest.expectedFailure``, in whose place pytest raises an xfail without a reason."""
+    """Return the failure behind ``unittest.expectedFailure``, which pytest replaces with an xfail without a reason."""
     frames = (step.f_locals for step, _ in walk_tb(raised.__traceback__) if step.f_code is REPLACES_A_FAILURE)
     return next((values["rawexcinfo"][1] for values in frames), None)
 
 
 def _was_not_run(raised: BaseException | None, when: str) -> bool:
-    """Whether pytest's own xfail kept the test from running: that is a skip by another name."""
+    """Whether pytest's own xfail kept the test from running, which is a skip."""
     return isinstance(raised, pytest.xfail.Exception) and (when == "setup" or str(raised).startswith("[NOTRUN]"))
 
 
 def with_native_xfail(phase: Phase, report: pytest.TestReport, masks: Masks) -> Phase:
-    """After pytest's own xfail has spoken, return ``phase`` with what it made of it."""
+    """Return ``phase`` with the effect of pytest's own xfail."""
     reason = getattr(report, "wasxfail", None)
     if reason is not None:
         phase = replace(phase, xfail=masks.text(str(reason)))
         if phase.outcome == "failed" and phase.when != "call":
-            # What a test expects to fail is its call: a broken fixture is an error.
+            # An xfail is about the call of a test; a broken fixture is an error.
             report.outcome = "failed"
             del report.wasxfail
     if report.failed and phase.outcome == "passed":
-        # A strict xfail that passed: for pytest, and for us, a failure of its own.
+        # pytest reports a strict xfail that passes as a failure.
         failure = Failure("assertion", "XPASS", masks.text(str(report.longrepr)))
         phase = replace(phase, outcome="failed", failure=failure, passed_against_xfail=True)
     return phase
 
 
 def raised_in(call: pytest.CallInfo[None]) -> pytest.ExceptionInfo[BaseException] | None:
-    """Return what a phase raised: a skip, where a client or a fixture found that the environment lacks something.
+    """Return what a phase raised, as a skip if a client or a fixture reported that the environment lacks something.
 
-    Only what ended the set-up or the call of a test is one. What ends a subtest did not come through the whole test,
-    and fails it.
+    This applies to the setup and the call of a test only. An exception in a subtest fails the subtest.
     """
     raised = call.excinfo
     if raised is None or call.when == "teardown" or not isinstance(raised.value, NotApplicable):
@@ -115,7 +114,7 @@ def raised_in(call: pytest.CallInfo[None]) -> pytest.ExceptionInfo[BaseException
 
 
 def under_way() -> bool:
-    """Whether the phase of a test is under way whose report is being made: then the report is that of a subtest."""
+    """Whether a test is still in its phase while a report is made, which is then the report of a subtest."""
     frame: FrameType | None = currentframe()
     while frame is not None and frame.f_code is not ASKS_FOR_A_REPORT:
         if frame.f_code is RUNS_A_PHASE:
@@ -126,17 +125,17 @@ def under_way() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """How a report is shown that was judged."""
+    """How a report shows an outcome."""
 
     outcome: str
-    """the name of what it came to"""
+    """name of the outcome"""
     reason: str | None = None
-    """why it does not gate: to pytest, that is a skip; None leaves the report as pytest has made it"""
+    """why it does not block, which makes pytest show a skip; None leaves pytest's report as it is"""
     expectations: tuple[str, ...] = ()
-    """those that decided it"""
+    """those that determined the outcome"""
 
     def apply(self, item: pytest.Item, report: pytest.TestReport) -> None:
-        """Change the report, and say in JUnit which rules decided it."""
+        """Change the report, and add the expectations to the properties in JUnit."""
         show_outcomes(item.config)
         if self.reason is not None:
             path, line, _ = item.location
@@ -147,7 +146,7 @@ class Showing:
             ("gaia_outcome", self.outcome),
             *(("gaia_rule", expectation) for expectation in self.expectations),
         ]
-        # JUnit takes the properties of the last phase, whose report copies them from the item.
+        # JUnit takes the properties of the last phase; its report copies them from the item.
         item.user_properties.extend(properties)
         report.user_properties.extend(properties)
 
@@ -155,7 +154,7 @@ class Showing:
 def showing_of(
     phase: Phase, report: pytest.TestReport, classify_phase: PhaseOutcome, *, tolerated: bool
 ) -> Showing | None:
-    """Return how a phase is shown that failed and does not gate; None where it gates."""
+    """Return how to show a failed phase that does not block; None if it blocks."""
     if (expectation := classify_phase.expectation) is not None:
         return Showing(
             "expected failure", f"{expectation.reason} ({expectation.id}, {terms(expectation)})", (expectation.id,)
@@ -164,7 +163,7 @@ def showing_of(
 
 
 def in_short(phase: Phase) -> str:
-    """Return the class of what a phase failed with, and the first line that it said."""
+    """Return the exception class of a failed phase, and the first line of its message."""
     failure = phase.failure
     if failure is None:
         return ""
@@ -172,7 +171,7 @@ def in_short(phase: Phase) -> str:
 
 
 def wires(exchanges: Sequence[Exchange], run: Run) -> tuple[Wire, ...]:
-    """Return exchanges as a record holds them, without bodies."""
+    """Return exchanges for the results log, without bodies."""
     if not exchanges:
         return ()
     urls = run.environment.urls
@@ -193,32 +192,32 @@ def wires(exchanges: Sequence[Exchange], run: Run) -> tuple[Wire, ...]:
 
 
 def _elsewhere(exchange: Exchange, urls: Mapping[str, str]) -> str:
-    """Return the address that was asked, if it is not the environment's: of a client that a check has made itself."""
+    """Return the address of a request if it is not the environment's; tests can create clients of their own."""
     own = urls.get(exchange.service) or urls.get("gateway", "")
     asked = exchange.request.url
     return "" if own and asked.startswith(f"{own}/") else str(endpoints(asked)[0])
 
 
 def skip_reason(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """Return what was given as the reason of a skip."""
+    """Return the reason of a skip."""
     text = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
     return text.removeprefix("Skipped: ")
 
 
-# gc=False: it refers to nothing that could refer back, and there are tens of thousands.
+# gc=False: its fields contain no cycles, and there are tens of thousands of instances.
 class Evidence(msgspec.Struct, gc=False):
-    """One test: its phases in this attempt, and what failed in those before."""
+    """The results of one test: phases of this attempt, and failures of earlier attempts."""
 
     subject: Subject
     traits: Traits
     phases: tuple[Phase, ...] = ()
     earlier: tuple[Phase, ...] = ()
     attempts: int = 0
-    """how often it has handed over what an attempt has shown"""
+    """number of attempts that were handed over"""
     clean: bool = True
-    """whether nothing but passes has been seen in this attempt"""
+    """whether every phase of this attempt passed"""
     must_fail: bool = False
-    """whether a rule expects it to fail"""
+    """whether an expectation says that it fails"""
 
     def add(self, phase: Phase) -> None:
         """Add a phase."""
@@ -226,15 +225,15 @@ class Evidence(msgspec.Struct, gc=False):
         self.clean = self.clean and phase.outcome == "passed"
 
     def name_subtest(self, message: str | None, values: Mapping[str, object]) -> None:
-        """Say of which subtest the latest phase was."""
+        """Add the name of the subtest to the latest phase."""
         *before, latest = self.phases
         named = ", ".join(f"{name}={value}" for name, value in values.items())
         self.phases = (*before, replace(latest, subtest=" ".join(part for part in (message, named) if part)))
 
     def hand_over(self, node: str, attempt: int, exchanges: tuple[Wire, ...], worker: str) -> TestRecord:
-        """Return what this attempt has shown, and keep only what the next one has to know of it.
+        """Return the record of this attempt, and keep only what the next attempt needs.
 
-        ``attempt`` is its number as far as the process knows that began it; a plugin may run a test again without a number.
+        ``attempt`` is its number, if the plugin that runs a test again counts attempts.
         """
         self.attempts += 1
         subject, (markers, services) = self.subject, self.traits.listed

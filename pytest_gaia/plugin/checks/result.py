@@ -1,4 +1,4 @@
-"""What a run comes to: its record on disk as it happens, and at its end the judgement of all of it, by the rules of the run."""
+"""The result of a run: the results log that is written as tests end, and the verdict."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from pytest_gaia.verdict.report import write_report
 
 @dataclass(slots=True)
 class Evaluator:
-    """What one process of a run judges with."""
+    """The expectations of a run, and the context in which they apply."""
 
     run: Run
     expectations: ExpectationSet
@@ -49,9 +49,9 @@ class Evaluator:
 
     @classmethod
     def of(cls, run: Run, *, accepting: bool) -> Evaluator:
-        """Load the rules beside the suites. Without ``excusing`` (``--runxfail``) there are none.
+        """Load the expectations of the suites; none unless ``accepting`` (``--runxfail``).
 
-        Raises :class:`~pytest_gaia.errors.ConfigError`, naming file, line and key, for any mistake in them.
+        Raises :class:`~pytest_gaia.errors.ConfigError`, with file, line and key, for an invalid file.
         """
         from pytest_gaia.expectations.files import folders_of, load
 
@@ -64,7 +64,7 @@ class Evaluator:
 
     @property
     def context(self) -> Context:
-        """The circumstances of this run. Only valid once its capabilities have been observed."""
+        """The circumstances of this run; valid once its capabilities have been observed."""
         if self._context is None:
             declared = self.run.declared
             observed = self.run.observed()
@@ -74,16 +74,16 @@ class Evaluator:
         return self._context
 
     def resolution(self, subject: Subject) -> Resolution:
-        """Which rules speak for a test."""
+        """Return the expectations that apply to a test."""
         return self.expectations.resolution(subject, self.context)
 
     def classify_phase(self, subject: Subject, phase: Phase) -> PhaseOutcome:
-        """Hold one failed phase against the rules."""
+        """Compare one failed phase with the expectations."""
         return classify_phase(phase, self.resolution(subject), self.context)
 
 
 class Result:
-    """Collects records, writes them to ``--gaia-report-log``, judges them, and writes ``--gaia-verdict-file``."""
+    """Collects records, writes them to ``--gaia-report-log``, evaluates them, and writes ``--gaia-verdict-file``."""
 
     def __init__(self, run: Run, evaluating: Evaluator, config: pytest.Config) -> None:
         self.run = run
@@ -92,18 +92,18 @@ class Result:
         self.evaluated: EvaluatedRun | None = None
         self.unavailable = ""
         self.changed: tuple[str, ...] = ()
-        """what of the environment was another at the end than before the first test"""
+        """changes of the environment between the first test and the end"""
         self.undeployed = ""
-        """why what this run was to deploy does not run"""
+        """why the deployment of this run failed"""
         self.deployment: DeploymentSeen | None = None
-        """what is deployed, as far as it is known"""
+        """the deployed state, as far as it is known"""
         self.plan: Plan | None = None
-        """what the run owes, where that was sealed"""
+        """the locked test plan, if there is one"""
         self.unwritten: list[str] = []
         """one message for each file that could not be written"""
         self.began = time.time()
         self.written: list[Path] = written_by(config)
-        """the files that this run writes, and folders with all that is in them: looked through for secrets at its end"""
+        """files and folders that this run writes; they are scanned for secrets at the end"""
         self._start = _start_line(run.declared)
         self._end: RunEnd | None = None
         self._begun = False
@@ -116,13 +116,13 @@ class Result:
         self._reported = hashlib.sha256().digest()
 
     def add(self, record: TestRecord) -> None:
-        """Keep one record, and write it down at once, so that a run that is killed leaves what it knew."""
+        """Keep one record, and write it at once, so that a killed run leaves its results."""
         self.records.append(record)
         if self._begun and self._record is not None:
             self._write(record)
 
     def begin(self, environment: Environment, states: Sequence[ServiceState]) -> None:
-        """The environment has been observed: from now on records are written as they come."""
+        """Write the start of the results log, now that the environment has been observed."""
         deployed_version = environment.release or next((state.version for state in states if state.version), "")
         known = environment.addresses
         seen = (
@@ -134,9 +134,9 @@ class Result:
         self._open_record()
 
     def close(self, pytest_exit: int, planned: int, *, partial: tuple[str, ...], lost: Sequence[str]) -> int:
-        """Judge everything, write the report, and return the exit code of the run.
+        """Evaluate the run, write the verdict file, and return the exit code.
 
-        ``partial`` says what was left out of the suites; ``lost`` are workers.
+        ``partial`` lists what was left out of the suites, ``lost`` the crashed workers.
         """
         if not self._begun:
             self._start = structs.replace(self._start, deployment=self.deployment, plugins=self._plugins)
@@ -158,11 +158,11 @@ class Result:
         )
         self._write(self._end)
         self.evaluated = self._classify()
-        # Who asks for evidence and does not get it has not been told that all is well.
+        # A run whose requested files cannot be written does not succeed.
         return self.evaluated.exit_code or (int(pytest.ExitCode.USAGE_ERROR) if self.unwritten else 0)
 
     def withhold(self, reason: str) -> None:
-        """Take back a verdict that would let the release go on: something was found after it."""
+        """Change the verdict to HOLD: a problem was found after it."""
         if self._end is None:
             return
         self._end = structs.replace(self._end, held="; ".join(filter(None, (self._end.held, reason))))
@@ -173,13 +173,13 @@ class Result:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the record as this run has written it; that of nothing where there is none."""
+        """SHA-256 of the results log as this run has written it; of empty content if there is none."""
         return self._recorded.hexdigest()
 
     def restore(self) -> list[Path]:
-        """Write the record and the verdict file again where somebody has changed them; return those that were changed.
+        """Write the results log and the verdict file again if they were changed; return the changed files.
 
-        A file that is gone claims nothing.
+        A deleted file is not written again.
         """
         record, report = _content(self._record), _content(self._report)
         changed = []
@@ -196,7 +196,7 @@ class Result:
                 self._open_record()
         if self._end is None and self._report in changed:
             write_file(self._report, b"", mode=PRIVATE)
-        self.withhold(f"changed after the run had written it: {', '.join(path.name for path in changed)}")
+        self.withhold(f"changed after the run wrote it: {', '.join(path.name for path in changed)}")
         return changed
 
     def _classify(self) -> EvaluatedRun:
@@ -222,7 +222,7 @@ class Result:
                 file.write(text)
         except OSError as error:
             self.unwritten.append(_cannot_be_written("--gaia-report-log", self._record, error))
-            # A record with a gap is worse than one that ends.
+            # A truncated results log is better than one with a gap.
             self._record = None
 
     def _write_report(self, evaluated: EvaluatedRun) -> None:
@@ -246,7 +246,7 @@ _WRITES = (
 
 
 def written_by(config: pytest.Config) -> list[Path]:
-    """Return what the options name that a run writes."""
+    """Return the files and folders that the options of a run write."""
     named = [getattr(config.option, name, None) for name in _WRITES]
     if config.pluginmanager.has_plugin("logging"):
         named.append(config.getini("log_file"))
@@ -254,7 +254,7 @@ def written_by(config: pytest.Config) -> list[Path]:
 
 
 def plugins_of(manager: pytest.PytestPluginManager) -> tuple[str, ...]:
-    """Return the plugins that were loaded: distributions with their versions, and modules that none has brought."""
+    """Return the loaded plugins: distributions with versions, and modules of no distribution."""
     distributions = manager.list_plugin_distributions()
     known = {_package(plugin) for plugin, _ in distributions} | {"_pytest", "pytest_gaia"}
     modules = {
@@ -291,7 +291,7 @@ def _start_line(
 
 
 def _opened(path: Path | None, option: str) -> Path | None:
-    """Empty the file, and find out now, not at the end, whether it can be written."""
+    """Empty the file, to find out before the tests whether it can be written."""
     if path is None:
         return None
     # A test may change the working directory.
@@ -304,7 +304,7 @@ def _opened(path: Path | None, option: str) -> Path | None:
 
 
 def _content(path: Path | None) -> bytes | None:
-    """Return what the file at ``path`` holds; None where there is none, and for a device or a pipe."""
+    """Return the content of the file at ``path``; None if there is none, and for a device or a pipe."""
     if path is None or not path.is_file():
         return None
     try:

@@ -1,4 +1,4 @@
-"""What there was to run, and what was left out of it: a full run collects everything, and a sealed plan is owed."""
+"""The scope of a run: what was left out of the suites, and the test plan."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pytest_gaia.plugin.checks.observer import ObserverHooks
 
 _NAMED = 3
-"""how many of the things that were left out a sentence names"""
+"""how many names a sentence lists"""
 _FLAGS = (("--lf", "lf"), ("--sw", "stepwise"))
 _COLLECTING = (
     "collect_imported_tests",
@@ -39,10 +39,10 @@ _COLLECTING = (
     "python_functions",
     "testpaths",
 )
-"""settings of pytest that decide what is a test"""
+"""settings of pytest that determine what is a test"""
 _PYTHON_FILES = ("test_*.py", "*_test.py")
 _NO_SUITES = (".*", "__pycache__", "node_modules", "venv", "*.egg")
-"""folders in which pytest looks for no tests, and nobody keeps checks"""
+"""folders that contain no tests"""
 
 
 class CollectionHooks:
@@ -51,11 +51,11 @@ class CollectionHooks:
     def __init__(
         self, scope: Scope, taken_out: Callable[[list[str]], None], uncollected: Callable[[list[str]], None]
     ) -> None:
-        """``taken_out`` takes the node ids that a hook took out without a word, ``uncollected`` the missing files."""
+        """``taken_out`` receives node ids that a hook removed without reporting it, ``uncollected`` missing files."""
         self._scope = scope
         self._taken_out = taken_out
         self._uncollected = uncollected
-        # By identity, because a hook may rename what it does not take out.
+        # By identity, because a hook may rename tests.
         self._open: dict[int, pytest.Item] = {}
         self._seen: set[Path] = set()
         self._dropped: list[str] = []
@@ -64,28 +64,28 @@ class CollectionHooks:
     def pytest_pycollect_makeitem(
         self, collector: pytest.Module | pytest.Class, name: str, obj: object
     ) -> Generator[None, object, object]:
-        """It is made: a hook that makes nothing of what pytest takes for a test leaves it out."""
+        """Note tests that a hook drops while pytest creates them."""
         made = yield
         if made == [] and (collector.istestfunction(obj, name) or collector.istestclass(obj, name)):
             self._dropped.append(f"{collector.nodeid}::{name}")
         return made
 
     def pytest_collectstart(self, collector: pytest.Collector) -> None:
-        """Its file is read."""
+        """Note that the file is read."""
         self._seen.add(collector.path)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """It was found."""
+        """Note a collected test."""
         self._open[id(item)] = item
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
-        """It was left out, and whoever did that says so."""
+        """Forget tests whose deselection is reported."""
         for item in items:
             self._open.pop(id(item), None)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """What is not to be run now is missing."""
+        """Report the collected tests that will not run."""
         for item in session.items:
             self._open.pop(id(item), None)
         missing = [*self._dropped, *(item.nodeid for item in self._open.values())]
@@ -99,21 +99,21 @@ class CollectionHooks:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a full run collects."""
+    """The tests of a full run."""
 
     config: pytest.Config
     folders: tuple[Path, ...]
-    """those of ``[gaia] suites``; without them, what pytest collects when it is given no path"""
+    """the folders of ``[gaia] suites``; without them, what pytest collects without a path"""
     skipped: tuple[str, ...]
-    """names of folders below them that hold no tests"""
+    """names of subfolders that contain no tests"""
 
     @classmethod
     def of(cls, config: pytest.Config, run: Run) -> Scope:
-        """Return that of one run."""
+        """Return the scope of a run."""
         if run.roots:
             return cls(config, run.roots, _NO_SUITES)
         rootdir = run.options.rootdir
-        # As pytest does it: a pattern may be absolute, or lead upwards. PTH207: a path's own glob takes neither.
+        # As in pytest, a pattern may be absolute or contain `..`. PTH207: a path's own glob takes neither.
         patterns = (rootdir / pattern for pattern in config.getini("testpaths"))
         found = [os.path.normpath(path) for each in patterns for path in sorted(glob(str(each), recursive=True))]  # noqa: PTH207
         return cls(config, tuple(map(Path, found)) or (rootdir,), ("__pycache__", *config.getini("norecursedirs")))
@@ -121,7 +121,7 @@ class Scope:
     def left_out(
         self, *, planned: int = 0, deselected: int = 0, taken_out: int = 0, uncollected: Sequence[str] = ()
     ) -> tuple[str, ...]:
-        """Return what a run leaves out of it, one sentence each; nothing for a full run."""
+        """Return what a run leaves out, one sentence each; empty for a full run."""
         found: list[str] = []
         options = self._narrowing()
         if deselected:
@@ -134,17 +134,17 @@ class Scope:
         if uncollected:
             found.append(f"{_some(uncollected)} {_were(uncollected)} not collected")
         if taken_out:
-            found.append(f"a plugin took out {counted(taken_out, 'test')} without reporting it")
+            found.append(f"a plugin removed {counted(taken_out, 'test')} without reporting it")
         return tuple(found)
 
     def missing(self, seen: set[Path]) -> list[str]:
-        """Return the files of tests that are not among those ``seen``; nothing where the paths of the run explain it."""
+        """Return test files that are not in ``seen``; empty if the paths on the command line explain it."""
         if self._narrower():
             return []
         return [self._shown(path) for path in self._test_files() if path not in seen]
 
     def _narrower(self) -> list[str]:
-        """Return the paths and node ids that are to be collected, where that is less than all folders."""
+        """Return the paths and node ids to collect, if they are less than all folders."""
         pairs = list(zip(self.config.args, paths_of(self.config), strict=True))
         whole = [path for argument, path in pairs if "::" not in argument]
         if all(any(path == folder or path in folder.parents for path in whole) for folder in self.folders):
@@ -152,7 +152,7 @@ class Scope:
         return [self._shown(path) + "".join(argument.partition("::")[1:]) for argument, path in pairs]
 
     def _narrowing(self) -> list[str]:
-        """Return the options that leave something out, whether or not there was something to leave out."""
+        """Return the options that select a part of the tests, even if they deselect none."""
         words = [
             *(f"-m {shlex.quote(value)}" for value in self._given("markexpr")),
             *(f"-k {shlex.quote(value)}" for value in self._given("keyword")),
@@ -171,7 +171,7 @@ class Scope:
         return [value] if isinstance(value, str) else list(map(str, value))
 
     def _decides_otherwise(self) -> bool:
-        """Whether the file of ``-c`` has other settings for what is a test than the one that pytest finds by itself."""
+        """Whether the file of ``-c`` has other settings for collection than the one that pytest finds itself."""
         given, found = settings_found(self.config)
         return bool(found) and any(_words(given, name) != _words(found, name) for name in _COLLECTING)
 
@@ -198,7 +198,7 @@ class Scope:
 
 
 def _words(settings: Mapping[str, Any], name: str) -> object:
-    """Return a setting, the same for all formats of files."""
+    """Return a setting in a form that is the same for all file formats."""
     value = settings[name].value if name in settings else None
     return value.split() if isinstance(value, str) else value
 
@@ -217,7 +217,7 @@ def _were(things: Sequence[str]) -> str:
 
 
 class PlanHooks:
-    """Registered on the process that talks to the user, if ``--gaia-plan-out`` is given."""
+    """Registered in the controller process if ``--gaia-plan-out`` is given."""
 
     def __init__(
         self, run: Run, evaluating: Evaluator, result: Result, observer: ObserverHooks, config: pytest.Config
@@ -232,11 +232,11 @@ class PlanHooks:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Write the plan before anything else happens; from here on the run owes what is in it."""
+        """Write the plan before anything else; from now on the run requires its tests."""
         if session.testsfailed or not session.items or (partial := self.observer.partial()):
             why = "not everything could be collected" if session.items else "nothing was collected"
             why = "; ".join(partial) if session.items and not session.testsfailed else why
-            raise pytest.UsageError(f"--gaia-plan-out={self.path}: {why}; a plan of less than all proves nothing.")
+            raise pytest.UsageError(f"--gaia-plan-out={self.path}: {why}; a test plan must contain every test.")
         plan = plan_of(self.run, self.evaluating, session.items, self.config.option.gaia_release or "")
         try:
             write_plan(self.path, plan)
@@ -246,7 +246,7 @@ class PlanHooks:
 
 
 def plan_of(run: Run, evaluating: Evaluator, items: Sequence[pytest.Item], release: str) -> Plan:
-    """Return what a run of ``items`` owes."""
+    """Return the test plan of a run of ``items``."""
     environment = run.declared
     subjects = [(item.nodeid, item.stash[EVIDENCE].subject) for item in items]
     tests = (PlannedTest(node, tuple(sorted(s.markers)), tuple(sorted(s.services))) for node, s in subjects)
@@ -267,20 +267,20 @@ def plan_of(run: Run, evaluating: Evaluator, items: Sequence[pytest.Item], relea
 
 
 def read_required_plan(run: Run, evaluating: Evaluator, config: pytest.Config) -> Plan | None:
-    """Return the plan that ``--gaia-plan`` names. Raises ``ConfigError`` for one that is not this run's."""
+    """Return the plan of ``--gaia-plan``. Raises ``ConfigError`` if it is the plan of another run."""
     path: Path | None = config.option.gaia_plan
     if path is None:
         return None
     plan = read_plan(path)
     for what, theirs, ours in (
         ("environment", plan.environment, run.declared.name),
-        ("bundle", plan.release, config.option.gaia_release or plan.release),
-        ("set of rules", plan.expectations_digest, expectations_digest(evaluating.expectations.expectations)),
+        ("release", plan.release, config.option.gaia_release or plan.release),
+        ("set of expectations", plan.expectations_digest, expectations_digest(evaluating.expectations.expectations)),
     ):
         if theirs != ours:
             raise ConfigError(
-                f"--gaia-plan={path}: sealed for another {what} ({theirs[:12]}, this run's is {ours[:12]}). "
-                "Seal a plan for this run: pytest --collect-only --gaia-plan-out=FILE."
+                f"--gaia-plan={path}: created for another {what} ({theirs[:12]}; this run: {ours[:12]}). "
+                "Create a plan for this run: pytest --collect-only --gaia-plan-out=FILE"
             )
     return plan
 
@@ -288,12 +288,12 @@ def read_required_plan(run: Run, evaluating: Evaluator, config: pytest.Config) -
 def _refuse_narrowing(run: Run, config: pytest.Config, scope: Scope) -> None:
     if not selects_nothing(config, run.roots) or scope.left_out():
         raise ConfigError(
-            "--gaia-plan-out: a plan holds everything that the environment runs by itself, and this run was told to leave "
-            "something out (-k, -m, --deselect, --lf, --gaia-command, a path below a suite's folder …). Seal without "
-            "that; what the run itself then leaves out is missing from it."
+            "--gaia-plan-out: a test plan contains every test of the environment, but this run selects a part of them "
+            "(-k, -m, --deselect, --lf, a path below a suite's folder …). Create the plan without these options; give "
+            "them to the run with --gaia-plan."
         )
     if distributes(config) and not runs_no_tests(config.option):
         raise ConfigError(
-            "--gaia-plan-out: workers collect by themselves, so a plan is sealed before: "
+            "--gaia-plan-out: with workers, create the plan first: "
             "pytest --collect-only --gaia-plan-out=FILE, then pytest -n 2 --gaia-plan=FILE."
         )
