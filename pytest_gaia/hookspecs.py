@@ -1,4 +1,4 @@
-"""Specifications of the hooks that a ``conftest.py`` or another plugin can implement."""
+"""Hooks that a ``conftest.py`` or another plugin can implement."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def pytest_gaia_deploy(request: Request, log: Callable[[str], None]) -> Reply | dict[str, Any] | None:
     """Carry out one phase (``request.phase``) for one service of an environment whose hook is ``plugin``.
 
-    Asked for ``plan``, ``observe``, ``deploy`` and ``observe`` again, and for ``rollback``: only ``deploy`` and
-    ``rollback`` may change anything, and all of them may be asked more than once. ``log`` takes lines for people.
+    Called for ``plan``, ``observe``, ``deploy``, ``observe`` again, and for ``rollback``. Only ``deploy`` and ``rollback``
+    may change anything. Each phase can be called more than once. ``log`` prints a line for the user.
 
-    Return a ``Reply``, a dict with its fields (without a status: done), or None to leave the request to the next
-    implementation. ``observe`` has to give an observation, because nothing else proves what runs. What is raised is a
-    deployment that failed. Called in the process that talks to the user, never in an xdist worker.
+    Return a ``Reply``, a dict with its fields (the default status is ``done``), or None to leave the request to the next
+    implementation. ``observe`` must return an observation, which shows what runs. An exception fails the deployment.
+    Called in the controller process, never in an xdist worker.
     """

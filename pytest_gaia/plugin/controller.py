@@ -17,7 +17,7 @@ from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.plugin.launch import distributes
 from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.plugin.terminal.progress import SuiteAnnouncer, Waiting, write
-from pytest_gaia.plugin.terminal.summary import Actions, RunSummary, settle_junit
+from pytest_gaia.plugin.terminal.summary import Actions, RunSummary, rewrite_junit
 from pytest_gaia.report import services
 from pytest_gaia.run.session import Run
 
@@ -140,11 +140,11 @@ class ControllerHooks:
         if self._printed:
             return
         self._printed = True
-        words = RunSummary(self.config, self.run.declared.label, self._actions)
+        summary = RunSummary(self.config, self.run.declared.label, self._actions)
         if usage_error := self._usage_error:
-            words.refuse(usage_error)
+            summary.print_usage_error(usage_error)
         elif evaluated := self.result.evaluated:
-            words.say(evaluated, self._noted, self.result.unwritten)
+            summary.print(evaluated, self._noted, self.result.unwritten)
 
     def _evaluated(self, exitstatus: int) -> int:
         self.observer.assembly.finish()
@@ -152,7 +152,7 @@ class ControllerHooks:
         observer = self.observer
         planned = len(observer.assembly.planned)
         code = self.result.close(exitstatus, planned, partial=observer.partial(), lost=observer.lost)
-        if self.result.evaluated and (problem := settle_junit(self.config, self.result.evaluated)):
+        if self.result.evaluated and (problem := rewrite_junit(self.config, self.result.evaluated)):
             self.result.unwritten.append(problem)
             return code or int(pytest.ExitCode.USAGE_ERROR)
         return code

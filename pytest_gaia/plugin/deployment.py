@@ -1,4 +1,4 @@
-"""What is deployed: by this run where it is asked to, and looked at before the first test and after the last."""
+"""The deployment of a run's environment, and observation of the deployed state before and after the tests."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _COMPANIONS = ("gaia_deploy_services", "gaia_deploy_image", "gaia_deploy_region"
 
 
 class Deployment:
-    """The deployment of one run's environment. It lives where the user is; workers know nothing of it."""
+    """The deployment of a run's environment. It exists in the controller process only."""
 
     def __init__(self, run: Run, config: pytest.Config, rollout: Rollout | None, whole: Rollout) -> None:
         self.result: RolloutResult | None = None
-        """what this run's deployment came to"""
+        """result of this run's deployment"""
         self._environment = run.declared
         self._project = run.options.project
         self._config = config
@@ -47,9 +47,9 @@ class Deployment:
 
     @classmethod
     def of(cls, run: Run, config: pytest.Config) -> Deployment | None:
-        """Return the deployment of the run's environment; None where there is nothing to deploy or to look at.
+        """Return the deployment of the run's environment; None if there is nothing to deploy or observe.
 
-        Raises ``ConfigError`` for every reason not to deploy that can be known before anything is collected.
+        Raises ``ConfigError`` if it is known before collection that the deployment is impossible.
         """
         option, environment = config.option, run.declared
         asked = _asked(option, environment)
@@ -59,7 +59,7 @@ class Deployment:
         files = None if environment.sandbox else environment.deployment
         rollout = None
         if asked:
-            # What would keep readiness from a member afterwards is known before anything is deployed.
+            # Raises an error for invalid addresses before anything is deployed.
             tuple(targets(environment))
             services = split_services(option.gaia_deploy_services or None, "--gaia-deploy-services")
             rollout = plan_rollout(
@@ -80,7 +80,7 @@ class Deployment:
 
     @property
     def seen(self) -> DeploymentSeen:
-        """What is known now, as evidence."""
+        """The deployed state, for the results."""
         done = {step.service: step for step in self.result.steps} if self.result else {}
         sights = {sight.service: sight for sight in self._before}
         return DeploymentSeen(
@@ -94,13 +94,13 @@ class Deployment:
         )
 
     def header(self) -> list[str]:
-        """Return what the header says of it."""
+        """Return the lines for the header."""
         return [report.intention(self._rollout, self._hook_name)] if self._rollout else []
 
     def begin(self, result: Result, terminal: pytest.TerminalReporter | None) -> list[str]:
-        """Deploy, if this run is asked to, and look what runs; return what to tell the user if no test may run.
+        """Deploy if requested, and observe the deployed state; return a message if no test may run.
 
-        Raises ``ConfigError`` for what only the user can mend, ``DeployLocked``, and ``KeyboardInterrupt``.
+        Raises ``ConfigError`` for problems that the user must fix, ``DeployLocked``, and ``KeyboardInterrupt``.
         """
         if self._rollout is not None:
             try:
@@ -110,7 +110,7 @@ class Deployment:
         done = self.result
         if done is not None and not done.good:
             if done.exit_code == DeployUnavailable.exit_code:
-                result.unavailable = f"the deployment did not come about: {done.problem}"
+                result.unavailable = f"the deployment could not run: {done.problem}"
             else:
                 result.undeployed = f"the deployment failed: {done.problem}"
             return report.failure(done)
@@ -122,7 +122,7 @@ class Deployment:
         return []
 
     def look_again(self) -> tuple[str, ...]:
-        """Look after the last test; return a sentence for each service that is no longer what the first test met."""
+        """Observe again after the last test; return a sentence for each service that has changed."""
         watched = {sight.service for sight in self._before if sight.observation is not None}
         again = replace(self._whole, steps=tuple(step for name, step in self._steps().items() if name in watched))
         return tuple(changes(self._before, self._sights(again)))
@@ -141,9 +141,9 @@ class Deployment:
             raise
 
     def _server_info(self, rollout: Rollout, result: RolloutResult) -> RolloutResult:
-        """Keep the notes; a hook that pytest alone can ask does not go on with another command."""
+        """Keep the notes; replace the command to continue for a hook that only pytest can call."""
         self._notes += result.notes
-        # A promotion writes by itself what came of its run.
+        # A promotion records its deployment itself.
         if not (self._environment.sandbox or self._config.option.gaia_release):
             from pytest_gaia.promotion.promote.signers import recorded
 
@@ -155,7 +155,7 @@ class Deployment:
         return replace(result, go_on=report.command(rollout))
 
     def _look(self) -> None:
-        """What this run has just deployed is known, and not asked again."""
+        """Observe the services, except those that this run has just deployed."""
         done = self.result.steps if self.result else ()
         known = {step.service: Sight(step.service, step.app, step.after) for step in done if step.after is not None}
         rest = tuple(step for step in self._whole.steps if step.service not in known)
@@ -166,14 +166,14 @@ class Deployment:
 
         def say(service: str) -> None:
             if terminal is not None:
-                write(terminal, [f"gaia: {service} sleeps; waking it"])
+                write(terminal, [f"gaia: {service} is suspended; starting it"])
 
         if wake is not None:
             woken = wake_all(self._before, wake, deadline=self._environment.timeouts.ready, say=say)
             self._notes += map(str, woken)
 
     def _steps(self) -> dict[str, Step]:
-        """Everything that the environment is made of, and what this run deploys besides."""
+        """Return the steps of all services of the environment, and of this run's deployment."""
         return {step.service: step for step in (*self._whole.steps, *(self._rollout.steps if self._rollout else ()))}
 
     def _sights(self, rollout: Rollout) -> tuple[Sight, ...]:
@@ -186,7 +186,9 @@ class Deployment:
     def _hook(self) -> DeployHook:
         own = bool(self._config.hook.pytest_gaia_deploy.get_hookimpls())
         if own and self._hook_name != "plugin":
-            self._notes.append(f"{HOOK} is not asked: the hook of {self._environment.name} is {self._hook_name}")
+            self._notes.append(
+                f"{HOOK} is not called, because the deploy hook of {self._environment.name} is {self._hook_name}"
+            )
         plugin_hook = PluginHook(self._call, HOOK) if own else None
         return hook_for(self._environment, plugin_hook, rootdir=self._whole.rootdir)
 
@@ -194,7 +196,7 @@ class Deployment:
         try:
             return self._config.hook.pytest_gaia_deploy(request=request, log=log)
         except (pytest.skip.Exception, pytest.fail.Exception) as outcome:
-            # They are no kind of Exception, and would end the run as a crash of pytest.
+            # They do not derive from Exception, so pytest would report an internal error.
             raise RuntimeError(f"a test's outcome, {type(outcome).__name__}: {outcome}") from outcome
 
     @property
@@ -203,16 +205,16 @@ class Deployment:
 
 
 def _asked(option: Any, environment: Environment) -> bool:
-    """Whether this run deploys; ``ConfigError`` where it says so and must not."""
+    """Whether this run deploys. Raises ``ConfigError`` if options contradict each other."""
     if not option.gaia_deploy:
         given = next((name for name in _COMPANIONS if getattr(option, name)), None)
         if given is not None:
-            raise ConfigError(f"--{given.replace('_', '-')} says what is deployed, and nothing is: add --gaia-deploy.")
+            raise ConfigError(f"--{given.replace('_', '-')} requires --gaia-deploy.")
         return False
     if runs_no_tests(option):
         raise ConfigError(
-            "--gaia-deploy changes what runs, and this run only looks (--collect-only or the like): leave one of the "
-            f"two out. The commands alone are shown by: gaia deploy {environment.name} --dry-run"
+            "--gaia-deploy cannot be combined with --collect-only and similar options. To print the commands, run: "
+            f"gaia deploy {environment.name} --dry-run"
         )
     return True
 
@@ -237,7 +239,7 @@ def _service(step: Step, sight: Sight | None, done: StepResult | None) -> Servic
 
 
 class TerminalProgress(Progress):
-    """One line a service. What it waits for is shown for a moment on a terminal; the tool's lines stay with ``-v``."""
+    """Prints one line per service. Shows output of the tool briefly on a terminal, and keeps it with ``-v``."""
 
     def __init__(self, terminal: pytest.TerminalReporter | None, hook: str) -> None:
         self._terminal = terminal
@@ -245,12 +247,12 @@ class TerminalProgress(Progress):
         self._rewritten = False
 
     def begun(self, rollout: Rollout) -> None:
-        """Say what is going to be done."""
+        """Print the planned deployment."""
         names = ", ".join(step.service for step in rollout.steps)
         self._print(f"gaia: deploying {names} to {rollout.environment} with {self._hook}")
 
     def waiting(self, service: str, text: str) -> None:
-        """Show it for a moment."""
+        """Show the text briefly."""
         if self._terminal is not None and self._terminal.isatty:
             if not self._rewritten:
                 begin_line(self._terminal)
@@ -258,18 +260,18 @@ class TerminalProgress(Progress):
             self._rewritten = True
 
     def line(self, service: str, text: str) -> None:
-        """Keep it where much is asked for; otherwise show it for a moment."""
+        """Print a line of the tool with ``-v``; otherwise show it briefly."""
         if self._terminal is not None and self._terminal.verbosity > 0 and text.strip():
             self._print(f"  {service} | {text}")
         elif text.strip():
             self.waiting(service, text.strip())
 
     def ended(self, step: StepResult) -> None:
-        """Say what became of it."""
+        """Print the outcome."""
         self._print(ending(step))
 
     def note(self, text: str) -> None:
-        """Pass it on."""
+        """Print a note."""
         self._print(f"gaia: note: {text}")
 
     def _print(self, text: str) -> None:

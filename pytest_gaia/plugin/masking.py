@@ -1,4 +1,4 @@
-"""Nothing that pytest shows, keeps or sends holds a secret: reports, ids of tests, warnings, errors of its own, properties in JUnit."""
+"""Masking of secrets in reports, test ids, warnings, terminal and log output, and the secret scan of outputs."""
 
 import logging
 import os
@@ -35,14 +35,14 @@ from pytest_gaia.verdict.evaluated import EXIT_CODES
 from pytest_gaia.wording import counted
 
 _PLAIN = (int, float, type(None))
-"""what cannot hold a secret"""
+"""types that cannot contain a secret"""
 _SHOWN = 20
 _TICK = 1.0
-"""seconds by which the clock of a file system may be behind"""
+"""possible lag of a file system's clock, in seconds"""
 
 
 class RedactionHooks:
-    """Registered in every process of a run; a worker masks before it sends."""
+    """Registered in every process of a run; a worker masks before it sends reports."""
 
     def __init__(self, run: Run, config: pytest.Config) -> None:
         self._run = run
@@ -50,14 +50,14 @@ class RedactionHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
-        """From now on pytest logs into its file."""
+        """Mask pytest's log file."""
         mask_log_file(self._config, self._run.shown)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_make_collect_report(
         self, collector: pytest.Collector
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Innermost wrapper: ``--lf``, ``-k``, the command line and workers all know tests by their masked ids."""
+        """Innermost wrapper: ``--lf``, ``-k``, the command line and workers use the masked ids."""
         report = yield
         if report.result:
             mask_ids([node for node in report.result if isinstance(node, pytest.Item)], self._mask)
@@ -67,7 +67,7 @@ class RedactionHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
-        """A warning can quote what it warns of."""
+        """Mask warnings, which can quote values."""
         text = str(warning_message.message)
         masked = self._show(text)
         if masked != text:
@@ -75,12 +75,12 @@ class RedactionHooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self, excrepr: TerminalRepr) -> None:
-        """A worker sends its own errors as text."""
+        """Mask internal errors."""
         masked_repr(excrepr, self._show)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
-        """What tests say about the whole suite goes past their reports; a worker hands over what it has learnt."""
+        """Mask suite properties in JUnit; pass a worker's secrets to the controller."""
         junit = junit_of(self._config)
         if junit is not None:
             junit.global_properties[:] = [(name, self._run.shown(value)) for name, value in junit.global_properties]
@@ -89,11 +89,11 @@ class RedactionHooks:
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """The controller looks through the files at the end, for what its workers know as well."""
+        """Take over the secrets of a worker, because the controller scans the files at the end."""
         self._run.redactor.learn_all(secrets_of_worker(node))
 
     def _mask(self, text: str) -> str:
-        # Asked for only now: a run that shows nothing need not find out what is secret.
+        # Only now, because a run without output need not load the secrets.
         return self._run.redactor.text(text)
 
     def _show(self, text: str) -> str:
@@ -101,12 +101,12 @@ class RedactionHooks:
 
 
 def has_colours(config: pytest.Config) -> bool:
-    """Whether pytest writes colours into its reports."""
+    """Whether pytest writes colors into its reports."""
     return config.pluginmanager.has_plugin("terminalreporter") and config.get_terminal_writer().hasmarkup
 
 
 def mask_report(report: pytest.TestReport | pytest.CollectReport, mask: Callable[[str], str]) -> None:
-    """Mask everything in a report that people read."""
+    """Mask every readable part of a report."""
     report.longrepr = masked_repr(report.longrepr, mask)
     report.sections = [(mask(heading), mask(content)) for heading, content in report.sections]
     if isinstance(report, pytest.TestReport):
@@ -116,7 +116,7 @@ def mask_report(report: pytest.TestReport | pytest.CollectReport, mask: Callable
 
 
 def masked_repr(value: Any, mask: Callable[[str], str]) -> Any:
-    """Return pytest's picture of a failure with every text in it masked; its objects stay those that they are."""
+    """Return pytest's representation of a failure with masked texts; objects are changed in place."""
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, tuple):
@@ -134,7 +134,7 @@ def masked_repr(value: Any, mask: Callable[[str], str]) -> Any:
 
 
 def _masked_lines(lines: list[str], mask: Callable[[str], str]) -> list[str]:
-    """Mask lines together: a private key goes over several. Python's own tracebacks have line ends in them."""
+    """Mask lines together, because a private key has several. Lines of Python's tracebacks contain line breaks."""
     if any("\n" in line for line in lines):
         return [mask("".join(lines))]
     return mask("\n".join(lines)).split("\n") if lines else []
@@ -152,20 +152,20 @@ def _warning(category: type[Warning], text: str) -> Warning:
     try:
         warning = category(text)
     except TypeError:
-        # Its class wants to be made of something else.
+        # The class takes other arguments.
         return UserWarning(f"{category.__name__}: {text}")
     return warning if str(warning) == text else UserWarning(f"{category.__name__}: {text}")
 
 
 def mask_ids(items: Sequence[pytest.Item], mask: Callable[[str], str]) -> None:
-    """Mask the parameters in the ids of the ``items`` of one file or class, where they hold a secret.
+    """Mask secrets in the parameters of the ids of ``items``, which are from one file or class.
 
-    In the ids of one function the first secret is ``***1***``, the next one ``***2***``: numbers are the same in every
-    run, and by its id rules, plans, ``--lf`` and other runs know a test.
+    The first secret of a function is ``***1***``, the next one ``***2***``. The numbers are the same in every run,
+    because expectations, plans and ``--lf`` identify tests by id.
     """
     parametrised = [item for item in items if "[" in item.name]
     together = "\n".join(item.name for item in parametrised)
-    # Nearly always there is nothing, and one look is enough.
+    # There is nearly never a secret, and one search for all is cheap.
     if not parametrised or mask(together) == together:
         return
     masks: defaultdict[str, _NumberedMasks] = defaultdict(lambda: _NumberedMasks(mask))
@@ -188,30 +188,30 @@ class _NumberedMasks:
 
 
 def scan_for_secrets(config: pytest.Config, run: Run, result: Result) -> int:
-    """Return the exit code that what was written asks for: 0 where it holds no secret, that of HOLD where it does.
+    """Scan written files for secrets; return 0 if there are none, and the exit code of HOLD otherwise.
 
-    The verdict file says HOLD then too, so that nobody promotes by it.
+    The verdict file is changed to HOLD, too, so that it cannot be used for a promotion.
     """
     try:
         found = leaks(
             [*result.written, *filter(None, (cache_folder(config),))], run.redactor, since=result.began - _TICK
         )
     except OSError as error:
-        return _hold(result, "what was written cannot be looked through", f"gaia: HOLD: looking for secrets: {error}.")
-    return _hold(result, "the run has written secrets", _message(found, config.invocation_params.dir)) if found else 0
+        return _hold(result, "written files cannot be scanned for secrets", f"gaia: HOLD: scan for secrets: {error}.")
+    return _hold(result, "the run wrote secrets", _message(found, config.invocation_params.dir)) if found else 0
 
 
 def _message(found: Sequence[Leak], folder: Path) -> str:
     places = counted(len(found), "place")
     lines = [
-        f"gaia: HOLD: the run has written secrets, in {places}. They are masked there now; a compressed file is removed.",
+        f"gaia: HOLD: the run wrote secrets in {places}. They are masked now; compressed files are removed.",
         *(f"  {os.path.relpath(each.path, folder)}:{each.line}: {each.name}" for each in found[:_SHOWN]),
     ]
     if len(found) > _SHOWN:
         lines.append(f"  and {len(found) - _SHOWN} more")
     lines.append(
-        "Something wrote there that does not go through pytest's reports: a plugin, or a test. Find it, and make the "
-        "secret a new one if the file has been seen."
+        "A plugin or a test wrote them without pytest's reports. Find it, and replace the secret if anyone may have "
+        "read the file."
     )
     return "\n".join(lines)
 
@@ -224,7 +224,7 @@ def _hold(result: Result, reason: str, message: str) -> int:
 
 
 class MaskedStream(SafeStream):
-    """A text stream that masks what is written, and then writes it as a stream for text of any origin does."""
+    """A text stream that masks secrets before it writes text safely."""
 
     def __init__(self, stream: Any, mask: Callable[[str], str]) -> None:
         super().__init__(stream)
@@ -233,13 +233,13 @@ class MaskedStream(SafeStream):
         self.flush = stream.flush
 
     def safe(self, text: str) -> str:
-        """Return ``text`` as it is written now."""
-        # The letter of a test that passes must cost nothing.
+        """Return ``text`` in the form that is written."""
+        # The letter of a passing test must cost nothing.
         return super().safe(text if len(text) < SHORTEST else self._mask(text))
 
 
 class MaskedFormatter:
-    """A formatter of :mod:`logging` that masks what another one has made of a record, which others go on to see."""
+    """A formatter of :mod:`logging` that masks the text of another formatter, and leaves the record as it is."""
 
     def __init__(self, formatter: logging.Formatter, mask: Callable[[str], str]) -> None:
         self._formatter = formatter
@@ -254,10 +254,10 @@ class MaskedFormatter:
 
 
 def mask_terminal(config: pytest.Config, mask: Callable[[str], str]) -> None:
-    """Mask what pytest writes to the terminal, and what tests print where nothing captures it."""
+    """Mask pytest's terminal output, and uncaptured output of tests."""
     if not hasattr(config, "workerinput") and config.pluginmanager.hasplugin("terminalreporter"):
         wrap_terminal(config, lambda stream: MaskedStream(stream, mask))
-    # Without pytest's own plugin for it (-p no:capture) there is no such option, and nothing is captured.
+    # The option is missing with -p no:capture, which captures nothing.
     capture = getattr(config.option, "capture", "no")
     if capture == "no":
         _mask_standard(config, mask)
@@ -271,7 +271,7 @@ def commands_of(config: pytest.Config) -> AbstractContextManager[None]:
 
 
 def mask_log_file(config: pytest.Config, mask: Callable[[str], str]) -> None:
-    """Mask what ``--log-file`` takes; tests that look at log records see them as they are."""
+    """Mask the file of ``--log-file``; log records in tests stay as they are."""
     if (handler := log_file_handler(config)) is not None:
         handler.setFormatter(MaskedFormatter(handler.formatter, mask))
 

@@ -166,7 +166,7 @@ def _key(name: str) -> str:
 
 
 def runs_no_tests(option: Any) -> bool:
-    """Whether pytest only shows something and runs no test. Such a run has no verdict."""
+    """Whether pytest only prints information and runs no test. Such a run has no verdict."""
     return any(getattr(option, name, None) for name in _LOOKING)
 
 

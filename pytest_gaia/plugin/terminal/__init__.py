@@ -1,1 +1,1 @@
-"""What a run shows on the terminal and tells CI."""
+"""Output of a run for the terminal and CI."""

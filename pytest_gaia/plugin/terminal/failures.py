@@ -1,6 +1,6 @@
-"""How a failure is shown: the line of the check, what went wrong, and what was said over the wire; no page of frames.
+"""Short representation of failures: the statement of the test, the error, and the exchange, without library frames.
 
-``-vv``, ``--full-trace``, ``-l`` and every ``--tb`` but ``auto`` show what pytest shows.
+``-vv``, ``--full-trace``, ``-l`` and every ``--tb`` except ``auto`` keep pytest's representation.
 """
 
 import sysconfig
@@ -20,23 +20,23 @@ _OURS = Path(pytest_gaia.__file__).parent
 _LIBRARIES = (Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib")))
 
 _NOT_RUN = "async def functions are not natively supported"
-"""how pytest's own failure begins of an asynchronous test that no plugin runs"""
+"""start of pytest's message for an asynchronous test that no plugin runs"""
 _HOW_TO_RUN = (
-    'If pytest-asyncio should run it, set asyncio_mode = "auto" in pytest\'s configuration, with '
-    'asyncio_default_fixture_loop_scope and asyncio_default_test_loop_scope = "session"; '
-    'or mark the test: @pytest.mark.asyncio(loop_scope="session").'
+    'To run it with pytest-asyncio, set asyncio_mode = "auto", asyncio_default_fixture_loop_scope = "session" and '
+    'asyncio_default_test_loop_scope = "session" in pytest\'s configuration, '
+    'or mark the test with @pytest.mark.asyncio(loop_scope="session").'
 )
 
-_ALL = "what the test exchanged with the platform"
-_OTHERS = "what else the test exchanged with the platform"
+_ALL = "exchanges of the test"
+_OTHERS = "other exchanges of the test"
 
 
 def show_failure(
     report: pytest.TestReport, error: BaseException | None, recorder: Recorder, config: pytest.Config
 ) -> None:
-    """Make ``report`` short where it is pytest's own picture of ``error``, and add what the test exchanged."""
+    """Shorten ``report`` if it is pytest's representation of ``error``, and add the exchanges of the test."""
     if isinstance(error, pytest.fail.Exception) and str(error).startswith(_NOT_RUN):
-        report.sections.append(("what to do", _HOW_TO_RUN))
+        report.sections.append(("how to fix", _HOW_TO_RUN))
     shown = _shorten(report, error, recorder, config) if error is not None else None
     if _style(config) == "line":
         return
@@ -48,7 +48,7 @@ def show_failure(
 def _shorten(
     report: pytest.TestReport, error: BaseException, recorder: Recorder, config: pytest.Config
 ) -> Exchange | None:
-    """Make pytest's picture of ``error`` short; return the exchange that it shows as a whole, if it shows one."""
+    """Shorten pytest's representation of ``error``; return the exchange that it shows in full, if any."""
     picture = report.longrepr
     if not isinstance(picture, ExceptionChainRepr):
         return None
@@ -62,12 +62,12 @@ def _shorten(
     short = _of_ours(picture, said) if said else _without_libraries(picture, config.invocation_params.dir)
     report.longrepr = short
     if exchange is not None:
-        short.addsection(f"the exchange with {exchange.service}", transcript(exchange))
+        short.addsection(f"exchange with {exchange.service}", transcript(exchange))
     return exchange
 
 
 def _style(config: pytest.Config) -> str:
-    # Without pytest's terminal there are no such options, and no -v either.
+    # Without pytest's terminal the options do not exist.
     style: str = config.getoption("tbstyle", "auto")
     return style
 
@@ -83,7 +83,7 @@ def _loudness(config: pytest.Config) -> int:
 
 
 def _say_in_short(picture: ExceptionChainRepr, said: str, config: pytest.Config) -> None:
-    """Keep the exchange out of the summary line, of ``--tb=line`` and of JUnit's message."""
+    """Use the short message in the summary line, in ``--tb=line`` and in JUnit."""
     traceback, crash, _ = picture.chain[-1]
     if crash is not None:
         crash.message = said
@@ -92,7 +92,7 @@ def _say_in_short(picture: ExceptionChainRepr, said: str, config: pytest.Config)
 
 
 def _of_ours(picture: ExceptionChainRepr, said: str) -> ExceptionChainRepr:
-    """Return a picture with one statement for each frame of the check, and what the error has ``said``."""
+    """Return a representation with one statement per frame of the test, and the message of the error."""
     traceback, crash, _ = picture.chain[-1]
     entries = [each for each in traceback.reprentries if isinstance(each, ReprEntry)]
     if not entries:
@@ -104,9 +104,9 @@ def _of_ours(picture: ExceptionChainRepr, said: str) -> ExceptionChainRepr:
 
 
 def _without_libraries(picture: ExceptionChainRepr, start: Path) -> ExceptionChainRepr:
-    """Return the picture without frames of libraries, as far as the check is left to be seen.
+    """Return the representation without frames of libraries, if frames of the test remain.
 
-    A bug of ours is shown in full: what was raised in this package hides nothing of it.
+    An exception from this package itself is a bug and keeps all frames.
     """
     traceback, crash, _ = picture.chain[-1]
     entries = [each for each in traceback.reprentries if isinstance(each, ReprEntry)]
@@ -136,7 +136,7 @@ def _entry(entry: ReprEntry, lines: Sequence[str]) -> ReprEntry:
 
 
 def _statement(lines: Sequence[str]) -> list[str]:
-    """Return the statement at which a frame stands. pytest marks its first line, and shows frames between in short."""
+    """Return the current statement of a frame. pytest marks its first line, and shortens frames in between."""
     source = [line for line in lines if not line.startswith("E")]
     marked = [number for number, line in enumerate(source) if line.startswith(">")]
     if marked:

@@ -1,4 +1,4 @@
-"""What a run waits for and how far it is: for a moment on a terminal, in plain lines elsewhere."""
+"""Progress of a run: brief lines on a terminal, plain lines elsewhere."""
 
 import time
 from collections import Counter
@@ -14,18 +14,18 @@ from pytest_gaia.report.layout import NARROWEST, cut, wrapped
 from pytest_gaia.wording import counted
 
 _WORTH_A_LINE = 1.0
-"""seconds of waiting from which on it is told where lines stay"""
+"""seconds of waiting after which a line is printed without a terminal"""
 
 
 def begin_line(terminal: pytest.TerminalReporter) -> None:
-    """End the line that something else has begun: dots of xdist, a line that pytest rewrites."""
+    """End a line that other code has started, such as dots of xdist."""
     terminal.ensure_newline()
     if terminal.config.get_terminal_writer().width_of_current_line:
         terminal.write("\n")
 
 
 def write(terminal: pytest.TerminalReporter, lines: Sequence[str], *, red: bool = False) -> None:
-    """Write ``lines``, the first of them at the beginning of a line."""
+    """Write ``lines``, starting on a new line."""
     if lines:
         begin_line(terminal)
     for line in lines:
@@ -33,22 +33,22 @@ def write(terminal: pytest.TerminalReporter, lines: Sequence[str], *, red: bool 
 
 
 def show_briefly(terminal: pytest.TerminalReporter, text: str) -> None:
-    """Show ``text`` in one line, which the next one replaces."""
+    """Show ``text`` in a line that the next one replaces."""
     terminal.rewrite(cut(text, terminal.config.get_terminal_writer().fullwidth - 1), erase=True)
 
 
 def erase_line(terminal: pytest.TerminalReporter) -> None:
-    """Take such a line away, and stay at its beginning."""
+    """Erase such a line."""
     terminal.rewrite("", erase=True)
     terminal.write("\r")
     line_is_empty(terminal)
 
 
 class Waiting:
-    """One waiting, as a context. Call it about five times a second with what has not come yet."""
+    """Context that shows what a run waits for. Call it about five times a second with the pending names."""
 
     def __init__(self, terminal: pytest.TerminalReporter | None, purpose: str, deadline: float) -> None:
-        """``deadline`` is in seconds from now; ``purpose`` says what all of it is for."""
+        """``deadline`` is in seconds from now; ``purpose`` is shown first."""
         self._terminal = terminal
         self._purpose = purpose
         self._deadline = deadline
@@ -69,7 +69,7 @@ class Waiting:
             self._terminal.write_line(f"gaia: {self._purpose}: waited {self._elapsed:.1f} s")
 
     def __call__(self, pending: tuple[str, ...] = ()) -> None:
-        """Show what is ``pending``, for how long it has been waited for, and how long that may take."""
+        """Show ``pending``, the elapsed time and the time limit."""
         if self._terminal is None:
             return
         what = f"{self._purpose}: waiting for {', '.join(pending)}" if pending else self._purpose
@@ -89,7 +89,7 @@ class Waiting:
 
 
 class SuiteAnnouncer:
-    """Registered where the user is. It hears of every collected test once, and of none that is run."""
+    """Prints the number of selected tests by suite."""
 
     def __init__(self, config: pytest.Config, roots: Sequence[Path]) -> None:
         self._config = config
@@ -98,11 +98,11 @@ class SuiteAnnouncer:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
-        """A run with workers: all of them have collected the same."""
+        """Print the tests of a run with workers, which all collect the same."""
         self.begin(ids)
 
     def begin(self, nodes: Iterable[str]) -> None:
-        """Say what is going to be run. Outside of all suites there is nothing to say."""
+        """Print the number of tests by suite; nothing if no test is in a suite."""
         terminal: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
         if self._server_info or terminal is None or terminal.verbosity < 0:
             return
@@ -121,7 +121,7 @@ class SuiteAnnouncer:
 
 
 class SuiteCounter:
-    """Registered with ``-v``, where every test has a line of its own anyway."""
+    """Prints a line at the end of each suite, with ``-v``."""
 
     def __init__(
         self, terminal: pytest.TerminalReporter, suites: Counter[str], suite_of: Callable[[str], str | None]
@@ -132,7 +132,7 @@ class SuiteCounter:
         self._suite_of = suite_of
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """Count a test, wherever it ran; say so where it was the last one of its suite."""
+        """Count a test; print a line after the last one of a suite."""
         suite = self._suite_of(nodeid)
         if suite is None:
             return
@@ -145,7 +145,7 @@ class SuiteCounter:
 
 
 def by_suite(nodes: Iterable[str], roots: Sequence[Path], rootpath: Path) -> Counter[str]:
-    """Suite → tests, of the tests that are in a suite."""
+    """Return suite → number of tests, of tests in suites."""
     files = Counter(node.partition("::")[0] for node in nodes)
     suites: Counter[str] = Counter()
     for file, count in files.items():
@@ -158,7 +158,7 @@ def by_suite(nodes: Iterable[str], roots: Sequence[Path], rootpath: Path) -> Cou
 
 
 def plan_lines(suites: Counter[str], width: int) -> list[str]:
-    """Return what is going to be run, in at most ``width`` columns."""
+    """Return the lines about selected tests, in at most ``width`` columns."""
     each = ", ".join(f"{name} {count}" for name, count in sorted(suites.items()))
     return wrapped(
         f"gaia: selected {counted(suites.total(), 'test')} of {counted(len(suites), 'suite')}: {each}", width, hanging=2

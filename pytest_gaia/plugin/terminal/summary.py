@@ -1,4 +1,4 @@
-"""The last words of a run: on the terminal after all that pytest says, to GitHub, and in the file of ``--junitxml``."""
+"""The end of a run: summary and verdict on the terminal, output for GitHub Actions, and the file of ``--junitxml``."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 
 class RunSummary:
-    """Writes them once. With ``-q`` they are one line, with ``-v`` they name every test that is not simply passed."""
+    """Prints the summary: one line with ``-q``; with ``-v``, every test that did not simply pass."""
 
     def __init__(self, config: pytest.Config, label: str, actions: Actions | None = None) -> None:
-        """``label`` is the environment as people should read it; ``actions``, the step of GitHub's that this run is."""
+        """``label`` is the display name of the environment; ``actions`` is the step of GitHub Actions, if any."""
         self._config = config
         self._label = label
         self._actions = actions
@@ -38,12 +38,12 @@ class RunSummary:
         """pytest's terminal, unless it is switched off."""
         return self._config.pluginmanager.get_plugin("terminalreporter")
 
-    def refuse(self, usage_error: str) -> None:
-        """A user's mistake has ended the run: there is no verdict."""
+    def print_usage_error(self, usage_error: str) -> None:
+        """Print a usage error, which ends a run without a verdict."""
         self._write([f"ERROR: {usage_error}"], red=True)
 
-    def say(self, evaluated: EvaluatedRun, noted: Iterable[str], unwritten: Iterable[str]) -> None:
-        """Write what the verdict rests on, what could not be written, and the verdict."""
+    def print(self, evaluated: EvaluatedRun, noted: Iterable[str], unwritten: Iterable[str]) -> None:
+        """Print the basis of the verdict, files that could not be written, and the verdict."""
         terminal = self.terminal
         unsaid = self._actions.summarise(evaluated, self._label) if self._actions else ""
         if terminal is None:
@@ -62,7 +62,7 @@ class RunSummary:
             self._write([f"ERROR: {message}"], red=True)
         lines = footer.verdict_lines(self._label, evaluated, layout)
         if quiet:
-            # Whoever asks for one line gets one, however long it is.
+            # One line, however long it is.
             lines = [footer.verdict_line(self._label, evaluated)]
         colour = {"PROMOTE": "green", "PARTIAL": "yellow"}.get(evaluated.verdict.word, "red")
         begin_line(terminal)
@@ -70,7 +70,7 @@ class RunSummary:
             terminal.write_line(line, **{colour: True})
 
     def _write(self, lines: Sequence[str], **title: bool) -> None:
-        """Write lines, of which those that are not indented are titles."""
+        """Write lines; those without indentation are titles."""
         terminal = self.terminal
         if terminal is None or not lines:
             return
@@ -86,37 +86,37 @@ def _layout(terminal: pytest.TerminalReporter) -> Layout:
 
 
 def _failures(terminal: pytest.TerminalReporter) -> frozenset[str]:
-    """The tests that pytest itself has shown to fail; a skip or a retry gates without a word of pytest's."""
+    """Return the tests that pytest has shown as failed. It does not show a skip or a retry that blocks."""
     reports = (report for kind in ("failed", "error") for report in terminal.stats.get(kind, ()))
     return frozenset(report.nodeid for report in reports)
 
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """One step of a job."""
+    """A step of a job in GitHub Actions."""
 
     summary: Path | None
-    """where the step's summary is collected"""
+    """file of the step's summary"""
     prefix: str
     """the project's folder within the repository, such as ``services/``; empty at its root"""
     mask: Callable[[str], str]
 
     @classmethod
     def of(cls, config: pytest.Config, mask: Callable[[str], str]) -> Actions | None:
-        """Return the step that this run is, if it is one. A run that a test has started is none, whatever it inherits."""
+        """Return the step of this run, if it is one. A run that a test starts is not, although it inherits variables."""
         if os.environ.get("GITHUB_ACTIONS") != "true" or "PYTEST_CURRENT_TEST" in os.environ:
             return None
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         return cls(Path(summary) if summary else None, _prefix(config.rootpath), mask)
 
     def annotate(self, evaluated: EvaluatedRun, label: str, terminal: pytest.TerminalReporter) -> None:
-        """Write the annotations, each at the beginning of a line and without colours: the runner reads them."""
+        """Write the annotations, each on a line without colors, for the runner."""
         with commands_of(terminal.config):
             for line in run_annotations(evaluated, label, dict(_places(terminal)), self.prefix):
                 terminal.write_line(self.mask(line))
 
     def summarise(self, evaluated: EvaluatedRun, label: str) -> str:
-        """Add the run to the step's summary; return why not, where it cannot be written. No verdict hangs on it."""
+        """Add the run to the step's summary; return an error message if it cannot be written, which does not matter."""
         if self.summary is None:
             return ""
         try:
@@ -136,7 +136,7 @@ def _prefix(root: Path) -> str:
 
 
 def _places(terminal: pytest.TerminalReporter) -> Iterator[tuple[str, tuple[str, int]]]:
-    """Give the file of each failure, and its line: that of the check's own statement, where the report shows it."""
+    """Yield file and line of each failure: the line of the test's statement if the report shows it."""
     for kind in ("failed", "error", "unexpected pass"):
         for report in terminal.stats.get(kind, ()):
             file, line, _ = report.location or (report.nodeid.partition("::")[0], None, "")
@@ -149,14 +149,14 @@ def _line(report: Any, file: str) -> int:
     return next((each.lineno for each in locations if each is not None and Path(each.path).name == Path(file).name), 0)
 
 
-def settle_junit(config: pytest.Config, evaluated: EvaluatedRun) -> str:
-    """Settle the file, where there is one; return why not, where it cannot be written."""
+def rewrite_junit(config: pytest.Config, evaluated: EvaluatedRun) -> str:
+    """Rewrite the JUnit file, if there is one; return an error message if it cannot be written."""
     junit = junit_of(config)
     if junit is None:
         return ""
     path = Path(junit.logfile)
     if not path.is_file():
-        # A device, or nothing: an error inside of pytest has kept it from writing.
+        # A device; or an internal error of pytest prevented the file.
         return ""
     try:
         # Written by this process.
@@ -164,7 +164,7 @@ def settle_junit(config: pytest.Config, evaluated: EvaluatedRun) -> str:
         addresses = {each.node: _address(each.node, junit.prefix) for each in evaluated.classifications}
         settle(document.getroot(), evaluated, addresses, strict=junit.family == "xunit2")
         text = ET.tostring(document.getroot(), encoding="unicode")
-        # Where pytest has written it, and with the mode that pytest gave it: those who read it run as somebody else.
+        # With the mode that pytest gave it, because other users may read it.
         place = path.resolve()
         write_file(place, f'<?xml version="1.0" encoding="utf-8"?>{text}', mode=stat.S_IMODE(place.stat().st_mode))
     except (OSError, ET.ParseError) as error:
@@ -173,6 +173,6 @@ def settle_junit(config: pytest.Config, evaluated: EvaluatedRun) -> str:
 
 
 def _address(node: str, prefix: str | None) -> Address:
-    """Return the address that pytest gives a test in its file."""
+    """Return class name and name of a test in pytest's file."""
     *classes, name = mangle_test_address(node)
     return ".".join([prefix, *classes] if prefix else classes), bin_xml_escape(name)
