@@ -133,7 +133,7 @@ class Deployer:
 
 @pytest.fixture
 def deployer(project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Deployer:
-    """A project with two tests and an environment ``stage``, which runs release 1 and is deployed by ``ci/deploy``."""
+    """A project with two tests and an environment ``stage``, which runs version 1 and is deployed by ``ci/deploy``."""
     # This very test may run in a worker, and what it starts would take itself for one.
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     return Deployer(project, server)

@@ -47,7 +47,7 @@ def test_it_deploys_once_and_before_the_first_test(deployer: Deployer, way: Sequ
             "gaia: deploying gateway to stage with command",
             "  gateway: deployed",
             "gaia: stage: deployed by this run (command)",
-            "  gateway  gateway  deployed  release 2  sha256:nnnnnnnnnnnn  1 machine, 1 of 1 checks pass",
+            "  gateway  gateway  deployed  version 2  sha256:nnnnnnnnnnnn  1 machine, 1 of 1 checks pass",
             "gaia verdict: PROMOTE on stage: 2 passed",
         ]
     )
@@ -67,7 +67,7 @@ def test_without_the_option_it_only_looks(deployer: Deployer, way: Sequence[str]
     result.stdout.fnmatch_lines(
         [
             "gaia: stage: deployed state (command)",
-            "  gateway  gateway  runs  release 1  sha256:000000000000  1 machine, 1 of 1 checks pass",
+            "  gateway  gateway  running  version 1  sha256:000000000000  1 machine, 1 of 1 checks pass",
         ]
     )
     deployment = deployer.verdict["deployment"]
@@ -126,7 +126,7 @@ def test_a_tool_that_asks_to_be_asked_again_for_ever_is_no_fault_of_the_release(
     assert result.ret == 12
     assert "test" not in deployer.phases
     result.stdout.fnmatch_lines(
-        ["gaia verdict: INFRA on stage: the deployment did not come about: *rate limit reached*"]
+        ["gaia verdict: INFRA on stage: the deployment could not run: *rate limit reached*"]
     )
 
 
@@ -164,15 +164,15 @@ def test_the_options_say_what_is_deployed(deployer: Deployer) -> None:
         (("--gaia-env=stage", "--gaia-simulate", "--gaia-deploy"), "which nothing is deployed to"),
         (("--gaia-env=dev", "--gaia-deploy"), "dev has no deployment"),
         (("--gaia-url=http://127.0.0.1:1", "--gaia-deploy"), "adhoc has no deployment"),
-        (("--gaia-env=stage", "--gaia-deploy", "--collect-only"), "--gaia-deploy changes what runs, and this run only"),
+        (("--gaia-env=stage", "--gaia-deploy", "--collect-only"), "--gaia-deploy cannot be combined with --collect-only"),
         (("--gaia-env=stage", "--gaia-deploy", "--setup-plan"), "gaia deploy stage --dry-run"),
-        (("--gaia-env=stage", "--gaia-deploy", "-f"), "--looponfail runs again and again"),
+        (("--gaia-env=stage", "--gaia-deploy", "-f"), "--gaia-deploy and --looponfail exclude each other"),
         (("--gaia-env=stage", "--gaia-deploy", "--gaia-deploy-services=gatway"), "did you mean gateway"),
         (("--gaia-env=stage", "--gaia-deploy", "--gaia-deploy-services=,"), "--gaia-deploy-services names no service"),
         (("--gaia-env=stage", "--gaia-deploy", "--gaia-deploy-image=x:1"), "of which service is it the image?"),
-        (("--gaia-env=stage", "--gaia-deploy-services=gateway"), "nothing is: add --gaia-deploy."),
-        (("--gaia-env=stage", "--gaia-deploy-image=a=b"), "--gaia-deploy-image says what is deployed"),
-        (("--gaia-env=stage", "--gaia-deploy-rebuild"), "--gaia-deploy-rebuild says what is deployed"),
+        (("--gaia-env=stage", "--gaia-deploy-services=gateway"), "--gaia-deploy-services requires --gaia-deploy."),
+        (("--gaia-env=stage", "--gaia-deploy-image=a=b"), "--gaia-deploy-image requires --gaia-deploy"),
+        (("--gaia-env=stage", "--gaia-deploy-rebuild"), "--gaia-deploy-rebuild requires --gaia-deploy"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_deployed_is_refused_before_anything_is_collected(

@@ -183,7 +183,7 @@ def test_an_implementation_that_is_not_asked_is_mentioned(deployer: Deployer) ->
 
     assert result.ret == 0
     assert {call.get("worker") for call in deployer.calls} == {None}
-    result.stdout.fnmatch_lines(["gaia: note: pytest_gaia_deploy is not asked: the hook of stage is command"])
+    result.stdout.fnmatch_lines(["gaia: note: pytest_gaia_deploy is not called, because the deploy hook of stage is command"])
     assert len(deployer.verdict["deployment"]["notes"]) == 1
 
 
@@ -200,7 +200,7 @@ def test_a_misspelt_argument_is_named(deployer: Deployer) -> None:
 
     assert result.ret == 4
     text = result.stdout.str() + result.stderr.str()
-    assert "ERROR: a hook does not take what it is written for: Plugin " in text
+    assert "ERROR: a hook has wrong arguments: Plugin " in text
     assert "conftest.py' for hook 'pytest_gaia_deploy'" in text
     assert "{'requst'} are declared in the hookimpl but can not be found in the hookspec" in text
     assert "Traceback" not in text

@@ -61,7 +61,7 @@ def test_services_are_deployed_in_their_order_and_tested(staging: pytest.Pyteste
             "  auth: deployed",
             "  gateway: deployed",
             "gaia: staging: deployed by this run (fly)",
-            "  auth     gaia-auth-staging     deployed  release 2  sha256:* 1 machine, 1 of 1 checks pass",
+            "  auth     gaia-auth-staging     deployed  version 2  sha256:* 1 machine, 1 of 1 checks pass",
             "gaia verdict: PROMOTE on staging: 1 passed",
         ]
     )
@@ -102,7 +102,7 @@ def test_a_tool_that_is_rate_limited_for_ever_is_no_fault_of_the_release(
     result = run(staging, "--gaia-deploy")
 
     assert result.ret == 12
-    result.stdout.fnmatch_lines(["gaia verdict: INFRA on staging: the deployment did not come about: auth *"])
+    result.stdout.fnmatch_lines(["gaia verdict: INFRA on staging: the deployment could not run: auth *"])
 
 
 def test_without_the_tool_a_run_that_does_not_deploy_says_so_and_goes_on(

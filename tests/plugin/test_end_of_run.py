@@ -134,7 +134,7 @@ def test_ctrl_c_at_the_last_look_holds(project: pytest.Pytester) -> None:
     gateway.close()
 
     assert (runs[0].returncode, err) == (11, "")
-    assert "gaia verdict: HOLD on here: the last look at the environment was interrupted, 2 passed" in out
+    assert "gaia verdict: HOLD on here: the final check of the environment was interrupted, 2 passed" in out
 
 
 def test_a_run_without_an_environment_asks_no_more(project: pytest.Pytester, server: ScriptedServer) -> None:

@@ -17,7 +17,7 @@ EXIT = "pytest.exit('enough', returncode=0)"
 TEST = "import pytest\ndef test_ends(): {}\n"
 FIXTURE = "import pytest\n@pytest.fixture\ndef ending():\n    {}\n\ndef test_ends(ending): pass\n"
 HOOK = "import os, pytest, sys\ndef pytest_{}: {}\n"
-UNEVALUATED = "no verdict: the run was ended before it was judged"
+UNEVALUATED = "no verdict: the run ended before it was evaluated"
 
 PYTEST_EXIT = (
     Way("in a test", 11, "HOLD", PASSES + TEST.format(EXIT), says="1 test did not complete"),
@@ -68,7 +68,7 @@ def rewrite():
     if path.read_text():
         path.write_text(path.read_text().replace("REJECT", "PROMOTE"))
 """
-CHANGED = "verdict.json: was changed after this run had written it"
+CHANGED = "verdict.json: changed after this run wrote it"
 WRAPPER = "import pytest\n@pytest.hookimpl(wrapper=True, tryfirst=True)\ndef pytest_cmdline_main():\n    yield\n    return 0\n"
 AT_EXIT = (
     Way("by atexit", 1, "REJECT", FAILS, conftest=REWRITE + "atexit.register(os._exit, 0)\n", apart=True),
@@ -168,14 +168,14 @@ def test_files_that_are_changed_after_a_pass_hold_it(
     result = attempt(Way("", 0, "", conftest=change, apart=True), project, server.url, "--gaia-report-log=record.jsonl")
 
     assert result.ret == 11
-    result.stderr.fnmatch_lines([f"gaia: *{name}: was changed after this run had written it. It is restored*"])
+    result.stderr.fnmatch_lines([f"gaia: *{name}: changed after this run wrote it. The file is restored*"])
     assert (verdict(project)["verdict"], verdict(project)["reasons"]) == (
         "HOLD",
-        [f"changed after the run had written it: {name}"],
+        [f"changed after the run wrote it: {name}"],
     )
     recorded = read_run(project.path / "record.jsonl")
     assert recorded.end is not None
-    assert recorded.end.held == f"changed after the run had written it: {name}"
+    assert recorded.end.held == f"changed after the run wrote it: {name}"
 
 
 @way_of(STOPPED)

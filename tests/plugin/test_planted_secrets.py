@@ -241,7 +241,7 @@ def test_a_run_with_workers_shows_none(project: Path, planted: dict[str, str], e
     assert found_in(planted, texts) == []
     assert unreached("\n".join(texts.values())) == []
     assert "eyJ" not in "".join(texts.values())
-    assert "gaia: the run has written secrets" not in shown
+    assert "gaia: HOLD: the run wrote secrets" not in shown
 
 
 @pytest.mark.slow("matrix")

@@ -98,8 +98,8 @@ def test_what_sleeps_on_fly_is_woken_before_it_is_waited_for(staging: pytest.Pyt
     assert started == ["gaia-auth-staging", "gaia-gateway-staging"]
     result.stdout.fnmatch_lines(
         [
-            "gaia: auth sleeps; waking it",
-            "gaia: gateway sleeps; waking it",
+            "gaia: auth is suspended; starting it",
+            "gaia: gateway is suspended; starting it",
             "gaia: note: auth was suspended; started in * s",
             "gaia: note: gateway was suspended; started in * s",
             "gaia verdict: PROMOTE on staging: 1 passed",

@@ -108,7 +108,7 @@ def test_an_environment_that_names_a_suite_which_is_not_there_is_a_usage_error(p
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["ERROR: gaia.toml:5: env.staging.suites: there is no suite 'helth': did you mean health? *"]
+        ["ERROR: gaia.toml:5: env.staging.suites: unknown suite 'helth'; did you mean health? *"]
     )
 
 

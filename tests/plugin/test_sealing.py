@@ -149,7 +149,7 @@ def test_a_failure_rejects_and_says_what_came_after_it_was_not_run(project: pyte
 def test_less_than_all_is_not_sealed(project: pytest.Pytester, narrowing: tuple[str, ...]) -> None:
     result = run(project, "--collect-only", "--gaia-plan-out=plan.json", *narrowing)
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["ERROR: --gaia-plan-out: a plan holds everything*"])
+    result.stderr.fnmatch_lines(["ERROR: --gaia-plan-out: a test plan contains every test*"])
     assert not (project.path / "plan.json").exists()
 
 
@@ -174,12 +174,12 @@ def changed(path: Path, **values: Any) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"environment": "staging"}, "*sealed for another environment (staging, this run's is preview)*"),
-        ({"bundle": "b8"}, "*sealed for another bundle (b8, this run's is b7)*"),
-        ({"policy": "00"}, "*sealed for another set of rules*"),
-        ({"tests": []}, "*the test plan contains no test*"),
-        ({"format": "gaia-plan/2"}, "*not a test plan*"),
-        ({"tests": "all"}, "*not a test plan*"),
+        ({"environment": "staging"}, "*created for another environment (staging; this run: preview)*"),
+        ({"bundle": "b8"}, "*created for another release (b8; this run: b7)*"),
+        ({"policy": "00"}, "*created for another set of expectations*"),
+        ({"tests": []}, "*this plan owes no test*"),
+        ({"format": "gaia-plan/2"}, "*not a sealed plan*"),
+        ({"tests": "all"}, "*not a sealed plan*"),
     ],
 )
 def test_a_plan_of_another_run_is_refused(project: pytest.Pytester, values: dict[str, Any], message: str) -> None:
