@@ -54,7 +54,7 @@ def register(config: pytest.Config, run: Run) -> None:
         _register_worker(config, run, evaluating)
     else:
         _register_controller(config, run, evaluating)
-    if run.declared.tolerance.xfail == "fails" and not distributes(config):
+    if run.declared.tolerance.xfail == "fail" and not distributes(config):
         # pytest's own switch, which ignores xfail marks. Not on a controller, because workers inherit its options.
         config.option.runxfail = True
 

@@ -125,9 +125,7 @@ def test_a_tool_that_asks_to_be_asked_again_for_ever_is_no_fault_of_the_release(
 
     assert result.ret == 12
     assert "test" not in deployer.phases
-    result.stdout.fnmatch_lines(
-        ["gaia verdict: INFRA on stage: the deployment could not run: *rate limit reached*"]
-    )
+    result.stdout.fnmatch_lines(["gaia verdict: INFRA on stage: the deployment could not run: *rate limit reached*"])
 
 
 @alone_and_not

@@ -183,7 +183,9 @@ def test_an_implementation_that_is_not_asked_is_mentioned(deployer: Deployer) ->
 
     assert result.ret == 0
     assert {call.get("worker") for call in deployer.calls} == {None}
-    result.stdout.fnmatch_lines(["gaia: note: pytest_gaia_deploy is not called, because the deploy hook of stage is command"])
+    result.stdout.fnmatch_lines(
+        ["gaia: note: pytest_gaia_deploy is not called, because the deploy hook of stage is command"]
+    )
     assert len(deployer.verdict["deployment"]["notes"]) == 1
 
 

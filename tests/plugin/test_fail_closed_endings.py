@@ -100,7 +100,7 @@ STOPPED = (
     Way("not by a file that is broken", 1, "REJECT", "import not_there\n", args=("--continue-on-collection-errors",)),
 )  # fmt: skip
 
-UNREACHABLE = Way("unreachable", 12, "INFRA", says="is out of reach; no test ran")
+UNREACHABLE = Way("unreachable", 12, "INFRA", says="is unreachable; no test ran")
 
 KILL = "import os\n" + TEST.format("os.kill(os.getpid(), 9)")
 RANDOM = (

@@ -27,7 +27,7 @@ def test_a_dead_gateway_ends_the_run_with_one_message(project: pytest.Pytester, 
 
     assert result.ret == 12
     text = result.stdout.str()
-    assert text.count("is out of reach; no test ran") == 1
+    assert text.count("is unreachable; no test ran") == 1
     assert f"gateway: {url} (--gaia-url): connection refused" in text
     # Given up long before the deadline.
     assert "tried: GET /health, 3 times in " in text

@@ -158,9 +158,7 @@ def test_a_secret_that_a_plugin_writes_fails_the_run(
     assert result.ret == EXIT_CODES["HOLD"]
     verdict = json.loads((small.path / "verdict.json").read_text())
     assert (verdict["verdict"], verdict["reasons"]) == ("HOLD", ["the run wrote secrets"])
-    result.stderr.fnmatch_lines(
-        ["gaia: HOLD: the run wrote secrets in 1 place.*", "  allure/extra.txt:2: OTHER_TOKEN"]
-    )
+    result.stderr.fnmatch_lines(["gaia: HOLD: the run wrote secrets in 1 place.*", "  allure/extra.txt:2: OTHER_TOKEN"])
     assert re.fullmatch(r"fine\nkey: \*{3}[0-9a-f]{8}\*{3}\n", (small.path / "allure" / "extra.txt").read_text())
     assert OTHER not in result.stderr.str() + result.stdout.str()
 

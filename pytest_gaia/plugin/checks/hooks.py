@@ -86,7 +86,7 @@ class CheckHooks:
             return
         if any(expectation.expect == "fail" for expectation in self.evaluating.expectations.expectations):
             for evidence in filter(None, (item.stash.get(EVIDENCE, None) for item in session.items)):
-                evidence.must_fail = self.evaluating.resolution(evidence.subject).expect == "fails"
+                evidence.must_fail = self.evaluating.resolution(evidence.subject).expect == "fail"
         # Collected items stay until the end. Garbage collection of them takes 4 % of the time of ten thousand small tests.
         gc.freeze()
 
