@@ -16,7 +16,7 @@ _TAIL = 15
 def intention(rollout: Rollout, hook: str) -> str:
     """Return the header line for a planned deployment."""
     services = ", ".join(step.service for step in rollout.steps)
-    return f"gaia: deploying {services} to {rollout.environment} with {hook} before the first test"
+    return f"gaia: will deploy {services} to {rollout.environment} with {hook} before the first test"
 
 
 def command(rollout: Rollout) -> str:

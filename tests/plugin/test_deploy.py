@@ -43,7 +43,7 @@ def test_it_deploys_once_and_before_the_first_test(deployer: Deployer, way: Sequ
     assert phases[0] == phases[-1] == "observe"
     result.stdout.fnmatch_lines(
         [
-            "gaia: deploying gateway to stage with command before the first test",
+            "gaia: will deploy gateway to stage with command before the first test",
             "gaia: deploying gateway to stage with command",
             "  gateway: deployed",
             "gaia: stage: deployed by this run (command)",

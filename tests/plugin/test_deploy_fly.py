@@ -57,7 +57,7 @@ def test_services_are_deployed_in_their_order_and_tested(staging: pytest.Pyteste
     assert deployed == ["gaia-auth-staging", "gaia-gateway-staging"]
     result.stdout.fnmatch_lines(
         [
-            "gaia: deploying auth, gateway to staging with fly before the first test",
+            "gaia: will deploy auth, gateway to staging with fly before the first test",
             "  auth: deployed",
             "  gateway: deployed",
             "gaia: staging: deployed by this run (fly)",

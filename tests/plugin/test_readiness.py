@@ -150,4 +150,4 @@ def test_a_test_that_leaves_a_variable_broken_does_not_break_the_end_of_the_run(
     result = project.runpytest_subprocess("--gaia-url=http://gaia.invalid")
 
     assert result.ret == 11
-    result.stdout.fnmatch_lines(["gaia verdict: HOLD*last look*http_proxy: expected the URL of a proxy*"])
+    result.stdout.fnmatch_lines(["gaia verdict: HOLD*final check*http_proxy: expected the URL of a proxy*"])

@@ -163,7 +163,7 @@ def test_what_cannot_be_collected_is_not_sealed(project: pytest.Pytester) -> Non
 def test_workers_need_a_plan_that_was_sealed_before(project: pytest.Pytester) -> None:
     result = run(project, "--gaia-plan-out=plan.json", "-n2")
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["ERROR: --gaia-plan-out: workers collect by themselves*--gaia-plan=FILE."])
+    result.stderr.fnmatch_lines(["ERROR: --gaia-plan-out: with workers, create the plan first*--gaia-plan=FILE."])
 
 
 def changed(path: Path, **values: Any) -> None:
@@ -177,9 +177,9 @@ def changed(path: Path, **values: Any) -> None:
         ({"environment": "staging"}, "*created for another environment (staging; this run: preview)*"),
         ({"bundle": "b8"}, "*created for another release (b8; this run: b7)*"),
         ({"policy": "00"}, "*created for another set of expectations*"),
-        ({"tests": []}, "*this plan owes no test*"),
-        ({"format": "gaia-plan/2"}, "*not a sealed plan*"),
-        ({"tests": "all"}, "*not a sealed plan*"),
+        ({"tests": []}, "*the test plan contains no test*"),
+        ({"format": "gaia-plan/2"}, "*not a test plan*"),
+        ({"tests": "all"}, "*not a test plan*"),
     ],
 )
 def test_a_plan_of_another_run_is_refused(project: pytest.Pytester, values: dict[str, Any], message: str) -> None:

@@ -25,7 +25,7 @@ def step(service: str, outcome: Any, reason: str = "", tail: Sequence[str] = ())
 def test_the_header_says_what_is_going_to_be_done() -> None:
     rollout = Rollout("dev", ROOT, (Step("auth", "gaia-auth-dev"), Step("gateway", "gaia-gateway-dev")))
 
-    assert intention(rollout, "fly") == "gaia: deploying auth, gateway to dev with fly before the first test"
+    assert intention(rollout, "fly") == "gaia: will deploy auth, gateway to dev with fly before the first test"
 
 
 def test_one_line_a_service_says_what_runs_and_how_well() -> None:
