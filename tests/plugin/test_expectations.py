@@ -180,7 +180,7 @@ def test_runxfail_evaluates_without_accepting(models: pytest.Pytester, server: S
         (("owner", "owners"), "*models-shadowed.toml:*owners*did you mean owner*"),
         (('"small"', '"smal"'), "*models-shadowed.toml:*smal*did you mean small*"),
         (('"small"', '"production"'), "*models-shadowed.toml:*production*"),
-        (('expect = "fail"', 'expect = "fail"'), "*models-shadowed.toml:*expect*fail*"),
+        (('expect = "fail"', 'expect = "failing"'), "*models-shadowed.toml:*expect*failing*"),
         (("match = { status = [404, 503] }", ""), "*models-shadowed.toml:*match*"),
     ],
 )
