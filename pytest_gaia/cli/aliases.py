@@ -9,6 +9,8 @@ from pytest_gaia.renamed import note_renamed
 SHORT = {
     "configs": "config",
     "envs": "env",
+    "exp": "expectations",
+    "expectation": "expectations",
     "keys": "key",
     "ledgers": "ledger",
     "releases": "release",
@@ -16,6 +18,14 @@ SHORT = {
 """Further first words, accepted without a notice."""
 
 RENAMED: tuple[tuple[str, str], ...] = (
+    ("policy lint", "expectations check"),
+    ("policy prune", "expectations unused"),
+    ("policy", "expectations"),
+    ("expectations check --run FILE", "expectations check --results FILE"),
+    ("expectations explain --run FILE", "expectations explain --results FILE"),
+    ("expectations diff --run FILE", "expectations diff --results FILE"),
+    ("replay --as-env ENV", "replay --env ENV"),
+    ("replay --report FILE", "replay --output FILE"),
     ("quick-test ENV", "test --env ENV --smoke"),
     ("full-test ENV", "test --env ENV"),
     ("deploy-and-test ENV --quick", "deploy ENV --test=smoke"),

@@ -58,11 +58,13 @@ COMMANDS = {
     "help": Command("settings.help", "Show the help of a command or a topic", _START, hidden=True),
     "test": Command("runs.testing", "Run the tests of an environment with pytest", _TEST, passes_on=True),
     "legacy": Command("runs.testing", "Run the tests of a command of the old test.sh", _TEST, True, passes_on=True),
-    "replay": Command("reports.replay", "Judge a recorded run again", _TEST),
-    "slo": Command("reports.slo", "Hold a recorded run against the service level objectives", _TEST),
+    "replay": Command("reports.replay", "Evaluate the results of a run again", _TEST),
+    "slo": Command("reports.slo", "Compare response times with service level objectives", _TEST),
     "api": Command("release.api", "Compare the OpenAPI documents of services", _TEST),
     "sandbox": Command("runs.sandbox", "Run the services on this machine for development", _TEST),
-    "policy": Command("expectations.commands", "What failures are expected where, why, and until when", _EXPECTATIONS),
+    "expectations": Command(
+        "expectations.commands", "List, check, explain and draft expectations of known failures", _EXPECTATIONS
+    ),
     "deploy": Command("operate.deploy", "Deploy the services of an environment", _OPERATE, passes_on=True),
     "rollback": Command("operate.rollback", "Return an environment to its last good version", _OPERATE),
     "status": Command("operate.status", "Show the health of environments and which versions they run", _OPERATE),

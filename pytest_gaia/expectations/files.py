@@ -10,9 +10,9 @@ from pathlib import Path
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations import selectors
-from pytest_gaia.expectations._schema import OLD_NAMES, REQUIRED, ExpectationTable, Problem, as_list, problems
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.schema import OLD_NAMES, REQUIRED, ExpectationTable, Problem, as_list, problems
 from pytest_gaia.expectations.selectors import KEYS, Match
 from pytest_gaia.files.decoding import TableError, decode, keys_of, with_new_names
 from pytest_gaia.files.toml import key_lines, nearest_line, parse, read_text

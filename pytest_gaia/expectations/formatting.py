@@ -9,7 +9,7 @@ from datetime import date
 from itertools import accumulate
 from typing import Any
 
-from pytest_gaia.expectations._schema import OLD_NAMES, ExpectationTable
+from pytest_gaia.expectations.schema import OLD_NAMES, ExpectationTable
 from pytest_gaia.files.decoding import keys_of
 from pytest_gaia.files.toml import statements
 

@@ -22,13 +22,13 @@ EXPECTATIONS = load(folders_of([ROOT / "suites"]), Project(ROOT).tolerances, roo
 
 def gaia(*arguments: str) -> subprocess.CompletedProcess[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("GAIA_", "PYTEST_"))}
-    command = [str(Path(sys.executable).with_name("gaia")), "policy", *arguments]
+    command = [str(Path(sys.executable).with_name("gaia")), "expectations", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
 
 
 def test_lint_finds_no_error_on_the_day_of_the_youngest_expectation() -> None:
-    # On a day of their own: that a rule has expired by now must not turn this red, but `gaia policy lint`.
-    done = gaia("lint", f"--as-of={max(expectation.created for expectation in EXPECTATIONS)}")
+    # On a day of their own: that a rule has expired by now must not turn this red, but `gaia expectations check`.
+    done = gaia("check", f"--as-of={max(expectation.created for expectation in EXPECTATIONS)}")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "error:" not in done.stdout

@@ -1,1 +1,1 @@
-"""``gaia policy``: the rules of a project."""
+"""``gaia expectations``: the known failures of a project."""

@@ -1,4 +1,4 @@
-"""``gaia policy ratchet | fmt``: the files of rules as they were, and as they should be written."""
+"""``gaia expectations ratchet | fmt``: earlier versions and the format of expectation files."""
 
 import os
 from collections.abc import Sequence
@@ -14,24 +14,35 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.files import DRAFT, expectation_files, expectation_from, expectation_id
 from pytest_gaia.expectations.formatting import formatted
+from pytest_gaia.expectations.lint import Finding
 from pytest_gaia.expectations.ratchet import ratchet
 from pytest_gaia.files.toml import parse, read_text
 from pytest_gaia.system.git import git
 
 RATCHET_HELP = """\
-Refuse rules that excuse more than they did at a git reference and do not say why. Exits 1 if there are any.
-
-Wider is: more tests or environments, a later end, a higher or no max_failures, a value more or a field less in `match`,
-a condition less in `when`, another phase; and for a carve-out (expect = "pass") the opposite. To widen a rule, say
-why in the file: justification = "chat moved behind the gateway too". A new rule says why anyway.
+Reject broader expectations without a justification.
 
 \b
-  gaia policy ratchet --base origin/main
+Examples:
+  gaia expectations ratchet --base origin/main
+
+Broader means: more tests or environments, a later `expires`, a higher or no
+`max_failures`, another phase, more values or fewer fields in `match`, or fewer
+conditions in `when`. For exceptions (expect = "pass"), the opposite holds.
+
+To broaden an expectation, add justification = "…" to its file. New expectations
+are allowed. Exits 1 if an expectation is rejected.
 """
 
 FMT_HELP = """\
-Write every rule in one way: keys in order, one form for each value, comments kept. With --check, write nothing, and
-exit 1 if a file would change.
+Format the expectation files.
+
+\b
+Examples:
+  gaia expectations fmt            rewrite the files; keep comments
+  gaia expectations fmt --check    exit 1 if a file would change
+
+Sorts keys, writes values in one form, and replaces old names of keys.
 """
 
 
@@ -40,56 +51,60 @@ app = typer.Typer()
 
 @app.command("ratchet", help=RATCHET_HELP)
 def ratchet_expectations(
-    base: Annotated[str, typer.Option(metavar="REF", help="A commit, branch or tag to compare with.")],
+    base: Annotated[str, typer.Option(metavar="REF", help="Commit, branch or tag to compare with")],
     as_json: AsJson = False,
 ) -> None:
-    """Compare the rules with those at ``base``."""
+    """Compare the expectations with those at ``base``."""
     project = expectations_here()
-    before, unreadable = _expectations_at(base, project)
-    found = ratchet(
-        before, {expectation.id: expectation for expectation in project.expectations().expectations}, unreadable
-    )
+    found = broader(project, base)
     if as_json:
         echo_json(found)
     else:
         echo_lines(f"{each.place}: {each.text}" for each in found)
         if found:
-            typer.echo('Say why in each file: justification = "…"')
+            typer.echo('Add a reason to each file: justification = "…"')
         else:
-            typer.echo(f"No rule excuses more than at {base} without saying why.")
+            typer.echo(f"No expectation is broader than at {base}.")
     raise typer.Exit(int(bool(found)))
 
 
 @app.command("fmt", help=FMT_HELP)
 def format_files(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file would change.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file would change")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the files of rules afresh."""
-    project = expectations_here()
-    changed = {path: text for path in expectation_files(project.folders) if (text := _reformatted(project, path))}
-    names = [_place(project, path) for path in changed]
+    """Format the expectation files."""
+    changed = unformatted(expectations_here())
     if not check:
-        for path, text in changed.items():
+        for path, text in changed.values():
             path.write_text(text, encoding="utf-8")
     if as_json:
-        echo_json({"would_change" if check else "changed": names})
+        echo_json({"would_change" if check else "changed": list(changed)})
     else:
-        echo_lines(f"{'would change' if check else 'changed'}: {name}" for name in names)
-    raise typer.Exit(int(check and bool(names)))
+        echo_lines(f"{'would change' if check else 'changed'}: {name}" for name in changed)
+    raise typer.Exit(int(check and bool(changed)))
 
 
-def _reformatted(project: ExpectationsProject, path: Path) -> str | None:
-    """Return the text that the file should have, or None where it has it."""
-    place = _place(project, path)
-    text = read_text(path, place)
-    parse(text, place)
-    wanted = formatted(text)
-    return wanted if wanted != text else None
+def broader(project: ExpectationsProject, base: str) -> list[Finding]:
+    """Return the expectations that became broader since the git reference ``base``."""
+    before, unreadable = _expectations_at(base, project)
+    return ratchet(before, {each.id: each for each in project.expectations().expectations}, unreadable)
+
+
+def unformatted(project: ExpectationsProject) -> dict[str, tuple[Path, str]]:
+    """Return the files whose format differs, by their path in the project, each with the text that it should have."""
+    found = {}
+    for path in expectation_files(project.folders):
+        place = _place(project, path)
+        text = read_text(path, place)
+        parse(text, place)
+        if (wanted := formatted(text)) != text:
+            found[place] = path, wanted
+    return found
 
 
 def _expectations_at(base: str, project: ExpectationsProject) -> tuple[dict[str, Expectation], dict[str, str]]:
-    """Return the rules as they were, and id → why for files that cannot be read by today's standards."""
+    """Return the expectations at ``base``, and the problems of files that are invalid today, by ID."""
     found: dict[str, Expectation] = {}
     unreadable: dict[str, str] = {}
     for folder in project.folders:
@@ -97,7 +112,9 @@ def _expectations_at(base: str, project: ExpectationsProject) -> tuple[dict[str,
             if place.endswith(DRAFT):
                 continue
             try:
-                expectation = expectation_from(text, place, project.tolerances)
+                parse(text, place)
+                # The names in an earlier commit cannot change, so do not print notices.
+                expectation = expectation_from(formatted(text), place, project.tolerances)
             except ConfigError as error:
                 unreadable[expectation_id(place)] = str(error)
             else:
@@ -110,9 +127,9 @@ def _place(project: ExpectationsProject, path: Path) -> str:
 
 
 def files_at(reference: str, folder: Path, *, rootdir: Path) -> dict[str, str]:
-    """Return path (relative to ``rootdir``) → text of the files right below ``folder`` as they were at ``reference``.
+    """Return the text of each TOML file in ``folder`` at the git ``reference``, by path relative to ``rootdir``.
 
-    Raises ``ConfigError`` outside of a repository, for an unknown reference, and where there is no git.
+    Raises ``ConfigError`` outside a repository, for an unknown reference, and without git.
     """
     where = folder.relative_to(rootdir).as_posix()
     _git(["rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}"], rootdir, reference)
@@ -123,7 +140,7 @@ def files_at(reference: str, folder: Path, *, rootdir: Path) -> dict[str, str]:
 
 
 def _contents(batch: bytes) -> list[str]:
-    """Split what ``git cat-file --batch`` answers: a line with the size, the content, a line break."""
+    """Split the output of ``git cat-file --batch``: for each file a line with its size, its content and a line break."""
     found: list[str] = []
     at = 0
     while at < len(batch):
@@ -138,8 +155,8 @@ def _git(arguments: Sequence[str], rootdir: Path, reference: str, given: bytes =
     try:
         done = git(rootdir, *arguments, given=given)
     except FileNotFoundError:
-        raise ConfigError("--base: there is no git on PATH.") from None
+        raise ConfigError("--base: git is not installed.") from None
     if done.returncode != 0:
-        reason = done.stderr.decode(errors="replace").strip() or "it is no commit of this repository"
-        raise ConfigError(f"--base: git does not know {reference!r}: {reason}")
+        reason = done.stderr.decode(errors="replace").strip() or "it is not a commit of this repository"
+        raise ConfigError(f"--base: unknown reference {reference!r}: {reason}")
     return done.stdout

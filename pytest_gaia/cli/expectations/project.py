@@ -1,4 +1,4 @@
-"""The rules of the project that this folder belongs to, the tests that they are held against, and rules as people read them."""
+"""Expectations and tests of the current project, and texts about expectations."""
 
 import sys
 import tempfile
@@ -26,16 +26,17 @@ from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.wording import counted
 
 AsOf = Annotated[
-    datetime | None, typer.Option("--as-of", metavar="DATE", formats=["%Y-%m-%d"], help="As on this day, not today.")
+    datetime | None, typer.Option("--as-of", metavar="DATE", formats=["%Y-%m-%d"], help="Evaluate as of this day")
 ]
-FromRun = Annotated[
-    Path | None, typer.Option("--run", metavar="FILE", help="Take the tests from this recorded run; collect none.")
+FromResults = Annotated[
+    Path | None,
+    typer.Option("--results", metavar="FILE", help="Use the tests of this results log", show_default=False),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectationsProject:
-    """A project whose ``gaia.toml`` names folders of suites."""
+    """A project with suite folders."""
 
     project: Project
 
@@ -46,29 +47,29 @@ class ExpectationsProject:
 
     @property
     def roots(self) -> tuple[Path, ...]:
-        """The folders of its suites."""
+        """The suite folders."""
         return self.project.suites
 
     @property
     def tolerances(self) -> Mapping[str, Tolerance]:
-        """Environment → what it tolerates."""
+        """The tolerance of each environment."""
         return self.project.tolerances
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """The folders of rules."""
+        """The expectation folders."""
         return folders_of(self.roots)
 
     def reading(self) -> Reading:
-        """Return the rules, and what is wrong with files."""
+        """Return the expectations and the problems of their files."""
         return read(self.folders, self.tolerances, rootdir=self.rootdir)
 
     def expectations(self) -> ExpectationSet:
-        """Return the rules; raises ``ConfigError`` for a mistake in any file."""
+        """Return the expectations. Raises ``ConfigError`` for invalid files."""
         return load(self.folders, self.tolerances, rootdir=self.rootdir)
 
     def context(self, environment: str, today: date, run: RecordedRun | None = None) -> Context:
-        """Return the circumstances of a run in ``environment``: as recorded, or else with all that is declared for it.
+        """Return the context of ``run`` in ``environment``; without a run, all declared services count as reachable.
 
         Raises ``ConfigError`` for an unknown environment.
         """
@@ -80,7 +81,7 @@ class ExpectationsProject:
         return Context(environment, frozenset(declared), today, self.tolerances[environment])
 
     def subjects(self, run: Path | None) -> list[Subject]:
-        """Return the tests of a recorded run, or else what pytest collects now."""
+        """Return the tests of the results log ``run``; without one, those that pytest collects."""
         if run is not None:
             return list(
                 dict.fromkeys(subject_of(record) for record in read_run(run).tests if record.state != "not collected")
@@ -89,7 +90,7 @@ class ExpectationsProject:
             return self._collect(Path(folder) / "subjects.json")
 
     def _collect(self, path: Path) -> list[Subject]:
-        # In the sandbox everything is collected, whatever GAIA_ENV says; nothing is started by looking.
+        # The sandbox applies to every test. A collection starts nothing.
         command = [
             sys.executable,
             "-m",
@@ -104,41 +105,43 @@ class ExpectationsProject:
         found = completed([*command, *where], cwd=self.rootdir)
         if found.returncode != 0 or not path.is_file():
             raise ConfigError(
-                f"pytest could not collect the tests (exit {found.returncode}); `pytest --collect-only` shows all of it.\n"
-                f"{_said((found.stdout + found.stderr).decode(errors='replace'))}"
+                f"pytest cannot collect the tests (exit code {found.returncode}). See `pytest --collect-only`.\n"
+                f"{_errors_in((found.stdout + found.stderr).decode(errors='replace'))}"
             )
         return read_subjects(path)
 
 
 def expectations_here() -> ExpectationsProject:
-    """Return the project of this folder; raises ``ConfigError`` where none names suites."""
+    """Return the project of this folder. Raises ``ConfigError`` if it has no suites."""
     project = options_here().project
     if not project.suites:
-        problem = "gaia.toml names no suites" if project.path else "there is no gaia.toml here or in a folder above"
-        raise ConfigError(f'{problem}, so there are no rules. Name the suites there: [gaia] suites = ["suites"].')
+        problem = "gaia.toml names no suites" if project.path else "no gaia.toml in this folder or a parent folder"
+        raise ConfigError(
+            f'{problem}, so there are no expectations. Set the suite folders in gaia.toml: [gaia] suites = ["suites"].'
+        )
     return ExpectationsProject(project)
 
 
-def _said(output: str) -> str:
-    """Return what pytest said of its errors, without the way that led there."""
+def _errors_in(output: str) -> str:
+    """Return the errors that pytest printed, without tracebacks."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return "\n".join([line for line in lines if line.startswith(("E  ", "ERROR "))] or lines[-5:])
 
 
 def day(as_of: datetime | None) -> date:
-    """Return the day that was asked for, or today (UTC, as in every run)."""
+    """Return the given day; by default today in UTC."""
     return (as_of or datetime.now(UTC)).date()
 
 
 def expectation_json(expectation: Expectation, today: date) -> dict[str, Any]:
-    """Return ``rule`` as plain values."""
+    """Return ``expectation`` as JSON values."""
     return {
         "id": expectation.id,
         "file": expectation.place,
-        "why": expectation.reason,
+        "reason": expectation.reason,
         "issue": expectation.issue,
         "owner": expectation.owner,
-        "added": expectation.created.isoformat(),
+        "created": expectation.created.isoformat(),
         "expires": expectation.expires.isoformat(),
         "days_left": expectation.days_left(today),
         "environments": list(expectation.environments),
@@ -152,18 +155,18 @@ def expectation_json(expectation: Expectation, today: date) -> dict[str, Any]:
 
 
 def condition(capability: str, wanted: bool) -> str:
-    """Return a condition as rules write it."""
+    """Return a condition as expectation files write it."""
     return capability if wanted else f"!{capability}"
 
 
 def signature(expectation: Expectation) -> str:
-    """Return in words how a failure must look for ``rule`` to excuse it."""
+    """Return the failure signature as text."""
     fields = (f"{key} {'|'.join(map(str, getattr(expectation.match, key)))}" for key in expectation.match.keys)
     return ", ".join(fields) or "anything"
 
 
 def life(expectation: Expectation, today: date) -> str:
-    """Return how much longer ``rule`` applies."""
+    """Return how long ``expectation`` still applies."""
     left = expectation.days_left(today)
     if left <= 0:
         return f"expired {expectation.expires}"

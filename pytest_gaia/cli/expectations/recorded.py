@@ -1,4 +1,4 @@
-"""``gaia policy diff | suggest | prune``: rules held against recorded runs."""
+"""``gaia expectations diff | suggest | unused``: compare expectations with the results of runs."""
 
 import datetime
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.expectations.project import AsOf, ExpectationsProject, FromRun, day, expectations_here
+from pytest_gaia.cli.expectations.project import AsOf, ExpectationsProject, FromResults, day, expectations_here
 from pytest_gaia.cli.options import AsJson, complete_name
 from pytest_gaia.cli.output import echo_json, echo_lines
 from pytest_gaia.errors import ConfigError, nearest
@@ -19,30 +19,44 @@ from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.usage import executed, unexpected, unused
 from pytest_gaia.wording import counted
 
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN…", help="Files written by --gaia-report-log.")]
+Runs = Annotated[list[Path], typer.Argument(metavar="RESULTS…", help="Files written by pytest --gaia-report-log")]
 
 DIFF_HELP = """\
-List what is excused in one environment and would gate in another.
-
-With --run, what was excused in that run; otherwise, by the rules, what may be.
+Compare the expected failures of two environments.
 
 \b
-  gaia policy diff staging production
-  gaia policy diff staging production --run run.jsonl
+Examples:
+  gaia expectations diff staging production
+  gaia expectations diff staging production --results run.jsonl
+
+Lists failures that are expected in the first environment and block in the
+second. With --results, compare the outcomes of that run; otherwise, all tests.
 """
 
 SUGGEST_HELP = """\
-Group the failures of recorded runs that no rule excuses by their signature, and draft a rule for each group.
+Draft expectations for unexpected failures.
 
-A draft excuses nothing: it lacks the reason, the issue and the owner, and files in drafts/ are never read. A test that
-passed in one of the runs and failed in another is drafted as flaky.
+\b
+Examples:
+  gaia expectations suggest run.jsonl
+  gaia expectations suggest run.jsonl --write
+
+There is one draft per failure signature. Drafts have no reason, issue and owner,
+and gaia does not read them. A test that
+failed in one run and passed in another is drafted as flaky.
 """
 
-PRUNE_HELP = """\
-Name the rules that recorded runs did not need. Exits 1 if there are any.
+UNUSED_HELP = """\
+List expectations that no run needed. Exits 1 if there are any.
 
-Named are a rule that excused nothing though its tests ran, tests that passed in every run though their rule still
-excuses others, and a flaky rule after enough clean runs in a row. A rule whose tests were not run is left alone.
+\b
+Examples:
+  gaia expectations unused run.jsonl
+  gaia expectations unused run*.jsonl --clean-runs 5
+
+Reported are expectations whose tests all passed, tests that passed in every
+run, and flaky expectations after enough clean runs in a row. Expectations
+whose tests did not run are not reported.
 """
 
 
@@ -51,15 +65,20 @@ app = typer.Typer()
 
 @app.command("diff", help=DIFF_HELP)
 def diff(
-    one: Annotated[str, typer.Argument(metavar="ENV", help="Where it is excused.", autocompletion=complete_name)],
-    other: Annotated[str, typer.Argument(metavar="ENV", help="Where it would gate.", autocompletion=complete_name)],
-    run: FromRun = None,
+    one: Annotated[
+        str,
+        typer.Argument(metavar="ENV", help="Environment in which failures are expected", autocompletion=complete_name),
+    ],
+    other: Annotated[
+        str, typer.Argument(metavar="ENV", help="Environment in which they would block", autocompletion=complete_name)
+    ],
+    results: FromResults = None,
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare two environments."""
     project, today = expectations_here(), day(as_of)
-    recorded = read_run(run) if run else None
+    recorded = read_run(results) if results else None
     here, there = (project.context(name, today, recorded) for name in (one, other))
     expectations = project.expectations()
     found = (
@@ -68,13 +87,17 @@ def diff(
         else _by_expectations(project, expectations, here, there)
     )
     if as_json:
-        echo_json([{"rule": expectation, "why": reason, "tests": nodes} for expectation, reason, nodes in found])
+        echo_json(
+            [{"expectation": expectation, "reason": reason, "tests": nodes} for expectation, reason, nodes in found]
+        )
         return
     count = sum(len(nodes) for _, _, nodes in found)
-    verb = "was excused" if recorded else "may be excused"
-    typer.echo(f"{count} of what {verb} in {one} would gate in {other}")
+    if recorded:
+        typer.echo(f"{counted(count, 'accepted failure')} in {one} would block in {other}")
+    else:
+        typer.echo(f"failures of {counted(count, 'test')} are expected in {one} and would block in {other}")
     if there.tolerance.kind == "advisory" and not recorded:
-        typer.echo(f"The tolerance of {other} is open: only core checks gate there.")
+        typer.echo(f"The tolerance of {other} is advisory: only failures of core tests block there.")
     for expectation, reason, nodes in found:
         echo_lines(["", f"{expectation}: {reason}", *(f"  {node}" for node in nodes)])
 
@@ -82,11 +105,11 @@ def diff(
 @app.command("suggest", help=SUGGEST_HELP)
 def suggest(
     runs: Runs,
-    write: Annotated[bool, typer.Option("--write", help="Write the drafts into expectations/drafts/.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the drafts into expectations/drafts/")] = False,
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draft rules for failures."""
+    """Draft expectations for failures."""
     project, today = expectations_here(), day(as_of)
     recorded = [read_run(path) for path in runs]
     evaluated = [(run, _evaluated(project, run)) for run in recorded]
@@ -99,32 +122,34 @@ def suggest(
     elif not write:
         echo_lines(f"# --- {name}{DRAFT}\n{text}" for name, text in texts.items())
     if not found and not as_json:
-        typer.echo("Nothing failed that no rule excuses.")
+        typer.echo("There are no unexpected failures.")
 
 
-@app.command("prune", help=PRUNE_HELP)
-def prune(
+@app.command("unused", help=UNUSED_HELP)
+def list_unused(
     runs: Runs,
-    clean_runs: Annotated[int, typer.Option(min=1, help="Clean runs in a row after which a flaky rule is stale.")] = 10,
+    clean_runs: Annotated[int, typer.Option(min=1, help="Clean runs after which a flaky expectation is unused")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Name rules that are not needed."""
+    """List expectations that are not needed."""
     project = expectations_here()
     recorded = sorted((read_run(path) for path in runs), key=lambda run: run.start.started)
     found = unused(
         project.expectations().expectations, [_evaluated(project, run) for run in recorded], clean_runs=clean_runs
     )
     if as_json:
-        echo_json([{"rule": each.expectation.id, "why": each.reason, "tests": list(each.nodes)} for each in found])
+        echo_json(
+            [{"expectation": each.expectation.id, "reason": each.reason, "tests": list(each.nodes)} for each in found]
+        )
     else:
         for each in found:
             echo_lines([f"{each.expectation.place}: {each.reason}", *(f"  {node}" for node in each.nodes)])
-        typer.echo(f"not needed in {counted(len(recorded), 'run')}: {counted(len(found), 'rule')}, or parts of them")
+        typer.echo(f"{counted(len(found), 'expectation')} not needed in {counted(len(recorded), 'run')}")
     raise typer.Exit(int(bool(found)))
 
 
 Found = list[tuple[str, str, list[str]]]
-"""(rule, why it does not hold there, tests)"""
+"""(expectation, reason why it does not apply there, tests)"""
 
 
 def _by_expectations(
@@ -149,10 +174,10 @@ def _by_run(run: RecordedRun, expectations: ExpectationSet, here: Context, there
 
 
 def _evaluated(project: ExpectationsProject, run: RecordedRun) -> EvaluatedRun:
-    """Judge a run by today's rules, as on the day on which it ran."""
+    """Evaluate a run with the current expectations, as of the day on which it ran."""
     name = run.start.environment
     if name not in project.tolerances:
-        raise ConfigError(f"the run is one of {name!r}, which is unknown here; {nearest(name, project.tolerances)}")
+        raise ConfigError(f"the run is from the unknown environment {name!r}; {nearest(name, project.tolerances)}")
     ran = datetime.datetime.fromisoformat(run.start.started).date()
     context = run.start.context(name, ran, project.tolerances[name])
     return evaluate_run(run.start, run.tests, run.end, project.expectations(), context)

@@ -1,4 +1,4 @@
-"""``gaia replay``: judge a recorded run again, under another environment's rules or on another day."""
+"""``gaia replay``: evaluate the results of a run again, for another environment or day."""
 
 import datetime
 from pathlib import Path
@@ -16,14 +16,16 @@ from pytest_gaia.verdict.evidence import read_run
 from pytest_gaia.verdict.report import verdict_file, write_report
 
 HELP = """\
-Judge a recorded run again. The record is what `pytest --gaia-report-log FILE` has written; nothing is run.
-
-Ends with the exit code of the verdict: 0 PROMOTE or PARTIAL, 1 REJECT, 10 DRIFT, 11 HOLD, 12 INFRA.
+Evaluate the results of a run again, without running tests.
 
 \b
-  gaia replay run.jsonl                        by the rules as they are now
-  gaia replay run.jsonl --as-env production    would this run go to production?
-  gaia replay run.jsonl --as-of 2026-12-24     which rules will have expired by then?
+Examples:
+  gaia replay run.jsonl                      with the current expectations
+  gaia replay run.jsonl -e production        as if it ran in production
+  gaia replay run.jsonl --as-of 2026-12-24   as if it ran on this day
+
+RESULTS is the file that `pytest --gaia-report-log FILE` wrote. The exit code is
+that of the verdict: 0 PROMOTE or PARTIAL, 1 REJECT, 10 DRIFT, 11 HOLD, 12 INFRA.
 """
 
 app = typer.Typer()
@@ -31,21 +33,24 @@ app = typer.Typer()
 
 @app.command("replay", help=HELP)
 def replay_run(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A file written by --gaia-report-log.")],
-    as_env: Annotated[str | None, environment_option("Judge by this environment's rules.", "--as-env")] = None,
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="File written by pytest --gaia-report-log")],
+    env: Annotated[str | None, environment_option("Evaluate by the expectations of ENV")] = None,
     as_of: Annotated[
-        datetime.datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Judge as on this day.")
+        datetime.datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Evaluate as of this day")
     ] = None,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the verdict file as well.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write the verdict file to standard output instead.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the verdict file to FILE", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict file")] = False,
 ) -> None:
-    """Judge, show, and exit with the verdict's code."""
-    evaluated = evaluate_again(run, as_env, as_of.date() if as_of else None)
-    if report is not None:
+    """Evaluate, print the verdict and exit with its code."""
+    evaluated = evaluate_again(results, env, as_of.date() if as_of else None)
+    if output is not None:
         try:
-            write_report(report, evaluated)
+            write_report(output, evaluated)
         except OSError as error:
-            raise ConfigError(f"--report={report}: cannot be written: {error.strerror}.") from None
+            raise ConfigError(f"--output={output}: cannot be written: {error.strerror}.") from None
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(verdict_file(evaluated)), indent=2).decode())
     else:
@@ -59,16 +64,16 @@ def replay_run(
 
 
 def evaluate_again(path: Path, environment: str | None, day: datetime.date | None) -> EvaluatedRun:
-    """Judge the run at ``path`` under ``environment`` (its own by default) as on ``day`` (today by default).
+    """Evaluate the results log at ``path`` for ``environment`` (default: its own) as of ``day`` (default: today).
 
-    Raises :class:`~pytest_gaia.errors.ConfigError` for a file that is no recorded run and an unknown environment.
+    Raises :class:`~pytest_gaia.errors.ConfigError` for an invalid file or an unknown environment.
     """
     recorded = read_run(path)
     project = options_here().project
     tolerances = project.tolerances
     name = environment or recorded.start.environment
     if name not in tolerances:
-        raise ConfigError(f"there is no environment {name!r}: {nearest(name, tolerances)}")
+        raise ConfigError(f"unknown environment {name!r}; {nearest(name, tolerances)}")
     expectations = load(folders_of(project.suites), tolerances, rootdir=project.rootdir)
     today = day or datetime.datetime.now(datetime.UTC).date()
     context = recorded.start.context(name, today, tolerances[name])
@@ -79,7 +84,5 @@ def _label(evaluated: EvaluatedRun) -> str:
     start, name = evaluated.start, evaluated.context.environment
     rehearsal = " (SIMULATED on the sandbox)" if start.rehearsal else ""
     return (
-        f"{name}{rehearsal}"
-        if name == start.environment
-        else f"{name}, replaying a run of {start.environment}{rehearsal}"
+        f"{name}{rehearsal}" if name == start.environment else f"{name} (results from {start.environment}{rehearsal})"
     )

@@ -1,4 +1,4 @@
-"""``gaia slo``: was a recorded run as fast as the environment's objectives ask, and as the one before?"""
+"""``gaia slo check``: compare response times with objectives and with an earlier run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from statistics import median
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pytest_gaia.cli.options import AsJson, environment_option
 from pytest_gaia.cli.output import echo_json, show_table
@@ -13,59 +14,84 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.ledger.statements import SloResult
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.performance import Comparison, Samples, compare, measure, percentile, samples_of
+from pytest_gaia.renamed import note_renamed
 from pytest_gaia.verdict.evidence import RecordedRun, RunStart, read_run
+from pytest_gaia.wording import counted
 
 HELP = """\
-Hold a recorded run against the service level objectives of an environment ([[env.NAME.slo]] in gaia.toml).
+Check response times against objectives.
 
 \b
-  gaia slo run.jsonl                                  those of the environment that it ran in
-  gaia slo run.jsonl --env staging --baseline last.jsonl
+Examples:
+  gaia slo check run.jsonl                     objectives of the run's environment
+  gaia slo check run.jsonl -e staging          objectives of staging
+  gaia slo check run.jsonl --baseline last.jsonl
 
-Every route of the run is listed, with its times. With --baseline, each is compared with an earlier run of the same
-environment (Mann-Whitney): slower is what differs significantly and by a quarter of the median; fewer than 50 samples on
-either side only advise.
+Objectives are set in gaia.toml ([[env.NAME.slo]]). With --baseline, each route is
+compared with an earlier run of the same environment (Mann-Whitney U test). A
+route is slower if the difference is significant and at least a quarter of the
+median. With fewer than 50 samples, the comparison is only a note.
 
 \b
-Exit codes: 0 met; 1 an objective is missed, or a route is slower than in the baseline; 11 not known: too few samples, or
-no objective; 4 a mistake.
+Exit codes:
+  0   all objectives are met
+  1   an objective is missed, or a route is slower than in the baseline
+  11  inconclusive: too few samples, or no objective
+  4   usage error
 """
 
-app = typer.Typer()
+
+class _Group(TyperGroup):
+    """Accept the former ``gaia slo RESULTS``."""
+
+    # Any: the context's type is one of typer's private modules.
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Insert ``check``."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            note_renamed("`gaia slo RESULTS`", "`gaia slo check RESULTS`")
+            args = ["check", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    name="slo", cls=_Group, help="Compare response times with service level objectives", no_args_is_help=True
+)
 
 _MISSED, _NOT_KNOWN = 1, 11
 
 
-@app.command("slo", help=HELP)
+@app.command("check", help=HELP)
 def evaluate_speed(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A file written by --gaia-report-log.")],
-    env: Annotated[str | None, environment_option("Whose objectives; without it, the run's own.")] = None,
-    baseline: Annotated[Path | None, typer.Option(metavar="RUN", help="An earlier run to compare with.")] = None,
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="File written by pytest --gaia-report-log")],
+    env: Annotated[str | None, environment_option("Objectives of ENV; default: environment of the run")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="RESULTS", help="Earlier run to compare with", show_default=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure, compare, show, and end with what it comes to."""
-    recorded = read_run(run)
+    """Measure, compare, print the result and exit with its code."""
+    recorded = read_run(results)
     name = env or recorded.start.environment
     samples = samples_of(recorded.tests)
-    results = measure(Promotion.here().stage(name).slos, samples)
+    objectives = measure(Promotion.here().stage(name).slos, samples)
     earlier = _earlier(baseline) if baseline else None
     compared = compare(samples, samples_of(earlier.tests)) if earlier else ()
     notes = _notes(name, recorded.start, earlier.start if earlier else None)
     alike = earlier is not None and _label(earlier.start) == _label(recorded.start)
-    code, word = _ending(results, [each for each in compared if alike and each.decides])
+    code, word = _ending(objectives, [each for each in compared if alike and each.decides])
     if as_json:
         echo_json(
             {
                 "environment": name,
                 "exit_code": code,
-                "objectives": results,
+                "objectives": objectives,
                 "compared": compared,
                 "routes": {route: _times(values) for route, values in sorted(samples.items())},
                 "notes": notes,
             }
         )
         raise typer.Exit(code)
-    _show(results, compared, samples)
+    _show(objectives, compared, samples)
     for note in notes:
         typer.echo(note)
     typer.echo(f"{name}: {word}")
@@ -76,7 +102,7 @@ def _earlier(path: Path) -> RecordedRun:
     run = read_run(path)
     if run.end is not None and run.end.partial:
         raise ConfigError(
-            f"--baseline {path}: a partial run is no baseline ({'; '.join(run.end.partial)}); record a full one."
+            f"--baseline {path}: a partial run cannot be a baseline ({'; '.join(run.end.partial)}). Use a full run."
         )
     return run
 
@@ -86,33 +112,33 @@ def _ending(results: Sequence[SloResult], decisive: Sequence[Comparison]) -> tup
     slower = [each.route for each in decisive if each.word == "slower"]
     if failed or slower:
         parts = [f"missed: {', '.join(failed)}"] if failed else []
-        return _MISSED, "; ".join([*parts, *([f"slower than before: {', '.join(slower)}"] if slower else [])])
+        return _MISSED, "; ".join([*parts, *([f"slower than the baseline: {', '.join(slower)}"] if slower else [])])
     if not results:
-        return _NOT_KNOWN, "it has no objective; set [[env.NAME.slo]] in gaia.toml"
+        return _NOT_KNOWN, "inconclusive: no objective is set ([[env.NAME.slo]] in gaia.toml)"
     if few := [each.route for each in results if each.status == "inconclusive"]:
-        return _NOT_KNOWN, f"not known: too few samples of {', '.join(few)}"
-    return 0, f"{len(results)} of {len(results)} objectives met"
+        return _NOT_KNOWN, f"inconclusive: too few samples of {', '.join(few)}"
+    return 0, f"{counted(len(results), 'objective')} met"
 
 
 def _notes(name: str, now: RunStart, before: RunStart | None) -> list[str]:
-    """Return in what the runs are not alike: a run is compared with one of the same environment, or only advised on."""
+    """Return notes about different environments; a comparison of different environments never fails."""
     notes = []
     if now.environment != name or now.rehearsal:
-        notes.append(f"the run is one of {_label(now)}, and is held against the objectives of {name}")
+        notes.append(f"the run is from {_label(now)}; the objectives are those of {name}")
     if before is not None and _label(before) != _label(now):
-        notes.append(f"the baseline is a run of {_label(before)}: the comparison only advises")
+        notes.append(f"the baseline is from {_label(before)}, so the comparison is only a note")
     return notes
 
 
 def _label(start: RunStart) -> str:
-    return f"{start.environment} (a rehearsal on the sandbox)" if start.rehearsal else start.environment
+    return f"{start.environment} (simulated on the sandbox)" if start.rehearsal else start.environment
 
 
 def _show(results: Sequence[SloResult], compared: Sequence[Comparison], samples: Samples) -> None:
     rows = [(route, *map(str, _times(values).values())) for route, values in sorted(samples.items())]
     show_table(("route", "samples", "median ms", "p95 ms", "slowest ms"), rows)
     if results:
-        show_table(("", "objective", "why"), [(each.status, each.route, each.reason) for each in results])
+        show_table(("", "objective", "reason"), [(each.status, each.route, each.reason) for each in results])
     if compared:
         show_table(("", "route", "median before ms", "median ms", "p", "counts"), [_row(each) for each in compared])
 

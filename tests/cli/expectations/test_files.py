@@ -1,4 +1,4 @@
-"""``gaia policy ratchet | fmt``, the former on real repositories."""
+"""``gaia expectations ratchet | fmt``, the former on real repositories."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.expectations.expectation_files import write_expectation
+from tests.cli.expectations.expectation_files import A, B, write_expectation
+from tests.verdict.runs import failed, passed, record, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,32 +36,32 @@ def repository(project: Path) -> Path:
 
 
 def test_an_unchanged_project_passes(gaia: Gaia, repository: Path) -> None:
-    assert gaia("policy", "ratchet", "--base=HEAD") == (
+    assert gaia("expectations", "ratchet", "--base=HEAD") == (
         0,
-        "No rule excuses more than at HEAD without saying why.\n",
+        "No expectation is broader than at HEAD.\n",
         "",
     )
 
 
 def test_a_widening_is_refused_until_it_says_reason(gaia: Gaia, repository: Path) -> None:
     write_expectation(repository, max_failures="9", environments='["staging", "dev"]')
-    code, out, _ = gaia("policy", "ratchet", "--base=HEAD")
+    code, out, _ = gaia("expectations", "ratchet", "--base=HEAD")
     assert code == 1
     assert out == (
         "checks/expectations/chat-cut-over.toml: environments: dev is new\n"
         "checks/expectations/chat-cut-over.toml: max_failures: was 3, is 9\n"
-        'Say why in each file: justification = "…"\n'
+        'Add a reason to each file: justification = "…"\n'
     )
 
     write_expectation(repository, max_failures="9", environments='["staging", "dev"]', justification='"dev moved too"')
-    assert gaia("policy", "ratchet", "--base=HEAD").code == 0
+    assert gaia("expectations", "ratchet", "--base=HEAD").code == 0
 
 
 def test_new_expectations_and_drafts_are_no_widening(gaia: Gaia, repository: Path) -> None:
     write_expectation(repository, "another")
     write_expectation(repository, "a.draft", owner="")
 
-    assert gaia("policy", "ratchet", "--base=HEAD").code == 0
+    assert gaia("expectations", "ratchet", "--base=HEAD").code == 0
 
 
 def test_an_expectation_that_was_malformed_cannot_be_compared(gaia: Gaia, repository: Path) -> None:
@@ -68,7 +69,7 @@ def test_an_expectation_that_was_malformed_cannot_be_compared(gaia: Gaia, reposi
     git(repository, "commit", "--quiet", "--all", "--message=broken")
     write_expectation(repository)
 
-    code, out, _ = gaia("policy", "ratchet", "--base=HEAD", "--json")
+    code, out, _ = gaia("expectations", "ratchet", "--base=HEAD", "--json")
 
     assert code == 1
     assert json.loads(out)[0]["text"] == (
@@ -89,14 +90,14 @@ def test_a_project_below_the_top_of_its_repository_is_compared_too(
     monkeypatch.chdir(inner)
     write_expectation(inner, max_failures="4")
 
-    assert "max_failures: was 3, is 4" in gaia("policy", "ratchet", "--base=HEAD").out
+    assert "max_failures: was 3, is 4" in gaia("expectations", "ratchet", "--base=HEAD").out
 
 
 def test_an_unknown_reference_is_a_usage_error(gaia: Gaia, repository: Path) -> None:
-    assert gaia("policy", "ratchet", "--base=nowhere") == (
+    assert gaia("expectations", "ratchet", "--base=nowhere") == (
         4,
         "",
-        "gaia: --base: git does not know 'nowhere': it is no commit of this repository\n",
+        "gaia: --base: unknown reference 'nowhere': it is not a commit of this repository\n",
     )
 
 
@@ -104,7 +105,7 @@ def test_without_a_repository_git_says_so(gaia: Gaia, project: Path, monkeypatch
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
     write_expectation(project)
 
-    code, out, err = gaia("policy", "ratchet", "--base=HEAD")
+    code, out, err = gaia("expectations", "ratchet", "--base=HEAD")
 
     assert (code, out) == (4, "")
     assert "not a git repository" in err
@@ -113,7 +114,7 @@ def test_without_a_repository_git_says_so(gaia: Gaia, project: Path, monkeypatch
 def test_without_git_the_message_says_so(gaia: Gaia, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(repository))
 
-    assert gaia("policy", "ratchet", "--base=HEAD") == (4, "", "gaia: --base: there is no git on PATH.\n")
+    assert gaia("expectations", "ratchet", "--base=HEAD") == (4, "", "gaia: --base: git is not installed.\n")
 
 
 def test_fmt_writes_expectations_in_one_way_and_then_has_nothing_to_do(gaia: Gaia, project: Path) -> None:
@@ -121,17 +122,28 @@ def test_fmt_writes_expectations_in_one_way_and_then_has_nothing_to_do(gaia: Gai
     tidy = path.read_text()
     path.write_text("\n".join(reversed(tidy.splitlines())))
 
-    assert gaia("policy", "fmt", "--check") == (1, "would change: checks/expectations/chat-cut-over.toml\n", "")
+    assert gaia("expectations", "fmt", "--check") == (1, "would change: checks/expectations/chat-cut-over.toml\n", "")
     assert path.read_text() != tidy
-    assert gaia("policy", "fmt") == (0, "changed: checks/expectations/chat-cut-over.toml\n", "")
+    assert gaia("expectations", "fmt") == (0, "changed: checks/expectations/chat-cut-over.toml\n", "")
     assert path.read_text() == tidy
-    assert gaia("policy", "fmt", "--check", "--json") == (0, '{\n  "would_change": []\n}\n', "")
+    assert gaia("expectations", "fmt", "--check", "--json") == (0, '{\n  "would_change": []\n}\n', "")
 
 
 def test_fmt_names_a_file_that_is_no_toml(gaia: Gaia, project: Path) -> None:
     write_expectation(project).write_text("reason = \n")
 
-    code, _, err = gaia("policy", "fmt")
+    code, _, err = gaia("expectations", "fmt")
 
     assert code == 4
     assert err.startswith("gaia: checks/expectations/chat-cut-over.toml:1: not valid TOML")
+
+
+def test_check_includes_the_format_and_broader_expectations(repository: Path, gaia: Gaia) -> None:
+    path = write_expectation(repository, max_failures="9")
+    path.write_text(path.read_text().replace("max_failures = 9", "max_failures =  9"))
+    results = record(repository / "run.jsonl", run(failed(A), passed(B)))
+
+    code, out, _ = gaia("expectations", "check", f"--results={results}", "--base=HEAD", "--json", "--as-of=2026-03-15")
+
+    assert code == 1
+    assert [each["check"] for each in json.loads(out) if each["level"] == "error"] == ["broader", "format"]

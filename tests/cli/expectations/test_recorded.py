@@ -1,4 +1,4 @@
-"""``gaia policy diff | suggest | prune``."""
+"""``gaia expectations diff | suggest | prune``."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def test_diff_lists_what_a_run_was_accepted_and_production_would_not_accept(gaia
     write_expectation(project)
     path = record(project / "run.jsonl", run(failed(A), failed(B, TIMEOUT)))
 
-    code, out, err = gaia("policy", "diff", "staging", "production", f"--run={path}", "--as-of=2026-03-15")
+    code, out, err = gaia("expectations", "diff", "staging", "production", f"--results={path}", "--as-of=2026-03-15")
 
     assert (code, err) == (0, "")
     assert out == (
-        "1 of what was excused in staging would gate in production\n\n"
+        "1 accepted failure in staging would block in production\n\n"
         f"chat-cut-over: production has strict tolerance\n  {A}\n"
     )
 
@@ -39,13 +39,13 @@ def test_diff_without_a_run_lists_what_expectations_allow(gaia: Gaia, project: P
     (project / "checks/health/test_up.py").write_text(TESTS)
     write_expectation(project, tests='["checks"]')
 
-    found = json.loads(gaia("policy", "diff", "staging", "dev", "--as-of=2026-03-15", "--json").out)
+    found = json.loads(gaia("expectations", "diff", "staging", "dev", "--as-of=2026-03-15", "--json").out)
 
-    assert found == [{"rule": "chat-cut-over", "why": "applies to staging only", "tests": [A, B]}]
+    assert found == [{"expectation": "chat-cut-over", "reason": "applies to staging only", "tests": [A, B]}]
 
 
 def test_diff_of_unknown_environments_is_a_usage_error(gaia: Gaia) -> None:
-    assert gaia("policy", "diff", "staging", "prod").err.startswith(
+    assert gaia("expectations", "diff", "staging", "prod").err.startswith(
         "gaia: unknown environment 'prod'; did you mean production?"
     )
 
@@ -54,7 +54,7 @@ def test_suggest_drafts_what_no_expectation_accepts(gaia: Gaia, project: Path) -
     write_expectation(project)
     path = record(project / "run.jsonl", run(failed(A), failed(B, TIMEOUT)))
 
-    code, out, err = gaia("policy", "suggest", str(path), "--as-of=2026-03-15")
+    code, out, err = gaia("expectations", "suggest", str(path), "--as-of=2026-03-15")
 
     assert (code, err) == (0, "")
     assert out.count("# ---") == 1
@@ -66,19 +66,19 @@ def test_suggest_drafts_what_no_expectation_accepts(gaia: Gaia, project: Path) -
 def test_suggest_writes_drafts_that_are_never_read(gaia: Gaia, project: Path) -> None:
     (project / "checks" / "expectations").mkdir()
     path = record(project / "run.jsonl", run(failed(A), passed(B)))
-    before = gaia("policy", "list")
+    before = gaia("expectations", "list")
 
-    code, out, err = gaia("policy", "suggest", str(path), "--write")
+    code, out, err = gaia("expectations", "suggest", str(path), "--write")
 
     assert (code, out) == (0, "")
     assert err == "checks/expectations/drafts/staging-chat-503.draft.toml\n"
     assert 'reason = ""' in (project / err.strip()).read_text()
-    assert gaia("policy", "list") == before
+    assert gaia("expectations", "list") == before
 
 
 def test_suggest_drafts_what_passed_in_another_run_as_flaky(gaia: Gaia, project: Path) -> None:
     paths = [record(project / f"{n}.jsonl", run(each(A))) for n, each in enumerate((failed, passed))]
-    (draft,) = json.loads(gaia("policy", "suggest", *map(str, paths), "--json").out)
+    (draft,) = json.loads(gaia("expectations", "suggest", *map(str, paths), "--json").out)
 
     assert (draft["name"], draft["count"]) == ("staging-chat-503.draft.toml", 1)
     assert 'expect = "flaky"' in draft["text"]
@@ -87,7 +87,7 @@ def test_suggest_drafts_what_passed_in_another_run_as_flaky(gaia: Gaia, project:
 def test_suggest_has_nothing_to_say_of_a_run_that_passed(gaia: Gaia, project: Path) -> None:
     path = record(project / "run.jsonl", run(passed(A)))
 
-    assert gaia("policy", "suggest", str(path)) == (0, "Nothing failed that no rule excuses.\n", "")
+    assert gaia("expectations", "suggest", str(path)) == (0, "There are no unexpected failures.\n", "")
 
 
 def test_prune_names_expectations_that_runs_did_not_need(gaia: Gaia, project: Path) -> None:
@@ -95,12 +95,12 @@ def test_prune_names_expectations_that_runs_did_not_need(gaia: Gaia, project: Pa
     write_expectation(project, "needed", tests=f'["{B}"]', match='{ kind = "timeout" }')
     paths = [record(project / f"{day}.jsonl", run(passed(A), failed(B, TIMEOUT), day=day)) for day in (10, 11)]
 
-    code, out, err = gaia("policy", "prune", *map(str, paths))
+    code, out, err = gaia("expectations", "unused", *map(str, paths))
 
     assert (code, err) == (1, "")
     assert out == (
         "checks/expectations/chat-cut-over.toml: 1 test passed in 2 runs, and none failed\n"
-        "not needed in 2 runs: 1 rule, or parts of them\n"
+        "1 expectation not needed in 2 runs\n"
     )
 
 
@@ -108,7 +108,7 @@ def test_prune_evaluates_a_run_as_on_its_day(gaia: Gaia, project: Path) -> None:
     write_expectation(project, expires="2026-03-12")
     path = record(project / "run.jsonl", run(failed(A), day=11))
 
-    assert gaia("policy", "prune", str(path)).code == 0
+    assert gaia("expectations", "unused", str(path)).code == 0
 
 
 def test_prune_waits_for_enough_clean_runs_of_a_flaky_expectation_in_the_order_of_time(
@@ -118,16 +118,16 @@ def test_prune_waits_for_enough_clean_runs_of_a_flaky_expectation_in_the_order_o
     clean = [str(record(project / f"{day}.jsonl", run(passed(A), day=day))) for day in (12, 11)]
     dirty = str(record(project / "10.jsonl", run(failed(A), day=10)))
 
-    assert gaia("policy", "prune", *clean, dirty).code == 0
-    code, out, _ = gaia("policy", "prune", *clean, dirty, "--clean-runs=2", "--json")
-    assert (code, json.loads(out)[0]["why"]) == (1, "all tests passed in the last 2 runs")
+    assert gaia("expectations", "unused", *clean, dirty).code == 0
+    code, out, _ = gaia("expectations", "unused", *clean, dirty, "--clean-runs=2", "--json")
+    assert (code, json.loads(out)[0]["reason"]) == (1, "all tests passed in the last 2 runs")
 
 
-@pytest.mark.parametrize("command", ["suggest", "prune"])
+@pytest.mark.parametrize("command", ["suggest", "unused"])
 def test_a_run_of_an_environment_that_is_unknown_here_is_a_usage_error(gaia: Gaia, project: Path, command: str) -> None:
     path = record(project / "run.jsonl", run(passed(A), environment="adhoc"))
 
-    code, _, err = gaia("policy", command, str(path))
+    code, _, err = gaia("expectations", command, str(path))
 
     assert code == 4
-    assert err.startswith("gaia: the run is one of 'adhoc', which is unknown here; Known: dev")
+    assert err.startswith("gaia: the run is from the unknown environment 'adhoc'; Known: dev")

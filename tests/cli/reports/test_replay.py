@@ -59,11 +59,11 @@ def test_the_same_expectations_give_the_same_verdict(gaia: Callable[..., Outcome
 
 
 def test_production_rejects_and_names_the_same_test(gaia: Callable[..., Outcome]) -> None:
-    result = gaia("replay", "run.jsonl", "--as-env", "production", "--as-of", "2026-11-23")
+    result = gaia("replay", "run.jsonl", "--env", "production", "--as-of", "2026-11-23")
 
     assert result.code == 1
     assert "suites/personas/test_personas.py::test_list: failed" in result.out
-    assert "gaia verdict: REJECT on production, replaying a run of staging" in result.out
+    assert "gaia verdict: REJECT on production (results from staging)" in result.out
 
 
 def test_on_the_day_of_its_end_an_expectation_accepts_nothing(gaia: Callable[..., Outcome]) -> None:
@@ -76,7 +76,7 @@ def test_the_verdict_file_can_be_had_on_standard_output_and_on_disk(
 ) -> None:
     import msgspec
 
-    result = gaia("replay", "run.jsonl", "--as-of", "2026-11-23", "--json", "--report", "verdict.json")
+    result = gaia("replay", "run.jsonl", "--as-of", "2026-11-23", "--json", "--output", "verdict.json")
 
     document = msgspec.json.decode(result.out, type=VerdictFile)
     assert (document.verdict, document.evaluated_as_of) == ("PROMOTE", "2026-11-23")
@@ -86,7 +86,7 @@ def test_the_verdict_file_can_be_had_on_standard_output_and_on_disk(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--as-env", "prodution"), "did you mean production"),
+        (("--env", "prodution"), "did you mean production"),
         (("--as-of", "yesterday"), "yesterday"),
     ],
 )
@@ -111,10 +111,10 @@ def test_a_run_that_was_killed_is_not_evidence_enough(gaia: Callable[..., Outcom
 
 
 def test_a_report_that_cannot_be_written_is_one_message(project: Path, gaia: Callable[..., Outcome]) -> None:
-    result = gaia("replay", "run.jsonl", "--report", str(project))
+    result = gaia("replay", "run.jsonl", "--output", str(project))
 
     assert result.code == 4
-    assert f"--report={project}: cannot be written: " in result.err
+    assert f"--output={project}: cannot be written: " in result.err
     assert "Traceback" not in result.err
 
 

@@ -45,10 +45,10 @@ def recorded(
 @pytest.mark.parametrize(
     ("milliseconds", "count", "code", "said"),
     [
-        (100, 60, 0, "staging: 1 of 1 objectives met"),
+        (100, 60, 0, "staging: 1 objective met"),
         (500, 60, 0, "over 300 ms"),
         (900, 60, 1, "staging: missed: GET /health"),
-        (100, 5, 11, "staging: not known: too few samples of GET /health"),
+        (100, 5, 11, "staging: inconclusive: too few samples of GET /health"),
     ],
 )
 def test_the_exit_code_says_whether_they_are_met(
@@ -56,7 +56,7 @@ def test_the_exit_code_says_whether_they_are_met(
 ) -> None:
     run = recorded(objectives / "run.jsonl", milliseconds, count)
 
-    found, out, err = gaia("slo", run)
+    found, out, err = gaia("slo", "check", run)
 
     assert (found, err) == (code, "")
     assert said in out
@@ -66,10 +66,10 @@ def test_the_exit_code_says_whether_they_are_met(
 def test_an_environment_without_objectives_proves_nothing(objectives: Path, gaia: Gaia) -> None:
     run = recorded(objectives / "run.jsonl", 10, environment="dev")
 
-    code, out, _ = gaia("slo", run)
-    other, noted, _ = gaia("slo", run, "--env", "staging")
+    code, out, _ = gaia("slo", "check", run)
+    other, noted, _ = gaia("slo", "check", run, "--env", "staging")
 
-    assert (code, "dev: it has no objective" in out) == (11, True)
+    assert (code, "dev: inconclusive: no objective is set" in out) == (11, True)
     assert (other, "the run is one of dev" in noted) == (0, True)
 
 
@@ -79,30 +79,30 @@ def test_slower_than_the_baseline_is_missed_if_there_are_samples_enough(objectiv
     few = recorded(objectives / "few.jsonl", 200, 30)
     elsewhere = recorded(objectives / "dev.jsonl", 100, environment="dev")
 
-    code, out, _ = gaia("slo", now, "--baseline", before, "--json")
+    code, out, _ = gaia("slo", "check", now, "--baseline", before, "--json")
     document = json.loads(out)
 
     assert code == document["exit_code"] == 1
     assert [(each["word"], each["decides"]) for each in document["compared"]] == [("slower", True)]
-    assert gaia("slo", before, "--baseline", now).code == 0
-    assert gaia("slo", few, "--baseline", before).code == 0
-    code, out, _ = gaia("slo", now, "--baseline", elsewhere)
-    assert (code, "the comparison only advises" in out) == (0, True)
+    assert gaia("slo", "check", before, "--baseline", now).code == 0
+    assert gaia("slo", "check", few, "--baseline", before).code == 0
+    code, out, _ = gaia("slo", "check", now, "--baseline", elsewhere)
+    assert (code, "so the comparison is only a note" in out) == (0, True)
 
 
 def test_a_file_that_is_no_run_is_a_usage_error(objectives: Path, gaia: Gaia) -> None:
-    code, out, err = gaia("slo", "gaia.toml")
+    code, out, err = gaia("slo", "check", "gaia.toml")
 
     assert (code, out) == (4, "")
     assert "gaia.toml" in err
-    assert gaia("slo", recorded(objectives / "r.jsonl", 1), "--env", "stagign").code == 4
+    assert gaia("slo", "check", recorded(objectives / "r.jsonl", 1), "--env", "stagign").code == 4
 
 
 def test_a_partial_run_is_no_baseline(objectives: Path, gaia: Gaia) -> None:
     run = recorded(objectives / "run.jsonl", 100)
     part = recorded(objectives / "part.jsonl", 100, partial=("-m health deselected 9 of 10 tests",))
 
-    code, _, err = gaia("slo", run, "--baseline", part)
+    code, _, err = gaia("slo", "check", run, "--baseline", part)
 
     assert code == 4
-    assert "part.jsonl: a partial run is no baseline (-m health deselected 9 of 10 tests); record a full one." in err
+    assert "part.jsonl: a partial run cannot be a baseline (-m health deselected 9 of 10 tests). Use a full run." in err
