@@ -21,5 +21,5 @@ def make(folder: Path) -> list[Path]:
             raise Missing(f"The demo of two releases failed: {error}") from None
         page = Path(name) / "platform" / ".gaia" / "signoff.html"
         if not page.is_file():
-            raise Missing("The walk of two releases has written no sign-off page, .gaia/signoff.html.")
-        return photograph(page, "signoff", folder, shows="Release sign-off", height=1000)
+            raise Missing("The walk of two releases has written no release report, .gaia/signoff.html.")
+        return photograph(page, "signoff", folder, shows="Release report", height=1000)

@@ -1,4 +1,4 @@
-"""The sign-off page in a browser: light and dark, desktop and phone, printed, and for screen readers."""
+"""The release report in a browser: light and dark, desktop and phone, printed, and for screen readers."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LONG = "suites/chat/test_chat.py::test_" + "w" * 300
 PAGES = {
     "full": full_page(),
     "bare": bare_page(),
-    "go": full_page(answer="GO"),
-    "waivers": full_page(answer="GO WITH WAIVERS"),
+    "go": full_page(decision="GO"),
+    "waivers": full_page(decision="GO WITH WAIVERS"),
 }
 
 

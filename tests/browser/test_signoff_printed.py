@@ -1,4 +1,4 @@
-"""The first printed page of a sign-off page has what a release manager needs to decide."""
+"""The first printed page of a release report has what a release manager needs to decide."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ async def test_every_question_and_the_place_to_sign_are_on_the_first_sheet(
 
     text = await first_sheet(chromium, pdftotext, tmp_path, page)
 
-    assert text.index(page.answer) < text.index(page.release)
-    assert ("What blocks it?" if page.answer == "NO GO" else "May it go out? Yes.") in text
+    assert text.index(page.decision) < text.index(page.release)
+    assert ("What blocks it?" if page.decision == "NO GO" else "May it go out? Yes.") in text
     assert [question for question in QUESTIONS if question not in text] == []
     assert "Newest ledger entry: 18632e7893be" in text, "the last line fits"
     assert "Details" not in text.replace("DETAILS", "Details"), "the rest begins on the second sheet"

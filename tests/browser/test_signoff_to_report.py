@@ -1,4 +1,4 @@
-"""The links of the sign-off page open the blocking test in the Allure report."""
+"""The links of the release report open the blocking test in the Allure report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sign-off pages: one that has something of everything, and one about which nothing is known."""
+"""Release reports: one that has something of everything, and one about which nothing is known."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PROOF = Proof(35, "406561af69be" + "0" * 52, "run", "2026-11-23 21:04 UTC", "ci"
 def full_page(**changes: Any) -> SignOffPage:
     """Return a page that holds a release up, for several reasons, with every section filled; ``changes`` are laid over it."""
     page = SignOffPage(
-        answer="NO GO",
+        decision="NO GO",
         verdict="REJECT",
         question="May this release be deployed to production?",
         target="production",
@@ -279,7 +279,7 @@ def small_page() -> SignOffPage:
     """Return a page about one service that may go out, and that nothing is known to fail in."""
     page = full_page()
     return full_page(
-        answer="GO",
+        decision="GO",
         reasons=("All 15 checks of the production gate passed, and none was waived.",),
         waivers=(),
         environments=page.environments[:1],

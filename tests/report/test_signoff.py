@@ -1,4 +1,4 @@
-"""The sign-off page as HTML and Markdown: the same facts, safely escaped, without scripts and requests."""
+"""The release report as HTML and Markdown: the same facts, safely escaped, without scripts and requests."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def poisoned(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         # Words of the gate, links and days are checked where they come from.
         kept = {
-            "answer",
+            "decision",
             "verdict",
             "run",
             "gate",
@@ -200,7 +200,7 @@ def test_a_large_summary_lists_its_omitted_sections() -> None:
 
 
 @pytest.mark.parametrize("limit", [3000, 4000, 6000, 9000])
-def test_the_answer_comes_first_at_every_size_limit(limit: int) -> None:
+def test_the_decision_comes_first_at_every_size_limit(limit: int) -> None:
     text = markdown(full_page(), limit)
 
     assert len(text.encode()) <= limit
@@ -209,20 +209,25 @@ def test_the_answer_comes_first_at_every_size_limit(limit: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "tone"), [("GO", "answer go"), ("GO WITH WAIVERS", "answer go-with-waivers"), ("NO GO", "answer no-go")]
+    ("decision", "tone"),
+    [("GO", "decision go"), ("GO WITH WAIVERS", "decision go-with-waivers"), ("NO GO", "decision no-go")],
 )
-def test_the_answer_is_the_first_thing_on_the_page_and_its_title(answer: Any, tone: str) -> None:
-    document = html(full_page(answer=answer))
+def test_the_decision_comes_first_on_the_page_and_in_its_title(decision: Any, tone: str) -> None:
+    document = html(full_page(decision=decision))
 
-    assert f"<title>{answer}: release c1f04185784b to production</title>" in document
+    assert f"<title>{decision}: release c1f04185784b to production</title>" in document
     assert f'<header class="{tone}">' in document
-    assert document.index(f'<span class="word">{answer}</span>') < document.index("Waivers</h2>")
+    assert document.index(f'<span class="word">{decision}</span>') < document.index("Waivers</h2>")
     assert (
-        markdown(full_page(answer=answer)).splitlines()[0].partition(" ")[2].partition(" ")[2].startswith(f"{answer}: ")
+        markdown(full_page(decision=decision))
+        .splitlines()[0]
+        .partition(" ")[2]
+        .partition(" ")[2]
+        .startswith(f"{decision}: ")
     )
 
 
-def test_numbers_below_the_answer_match_the_page() -> None:
+def test_numbers_below_the_decision_match_the_page() -> None:
     numbers = {label: (value, care) for label, value, care in full_page().numbers}
 
     assert numbers == {

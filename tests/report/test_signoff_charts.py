@@ -1,4 +1,4 @@
-"""Charts of the sign-off page: positions match the numbers, and each chart has a description in words."""
+"""Charts of the release report: positions match the numbers, and each chart has a description in words."""
 
 from __future__ import annotations
 

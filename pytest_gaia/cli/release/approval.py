@@ -18,7 +18,7 @@ from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.signing import RELEASE, Statement, write_statement
 
 if TYPE_CHECKING:
-    from pytest_gaia.promotion.signoff.page import Found
+    from pytest_gaia.promotion.signoff.page import Report
 
 APPROVE_HELP = """\
 Approve a check, or the release as a whole.
@@ -135,14 +135,14 @@ def write_report(
 ) -> None:
     """Write the report, and print its path and its answer."""
     # Loads what the page needs, which no other command of a release does.
-    from pytest_gaia.promotion.signoff.page import Asked, signoff_page
+    from pytest_gaia.promotion.signoff.page import ReportOptions, signoff_page
 
     if form and (output or markdown):
         raise ConfigError("--format prints to standard output. Pass either --format, or --output and --markdown.")
     promotion = Promotion.here()
-    asked = Asked(tuple(env or ()), tuple(verdict or ()), tuple(results or ()), allure)
+    wanted = ReportOptions(tuple(env or ()), tuple(verdict or ()), tuple(results or ()), allure)
     when = moment(as_of, "--as-of") if as_of is not None else datetime.now(UTC)
-    found = signoff_page(promotion, promotion.release(release), asked, when)
+    found = signoff_page(promotion, promotion.release(release), wanted, when)
     if form:
         # A document, not text for the log: bytes, so that no character is replaced.
         typer.echo(_rendered(found, form).rstrip("\n").encode())
@@ -154,7 +154,7 @@ def write_report(
     raise typer.Exit(code or (_CORRUPT if found.problems else 0))
 
 
-def _write_files(promotion: Promotion, found: Found, output: Path | None, markdown: Path | None) -> None:
+def _write_files(promotion: Promotion, found: Report, output: Path | None, markdown: Path | None) -> None:
     wanted = [(path, form) for path, form in ((output, "html"), (markdown, "markdown")) if path]
     if not wanted:
         wanted = [(_default_path(promotion, found), "html")]
@@ -164,10 +164,10 @@ def _write_files(promotion: Promotion, found: Found, output: Path | None, markdo
         except OSError as error:
             raise ConfigError(f"{path}: the report cannot be written: {error.strerror}.") from None
     page = found.page
-    typer.echo(f"{page.answer}: {page.release} to {page.target}; {', '.join(str(path) for path, _ in wanted)}")
+    typer.echo(f"{page.decision}: {page.release} to {page.target}; {', '.join(str(path) for path, _ in wanted)}")
 
 
-def _default_path(promotion: Promotion, found: Found) -> Path:
+def _default_path(promotion: Promotion, found: Report) -> Path:
     folder = promotion.rootdir / FOLDER
     try:
         make_folder(folder)
@@ -177,7 +177,7 @@ def _default_path(promotion: Promotion, found: Found) -> Path:
     return folder / name
 
 
-def _rendered(found: Found, form: str) -> str:
+def _rendered(found: Report, form: str) -> str:
     if form == "html":
         from pytest_gaia.report.signoff.documents import html
 

@@ -1,1 +1,1 @@
-"""The sign-off page of a release, from the ledger, the gate and the files of runs. Read-only."""
+"""The release report of a release, from the ledger, the gate and the files of runs. Read-only."""

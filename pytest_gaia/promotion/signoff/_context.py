@@ -1,4 +1,4 @@
-"""The input of the sign-off page: one release, its environments, and the files of its runs that match the ledger."""
+"""The input of the release report: one release, its environments, and the files of its runs that match the ledger."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ class PageContext:
 
 
 def stages_to(
-    promotion: Promotion, release: Release, entries: Sequence[Entry], now: datetime, asked: Sequence[str]
+    promotion: Promotion, release: Release, entries: Sequence[Entry], now: datetime, wanted: Sequence[str]
 ) -> tuple[Situation, ...]:
     """Return the environments in ``asked`` and all stages before them, in their order.
 
     Without any: up to the last one in which the ledger has this release. Raises ``ConfigError`` for an unknown
     environment, and if the ledger has nothing about the release.
     """
-    for name in asked:
+    for name in wanted:
         promotion.stage(name)
-    wanted = list(asked) or [_furthest(promotion, release, entries)]
-    names = {each: None for name in wanted for each in _before(promotion.stages, name)}
+    targets = list(wanted) or [_furthest(promotion, release, entries)]
+    names = {each: None for name in targets for each in _before(promotion.stages, name)}
     ordered = sorted(names, key=lambda name: len(_before(promotion.stages, name)))
     return tuple(promotion.situation(name, release, now, tuple(entries)) for name in ordered)
 

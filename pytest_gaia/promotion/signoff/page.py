@@ -1,4 +1,4 @@
-"""Build the sign-off page of a release. The gate of the target decides.
+"""Build the release report of a release. The gate of the target decides.
 
 Known secrets are masked, and invisible characters are shown as escapes.
 """
@@ -37,7 +37,7 @@ from pytest_gaia.promotion.signoff._context import (
 )
 from pytest_gaia.promotion.signoff._environments import environments, history, images, objectives, releases
 from pytest_gaia.promotion.signoff._links import checked_address, links_of
-from pytest_gaia.report.signoff.page import Answer, Fact, SignOffPage
+from pytest_gaia.report.signoff.page import Fact, SignOffDecision, SignOffPage
 from pytest_gaia.secrets.redaction import Redactor, secrets_around
 
 _KINDS = {"registry": "from images in a registry", "local": "from images on one machine"}
@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReportOptions:
     """What the user asked for."""
 
     environments: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Report:
     """The page, and further results for the command."""
 
     page: SignOffPage
@@ -67,7 +67,7 @@ class Found:
     """problems of the ledger"""
 
 
-def signoff_page(promotion: Promotion, release: Release, asked: Asked, now: datetime) -> Found:
+def signoff_page(promotion: Promotion, release: Release, wanted: ReportOptions, now: datetime) -> Report:
     """Return the page about ``bundle`` at ``now``. Nothing is run or written.
 
     Raises ``ConfigError`` for an empty ledger, an unknown environment, and files that do not belong to its runs.
@@ -78,19 +78,19 @@ def signoff_page(promotion: Promotion, release: Release, asked: Asked, now: date
             f"the ledger ({promotion.ledger.store.name}) has no entries. Promote a release first: "
             f"gaia promote {next(iter(promotion.stages), 'ENV')} {release.short}"
         )
-    situations = stages_to(promotion, release, entries, now, asked.environments)
-    allure = checked_address(asked.allure) if asked.allure else ""
+    situations = stages_to(promotion, release, entries, now, wanted.environments)
+    allure = checked_address(wanted.allure) if wanted.allure else ""
     links = links_of(promotion.project, _resolved(promotion))
-    context = _with_files(PageContext(promotion, release, entries, now, situations, {}, allure, links), asked)
+    context = _with_files(PageContext(promotion, release, entries, now, situations, {}, allure, links), wanted)
     gates = [
         (each, evaluate(each, only="pre-deploy" if each is not context.target or _before(each) else None))
         for each in situations
     ]
     page = clean(_page(context, gates), redactor_of(promotion).text)
-    return Found(page, gates[-1][1].exit_code, problems_of(entries))
+    return Report(page, gates[-1][1].exit_code, problems_of(entries))
 
 
-def answer_of(gate: Gate, waived: Sequence[str]) -> Answer:
+def decision_of(gate: Gate, waived: Sequence[str]) -> SignOffDecision:
     """Return the decision for a release manager: GO only for a PROMOTE without any waiver on the way."""
     if gate.verdict != "PROMOTE":
         return "NO GO"
@@ -106,10 +106,10 @@ def _before(situation: Situation) -> bool:
     return situation.newest(DeploymentPredicate) is None and situation.newest(RunPredicate) is None
 
 
-def _with_files(context: PageContext, asked: Asked) -> PageContext:
+def _with_files(context: PageContext, wanted: ReportOptions) -> PageContext:
     runs = {each.environment: kept_run(each, context.promotion.rootdir) for each in context.situations}
     given: set[str] = set()
-    for path in asked.runs:
+    for path in wanted.runs:
         name, verdict, named = given_verdict(path, context.situations)
         if name in given:
             raise ConfigError(
@@ -118,7 +118,7 @@ def _with_files(context: PageContext, asked: Asked) -> PageContext:
         given.add(name)
         gap = "" if named else f"{name}: the run of the given verdict file is not in the ledger and is no evidence"
         runs[name] = replace(runs[name], verdict=verdict, gap=gap)
-    for path in asked.records:
+    for path in wanted.records:
         name, record = given_results(path, context.situations)
         runs[name] = replace(runs[name], record=record)
     return replace(context, runs=runs)
@@ -129,7 +129,7 @@ def _page(context: PageContext, gates: Sequence[tuple[Situation, Gate]]) -> Sign
     waived = (*gate.waived, *checks.waived_before(context))
     ran, planned = tests.ran_of_planned(context)
     return SignOffPage(
-        answer=answer_of(gate, waived),
+        decision=decision_of(gate, waived),
         verdict=gate.verdict,
         question=_question(context),
         target=gate.environment,

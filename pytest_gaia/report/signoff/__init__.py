@@ -1,1 +1,1 @@
-"""The sign-off page: what a release manager has to know of one release, as values, and their HTML and Markdown. Pure."""
+"""The release report: what a release manager has to know of one release, as values, and their HTML and Markdown. Pure."""

@@ -1,4 +1,4 @@
-"""The sign-off page as one static HTML document, and as Markdown for the summary of a CI job.
+"""The release report as one static HTML document, and as Markdown for the summary of a CI job.
 
 The HTML has no scripts and loads nothing; its content security policy enforces that. The first part of the document, up
 to the signatures, fits on the first printed page.
@@ -137,7 +137,7 @@ def _markdown_text(text: str) -> Markup:
 
 def _page_footer(page: SignOffPage) -> str:
     """Return the style of the footer of every printed sheet, which names the release."""
-    text = re.sub(r"[^\w :.-]", "", clip(f"{page.answer} - {page.release} - as of {page.as_of}", 110))
+    text = re.sub(r"[^\w :.-]", "", clip(f"{page.decision} - {page.release} - as of {page.as_of}", 110))
     return f'@page {{ @bottom-left {{ content: "{text}" }} }}\n'
 
 

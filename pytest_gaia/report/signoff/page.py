@@ -1,4 +1,4 @@
-"""The facts on the sign-off page as frozen values. All renderings show the same facts.
+"""The facts on the release report as frozen values. All renderings show the same facts.
 
 Nothing is decided here: the promotion gate of the target decides. Missing evidence is described in words.
 """
@@ -22,7 +22,7 @@ SHOWN_BLOCKING = 100
 SHOWN_COMMITS = 50
 """commits since the previous release that are listed"""
 
-Answer = Literal["GO", "GO WITH WAIVERS", "NO GO"]
+SignOffDecision = Literal["GO", "GO WITH WAIVERS", "NO GO"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +347,7 @@ class ReleasePoint:
 class SignOffPage:
     """Everything on the page."""
 
-    answer: Answer
+    decision: SignOffDecision
     verdict: str
     """the decision of the gate"""
     question: str
@@ -387,7 +387,7 @@ class SignOffPage:
     @property
     def title(self) -> str:
         """The title of the document."""
-        return f"{self.answer}: {self.release} to {self.target}"
+        return f"{self.decision}: {self.release} to {self.target}"
 
     @property
     def numbers(self) -> tuple[tuple[str, str, bool], ...]:

@@ -1,4 +1,4 @@
-"""What stands on the sign-off page: numbers of the ledger, names of the verdict files that it names, and what is not known."""
+"""What stands on the release report: numbers of the ledger, names of the verdict files that it names, and what is not known."""
 
 from __future__ import annotations
 
@@ -362,7 +362,7 @@ def test_a_run_that_the_ledger_does_not_hold_is_shown_and_proves_nothing(
 
     page = told("--env", "dev", "--verdict", "run.json")
 
-    assert page["answer"] == "NO GO"
+    assert page["decision"] == "NO GO"
     assert "dev: the run of the given verdict file is not in the ledger and is no evidence" in page["gaps"]
     assert page["environments"][-1]["counts"]["passed"] == 5
     assert page["environments"][-1]["run"] == ""

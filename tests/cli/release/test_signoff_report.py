@@ -1,4 +1,4 @@
-"""``gaia signoff report``: the answer is the gate's, the page is written where it was asked for, and mistakes are told."""
+"""``gaia release report``: the decision of the gate, the written files, and usage errors."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_before_it_is_deployed_the_question_is_whether_it_may_be(told: Told, pip
 
     page = told("--env", "production")
 
-    assert (page["answer"], page["verdict"]) == ("GO", "PROMOTE")
+    assert (page["decision"], page["verdict"]) == ("GO", "PROMOTE")
     assert page["question"].startswith("May this release be deployed to production?")
     assert {each["when"] for each in page["checks"]} == {"before deployment"}
     production = page["environments"][-1]
@@ -66,15 +66,13 @@ def test_before_it_is_deployed_the_question_is_whether_it_may_be(told: Told, pip
 
 
 @pytest.mark.parametrize("left_out", ["through_local", "through_dev", "through_staging", "ready_for_production"])
-def test_the_answer_is_never_go_where_the_gate_does_not_promote(
-    told: Told, gaia: Gaia, pipeline: Underway, left_out: str
-) -> None:
+def test_the_decision_is_never_go_without_promote(told: Told, gaia: Gaia, pipeline: Underway, left_out: str) -> None:
     pipeline.all_but(left_out)
 
     page = told("--env", "production")
     gate = json.loads(gaia("release", "check", pipeline.id, "--env", "production", "--json").out)
 
-    assert (page["answer"], page["verdict"]) == ("NO GO", gate["verdict"])
+    assert (page["decision"], page["verdict"]) == ("NO GO", gate["verdict"])
     assert len(page["reasons"]) == len(gate["reasons"])
     assert {each["id"]: each["status"] for each in page["checks"]} == {
         each["id"]: each["status"] for each in gate["checks"]
@@ -89,7 +87,7 @@ def test_a_waiver_makes_it_a_go_with_waivers_and_stands_first(told: Told, gaia: 
 
     page = told("--env", "production")
 
-    assert page["answer"] == "GO WITH WAIVERS"
+    assert page["decision"] == "GO WITH WAIVERS"
     (waiver,) = page["waivers"]
     assert (waiver["check"], waiver["owner"], waiver["approver"]) == (
         "rollback-ready",
@@ -115,7 +113,7 @@ def test_what_was_waived_on_the_way_is_no_plain_go(told: Told, pipeline: Underwa
 
     page = told("--env", "production")
 
-    assert (page["answer"], page["verdict"]) == ("GO WITH WAIVERS", "PROMOTE")
+    assert (page["decision"], page["verdict"]) == ("GO WITH WAIVERS", "PROMOTE")
     assert "feature-complete (in dev)" in page["reasons"][0]
 
 
@@ -127,7 +125,7 @@ def test_a_waiver_that_has_expired_is_shown_and_worth_nothing(told: Told, pipeli
 
     page = told("--env", "production")
 
-    assert page["answer"] == "NO GO"
+    assert page["decision"] == "NO GO"
     assert [(each["state"], each["in_force"]) for each in page["waivers"]] == [("expired", False)]
 
 
@@ -247,7 +245,7 @@ def test_on_a_later_day_what_was_signed_has_ended(told: Told, pipeline: Underway
 
     page = told("--as-of", (pipeline.now + timedelta(days=8)).isoformat())
 
-    assert page["answer"] == "NO GO"
+    assert page["decision"] == "NO GO"
     assert (
         next(each for each in page["approvals"] if each["title"] == "Security review complete")["status"] == "expired"
     )
