@@ -1,1 +1,1 @@
-"""What is selected, and what a check needs: the only modules that touch pytest's items."""
+"""Collected tests: suites, needs and selection."""

@@ -1,4 +1,4 @@
-"""``@pytest.mark.gaia(...)``: what it may say, and what a check says by it, as one frozen value."""
+"""Read ``@pytest.mark.gaia(...)``: the needs of a test."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 DIRECT = ":direct"
 
 REQUIRABLE = (*SERVICES, *(f"{service}{DIRECT}" for service in HTTP_SERVICES), "api_key", "jwt")
-"""What ``requires`` may name: a member; a service at a URL of its own (``asset:direct``); the secret for a purpose."""
+"""values of ``requires``: a service, a service at a URL of its own (``asset:direct``), or a secret"""
 
 MARKER = (
-    "gaia(requires=[], writes=False, core=False, experimental=False, command=None): what a check needs. "
-    f"requires: any of {', '.join(REQUIRABLE)}; writes: it changes the environment; core: production rests on it; "
-    "experimental: it may be missing in a release; command: the old test.sh commands that it stands for."
+    "gaia(requires=[], writes=False, core=False, experimental=False, command=None): the needs of a test. "
+    f"requires: any of {', '.join(REQUIRABLE)}; writes: it changes the environment; core: it runs in "
+    "production, and its failures always block; experimental: it tests a feature that is not part of every release; "
+    "command: commands of the old test.sh that it replaces."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What one check needs, put together from all its ``gaia`` markers (function, class, module)."""
+    """Needs of one test, combined from its ``gaia`` markers (function, class, module)."""
 
     requires: frozenset[str] = frozenset()
     writes: bool = False
@@ -38,14 +39,14 @@ class Needs:
 
     @property
     def services(self) -> frozenset[str]:
-        """The members of the platform among ``requires``, however they are to be reached."""
+        """Services in ``requires``."""
         return frozenset(each.removesuffix(DIRECT) for each in self.requires) & frozenset(SERVICES)
 
     @property
     def flags(self) -> frozenset[str]:
-        """What it says of itself in one word, which rules select as they do a marker: ``core``, ``experimental``."""
-        said = {"core": self.core, "experimental": self.experimental}
-        return frozenset(word for word, holds in said.items() if holds)
+        """``core`` and ``experimental``, which expectations can select like markers."""
+        flags = {"core": self.core, "experimental": self.experimental}
+        return frozenset(word for word, holds in flags.items() if holds)
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(**{f.name: getattr(self, f.name) | getattr(other, f.name) for f in fields(Needs)})
@@ -56,7 +57,7 @@ _NOTHING = Needs()
 
 
 def needs_of(item: pytest.Item) -> Needs:
-    """Read the markers of ``item``. Raises :class:`ConfigError`, with the place, for anything the marker cannot say."""
+    """Read the markers of ``item``. Raises :class:`ConfigError` with its node ID for an invalid marker."""
     needs = _NOTHING
     for mark in item.iter_markers("gaia"):
         try:

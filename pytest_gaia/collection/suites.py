@@ -1,7 +1,6 @@
-"""What a collected test belongs to and says of itself.
+"""Read the suite, markers and needs of collected tests.
 
-A folder below a suites root is a suite, and its name is a marker. Tests that use a client share its event loop. What
-tests of one file or class have in common is read once.
+Each folder below a suites root is a suite, and its name is a marker. Tests that use a client share its event loop.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,13 +17,13 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.subjects import Subject
 
 LOOP_FIXTURE = "gaia_loop"
-"""the fixture that all fixtures request which hold something that belongs to the session's event loop"""
+"""fixture that every fixture with objects of the session's event loop requests"""
 
 
 def suite_names(roots: Iterable[Path]) -> tuple[str, ...]:
-    """Return the names of all suites: the folders below ``roots`` that hold tests.
+    """Return the names of all suites: the folders below ``roots`` that contain tests.
 
-    Raises ``ConfigError`` for a root that cannot be read.
+    Raises ``ConfigError`` for an unreadable root.
     """
     try:
         folders = [folder for root in roots if root.is_dir() for folder in root.iterdir()]
@@ -35,16 +34,16 @@ def suite_names(roots: Iterable[Path]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a test file stands in the project."""
+    """Suite and path of a test file."""
 
     suite: str | None = None
-    """the suite that it belongs to, or None outside of all suites"""
+    """its suite; None outside the suites"""
     path: str | None = None
-    """its path as rules write it: relative to the project, wherever pytest's own root folder is; None outside"""
+    """path relative to the project, as expectations write it; None outside the suites"""
 
 
 class Places:
-    """The place of every test file. Thousands of tests share a file, so each file is looked at once."""
+    """Suite and path of every test file. Each file is examined once."""
 
     def __init__(self, roots: Sequence[Path], rootdir: Path) -> None:
         self._roots = roots
@@ -52,7 +51,7 @@ class Places:
         self._known: dict[Path, Place] = {}
 
     def of(self, item: pytest.Item) -> Place:
-        """Return the place of the file that ``item`` is in."""
+        """Return suite and path of the file of ``item``."""
         place = self._known.get(item.path)
         if place is None:
             place = self._known[item.path] = self._find(item.path)
@@ -68,8 +67,8 @@ class Places:
 
 
 def mark_suites(items: Iterable[pytest.Item], places: Places) -> None:
-    """Give every file the marker of its suite: what marks a file marks the tests in it."""
-    # Thousands of tests share their parent, and each is asked; paths and nodes compare slowly.
+    """Add the marker of its suite to every file. Tests inherit the markers of their file."""
+    # Thousands of tests share their parent, and comparisons of paths and nodes are slow.
     seen: set[tuple[int, int]] = set()
     for item in items:
         if (alike := (id(item.parent), id(item.path))) not in seen:
@@ -84,7 +83,7 @@ def _mark(item: pytest.Item, suite: str | None) -> None:
 
 
 def _file_of(item: pytest.Item) -> pytest.Item | pytest.Collector:
-    """Return the collector of the file that ``item`` is in, or ``item`` where it says that it is in another one."""
+    """Return the collector of the file of ``item``; ``item`` itself if its path is different."""
     parent = item.parent
     while parent is not None and not isinstance(parent, pytest.File):
         parent = parent.parent
@@ -92,16 +91,16 @@ def _file_of(item: pytest.Item) -> pytest.Item | pytest.Collector:
 
 
 def settle_loops(items: Iterable[pytest.Item]) -> None:
-    """Move the tests that pytest-asyncio runs and that use a client into the session's loop, unless they choose a loop.
+    """Run tests of pytest-asyncio that use a client in the session's loop, unless they choose a loop.
 
-    All other asynchronous tests belong to whatever runs them: unittest, anyio, trio, another plugin, or nothing at all.
+    Other asynchronous tests are not changed: unittest, anyio, trio or another plugin runs them.
     """
     for item in items:
         if LOOP_FIXTURE not in getattr(item, "fixturenames", ()) or not is_async_test(item):
             continue
         marker = item.get_closest_marker("asyncio")
         if marker is not None and not (marker.kwargs.get("loop_scope") or marker.kwargs.get("scope")):
-            # In front, because only the closest marker counts.
+            # Prepend, because only the closest marker counts.
             item.add_marker(pytest.mark.asyncio(**{**marker.kwargs, "loop_scope": "session"}), append=False)
 
 
@@ -110,39 +109,39 @@ _NOTHING = Needs()
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What the tests of one class or file have in common that carry the same markers."""
+    """Properties that tests of one class or file with the same markers share."""
 
     needs: Needs
     markers: frozenset[str]
-    """what rules can select as a marker, the flags among ``needs`` included"""
+    """markers that expectations can select, including flags of ``needs``"""
     services: frozenset[str]
     path: str | None
-    """of their file, where rules write another one than pytest's node ids have"""
+    """path of the file in expectations, if it differs from pytest's node IDs"""
     left_out: str | None
-    """why they are not part of what the environment runs by itself, or None where they are"""
+    """why the environment does not run them by default; None if it does"""
     demanding: bool
-    """whether they need anything at all"""
+    """whether they have needs"""
     listed: tuple[tuple[str, ...], tuple[str, ...]]
-    """markers and services as a record holds them"""
+    """markers and services for the results log"""
 
     def subject(self, nodeid: str) -> Subject:
-        """Return what rules look at, of the test with this node id of pytest's."""
+        """Return the test with pytest's node ID ``nodeid``, as expectations see it."""
         node = nodeid if self.path is None else f"{self.path}{nodeid[nodeid.find('::') :]}"
         return Subject(node, self.markers, self.services)
 
 
 class TraitsReader:
-    """Reads the traits of collected tests. Only valid as long as nobody changes their markers."""
+    """Reads the traits of collected tests, whose markers must not change."""
 
     def __init__(self, places: Places, environment: Environment | None) -> None:
-        """``environment`` is the one whose own choice of checks counts; None where the user has chosen."""
+        """``environment`` decides what runs by default; None if the user selected tests."""
         self._places = places
         self._environment = environment
-        # By identity: thousands of tests that come from one function share its marks.
+        # By identity: thousands of tests of one function share its marks.
         self._known: dict[tuple[int, ...], Traits] = {}
 
     def of(self, item: pytest.Item) -> Traits:
-        """Return the traits of ``item``. Raises :class:`ConfigError` for a ``gaia`` marker that says nothing."""
+        """Return the traits of ``item``. Raises :class:`ConfigError` for an invalid ``gaia`` marker."""
         same = (id(item.parent), *map(id, item.own_markers))
         traits = self._known.get(same)
         if traits is None:

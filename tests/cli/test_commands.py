@@ -76,12 +76,9 @@ OPEN = (
     "gate",
     "key",
     "ledger",
-    "expectations",
     "promote",
-    "replay",
     "report",
     "signoff",
-    "slo",
     "waive",
 )
 

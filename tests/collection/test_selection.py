@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_gaia.collection.needs import Needs
-from pytest_gaia.collection.selection import why_not
+from pytest_gaia.collection.selection import not_applicable_reason
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import NATS_DISABLED
 from pytest_gaia.secrets.masks import Secret
@@ -37,26 +37,26 @@ EVERYTHING = needs("asset", "asset:direct", "nats", "postgres", "api_key", "jwt"
 
 
 def test_a_check_applies_where_everything_is_there() -> None:
-    assert why_not(EVERYTHING, environment()) is None
+    assert not_applicable_reason(EVERYTHING, environment()) is None
 
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"writes": False}, "it writes, and lab forbids writing"),
-        ({"experimental": False}, "it is experimental, and lab runs no experimental checks"),
-        ({"urls": MappingProxyType({})}, "lab gives asset no URL of its own"),
-        ({"nats": NATS_DISABLED}, "lab has no broker (nats = disabled)"),
-        ({"nats": None}, "lab has no broker (nats = not configured)"),
+        ({"writes": False}, "the test writes, and lab forbids writes"),
+        ({"experimental": False}, "the test is experimental, and lab runs no experimental tests"),
+        ({"urls": MappingProxyType({})}, "asset has no URL of its own in lab"),
+        ({"nats": NATS_DISABLED}, "lab has no NATS server (nats = disabled)"),
+        ({"nats": None}, "lab has no NATS server (nats = not configured)"),
         ({"database": None}, "no database is configured for lab: set GAIA_LAB_DATABASE_URL"),
         ({"api_key": None}, "no API key is configured for lab: set GAIA_LAB_API_KEY"),
-        ({"jwt_secret": None}, "no user tokens can be made for lab: set GAIA_LAB_JWT_SECRET"),
+        ({"jwt_secret": None}, "no JWT secret is configured for lab: set GAIA_LAB_JWT_SECRET"),
     ],
 )
 def test_a_check_does_not_apply_where_something_is_not(fields: dict[str, Any], reason: str) -> None:
-    assert why_not(EVERYTHING, environment(**fields)) == reason
+    assert not_applicable_reason(EVERYTHING, environment(**fields)) == reason
 
 
 def test_a_service_that_is_only_declared_is_enough() -> None:
     # Whether it answers is what the check finds out.
-    assert why_not(needs("asset", "chat"), environment(urls=MappingProxyType({}))) is None
+    assert not_applicable_reason(needs("asset", "chat"), environment(urls=MappingProxyType({}))) is None

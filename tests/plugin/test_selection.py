@@ -61,7 +61,7 @@ def test_an_environment_runs_its_own_suites(
         [
             "*1 passed, 5 not applicable in*",
             "gaia: not applicable",
-            "*5 × small does not run the suite personas unless it is selected",
+            "*5 × small runs the suite 'personas' only if it is selected",
             "gaia verdict: PROMOTE on small: 1 passed, 5 not applicable",
         ]
     )
@@ -75,9 +75,9 @@ def test_a_selection_replaces_the_default_and_says_what_does_not_apply(
     assert result.ret == 0
     result.stdout.fnmatch_lines_random(
         [
-            "*1 × it writes, and small forbids writing",
-            "*1 × small has no broker (nats = disabled)",
-            "*1 × small gives asset no URL of its own",
+            "*1 × the test writes, and small forbids writes",
+            "*1 × small has no NATS server (nats = disabled)",
+            "*1 × asset has no URL of its own in small",
             "gaia verdict: PARTIAL on small: *deselected 2 of 6 tests, 1 passed, 3 not applicable",
         ]
     )
@@ -106,7 +106,7 @@ def test_an_unknown_command_is_a_usage_error(small: pytest.Pytester, server: Scr
     result = run(small, server, "--gaia-command=persona-list")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*no collected check stands for 'persona-list': did you mean personas-list*"])
+    result.stderr.fnmatch_lines(["*no collected test replaces 'persona-list': did you mean personas-list*"])
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def eventful(*, blocking: int = 1) -> EvaluatedRun:
             expectation("healed", "suites/health/test_health.py::test_ok"),
         ]
     )
-    away = Phase("setup", "not applicable", reason="staging gives asset no URL of its own")
+    away = Phase("setup", "not applicable", reason="asset has no URL of its own in staging")
     tests = (
         passed("suites/health/test_health.py::test_ok"),
         passed("suites/health/test_health.py::test_fine"),

@@ -75,7 +75,7 @@ def test_the_summary_says_what_blocks_what_was_expected_and_what_was_not_tested(
     assert text.startswith("## gaia: REJECT on staging\n")
     assert r"| suites/chat/test\_chat.py::test\_answers\[0\|a\] | failed |" in text
     assert f"| 1 | staging-personas | GAIA-1 | @\u2060team | 2026-03-28 | {WHY} |" in text
-    assert "| 1 | not applicable | staging gives asset no URL of its own |" in text
+    assert "| 1 | not applicable | asset has no URL of its own in staging |" in text
     assert PERSONAS not in text
 
 

@@ -34,7 +34,16 @@ from pytest_gaia.verdict.evidence import TestRecord, read_run
 from pytest_gaia.wording import counted
 
 app = typer.Typer(
-    name="expectations", help="List, check, explain and draft expectations of known failures", no_args_is_help=True
+    name="expectations",
+    help="""\
+List, check, explain and draft expectations of known failures
+
+\b
+Examples:
+  gaia expectations list -e staging    known failures of an environment
+  gaia expectations check              errors and warnings in the files
+""",
+    no_args_is_help=True,
 )
 app.add_typer(expectations_runs.app)
 app.add_typer(expectations_files.app)
@@ -53,9 +62,9 @@ Check keys, selectors, dates and format of all files.
 
 \b
 Examples:
-  gaia expectations check                          collect the tests with pytest
-  gaia expectations check --results run.jsonl      take the tests from a results log
-  gaia expectations check --base origin/main       also reject broader expectations
+  gaia expectations check                       collect the tests with pytest
+  gaia expectations check --results run.jsonl   use the tests of a results log
+  gaia expectations check --base origin/main    reject broader expectations
 
 \b
 Errors    invalid, unused, unused-selector, shadowed, duplicate, conflict,

@@ -23,8 +23,8 @@ Check response times against objectives.
 
 \b
 Examples:
-  gaia slo check run.jsonl                     objectives of the run's environment
-  gaia slo check run.jsonl -e staging          objectives of staging
+  gaia slo check run.jsonl
+  gaia slo check run.jsonl -e staging    use the objectives of staging
   gaia slo check run.jsonl --baseline last.jsonl
 
 Objectives are set in gaia.toml ([[env.NAME.slo]]). With --baseline, each route is
@@ -54,7 +54,16 @@ class _Group(TyperGroup):
 
 
 app = typer.Typer(
-    name="slo", cls=_Group, help="Compare response times with service level objectives", no_args_is_help=True
+    name="slo",
+    cls=_Group,
+    help="""\
+Compare response times with service level objectives
+
+\b
+Examples:
+  gaia slo check run.jsonl
+""",
+    no_args_is_help=True,
 )
 
 _MISSED, _NOT_KNOWN = 1, 11

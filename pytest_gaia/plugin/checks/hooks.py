@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from pytest_gaia.collection.needs import Needs
-from pytest_gaia.collection.selection import by_command, why_not
+from pytest_gaia.collection.selection import by_command, not_applicable_reason
 from pytest_gaia.collection.suites import Places, TraitsReader, mark_suites, settle_loops
 from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.expectations.subjects import write_subjects
@@ -199,7 +199,7 @@ class CheckHooks:
             environment = self.run.environment
         except SandboxError as error:
             pytest.fail(str(error), pytrace=False)
-        if reason := why_not(needs, environment):
+        if reason := not_applicable_reason(needs, environment):
             raise DoesNotApply(reason)
 
     def _evaluate_pass(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:

@@ -39,9 +39,7 @@ def evaluated_in(environment: str) -> tuple[ClassifiedTest, ...]:
     return (
         *map(evaluated, PASSED),
         evaluated(ACCEPTED, "expected failure", EXPECTATION.reason, (EXPECTATION.id,)),
-        evaluated(
-            LEFT_OUT, "not applicable", f"{environment} does not run the suite performance unless it is selected"
-        ),
+        evaluated(LEFT_OUT, "not applicable", f"{environment} runs the suite 'performance' only if it is selected"),
     )
 
 

@@ -134,7 +134,7 @@ def test_what_was_not_tested_says_why_and_whether_it_was_tested_elsewhere(
         ([LEFT_OUT], True, ["dev", "staging"]),
         ([elsewhere], False, ["staging"]),
     ]
-    assert named[0]["reason"] == "does not run the suite performance unless it is selected"
+    assert named[0]["reason"] == "runs the suite 'performance' only if it is selected"
 
 
 def test_what_runs_where_is_what_was_seen(told: Told, pipeline: Underway) -> None:
