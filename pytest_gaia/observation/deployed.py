@@ -19,12 +19,12 @@ PATIENCE = 30.0
 _PACE = Pace()
 _ASLEEP = ("stopped", "suspended")
 
-Wake: TypeAlias = Callable[[str, float], object]
+StartApp: TypeAlias = Callable[[str, float], object]
 """starts an app within a number of seconds"""
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ServiceObservation:
     """The observation of one service, or why there is none."""
 
     service: str
@@ -33,7 +33,7 @@ class Sight:
     problem: str = ""
 
 
-def look_at(rollout: Rollout, hook: DeployHook, *, pace: Pace = _PACE) -> tuple[Sight, ...]:
+def observe_services(rollout: Rollout, hook: DeployHook, *, pace: Pace = _PACE) -> tuple[ServiceObservation, ...]:
     """Observe every service of ``rollout``; return the reason for each that cannot be observed.
 
     Tools run in parallel. A hook in this process runs for one service at a time on this thread, as its code may expect.
@@ -43,34 +43,34 @@ def look_at(rollout: Rollout, hook: DeployHook, *, pace: Pace = _PACE) -> tuple[
     if hook.name == "plugin" or len(rollout.steps) < 2:
         return tuple(map(look, rollout.steps))
     # After an interruption, wait for running tools, which end within their deadline.
-    sights = run_all({step.service: partial(look, step) for step in rollout.steps}, abandoned=False)
-    return tuple(sights[step.service] for step in rollout.steps)
+    observations = run_all({step.service: partial(look, step) for step in rollout.steps}, abandoned=False)
+    return tuple(observations[step.service] for step in rollout.steps)
 
 
-def changes(before: Sequence[Sight], after: Sequence[Sight]) -> Iterator[str]:
+def changes(before: Sequence[ServiceObservation], after: Sequence[ServiceObservation]) -> Iterator[str]:
     """Yield a sentence for each service that has changed since ``before``, or can no longer be observed."""
-    now = {sight.service: sight for sight in after}
+    now = {observed.service: observed for observed in after}
     for then in before:
-        sight = now.get(then.service)
-        if then.observation is None or sight is None:
+        observed = now.get(then.service)
+        if then.observation is None or observed is None:
             continue
-        if sight.observation is None:
-            yield f"{then.service} could not be observed at the end: {sight.problem}"
-        elif changed := difference(then.observation, sight.observation):
+        if observed.observation is None:
+            yield f"{then.service} could not be observed at the end: {observed.problem}"
+        elif changed := difference(then.observation, observed.observation):
             yield f"{then.service} changed during the run: {changed}"
 
 
-def _look(worker: Worker, step: Step) -> Sight:
+def _look(worker: Worker, step: Step) -> ServiceObservation:
     try:
-        return Sight(step.service, step.app, worker.look(step))
+        return ServiceObservation(step.service, step.app, worker.look(step))
     except UnknownApp:
-        return Sight(step.service, step.app, Observation(app=step.app, exists=False))
+        return ServiceObservation(step.service, step.app, Observation(app=step.app, exists=False))
     except GaiaError as problem:
-        return Sight(step.service, step.app, problem=str(problem))
+        return ServiceObservation(step.service, step.app, problem=str(problem))
 
 
 @dataclass(frozen=True, slots=True)
-class Woken:
+class StartedApp:
     """The result of starting one suspended app."""
 
     service: str
@@ -84,7 +84,7 @@ class Woken:
         return f"{self.service} was suspended; started in {self.seconds:.1f} s"
 
 
-def waker_of(hook: str) -> Wake | None:
+def starter_of(hook: str) -> StartApp | None:
     """Return the function that starts a suspended app; None if apps of ``hook`` are never suspended."""
     if hook != "fly":
         return None
@@ -93,36 +93,42 @@ def waker_of(hook: str) -> Wake | None:
     return lambda app, deadline: wake(app, deadline=deadline)
 
 
-def asleep(sights: Sequence[Sight]) -> tuple[Sight, ...]:
+def suspended(observations: Sequence[ServiceObservation]) -> tuple[ServiceObservation, ...]:
     """Return the apps without a running machine, in the order in which to start them."""
-    sleeping = {sight.service: sight for sight in sights if _sleeps(sight)}
+    sleeping = {observed.service: observed for observed in observations if _is_suspended(observed)}
     return tuple(sleeping[service] for service in in_order(sleeping))
 
 
-def wake_all(
-    sights: Sequence[Sight], wake: Wake, *, deadline: float, say: Callable[[str], None] = lambda _: None
-) -> tuple[Woken, ...]:
+def start_suspended(
+    observations: Sequence[ServiceObservation],
+    wake: StartApp,
+    *,
+    deadline: float,
+    say: Callable[[str], None] = lambda _: None,
+) -> tuple[StartedApp, ...]:
     """Start every suspended app of ``sights``, one after the other, within ``deadline`` seconds in total.
 
     ``say`` is called with each service. Continue after an app that cannot be started.
     """
     until = time.monotonic() + deadline
-    woken = []
-    for sight in asleep(sights):
+    started = []
+    for observed in suspended(observations):
         began = time.monotonic()
         if began >= until:
-            woken.append(Woken(sight.service, 0.0, f"the limit of {deadline:g} s was used by the apps before it"))
+            started.append(
+                StartedApp(observed.service, 0.0, f"the limit of {deadline:g} s was used by the apps before it")
+            )
             continue
-        say(sight.service)
+        say(observed.service)
         try:
-            wake(sight.app, until - began)
+            wake(observed.app, until - began)
         except GaiaError as problem:
-            woken.append(Woken(sight.service, time.monotonic() - began, str(problem)))
+            started.append(StartedApp(observed.service, time.monotonic() - began, str(problem)))
         else:
-            woken.append(Woken(sight.service, time.monotonic() - began))
-    return tuple(woken)
+            started.append(StartedApp(observed.service, time.monotonic() - began))
+    return tuple(started)
 
 
-def _sleeps(sight: Sight) -> bool:
-    machines = sight.observation.machines if sight.observation else ()
+def _is_suspended(observed: ServiceObservation) -> bool:
+    machines = observed.observation.machines if observed.observation else ()
     return bool(machines) and all(machine.state in _ASLEEP for machine in machines)

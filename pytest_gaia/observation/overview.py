@@ -40,7 +40,7 @@ class AppView:
     app: str
     """its name in the deploy tool, or the probed address"""
     state: AppState
-    why: str = ""
+    reason: str = ""
     """the reason for the state"""
     deployed_version: int | None = None
     """number of the current deployment, if the tool numbers them"""
@@ -55,7 +55,7 @@ class AppView:
     @property
     def cause(self) -> str:
         """The reason without the name of the app, so that it is equal for apps with the same problem."""
-        return self.why.replace(urlsplit(self.app).hostname or self.app or "…", "…")
+        return self.reason.replace(urlsplit(self.app).hostname or self.app or "…", "…")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,9 @@ class EnvironmentView:
 
     name: str
     state: EnvironmentState
-    why: str = ""
+    reason: str = ""
     """the reason for the state"""
-    seen_by: str = ""
+    source: str = ""
     """the source: the deploy hook, or ``health`` if the services were only probed"""
     apps: tuple[AppView, ...] = ()
 
@@ -88,15 +88,15 @@ def deployed_app(
     ``reading`` is the result of its probe, if it was probed. ``kept`` is the setting that keeps it running. ``local``
     means that it runs on this machine, where requests do not start a stopped app.
     """
-    state, why = _of_machines(observation, kept, local=local)
+    state, reason = _of_machines(observation, kept, local=local)
     if state == "healthy" and reading is not None and not reading.well:
-        state, why = "degraded", reading.detail
+        state, reason = "degraded", reading.detail
     machines = observation.machines
     return AppView(
         service=service,
         app=observation.app,
         state=state,
-        why=why,
+        reason=reason,
         deployed_version=observation.version,
         image=next((machine.image for machine in machines if machine.image), ""),
         digests=tuple(sorted({machine.digest for machine in machines if machine.digest})),
@@ -114,12 +114,12 @@ def asked_app(reading: Reading, *, local: bool) -> AppView:
 
 
 def environment_view(
-    name: str, apps: Sequence[AppView], *, seen_by: str, topology: str, local: bool = False
+    name: str, apps: Sequence[AppView], *, source: str, topology: str, local: bool = False
 ) -> EnvironmentView:
     """Return the state of an environment from its apps. A gateway-only environment gets the other services added."""
     state = _of_apps({app.state for app in apps}, alone=topology == "gateway-only", local=local)
     ordered = tuple(_in_order([*apps, *_without(apps, topology)]))
-    return EnvironmentView(name, state, _why(ordered, state), seen_by, ordered)
+    return EnvironmentView(name, state, _reason(ordered, state), source, ordered)
 
 
 def _without(apps: Sequence[AppView], topology: str) -> Iterator[AppView]:
@@ -137,8 +137,8 @@ def _in_order(apps: Sequence[AppView]) -> list[AppView]:
 def _of_machines(observation: Observation, kept: str, *, local: bool) -> tuple[AppState, str]:
     machines = observation.machines
     if not machines:
-        why = "the app has no machine" if observation.exists else ""
-        return ("stopped", "") if local else ("not deployed", why)
+        reason = "the app has no machine" if observation.exists else ""
+        return ("stopped", "") if local else ("not deployed", reason)
     problems = [f"machine {one.id} {problem}" for one in machines if (problem := _problem(one))]
     if problems:
         more = f", and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
@@ -184,13 +184,13 @@ def _of_apps(found: set[AppState], *, alone: bool, local: bool) -> EnvironmentSt
     return "unknown" if states <= {"healthy", "suspended", "unknown"} else "degraded"
 
 
-def _why(apps: Sequence[AppView], state: EnvironmentState) -> str:
+def _reason(apps: Sequence[AppView], state: EnvironmentState) -> str:
     telling = [app for app in apps if _is_reason(app, state)]
-    if len(telling) > 1 and len({app.cause for app in telling}) == 1 and telling[0].why:
+    if len(telling) > 1 and len({app.cause for app in telling}) == 1 and telling[0].reason:
         # All apps have the same problem, such as a missing tool.
-        return telling[0].why
+        return telling[0].reason
     more = f"; and {len(telling) - _SHOWN} more" if len(telling) > _SHOWN else ""
-    return "; ".join(f"{app.service}: {app.why or app.state}" for app in telling[:_SHOWN]) + more
+    return "; ".join(f"{app.service}: {app.reason or app.state}" for app in telling[:_SHOWN]) + more
 
 
 def _is_reason(app: AppView, state: EnvironmentState) -> bool:
@@ -203,9 +203,9 @@ def _is_reason(app: AppView, state: EnvironmentState) -> bool:
 class Lead:
     """Two neighboring environments of the pipeline, and the services that are newer in one of them."""
 
-    ahead: str
+    newer: str
     """the environment with the newer versions"""
-    behind: str
+    older: str
     """the environment with the older versions"""
     services: tuple[str, ...]
     """empty if both run the same versions"""
@@ -214,9 +214,9 @@ class Lead:
 
     def __str__(self) -> str:
         if not self.services:
-            return f"{self.ahead} and {self.behind} run the same versions"
+            return f"{self.newer} and {self.older} run the same versions"
         named = (f"{name} (not deployed there)" if name in self.missing else name for name in self.services)
-        return f"{self.ahead} is newer than {self.behind}: {', '.join(named)}"
+        return f"{self.newer} is newer than {self.older}: {', '.join(named)}"
 
 
 def leads(views: Sequence[EnvironmentView], histories: Mapping[str, History]) -> tuple[Lead, ...]:

@@ -12,7 +12,7 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.deploy.hooks import hook_for
 from pytest_gaia.errors import GaiaError
-from pytest_gaia.observation.deployed import Sight, look_at
+from pytest_gaia.observation.deployed import ServiceObservation, observe_services
 from pytest_gaia.observation.overview import (
     AppView,
     EnvironmentView,
@@ -84,29 +84,32 @@ def _by_health(environment: Environment, deadline: float) -> EnvironmentView:
     local = _is_here(environment)
     readings = sample(environment, deadline=deadline)
     apps = [asked_app(reading, local=local) for reading in readings]
-    return environment_view(environment.name, apps, seen_by=HEALTH, topology=environment.topology, local=local)
+    return environment_view(environment.name, apps, source=HEALTH, topology=environment.topology, local=local)
 
 
 def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> EnvironmentView:
     files = environment.deployment
     rollout = plan_rollout(environment, files, rootdir=rootdir, services=(ALL,), check=False)
     hook = hook_for(environment, rootdir=rootdir)
-    sights = look_at(replace(rollout, deadline=deadline * _FOR_THE_TOOL), hook)
-    asleep = {sight.service for sight in sights if not _is_awake(sight)}
-    services = [service for service in SERVICES if service not in asleep]
+    observations = observe_services(replace(rollout, deadline=deadline * _FOR_THE_TOOL), hook)
+    suspended = {observed.service for observed in observations if not _is_awake(observed)}
+    services = [service for service in SERVICES if service not in suspended]
     readings = {each.service: each for each in sample(environment, deadline=deadline, services=services)}
     known = apps_of(files)
     local = hook.name == "compose"
-    apps = [_app(sight, readings.pop(sight.service, None), known.get(sight.service), local=local) for sight in sights]
+    apps = [
+        _app(observed, readings.pop(observed.service, None), known.get(observed.service), local=local)
+        for observed in observations
+    ]
     # A managed database is not an app, and a service may run elsewhere.
     apps += [asked_app(reading, local=local) for reading in readings.values()]
-    return environment_view(environment.name, apps, seen_by=hook.name, topology=environment.topology, local=local)
+    return environment_view(environment.name, apps, source=hook.name, topology=environment.topology, local=local)
 
 
-def _app(sight: Sight, reading: Reading | None, app: App | None, *, local: bool) -> AppView:
-    if sight.observation is None:
-        return AppView(sight.service, sight.app, "unknown", sight.problem)
-    return deployed_app(sight.service, sight.observation, reading, kept=_kept(app), local=local)
+def _app(observed: ServiceObservation, reading: Reading | None, app: App | None, *, local: bool) -> AppView:
+    if observed.observation is None:
+        return AppView(observed.service, observed.app, "unknown", observed.problem)
+    return deployed_app(observed.service, observed.observation, reading, kept=_kept(app), local=local)
 
 
 def _kept(app: App | None) -> str:
@@ -117,13 +120,13 @@ def _kept(app: App | None) -> str:
     return ""
 
 
-def _is_awake(sight: Sight) -> bool:
-    return sight.observation is not None and any(one.state == "started" for one in sight.observation.machines)
+def _is_awake(observed: ServiceObservation) -> bool:
+    return observed.observation is not None and any(one.state == "started" for one in observed.observation.machines)
 
 
 def _is_here(environment: Environment) -> bool:
     return all(is_loopback(host_of(url)) for url in environment.urls.values())
 
 
-def _unknown(name: str, why: str, seen_by: str = "") -> EnvironmentView:
-    return EnvironmentView(name, "unknown", why, seen_by)
+def _unknown(name: str, reason: str, source: str = "") -> EnvironmentView:
+    return EnvironmentView(name, "unknown", reason, source)

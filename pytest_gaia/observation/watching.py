@@ -110,7 +110,7 @@ class Ending:
     """other services that no longer respond"""
 
 
-def look_again(
+def observe_again(
     environment: Environment,
     before: Sequence[ServiceState],
     *,

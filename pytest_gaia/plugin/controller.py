@@ -10,7 +10,7 @@ import pytest
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError, SandboxError
 from pytest_gaia.observation.readiness import ServiceState, demand_of, probe_services
-from pytest_gaia.observation.watching import look_again, observe
+from pytest_gaia.observation.watching import observe, observe_again
 from pytest_gaia.plugin.checks.observer import ObserverHooks
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.ending import VERDICT
@@ -148,7 +148,7 @@ class ControllerHooks:
 
     def _evaluated(self, exitstatus: int) -> int:
         self.observer.assembly.finish()
-        self._look_again(exitstatus)
+        self._observe_again(exitstatus)
         observer = self.observer
         planned = len(observer.assembly.planned)
         code = self.result.close(exitstatus, planned, partial=observer.partial(), lost=observer.lost)
@@ -204,7 +204,7 @@ class ControllerHooks:
         self.result.begin(environment, states)
         return services.not_ready(environment, missing, deadline) if missing else []
 
-    def _look_again(self, exitstatus: int) -> None:
+    def _observe_again(self, exitstatus: int) -> None:
         """Check the environment again at the end. Nothing else can change the sandbox, so it is not checked."""
         if not self._met or self.run.declared.sandbox or exitstatus in _CUT_SHORT:
             return
@@ -212,8 +212,8 @@ class ControllerHooks:
         try:
             deadline = environment.timeouts.ready
             with Waiting(self.terminal, f"final check of {environment.name}", deadline) as waiting:
-                ending = look_again(environment, self._met, deadline=deadline, waiting=waiting)
-            deployed = self.deployment.look_again() if self.deployment else ()
+                ending = observe_again(environment, self._met, deadline=deadline, waiting=waiting)
+            deployed = self.deployment.observe_again() if self.deployment else ()
         except KeyboardInterrupt:
             self.result.changed = ("the final check of the environment was interrupted",)
             return

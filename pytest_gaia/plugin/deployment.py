@@ -13,7 +13,7 @@ from pytest_gaia.deploy.contract import DeployHook, Request
 from pytest_gaia.deploy.hooks import PluginHook, hook_for
 from pytest_gaia.deploy.outcome import images
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.observation.deployed import Sight, changes, look_at, wake_all, waker_of
+from pytest_gaia.observation.deployed import ServiceObservation, changes, observe_services, start_suspended, starter_of
 from pytest_gaia.observation.targets import targets
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.options import runs_no_tests
@@ -42,7 +42,7 @@ class Deployment:
         self._config = config
         self._rollout = rollout
         self._whole = whole
-        self._before: tuple[Sight, ...] = ()
+        self._before: tuple[ServiceObservation, ...] = ()
         self._notes: list[str] = []
 
     @classmethod
@@ -82,11 +82,12 @@ class Deployment:
     def seen(self) -> DeploymentSeen:
         """The deployed state, for the results."""
         done = {step.service: step for step in self.result.steps} if self.result else {}
-        sights = {sight.service: sight for sight in self._before}
+        observations = {observed.service: observed for observed in self._before}
         return DeploymentSeen(
             hook=self._hook_name,
             services=tuple(
-                _service(step, sights.get(step.service), done.get(step.service)) for step in self._steps().values()
+                _service(step, observations.get(step.service), done.get(step.service))
+                for step in self._steps().values()
             ),
             by_this_run=self.result is not None,
             started=self.result.started if self.result else "",
@@ -121,9 +122,9 @@ class Deployment:
             write(terminal, report.table(self._environment.label, self.seen))
         return []
 
-    def look_again(self) -> tuple[str, ...]:
+    def observe_again(self) -> tuple[str, ...]:
         """Observe again after the last test; return a sentence for each service that has changed."""
-        watched = {sight.service for sight in self._before if sight.observation is not None}
+        watched = {observed.service for observed in self._before if observed.observation is not None}
         again = replace(self._whole, steps=tuple(step for name, step in self._steps().items() if name in watched))
         return tuple(changes(self._before, self._sights(again)))
 
@@ -157,31 +158,35 @@ class Deployment:
     def _look(self) -> None:
         """Observe the services, except those that this run has just deployed."""
         done = self.result.steps if self.result else ()
-        known = {step.service: Sight(step.service, step.app, step.after) for step in done if step.after is not None}
+        known = {
+            step.service: ServiceObservation(step.service, step.app, step.after)
+            for step in done
+            if step.after is not None
+        }
         rest = tuple(step for step in self._whole.steps if step.service not in known)
         self._before = (*known.values(), *self._sights(replace(self._whole, steps=rest)))
 
     def _wake(self, terminal: pytest.TerminalReporter | None) -> None:
-        wake = waker_of(self._hook_name)
+        wake = starter_of(self._hook_name)
 
         def say(service: str) -> None:
             if terminal is not None:
                 write(terminal, [f"gaia: {service} is suspended; starting it"])
 
         if wake is not None:
-            woken = wake_all(self._before, wake, deadline=self._environment.timeouts.ready, say=say)
-            self._notes += map(str, woken)
+            started = start_suspended(self._before, wake, deadline=self._environment.timeouts.ready, say=say)
+            self._notes += map(str, started)
 
     def _steps(self) -> dict[str, Step]:
         """Return the steps of all services of the environment, and of this run's deployment."""
         return {step.service: step for step in (*self._whole.steps, *(self._rollout.steps if self._rollout else ()))}
 
-    def _sights(self, rollout: Rollout) -> tuple[Sight, ...]:
+    def _sights(self, rollout: Rollout) -> tuple[ServiceObservation, ...]:
         try:
             hook = self._hook()
         except ConfigError as error:
-            return tuple(Sight(step.service, step.app, problem=str(error)) for step in rollout.steps)
-        return look_at(rollout, hook)
+            return tuple(ServiceObservation(step.service, step.app, problem=str(error)) for step in rollout.steps)
+        return observe_services(rollout, hook)
 
     def _hook(self) -> DeployHook:
         own = bool(self._config.hook.pytest_gaia_deploy.get_hookimpls())
@@ -219,8 +224,8 @@ def _asked(option: Any, environment: Environment) -> bool:
     return True
 
 
-def _service(step: Step, sight: Sight | None, done: StepResult | None) -> ServiceSeen:
-    observation = sight.observation if sight else None
+def _service(step: Step, observed: ServiceObservation | None, done: StepResult | None) -> ServiceSeen:
+    observation = observed.observation if observed else None
     if observation is None and done is not None:
         observation = done.after
     machines = observation.machines if observation else ()
@@ -228,7 +233,7 @@ def _service(step: Step, sight: Sight | None, done: StepResult | None) -> Servic
         service=step.service,
         app=step.app,
         outcome=done.outcome if done else "",
-        reason=done.reason if done else sight.problem if sight else "",
+        reason=done.reason if done else observed.problem if observed else "",
         version=observation.version if observation else None,
         images=images(observation) if observation else (),
         machines=len(machines) if observation else None,

@@ -50,10 +50,10 @@ def _load(kind: str) -> Callable[[], int]:
 def _serve(control: socket.socket) -> None:
     """Fork for each request, and report exit codes. Returns only in forked processes."""
     running: dict[int, socket.socket] = {}
-    wake, woken = os.pipe()
+    wake, started = os.pipe()
     os.set_blocking(wake, False)
-    os.set_blocking(woken, False)
-    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    os.set_blocking(started, False)
+    signal.set_wakeup_fd(started, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     # Ctrl-C reaches the whole group; this process ends with the one that started it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -75,7 +75,7 @@ def _serve(control: socket.socket) -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.close(wake)
-            os.close(woken)
+            os.close(started)
             _become(json.loads(message), descriptors[1:])
             connection.sendall(f"{os.getpid()}\n".encode())
             for ours in (connection, control, *running.values()):

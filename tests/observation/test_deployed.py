@@ -8,7 +8,7 @@ import pytest
 
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, UnknownApp
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.observation.deployed import PATIENCE, Sight, changes, look_at
+from pytest_gaia.observation.deployed import PATIENCE, ServiceObservation, changes, observe_services
 from pytest_gaia.rollout.model import Rollout, Step
 from tests.rollout.deploy_files import Clock
 
@@ -52,10 +52,10 @@ def sees_all(request: Request) -> Reply:
 def test_every_service_is_only_observed_and_comes_back_in_its_place() -> None:
     hook = Hook(sees_all)
 
-    sights = look_at(rollout(*SERVICES), hook)
+    observations = observe_services(rollout(*SERVICES), hook)
 
-    assert [sight.service for sight in sights] == list(SERVICES)
-    assert [sight.observation for sight in sights] == [observed(f"gaia-{each}-dev") for each in SERVICES]
+    assert [observed.service for observed in observations] == list(SERVICES)
+    assert [observed.observation for observed in observations] == [observed(f"gaia-{each}-dev") for each in SERVICES]
     assert {request.phase for request in hook.asked} == {"observe"}
 
 
@@ -66,15 +66,15 @@ def test_tools_are_asked_side_by_side() -> None:
         meeting.wait()
         return sees_all(request)
 
-    sights = look_at(rollout(*SERVICES), Hook(response))
+    observations = observe_services(rollout(*SERVICES), Hook(response))
 
-    assert all(sight.observation for sight in sights)
+    assert all(observed.observation for observed in observations)
 
 
 def test_code_of_the_project_is_asked_in_the_thread_that_asks() -> None:
     hook = Hook(sees_all, name="plugin")
 
-    look_at(rollout(*SERVICES), hook)
+    observe_services(rollout(*SERVICES), hook)
 
     assert hook.threads == {threading.get_ident()}
 
@@ -87,7 +87,7 @@ def test_what_cannot_be_observed_reports_why_and_stops_nothing() -> None:
             return Reply(status="failed", message="no such machine")
         return sees_all(request)
 
-    auth, chat, gateway = look_at(rollout(*SERVICES), Hook(response))
+    auth, chat, gateway = observe_services(rollout(*SERVICES), Hook(response))
 
     assert (auth.observation, auth.problem) == (None, "not logged in")
     assert (chat.observation, chat.problem) == (None, "gaia-chat-dev cannot be observed: no such machine")
@@ -98,18 +98,18 @@ def test_an_app_that_the_tool_does_not_know_is_not_deployed() -> None:
     def response(request: Request) -> Reply:
         raise UnknownApp("no such app")
 
-    (sight,) = look_at(rollout("auth"), Hook(response))
+    (observed,) = observe_services(rollout("auth"), Hook(response))
 
-    assert sight.observation == Observation(app="gaia-auth-dev", exists=False)
+    assert observed.observation == Observation(app="gaia-auth-dev", exists=False)
 
 
 def test_a_tool_that_does_not_respond_is_asked_again_and_then_given_up() -> None:
     clock = Clock()
     hook = Hook(lambda _: Reply(status="retry", message="rate limit"))
 
-    (sight,) = look_at(rollout("auth"), hook, pace=clock.pace())
+    (observed,) = observe_services(rollout("auth"), hook, pace=clock.pace())
 
-    assert sight.problem == "gaia-auth-dev could not be observed in time: rate limit"
+    assert observed.problem == "gaia-auth-dev could not be observed in time: rate limit"
     assert len(hook.asked) > 3
     assert clock.now <= PATIENCE
 
@@ -117,7 +117,7 @@ def test_a_tool_that_does_not_respond_is_asked_again_and_then_given_up() -> None
 def test_it_waits_no_longer_than_a_deployment_would() -> None:
     clock = Clock()
 
-    look_at(rollout("auth", deadline=5), Hook(lambda _: Reply(status="retry")), pace=clock.pace())
+    observe_services(rollout("auth", deadline=5), Hook(lambda _: Reply(status="retry")), pace=clock.pace())
 
     assert clock.now <= 5
 
@@ -125,23 +125,23 @@ def test_it_waits_no_longer_than_a_deployment_would() -> None:
 @pytest.mark.parametrize(
     ("then", "now", "sentences"),
     [
-        ([Sight("auth", "a", observed("a"))], [Sight("auth", "a", observed("a"))], []),
+        ([ServiceObservation("auth", "a", observed("a"))], [ServiceObservation("auth", "a", observed("a"))], []),
         (
-            [Sight("auth", "a", observed("a"))],
-            [Sight("auth", "a", observed("a", version=2))],
+            [ServiceObservation("auth", "a", observed("a"))],
+            [ServiceObservation("auth", "a", observed("a", version=2))],
             ["auth changed during the run: a has release 2, but had release 1 before"],
         ),
         (
-            [Sight("auth", "a", observed("a"))],
-            [Sight("auth", "a", problem="rate limit")],
+            [ServiceObservation("auth", "a", observed("a"))],
+            [ServiceObservation("auth", "a", problem="rate limit")],
             ["auth could not be observed at the end: rate limit"],
         ),
-        ([Sight("auth", "a", problem="rate limit")], [Sight("auth", "a", observed("a"))], []),
-        ([Sight("auth", "a", problem="rate limit")], [], []),
+        ([ServiceObservation("auth", "a", problem="rate limit")], [ServiceObservation("auth", "a", observed("a"))], []),
+        ([ServiceObservation("auth", "a", problem="rate limit")], [], []),
     ],
     ids=["same", "another", "unseen", "never seen", "not asked again"],
 )
 def test_changes_are_reported_of_what_was_seen_before(
-    then: list[Sight], now: list[Sight], sentences: list[str]
+    then: list[ServiceObservation], now: list[ServiceObservation], sentences: list[str]
 ) -> None:
     assert list(changes(then, now)) == sentences

@@ -26,8 +26,8 @@ def reading(state: str = "ready", *, well: bool = True, latency: float | None = 
     return Reading("auth", "http://auth", state, detail, "0.2", latency, well)
 
 
-def app(service: str, state: AppState, why: str = "") -> AppView:
-    return AppView(service, f"gaia-{service}-dev", state, why)
+def app(service: str, state: AppState, reason: str = "") -> AppView:
+    return AppView(service, f"gaia-{service}-dev", state, reason)
 
 
 def test_an_app_whose_machines_are_well_is_healthy_and_reports_what_runs() -> None:
@@ -38,7 +38,7 @@ def test_an_app_whose_machines_are_well_is_healthy_and_reports_what_runs() -> No
 
 
 @pytest.mark.parametrize(
-    ("wrong", "why"),
+    ("wrong", "reason"),
     [
         ({"passing": 0}, "machine m1 passes 0 of 1 health checks"),
         ({"state": "starting"}, "machine m1 is starting"),
@@ -49,10 +49,10 @@ def test_an_app_whose_machines_are_well_is_healthy_and_reports_what_runs() -> No
         ({"crashed": True, "state": "stopped"}, "machine m1 crashed or ran out of memory"),
     ],
 )
-def test_a_machine_that_is_not_well_makes_its_app_degraded(wrong: dict[str, Any], why: str) -> None:
+def test_a_machine_that_is_not_well_makes_its_app_degraded(wrong: dict[str, Any], reason: str) -> None:
     view = deployed_app("auth", seen(machine(**wrong)))
 
-    assert (view.state, view.why) == ("degraded", why)
+    assert (view.state, view.reason) == ("degraded", reason)
 
 
 def test_a_one_shot_that_has_ended_well_is_completed_and_degrades_nothing() -> None:
@@ -60,9 +60,9 @@ def test_a_one_shot_that_has_ended_well_is_completed_and_degrades_nothing() -> N
     broken = deployed_app("migrate", seen(machine(state="stopped", crashed=True)), local=True)
 
     def local(*apps: AppView) -> str:
-        return environment_view("local", apps, seen_by="compose", topology="microservices", local=True).state
+        return environment_view("local", apps, source="compose", topology="microservices", local=True).state
 
-    assert (ended.state, ended.why) == ("completed", "")
+    assert (ended.state, ended.reason) == ("completed", "")
     assert local(app("auth", "healthy"), ended) == "running"
     assert local(app("auth", "stopped"), ended) == local(ended) == "stopped"
     assert local(app("auth", "degraded"), ended) == local(app("auth", "healthy"), broken) == "degraded"
@@ -71,24 +71,28 @@ def test_a_one_shot_that_has_ended_well_is_completed_and_degrades_nothing() -> N
 def test_many_machines_that_are_not_well_are_not_all_named() -> None:
     view = deployed_app("auth", seen(*(machine(id=f"m{number}", passing=0) for number in range(5))))
 
-    assert view.why.count("health checks") == 3
-    assert view.why.endswith(", and 2 more")
+    assert view.reason.count("health checks") == 3
+    assert view.reason.endswith(", and 2 more")
 
 
 def test_two_images_at_once_are_degraded() -> None:
     view = deployed_app("auth", seen(machine(), machine(id="m2", digest="sha256:b")))
 
-    assert (view.state, view.why, view.digests) == ("degraded", "its machines run 2 images", ("sha256:a", "sha256:b"))
+    assert (view.state, view.reason, view.digests) == (
+        "degraded",
+        "its machines run 2 images",
+        ("sha256:a", "sha256:b"),
+    )
 
 
 @pytest.mark.parametrize("state", ["stopped", "suspended"])
 def test_an_app_that_sleeps_is_suspended_unless_it_is_kept_awake_or_runs_here(state: str) -> None:
-    asleep = seen(machine(state=state, passing=0))
+    suspended = seen(machine(state=state, passing=0))
 
-    assert deployed_app("auth", asleep).state == "suspended"
-    assert deployed_app("auth", asleep, local=True).state == "stopped"
-    kept = deployed_app("auth", asleep, kept="fly.auth.production.toml keeps 2 running")
-    assert (kept.state, kept.why) == (
+    assert deployed_app("auth", suspended).state == "suspended"
+    assert deployed_app("auth", suspended, local=True).state == "stopped"
+    kept = deployed_app("auth", suspended, kept="fly.auth.production.toml keeps 2 running")
+    assert (kept.state, kept.reason) == (
         "degraded",
         "all machines are suspended, but fly.auth.production.toml keeps 2 running",
     )
@@ -96,14 +100,14 @@ def test_an_app_that_sleeps_is_suspended_unless_it_is_kept_awake_or_runs_here(st
 
 def test_an_app_without_machines_is_not_deployed() -> None:
     assert deployed_app("auth", seen(exists=False)).state == "not deployed"
-    assert deployed_app("auth", seen()).why == "the app has no machine"
+    assert deployed_app("auth", seen()).reason == "the app has no machine"
     assert deployed_app("auth", seen(exists=False), local=True).state == "stopped"
 
 
 def test_the_reported_health_counts_although_its_checks_pass() -> None:
     view = deployed_app("auth", seen(machine()), reading("unhealthy", well=False, detail="reports 'unhealthy'"))
 
-    assert (view.state, view.why) == ("degraded", "reports 'unhealthy'")
+    assert (view.state, view.reason) == ("degraded", "reports 'unhealthy'")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +147,7 @@ def test_of_what_was_only_asked_its_response_is_known(reading: Reading, local: b
 def test_an_environment_is_as_well_as_its_apps(states: list[AppState], topology: str, local: bool, state: str) -> None:
     apps = [app(service, each) for service, each in zip(("gateway", "auth"), states, strict=False)]
 
-    view = environment_view("dev", apps, seen_by="fly", topology=topology, local=local)
+    view = environment_view("dev", apps, source="fly", topology=topology, local=local)
 
     assert view.state == state
     assert view.as_expected == (state not in ("degraded", "unknown"))
@@ -152,20 +156,20 @@ def test_an_environment_is_as_well_as_its_apps(states: list[AppState], topology:
 def test_reasons_name_their_apps_in_order() -> None:
     apps = [app("chat", "degraded", "crashed"), app("gateway", "healthy"), app("auth", "not deployed")]
 
-    view = environment_view("dev", apps, seen_by="fly", topology="microservices")
+    view = environment_view("dev", apps, source="fly", topology="microservices")
 
-    assert view.why == "auth: not deployed; chat: crashed"
+    assert view.reason == "auth: not deployed; chat: crashed"
     assert [each.service for each in view.apps] == ["gateway", "auth", "chat"]
 
 
 def test_one_reason_for_all_is_reported_once() -> None:
     apps = [app(service, "unknown", "fly is not installed") for service in ("gateway", "auth", "chat")]
 
-    assert environment_view("dev", apps, seen_by="fly", topology="microservices").why == "fly is not installed"
+    assert environment_view("dev", apps, source="fly", topology="microservices").reason == "fly is not installed"
 
 
 def test_where_the_gateway_stands_alone_the_others_are_expected_to_be_absent() -> None:
-    view = environment_view("staging", [app("gateway", "healthy")], seen_by="fly", topology="gateway-only")
+    view = environment_view("staging", [app("gateway", "healthy")], source="fly", topology="gateway-only")
 
     assert {each.service: each.state for each in view.apps} == {
         "gateway": "healthy",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.observation.readiness import probe_services
-from pytest_gaia.observation.watching import Ending, look_again
+from pytest_gaia.observation.watching import Ending, observe_again
 from tests.observation.conftest import environment
 from tests.observation.scripted import Says, healthy, says
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def ending(there: Environment, *, deadline: float = 1.0, meanwhile: Callable[[], None] = lambda: None) -> Ending:
     before = probe_services(there, deadline=10)
     meanwhile()
-    return look_again(there, before, deadline=deadline)
+    return observe_again(there, before, deadline=deadline)
 
 
 def test_an_environment_that_stayed_as_it_was_has_nothing_to_say(serve: Start) -> None:
@@ -85,8 +85,8 @@ def test_degraded_from_the_beginning_is_no_change_but_worse_is(serve: Start) -> 
 
     before = probe_services(there, deadline=10)
 
-    assert look_again(there, before, deadline=10).changed == ()
-    assert look_again(there, before, deadline=10).changed == (
+    assert observe_again(there, before, deadline=10).changed == ()
+    assert observe_again(there, before, deadline=10).changed == (
         "gateway was degraded before the first test and is unhealthy at the end: reports 'unhealthy'",
     )
 
@@ -99,5 +99,5 @@ def test_services_that_were_never_there_are_not_asked(serve: Start) -> None:
         for state in probe_services(there, deadline=10)
     )
 
-    assert look_again(there, before, deadline=10) == Ending()
+    assert observe_again(there, before, deadline=10) == Ending()
     assert (gateway.asked, chat.asked) == (2, 1)

@@ -20,7 +20,7 @@ from pytest_gaia.deploy.fly._tool import FlyTool
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.observation import status as observing
 from pytest_gaia.observation import watching as capabilities
-from pytest_gaia.observation.deployed import look_at
+from pytest_gaia.observation.deployed import observe_services
 from pytest_gaia.observation.readiness import READY, ServiceState
 from pytest_gaia.rollout.model import Rollout, Step
 from pytest_gaia.rollout.step import Pace
@@ -124,7 +124,7 @@ def test_services_that_a_tool_looks_at(tmp_path: Path, over: threading.Event) ->
 
     rollout = Rollout("dev", tmp_path, (Step("auth", "auth-dev"), Step("chat", "chat-dev")), deadline=LONG)
     with signalled_elsewhere():
-        look_at(rollout, Hook())
+        observe_services(rollout, Hook())
 
 
 def test_capabilities_that_are_asked_for(over: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,7 +168,7 @@ def _waiting(names: Mapping[str, object]) -> AbstractContextManager[object]:
 def _show(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> None:
     show_table(
         ("environment", "state", "source", "reason"),
-        [(view.name, view.state, view.seen_by, view.why) for view in views],
+        [(view.name, view.state, view.source, view.reason) for view in views],
         drop_empty=True,
     )
     rows = [(view.name, *_row(app, view)) for view in views for app in view.apps if app.state != "gateway-only"]
@@ -186,8 +186,8 @@ def _row(app: AppView, view: EnvironmentView) -> tuple[str, ...]:
     runs = ", ".join(digest[:_DIGEST] for digest in app.digests) or (app.version and f"version {app.version}")
     deployed_version = "" if app.deployed_version is None else f"v{app.deployed_version}"
     # The environment's own reason includes those of its first services.
-    known = {each.cause for each in view.apps if each.why in view.why}
-    return app.service, app.state, deployed_version, runs, app.machines, "" if app.cause in known else app.why
+    known = {each.cause for each in view.apps if each.reason in view.reason}
+    return app.service, app.state, deployed_version, runs, app.machines, "" if app.cause in known else app.reason
 
 
 def _document(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> dict[str, object]:

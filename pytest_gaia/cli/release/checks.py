@@ -121,8 +121,8 @@ def _running(promotion: Promotion, situation: Situation) -> tuple[Comparison, ..
     services = tuple(situation.wanted)
     if not services:
         return ()
-    sights = look(environment, promotion.rootdir, services)
-    return tuple(check_running(situation.release, sights, situation.environment))
+    observations = look(environment, promotion.rootdir, services)
+    return tuple(check_running(situation.release, observations, situation.environment))
 
 
 def _check_stages(promotion: Promotion, release: Release, *, as_json: bool) -> int:

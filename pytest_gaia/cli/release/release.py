@@ -208,8 +208,8 @@ def _observed(
             raise ConfigError("--services selects services that run in an environment: add -e ENV.")
         return {}, False
     environment = resolve(options_here(name, project=promotion.project))
-    sights = look(environment, promotion.rootdir, split_services(services))
-    wanted = [sight for sight in sights if sight.service not in named]
+    observations = look(environment, promotion.rootdir, split_services(services))
+    wanted = [observed for observed in observations if observed.service not in named]
     only_here = environment.deploy is not None and environment.deploy.hook == LOCAL_HOOK and bool(wanted)
     return {part.service: part for part in running_images(wanted, name)}, only_here
 

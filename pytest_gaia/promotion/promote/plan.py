@@ -179,11 +179,11 @@ def environment_of(promotion: Promotion, name: str) -> tuple[Environment, bool]:
 def observed(environment: Environment, rootdir: Path, services: Sequence[str]) -> dict[str, str]:
     """Return service → digest of every one of ``services`` that was seen to run one image; others are left out."""
     found = {}
-    for sight in look(environment, rootdir, services):
-        seen = sight.observation
+    for each in look(environment, rootdir, services):
+        seen = each.observation
         # A machine that does not say what it runs could run anything.
         if seen is not None and all(machine.digest for machine in seen.machines) and len(digests(seen)) == 1:
-            (found[sight.service],) = digests(seen)
+            (found[each.service],) = digests(seen)
     return found
 
 

@@ -75,9 +75,9 @@ class Rehearsed:
 
 def check_there(promotion: Promotion, environment: Environment, plan: RollbackPlan) -> None:
     """Raise ``ConfigError`` if a service runs neither the bundle nor, after an interrupted rehearsal, its target."""
-    sights = look(environment, promotion.rootdir, promotion.services(environment.name, plan.release))
+    observations = look(environment, promotion.rootdir, promotion.services(environment.name, plan.release))
     as_release, as_target = (
-        {each.what: each for each in check_running(release, sights, environment.name)}
+        {each.what: each for each in check_running(release, observations, environment.name)}
         for release in (plan.release, plan.target)
     )
     for what, check in as_release.items():

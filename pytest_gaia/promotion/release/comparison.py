@@ -8,7 +8,7 @@ from typing import Literal
 from pytest_gaia.config.deployfiles.read import DeployFolder, compose_file, fly_names
 from pytest_gaia.deploy.outcome import digest_of, digests
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.observation.deployed import Sight
+from pytest_gaia.observation.deployed import ServiceObservation
 from pytest_gaia.promotion.ledger.statements import sha256_of
 from pytest_gaia.promotion.release.images import DIGEST, not_one
 from pytest_gaia.promotion.release.model import Component, Release
@@ -72,9 +72,11 @@ def check_files(release: Release, found: Mapping[str, bytes], *, what: str) -> I
         yield Comparison(f"{what} {name}", "differs" if name in different else "same", different.get(name, ""))
 
 
-def check_running(release: Release, sights: Sequence[Sight], environment: str) -> Iterator[Comparison]:
+def check_running(
+    release: Release, observations: Sequence[ServiceObservation], environment: str
+) -> Iterator[Comparison]:
     """Yield, for each service of the bundle or of the environment, whether what runs is what is in the bundle."""
-    seen = {sight.service: sight for sight in sights}
+    seen = {observed.service: observed for observed in observations}
     for service in sorted(release.digests.keys() | seen.keys()):
         what = f"running {service}"
         if service not in seen:
@@ -85,14 +87,14 @@ def check_running(release: Release, sights: Sequence[Sight], environment: str) -
             yield _running(what, seen[service], release.digests[service])
 
 
-def _running(what: str, sight: Sight, wanted: str) -> Comparison:
-    if sight.observation is None:
-        return Comparison(what, "unknown", sight.problem)
-    if problem := not_one(sight):
-        return Comparison(what, "differs", f"{sight.app} {problem}")
-    (running,) = digests(sight.observation)
+def _running(what: str, observed: ServiceObservation, wanted: str) -> Comparison:
+    if observed.observation is None:
+        return Comparison(what, "unknown", observed.problem)
+    if problem := not_one(observed):
+        return Comparison(what, "differs", f"{observed.app} {problem}")
+    (running,) = digests(observed.observation)
     if running != wanted:
-        return Comparison(what, "differs", f"{sight.app} runs {running[:19]}, the bundle has {wanted[:19]}")
+        return Comparison(what, "differs", f"{observed.app} runs {running[:19]}, the bundle has {wanted[:19]}")
     return Comparison(what, "same")
 
 

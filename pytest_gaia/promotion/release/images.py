@@ -9,7 +9,7 @@ from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.deploy.hooks import hook_for
 from pytest_gaia.deploy.outcome import digest_of, digests, pinned
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable, nearest
-from pytest_gaia.observation.deployed import Sight, look_at
+from pytest_gaia.observation.deployed import ServiceObservation, observe_services
 from pytest_gaia.promotion.release.model import Component
 from pytest_gaia.rollout.plan import plan_rollout
 
@@ -41,40 +41,42 @@ def named_images(images: Mapping[str, str], deployed: Collection[str] = ()) -> t
     return tuple(found)
 
 
-def look(environment: Environment, rootdir: Path, services: Sequence[str] = ()) -> tuple[Sight, ...]:
+def look(environment: Environment, rootdir: Path, services: Sequence[str] = ()) -> tuple[ServiceObservation, ...]:
     """Observe ``services`` of ``environment`` (by default those that are deployed there) through its deploy hook.
 
     Raises ``ConfigError`` where it is not deployed from here.
     """
     rollout = plan_rollout(environment, environment.deployment, rootdir=rootdir, services=services, check=False)
-    return look_at(rollout, hook_for(environment, rootdir=rootdir))
+    return observe_services(rollout, hook_for(environment, rootdir=rootdir))
 
 
-def running_images(sights: Sequence[Sight], environment: str) -> tuple[Component, ...]:
+def running_images(observations: Sequence[ServiceObservation], environment: str) -> tuple[Component, ...]:
     """Return what was seen to run, one image a service.
 
     Raises ``DeployUnavailable`` where a service could not be observed, and ``DeployFailed`` where one runs nothing or
     several images: that is no release.
     """
     unseen: dict[str, list[str]] = {}
-    for sight in sights:
-        if sight.observation is None:
-            unseen.setdefault(sight.problem, []).append(f"{sight.service} ({sight.app})")
+    for observed in observations:
+        if observed.observation is None:
+            unseen.setdefault(observed.problem, []).append(f"{observed.service} ({observed.app})")
     if unseen:
         reason = " ".join(f"{', '.join(services)}: {problem}" for problem, services in unseen.items())
         raise DeployUnavailable(f"{environment}: what runs there could not be observed. {reason}")
-    wrong = [f"{sight.service} ({sight.app}) {problem}" for sight in sights if (problem := not_one(sight))]
+    wrong = [
+        f"{observed.service} ({observed.app}) {problem}" for observed in observations if (problem := not_one(observed))
+    ]
     if wrong:
         raise DeployFailed(
             f"{environment}: no bundle can be made of what runs there: {'; '.join(wrong)}. Nothing was made. Deploy it "
             f"(gaia deploy {environment}), name the images (--image SERVICE=…@sha256:…), or leave services out (--services)."
         )
-    return tuple(_component(sight) for sight in sights)
+    return tuple(_component(observed) for observed in observations)
 
 
-def not_one(sight: Sight) -> str:
+def not_one(observed: ServiceObservation) -> str:
     """Return why a service that was observed does not run one image; an empty text if it does."""
-    seen = sight.observation
+    seen = observed.observation
     if seen is None or not seen.exists:
         return "was never deployed"
     if not seen.machines:
@@ -87,8 +89,8 @@ def not_one(sight: Sight) -> str:
     return ""
 
 
-def _component(sight: Sight) -> Component:
-    if sight.observation is None:
-        raise ValueError(f"{sight.service} was not observed")
-    machine = sight.observation.machines[0]
-    return Component(sight.service, pinned(machine), machine.digest or "")
+def _component(observed: ServiceObservation) -> Component:
+    if observed.observation is None:
+        raise ValueError(f"{observed.service} was not observed")
+    machine = observed.observation.machines[0]
+    return Component(observed.service, pinned(machine), machine.digest or "")

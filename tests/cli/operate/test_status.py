@@ -117,7 +117,9 @@ def test_the_states_of_apps(gaia: Gaia, deployed: FakeTools) -> None:
 
     assert code == 1
     found = {each["name"]: each for each in json.loads(out)["environments"]}
-    apps = {(name, app["service"]): (app["state"], app["why"]) for name, each in found.items() for app in each["apps"]}
+    apps = {
+        (name, app["service"]): (app["state"], app["reason"]) for name, each in found.items() for app in each["apps"]
+    }
     assert apps["staging", "gateway"] == ("healthy", "")
     # Its deploy file keeps one machine running.
     assert apps["staging", "auth"] == (
@@ -221,11 +223,16 @@ def test_a_gateway_only_environment(
 
 
 @pytest.mark.parametrize(
-    ("fault", "why"),
+    ("fault", "reason"),
     [("not-logged-in", "fly auth login"), ("unauthorised", "has no permission"), (None, "fly is not installed")],
 )
 def test_a_failed_tool_makes_its_environment_unknown(
-    gaia: Gaia, deployed: FakeTools, project: Path, serve: Callable[..., ScriptedService], fault: str | None, why: str
+    gaia: Gaia,
+    deployed: FakeTools,
+    project: Path,
+    serve: Callable[..., ScriptedService],
+    fault: str | None,
+    reason: str,
 ) -> None:
     with (project / "gaia.toml").open("a") as file:
         file.write(f'[env.preview]\nurl = "{serve(healthy()).url}"\nservices = ["gateway"]\n')
@@ -238,7 +245,7 @@ def test_a_failed_tool_makes_its_environment_unknown(
 
     assert code == 1
     assert rows(out)["staging"][:2] == ["unknown", "fly"]
-    assert why in out
+    assert reason in out
     assert rows(out)["preview"] == ["running", "health"]
     assert gaia("status", "staging").code == 12
 

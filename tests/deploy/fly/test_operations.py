@@ -47,9 +47,9 @@ def test_what_sleeps_is_started_and_waited_for(fake_tools: FakeTools, tool: FlyT
     fake_tools.app(APP, machines=2, state="suspended")
     lines: list[str] = []
 
-    woken = operations.wake(APP, log=lines.append, deadline=30, tool=tool)
+    started = operations.wake(APP, log=lines.append, deadline=30, tool=tool)
 
-    first, second = woken
+    first, second = started
     assert {machine["state"] for machine in fake_tools.machines(APP)} == {"started"}
     assert [call.argv for call in fake_tools.calls("fly", "machine") if call.argv[1] != "list"] == [
         ("machine", "start", first, second, "-a", APP),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_gaia.deploy.contract import Machine, Observation
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.observation.deployed import Sight
+from pytest_gaia.observation.deployed import ServiceObservation
 from pytest_gaia.promotion.ledger.statements import sha256_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.release.comparison import check_files, check_images, check_running, deploy_files
@@ -363,9 +363,9 @@ def seen(*images: str | None, exists: bool = True) -> Observation:
 )
 def test_what_runs_is_compared(observation: Observation | None, status: str, reason: str) -> None:
     problem = "" if observation else "the API does not answer"
-    sight = Sight("gateway", "gaia-gateway", observation, problem)
+    observed = ServiceObservation("gateway", "gaia-gateway", observation, problem)
 
-    (check,) = check_running(made_release(components=(GATEWAY,)), [sight], "staging")
+    (check,) = check_running(made_release(components=(GATEWAY,)), [observed], "staging")
 
     assert (check.what, check.status) == ("running gateway", status)
     assert check.reason.startswith(reason)
@@ -373,9 +373,9 @@ def test_what_runs_is_compared(observation: Observation | None, status: str, rea
 
 def test_a_service_that_only_one_of_both_has_is_left_out() -> None:
     release = made_release(components=(GATEWAY, Component("auth", f"r/auth@{DIGEST}", DIGEST)))
-    sights = [Sight("gateway", "g", seen(DIGEST)), Sight("nats", "n", seen(DIGEST))]
+    observations = [ServiceObservation("gateway", "g", seen(DIGEST)), ServiceObservation("nats", "n", seen(DIGEST))]
 
-    assert statuses(check_running(release, sights, "staging")) == {
+    assert statuses(check_running(release, observations, "staging")) == {
         "running auth": "left out",
         "running gateway": "same",
         "running nats": "left out",

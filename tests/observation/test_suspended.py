@@ -8,30 +8,32 @@ import pytest
 
 from pytest_gaia.deploy.contract import Machine, Observation
 from pytest_gaia.errors import DeployUnavailable
-from pytest_gaia.observation.deployed import Sight, asleep, wake_all, waker_of
+from pytest_gaia.observation.deployed import ServiceObservation, start_suspended, starter_of, suspended
 
 if TYPE_CHECKING:
     from tests.fake_tools import FakeTools
 
 
-def sight(service: str, *states: str) -> Sight:
+def observed(service: str, *states: str) -> ServiceObservation:
     machines = tuple(Machine(id=f"m{number}", state=state) for number, state in enumerate(states))
-    return Sight(service, f"gaia-{service}-dev", Observation(app=f"gaia-{service}-dev", exists=True, machines=machines))
+    return ServiceObservation(
+        service, f"gaia-{service}-dev", Observation(app=f"gaia-{service}-dev", exists=True, machines=machines)
+    )
 
 
 def test_what_others_need_is_started_first() -> None:
-    sights = [sight(name, "suspended") for name in ("gateway", "chat", "nats", "auth")]
+    observations = [observed(name, "suspended") for name in ("gateway", "chat", "nats", "auth")]
 
-    assert [each.service for each in asleep(sights)] == ["nats", "auth", "chat", "gateway"]
+    assert [each.service for each in suspended(observations)] == ["nats", "auth", "chat", "gateway"]
 
 
 @pytest.mark.parametrize("states", [(), ("started",), ("started", "suspended"), ("starting",), ("failed", "stopped")])
 def test_an_app_of_which_anything_is_awake_or_nothing_is_there_is_left_alone(states: tuple[str, ...]) -> None:
-    assert asleep([sight("auth", *states)]) == ()
+    assert suspended([observed("auth", *states)]) == ()
 
 
 def test_what_could_not_be_observed_is_left_alone() -> None:
-    assert asleep([Sight("auth", "gaia-auth-dev", problem="fly is not installed")]) == ()
+    assert suspended([ServiceObservation("auth", "gaia-auth-dev", problem="fly is not installed")]) == ()
 
 
 def test_one_that_does_not_wake_stops_none_of_the_others() -> None:
@@ -42,30 +44,30 @@ def test_one_that_does_not_wake_stops_none_of_the_others() -> None:
         if "auth" in app:
             raise DeployUnavailable("a lease is held")
 
-    woken = wake_all([sight("auth", "stopped"), sight("gateway", "stopped")], wake, deadline=10)
+    started = start_suspended([observed("auth", "stopped"), observed("gateway", "stopped")], wake, deadline=10)
 
     assert asked == ["gaia-auth-dev", "gaia-gateway-dev"]
-    assert str(woken[0]) == "auth was suspended and could not be started: a lease is held"
-    assert str(woken[1]).startswith("gateway was suspended; started in ")
+    assert str(started[0]) == "auth was suspended and could not be started: a lease is held"
+    assert str(started[1]).startswith("gateway was suspended; started in ")
 
 
 def test_there_is_one_deadline_for_all_of_them() -> None:
-    woken = wake_all([sight("auth", "stopped")], lambda app, deadline: None, deadline=0)
+    started = start_suspended([observed("auth", "stopped")], lambda app, deadline: None, deadline=0)
 
-    assert woken[0].problem == "the limit of 0 s was used by the apps before it"
+    assert started[0].problem == "the limit of 0 s was used by the apps before it"
 
 
 def test_machines_on_fly_are_started(fake_tools: FakeTools) -> None:
     fake_tools.app("gaia-auth-dev", machines=2, state="suspended")
-    wake = waker_of("fly")
+    wake = starter_of("fly")
 
     assert wake is not None
-    (woken,) = wake_all([sight("auth", "suspended", "suspended")], wake, deadline=60)
+    (started,) = start_suspended([observed("auth", "suspended", "suspended")], wake, deadline=60)
 
-    assert woken.problem == ""
+    assert started.problem == ""
     assert {machine["state"] for machine in fake_tools.machines("gaia-auth-dev")} == {"started"}
 
 
 @pytest.mark.parametrize("hook", ["compose", "command", "plugin"])
 def test_other_hooks_have_nothing_that_sleeps(hook: str) -> None:
-    assert waker_of(hook) is None
+    assert starter_of(hook) is None
