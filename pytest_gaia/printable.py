@@ -1,8 +1,8 @@
-"""Text from outside, made fit to be shown: every character can be seen, and no line is a command to CI.
+"""Make text from outside safe to print: every character is visible, and no line is a command to CI.
 
-What services answer, and names in files, are shown on terminals, in logs of CI, and in reports. A control character could
-write over other lines there, one that turns the direction of writing could make a line read as another one, and GitHub Actions
-takes lines that begin with ``::``, or hold ``##[``, as commands.
+Responses and names in files appear on terminals, in CI logs and in reports. A control character could overwrite other lines,
+a bidirectional character could change the order of text, and GitHub Actions treats lines that begin with ``::`` or contain
+``##[`` as commands.
 """
 
 from __future__ import annotations

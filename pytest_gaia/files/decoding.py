@@ -17,7 +17,7 @@ Table = TypeVar("Table", bound=Struct)
 
 
 class TableError(ValueError):
-    """What is wrong with a table, in plain words, and the key (relative to the table) at which it is."""
+    """An error in a table, in plain words, with the key relative to the table."""
 
     def __init__(self, key: Key, problem: str) -> None:
         super().__init__(problem)
@@ -25,9 +25,9 @@ class TableError(ValueError):
 
 
 def decode(values: Mapping[str, Any], table: type[Table]) -> Table:
-    """Return ``values`` as ``table``; raises :class:`TableError` for an unknown key or a value of a wrong type."""
+    """Return ``values`` as ``table``; raises :class:`TableError` for an unknown key or a value of the wrong type."""
     try:
-        # TOML has dates of its own; a string that looks like one is a mistake.
+        # TOML has its own type for dates; a string that looks like a date is an error.
         return msgspec.convert(values, table, builtin_types=(date, datetime))
     except msgspec.ValidationError as error:
         raise _explain(str(error), table) from None
@@ -122,7 +122,7 @@ def _matching(patterns: Mapping[str, Renamed], path: Key) -> Renamed | None:
 
 
 def keys_of(table: type[Struct]) -> tuple[str, ...]:
-    """Return the keys that ``table`` knows."""
+    """Return the keys of ``table``."""
     return table.__struct_encode_fields__
 
 
@@ -148,7 +148,7 @@ def _explain(message: str, table: type[Struct]) -> TableError:
     location = _LOCATION.fullmatch(message)
     problem, place = (location["problem"], location["path"]) if location else (message, None)
     numbered = _parts_of(place)
-    # Of an array of values only the array has a place of its own; of an array of tables each table has.
+    # In an array of values, only the array has a line; in an array of tables, each table has one.
     key = numbered[:-1] if numbered and numbered[-1].startswith("[") else numbered
     if unknown := _UNKNOWN.fullmatch(problem):
         name = unknown["key"]
@@ -162,13 +162,13 @@ def _explain(message: str, table: type[Struct]) -> TableError:
 
 
 def _parts_of(place: str | None) -> Key:
-    """Return msgspec's ``slo[1].route`` part by part, the number being one."""
+    """Split a path of msgspec, such as ``slo[1].route``; the index is a part."""
     numbered = re.sub(r"\[(\d+)\]", r".[\1]", place or "")
     return tuple(part for part in re.sub(r"\[\D.*?\]", "", numbered).split(".") if part)
 
 
 def _in_words(problem: str) -> str:
-    """Return msgspec's sentence with the names of TOML's types."""
+    """Return the message of msgspec with the type names of TOML."""
     expected, got, found = problem.replace(" | null`", "`").partition(", got ")
     expected = expected.replace("`int", "`whole_number").replace("| int", "| whole_number")
     words = _TYPES.sub(
@@ -188,14 +188,14 @@ def _table_at(table: type[Struct], key: Key) -> type[Struct]:
 
 
 def _choices_at(table: type[Struct], key: Key) -> tuple[str, ...]:
-    """Return the words that are allowed at ``key``."""
+    """Return the valid values of ``key``."""
     field = next(each for each in structs.fields(_table_at(table, key[:-1])) if each.encode_name == key[-1])
     words = (word for part in _parts(field.type) if get_origin(part) is Literal for word in get_args(part))
     return tuple(dict.fromkeys(words))
 
 
 def _parts(kind: Any) -> Iterator[Any]:
-    """Yield ``kind`` and the types that it is put together from."""
+    """Yield ``kind`` and the types in it."""
     yield kind
     if get_origin(kind) is not Literal:
         for part in get_args(kind):

@@ -1,4 +1,4 @@
-"""The ``.env`` file: ``KEY=VALUE`` lines, strictly read, each value with the line it came from."""
+"""Read ``.env`` files strictly: ``KEY=VALUE`` lines, each value with its line."""
 
 import re
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 
 
 def read_dotenv(path: Path) -> Mapping[str, tuple[str, int]]:
-    """Return name → (value, line) of the file at ``path``; nothing where there is no file.
+    """Return name → (value, line) of the file at ``path``; empty without a file.
 
-    Values are taken as they stand: ``$NAME`` is not expanded. Raises ``ConfigError`` with the line, never the value.
+    ``$NAME`` is not expanded. Raises ``ConfigError`` with the line, but never with the value.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -54,8 +54,8 @@ def dotenv_entries(text: str, file: str) -> dict[str, tuple[str, int]]:
         entry = _ENTRY.match(text, position)
         if entry is None:
             raise ConfigError(
-                f"{file}:{line}: expected KEY=VALUE, with quotes closed; "
-                "the line is not shown because it may hold a secret."
+                f"{file}:{line}: expected KEY=VALUE, with closed quotes. "
+                "The line is not shown, because it may contain a secret."
             )
         found[entry["name"]] = (_value(entry), line)
         position = entry.end()

@@ -1,4 +1,4 @@
-"""Reading a TOML file, with the line of every key; whatever is wrong with it becomes a message with file and line."""
+"""Read TOML with the line of every key; error messages have file and line."""
 
 import codecs
 import re
@@ -12,9 +12,9 @@ from pytest_gaia.errors import ConfigError
 
 
 def read_text(path: Path, name: str, read: Callable[[Path], bytes] = Path.read_bytes) -> str:
-    """Return the text of the file at ``path``; ``name`` is how a message shows it."""
+    """Return the text of the file at ``path``; messages call it ``name``."""
     try:
-        # Not path.read_text: its decoder for a text that may begin with a mark takes longer than to parse what it reads.
+        # Not path.read_text, because its decoder for utf-8-sig is slower than parsing.
         text = read(path).removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{name}: not UTF-8 (byte {error.start}); save the file as UTF-8.") from None
@@ -24,7 +24,7 @@ def read_text(path: Path, name: str, read: Callable[[Path], bytes] = Path.read_b
 
 
 def parse(text: str, name: str) -> dict[str, Any]:
-    """Return the document that ``text`` is."""
+    """Parse ``text``."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -35,7 +35,7 @@ def parse(text: str, name: str) -> dict[str, Any]:
 
 
 Key: TypeAlias = tuple[str, ...]
-"""A key, part by part: ``("env", "staging", "urls", "gateway")``; ``"[1]"`` is the second table of an array of them."""
+"""The parts of a key: ``("env", "staging", "urls", "gateway")``; ``"[1]"`` is the second table of an array."""
 
 _REPORTED = re.compile(r"\(at line (\d+), column \d+\)")
 _NUMBER = re.compile(r"\[\d+\](?=\.|$)")
@@ -43,12 +43,12 @@ _NUMBER = re.compile(r"\[\d+\](?=\.|$)")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value stands."""
+    """The position of a value."""
 
     file: str
-    """relative to the project, as people type it"""
+    """path relative to the project"""
     line: int
-    """from 1"""
+    """starts at 1"""
     key: str = ""
     """dotted, such as ``http_service.min_machines_running``"""
 
@@ -68,7 +68,7 @@ def toml_places(text: str, file: str) -> dict[str, Place]:
 
 
 def add_place(places: dict[str, Place], key: Key, file: str, line: int) -> None:
-    """Note that ``key`` stands on ``line``, unless it is known to stand elsewhere already."""
+    """Add ``key`` on ``line`` to ``places``, unless it is already there."""
     name = ".".join(key).replace(".[", "[")
     plain = _NUMBER.sub("", name)
     place = Place(file, line, plain)
@@ -77,7 +77,7 @@ def add_place(places: dict[str, Place], key: Key, file: str, line: int) -> None:
 
 
 def nearest_place(places: Mapping[str, Place], key: Key) -> Place | None:
-    """Return the place of ``key``, or of the closest table around it; None where nothing of it is known."""
+    """Return the place of ``key``, or of the closest table around it; None if neither is known."""
     around = (".".join(key[:length]) for length in range(len(key), 0, -1))
     return next((places[each] for each in around if each in places), None)
 
@@ -85,8 +85,8 @@ def nearest_place(places: Mapping[str, Place], key: Key) -> Place | None:
 def key_lines(text: str, file: str) -> dict[Key, int]:
     """Return the line (from 1) on which each key of the valid TOML ``text`` starts, tables included.
 
-    What is in an array of tables is found under its number (from 0), and the first of its name without one too. Raises
-    ``ConfigError``, which names ``file``, for tables that are nested too deep to be walked through.
+    Keys in an array of tables have their index (from 0); the first one is also available without. Raises ``ConfigError`` for
+    tables in ``file`` that are nested too deeply.
     """
     lines: dict[Key, int] = {}
     newest: dict[Key, int] = {}
@@ -108,7 +108,7 @@ def key_lines(text: str, file: str) -> dict[Key, int]:
 
 
 def _header(values: Any, newest: dict[Key, int], *, is_array: bool) -> Key:
-    """Return the key of a table from its header, with the numbers of the elements it is in; ``newest`` counts those."""
+    """Return the key of a table from its header, with indices of arrays; ``newest`` has the latest index of each array."""
     key: Key = ()
     while isinstance(values, dict) and values:
         name = next(iter(values))
@@ -121,7 +121,7 @@ def _header(values: Any, newest: dict[Key, int], *, is_array: bool) -> Key:
 
 
 def _keys(values: Mapping[str, Any]) -> Iterator[Key]:
-    """Yield every key below ``values``, those in lists of tables with their numbers."""
+    """Yield every key below ``values``, with indices in lists of tables."""
     for name, value in values.items():
         yield (name,)
         if isinstance(value, dict):
@@ -134,18 +134,18 @@ def _keys(values: Mapping[str, Any]) -> Iterator[Key]:
 
 
 def shown(path: Key) -> str:
-    """Return ``path`` as messages show it; the number of an array's table is left to the line."""
+    """Return ``path`` for messages, without indices."""
     return ".".join(part for part in path if not part.startswith("["))
 
 
 def nearest_line(lines: Mapping[Key, int], path: Key) -> int:
-    """Return the line of ``path``, or of the closest table around it; 1 where nothing of it is known."""
+    """Return the line of ``path``, or of the closest table around it; 1 if neither is known."""
     around = (path[:length] for length in range(len(path), 0, -1))
     return next((lines[each] for each in around if each in lines), 1)
 
 
 def broken_line(text: str, error: tomllib.TOMLDecodeError) -> int:
-    """Return the line on which the malformed ``text`` breaks, or on which its unfinished last statement starts."""
+    """Return the line of the syntax error in ``text``, or the first line of its unfinished last statement."""
     reported = _REPORTED.search(str(error))
     if reported:
         return int(reported[1])
@@ -156,8 +156,8 @@ def broken_line(text: str, error: tomllib.TOMLDecodeError) -> int:
 def statements(text: str) -> Iterator[tuple[int, str]]:
     """Yield (first line, text) of each header and each key with its whole value.
 
-    A statement that goes over several lines holds an open bracket or quote until its last line, so that no shorter
-    piece of it parses: the parser itself says where it ends.
+    A statement over several lines has an open bracket or quote until its last line, so no shorter piece of it can be
+    parsed.
     """
     held: list[str] = []
     start = 1

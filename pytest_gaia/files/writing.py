@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all, through no link, and readable by their owner alone where they hold answers of services."""
+"""Write files atomically, without following links, and with restricted permissions if they contain responses."""
 
 import os
 import secrets
@@ -9,16 +9,16 @@ from pathlib import Path
 PRIVATE, PUBLIC = 0o600, 0o666
 """modes of new files, before the umask"""
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
-"""names of what this process has open: a link there leads to a file that its user has opened"""
+"""paths of open files of this process"""
 
 
 def write_file(
     path: Path, content: str | bytes | Iterable[bytes], *, mode: int = PUBLIC, durable: bool = False
 ) -> None:
-    """Write a new file, and put it in the place of what has the name ``path``. Raises ``OSError``.
+    """Write a new file and move it to ``path``. Raises ``OSError``.
 
-    A link is replaced, and what it leads to stays as it is: links come with a repository. A device or a pipe is written to.
-    ``durable``: on the disk, before this returns.
+    Replaces a link without changing its target, because links may come with a repository. Writes directly to a device or a
+    pipe. ``durable``: wait until the file is on the disk.
     """
     plain = content.encode() if isinstance(content, str) else content
     pieces = [plain] if isinstance(plain, bytes) else plain
@@ -40,12 +40,12 @@ def write_file(
 
 
 def is_stream(path: Path) -> bool:
-    """Whether ``path`` takes what is written to it, and cannot be replaced: a device, a pipe; and so a folder."""
+    """Whether ``path`` cannot be replaced by a file: a device, a pipe or a folder."""
     return (path.exists() and not path.is_file()) or str(Path(os.path.abspath(path))).startswith(_STREAMS)  # noqa: PTH100 - follows no link
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it. ``.gaia`` is its owner's alone. Raises ``OSError``."""
+    """Create a folder and its parents. Only the owner can read ``.gaia``. Raises ``OSError``."""
     for each in (*reversed(folder.parents), folder):
         if each.name == ".gaia" and not each.exists():
             each.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def make_folder(folder: Path) -> None:
 
 
 def make_ignored_folder(folder: Path) -> None:
-    """Make a folder that git leaves out: what is kept there may be no one's business. Raises ``OSError``."""
+    """Create a folder that git ignores, because its contents may be private. Raises ``OSError``."""
     make_folder(folder)
     ignore = folder / ".gitignore"
     if not ignore.exists():
@@ -63,7 +63,7 @@ def make_ignored_folder(folder: Path) -> None:
 
 @contextmanager
 def private_files() -> Iterator[None]:
-    """Let files that others write meanwhile be their owner's alone."""
+    """Make files that are created during the block readable only by their owner."""
     before = os.umask(0o077)
     try:
         yield

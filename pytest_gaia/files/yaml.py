@@ -1,8 +1,8 @@
-"""Reading a YAML text into plain values, each with the line it stands on. Nothing in the text is ever executed.
+"""Read YAML into plain values, each with its line. Executes nothing in the text.
 
-PyYAML parses; the values are built here, for four reasons: it gives no lines, it reads YAML 1.1 where compose reads 1.2
-(``2222:22`` is a port mapping, not the number 133342), it takes a key that is given twice, and a few lines of aliases make
-it build billions of values.
+PyYAML parses the text, but this module builds the values, because PyYAML has no lines, reads YAML 1.1 while compose reads 1.2
+(``2222:22`` is a port mapping, not the number 133342), accepts duplicate keys, and builds billions of values from a few lines
+of aliases.
 """
 
 import re
@@ -31,9 +31,9 @@ _MERGE = "<<"
 
 
 def read_yaml(text: str, name: str) -> tuple[Any, dict[str, Place]]:
-    """Return the document that ``text`` is, and the place of every key; elements of lists are numbered from 0.
+    """Parse ``text``, and return the document and the place of every key; elements of lists have indices from 0.
 
-    Raises ``ConfigError`` with file and line for a text that is no YAML, gives a key twice, or unfolds to more than
+    Raises ``ConfigError`` with file and line for invalid YAML, a duplicate key, or a text that expands to more than
     ``MOST_VALUES`` values.
     """
     if len(text) > MOST_CHARACTERS:
@@ -51,9 +51,9 @@ def read_yaml(text: str, name: str) -> tuple[Any, dict[str, Place]]:
         ) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, int(error.position)) + 1
-        raise ConfigError(f"{name}:{line}: not valid YAML: a control character stands in it.") from None
+        raise ConfigError(f"{name}:{line}: not valid YAML: it contains a control character.") from None
     except RecursionError:
-        raise ConfigError(f"{name}: not a deploy file: its values are nested too deep.") from None
+        raise ConfigError(f"{name}: not a deploy file: its values are nested too deeply.") from None
 
 
 def yaml_comments(text: str) -> dict[int, str]:
@@ -67,7 +67,7 @@ def yaml_comments(text: str) -> dict[int, str]:
 
 
 def _blank_out(lines: list[str], start: yaml.Mark, end: yaml.Mark, *, whole: bool) -> None:
-    """Blank the part between two marks; of a block (``whole``) every line but the first, which may have a comment."""
+    """Blank the part between two marks; in a block (``whole``) all lines but the first, which may have a comment."""
     for number in range(start.line + whole, min(end.line + (0 if whole else 1), len(lines))):
         first = start.column if number == start.line else 0
         last = end.column if number == end.line else len(lines[number])
@@ -76,7 +76,7 @@ def _blank_out(lines: list[str], start: yaml.Mark, end: yaml.Mark, *, whole: boo
 
 @dataclass(slots=True)
 class _Builder:
-    """Builds values from nodes and notes where they stand."""
+    """Builder of values from nodes, with their places."""
 
     name: str
     places: dict[str, Place] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class _Builder:
     def build(self, node: yaml.Node, step: Key) -> Any:
         self._built += 1
         if self._built > MOST_VALUES or len(step) > _DEEPEST:
-            raise self._error(node, "its aliases unfold to more values than a deploy file can have.")
+            raise self._error(node, "its aliases expand to more values than a deploy file can have.")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, step)
         if isinstance(node, yaml.SequenceNode):
@@ -108,7 +108,7 @@ class _Builder:
         return self.build(node, element)
 
     def _pairs(self, node: yaml.MappingNode, depth: int) -> list[Pair]:
-        """Return the keys and values of ``node``, those that ``<<`` merges in included; its own go first."""
+        """Return the keys and values of ``node``, including merged ones (``<<``); its own take precedence."""
         own: dict[str, Pair] = {}
         merged: dict[str, Pair] = {}
         for key, value in node.value:
@@ -118,7 +118,7 @@ class _Builder:
                 for pair in self._merged(value, depth + 1):
                     merged.setdefault(pair[0].value, pair)
             elif key.value in own:
-                raise self._error(key, f"the key {key.value!r} is given twice.")
+                raise self._error(key, f"the key {key.value!r} is duplicated.")
             else:
                 own[key.value] = (key, value)
         return list((merged | own).values())
@@ -129,9 +129,9 @@ class _Builder:
         for source in sources:
             self._built += 1
             if self._built > MOST_VALUES or depth > _DEEPEST:
-                raise self._error(node, "its aliases unfold to more values than a deploy file can have.")
+                raise self._error(node, "its aliases expand to more values than a deploy file can have.")
             if not isinstance(source, yaml.MappingNode):
-                raise self._error(source, "only a table can be merged in with '<<'.")
+                raise self._error(source, "only a table can be merged with '<<'.")
             pairs += self._pairs(source, depth)
             self._built += len(pairs)
         return pairs
@@ -141,7 +141,7 @@ class _Builder:
 
 
 def scalar(node: yaml.ScalarNode) -> str | int | float | bool | None:
-    """Return the value of ``node`` by the core schema of YAML 1.2; what is quoted or tagged as text stays text."""
+    """Return the value of ``node`` by the core schema of YAML 1.2; quoted and tagged strings stay strings."""
     text: str = node.value
     value = text if node.style is not None else _plain(text)
     if node.tag == _STRING and not isinstance(value, str):

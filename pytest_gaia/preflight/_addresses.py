@@ -1,4 +1,4 @@
-"""The addresses that environment variables of an app hold, and the databases that they lead to."""
+"""Addresses and databases in the environment variables of an app."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pytest_gaia.preflight.spelling import is_environment, last_word
 from pytest_gaia.preflight.standing import env_place
 
 FLY_DOMAINS = (".fly.dev", ".internal", ".flycast")
-"""ends of the host names by which one app reaches another on Fly"""
+"""domains of host names between apps on Fly"""
 
 _URL = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]{0,30})://(?:(?P<user>[^@/?#\s]{0,500})@)?"
@@ -33,12 +33,12 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """Whether it stays on the machine that asks."""
+        """Whether it is on the machine of the client."""
         return is_loopback(self.host)
 
     @property
     def is_private(self) -> bool:
-        """Whether it stays inside of a network that nobody else listens on."""
+        """Whether it stays inside of a private network."""
         return is_private(self.host)
 
     @property
@@ -48,7 +48,7 @@ class Address:
 
     @property
     def fly_app(self) -> str | None:
-        """The app on Fly that it leads to: ``top1.nearest.of.gaia-db-staging.internal`` → ``gaia-db-staging``."""
+        """The app on Fly that it refers to: ``top1.nearest.of.gaia-db-staging.internal`` → ``gaia-db-staging``."""
         return fly_app_of(self.host)
 
 
@@ -94,11 +94,11 @@ class Database:
 
     variable: str
     server: str
-    """what stays the same whatever way leads to it: the cluster of Managed Postgres, the app on Fly, or the host"""
+    """identity of the server: the cluster of Managed Postgres, the app on Fly, or the host"""
     name: str
-    """of the database; empty where the variable does not say"""
+    """name of the database; empty if it is unknown"""
     region: str | None
-    """of the server, where its host name says so"""
+    """region of the server, if its host name contains it"""
     place: Place
 
 
@@ -126,7 +126,7 @@ def said_region(app: App) -> tuple[str, Place] | None:
 
 
 def _server(host: str) -> str:
-    """Return the name of the server behind ``host``: pooler and direct way lead to one cluster."""
+    """Return the server of ``host``; a pooler and a direct connection belong to one cluster."""
     if host.endswith(_MANAGED):
         return host.removesuffix(_MANAGED).rpartition(".")[2]
     return fly_app_of(host) or host

@@ -1,4 +1,4 @@
-"""What differs between two environments' deploy files, aspect by aspect."""
+"""Differences between the deploy files of two environments, by aspect."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from pytest_gaia.secrets.shapes import is_literal, secret_shape
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One thing that two environments differ in."""
+    """One difference between two environments."""
 
     service: str
     aspect: str
-    """what differs, such as ``memory`` or ``env.LOG_LEVEL``; ``service`` where one of them lacks the whole app"""
+    """aspect, such as ``memory`` or ``env.LOG_LEVEL``; ``service`` if one of them lacks the app"""
     left: str | None
-    """the value in the first environment, secrets masked; None where it has none"""
+    """value in the first environment, with secrets masked; None without one"""
     right: str | None
     place: Place
-    """where the second environment says it, or would"""
+    """place in the second environment"""
     left_place: Place
     allowed_by: str | None = None
-    """the entry that allows it, or ``environment`` where only the environment's own name differs"""
+    """entry that allows it, or ``environment`` if only the name of the environment differs"""
 
     @property
     def allowed(self) -> bool:
-        """Whether the two may differ in it."""
+        """Whether the difference is allowed."""
         return self.allowed_by is not None
 
     def as_json(self) -> dict[str, Any]:
@@ -55,13 +55,13 @@ class Row:
 
 
 BY_NAME = "environment"
-"""what allows a value that follows the environment's own name"""
+"""value of ``allowed_by`` for differences in the name of the environment"""
 
 WHOLE_SERVICE = "service"
 
 
 def difference(left: Deployment, right: Deployment, allowed: Iterable[str] = ()) -> list[Row]:
-    """Return what differs, in the order of services and aspects; what is equal is left out.
+    """Return the differences, in the order of services and aspects.
 
     ``allowed`` are entries of ``allowed_differences``: an aspect (``memory``, ``env.LOG_LEVEL``), a group of them
     (``env``), or one of a single service (``chat.memory``).
@@ -77,7 +77,7 @@ def _rows(service: str, left: Deployment, right: Deployment, allowed: tuple[str,
     if one is None or other is None:
         yield _missing(service, one, other, left, right, allowed)
         return
-    # Keys of two tools cannot be compared; what they come to can.
+    # Keys of two tools cannot be compared, but their meaning can.
     raw = left.source == right.source
     ours, theirs = described(one, raw=raw), described(other, raw=raw)
     for aspect in dict.fromkeys((*ours, *theirs)):
@@ -109,7 +109,7 @@ def _plain(value: Value | None) -> str | None:
 
 
 def _follows(first: Value | None, second: Value | None, left: str, right: str) -> bool:
-    """Whether two values differ in the name of the environment alone."""
+    """Whether two values differ only in the name of the environment."""
     if first is None or second is None:
         return False
     return as_environment(first.text, left) == as_environment(second.text, right)
@@ -123,7 +123,7 @@ def _allowed_by(service: str, aspect: str, allowed: tuple[str, ...]) -> str | No
 
 
 def check_allowed(entries: Iterable[str], place: str) -> None:
-    """Raise ``ConfigError`` for an entry of ``allowed_differences`` that names nothing that can differ."""
+    """Raise ``ConfigError`` for an unknown entry of ``allowed_differences``."""
     for entry in entries:
         head, _, rest = entry.partition(".")
         aspect = rest if head in SERVICES and rest else entry
@@ -156,7 +156,7 @@ ASPECTS: dict[str, str] = {
     "env": "environment variables, each `env.NAME`",
     "file": "any other key of the deploy file, each `file.KEY`",
 }
-"""aspect → what it is"""
+"""aspect → its meaning"""
 
 _COVERED = re.compile(
     r"app|primary_region|env|build\.(?:image|dockerfile)|vm\.(?:size|memory|memory_mb|cpus|cpu_kind)|"
@@ -164,7 +164,7 @@ _COVERED = re.compile(
     r"(?:http_service|services)\.(?:internal_port|protocol|force_https|auto_stop_machines|"
     r"auto_start_machines|min_machines_running|checks|ports|http_checks|tcp_checks)|checks"
 )
-"""keys of a file that an aspect of their own speaks for"""
+"""keys of a file that are aspects of their own"""
 
 _SIZE_KEY = re.compile(r"(?:^|[._])(?:memory|size|size_increment|size_limit)$")
 _DURATION_KEY = re.compile(r"(?:timeout|interval|period|delay)$")
@@ -172,7 +172,7 @@ _DURATION_KEY = re.compile(r"(?:timeout|interval|period|delay)$")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value, as it is compared and as it is shown."""
+    """One value, for comparison (``text``) and for output (``shown``)."""
 
     text: str
     place: Place
@@ -180,7 +180,7 @@ class Value:
 
 
 def described(app: App, *, raw: bool) -> dict[str, Value]:
-    """Return aspect → value; with ``raw`` also the keys of the file that no aspect speaks for."""
+    """Return aspect → value; with ``raw``, also other keys of the file."""
     values = dict(_machine(app))
     for number, served in enumerate(app.served):
         values |= {_numbered(aspect, number): value for aspect, value in _served(app, served)}
@@ -241,12 +241,12 @@ def _check(each: Check) -> str:
 
 
 def _numbered(aspect: str, number: int) -> str:
-    """Return the aspect of one of several ports; that of the first has no number."""
+    """Return the aspect of one of several ports; the first one has no number."""
     return aspect if number == 0 else f"{aspect}.{number + 1}"
 
 
 def _rest(app: App) -> Iterator[tuple[str, str, Place]]:
-    """Yield (key, value, place) of every value that no aspect speaks for."""
+    """Yield (key, value, place) of every value that is not an aspect of its own."""
     for step, text in _flat(app.document, ()):
         plain = [part.partition("[")[0] for part in step]
         if not any(_COVERED.fullmatch(".".join(plain[:length])) for length in range(1, len(step) + 1)):
@@ -259,14 +259,14 @@ def _flat(node: Any, step: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], s
             yield from _flat(value, (*step, str(key)))
     elif isinstance(node, list) and any(isinstance(each, dict) for each in node):
         for number, each in enumerate(node):
-            # A table that stands alone is a list of one.
+            # A single table counts as a list of one.
             yield from _flat(each, (*step[:-1], f"{step[-1]}[{number}]") if number else step)
     else:
         yield step, str(node)
 
 
 def _plain_value(key: str, text: str) -> str:
-    """Return ``text`` as it is compared: sizes in MB, durations in seconds, however they are written."""
+    """Return ``text`` for comparison: sizes in MB, durations in seconds."""
     table = Table("", {key: text}, {})
     with suppress(ConfigError):
         if _SIZE_KEY.search(key):
@@ -282,7 +282,7 @@ def _value(value: object, place: Place) -> Value:
 
 
 def _secretive(name: str, text: str, place: Place) -> Value:
-    """Return a value that is shown masked where it is a secret."""
+    """Return a value that is masked in output if it is a secret."""
     if secret_shape(text) == "a password in a URL":
         return _value(text, place)
     is_secret = secret_shape(text) is not None or (is_secret_name(name) and is_literal(text, name))

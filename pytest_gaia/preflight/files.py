@@ -1,4 +1,4 @@
-"""What the checks look at: the deploy files of a project, and what the project says of its environments."""
+"""Input of the checks: the deploy files of a project, and settings of its environments."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,16 +15,16 @@ STAGING, PRODUCTION = "staging", "production"
 BACKENDS = tuple(service for service in HTTP_SERVICES if service != "gateway")
 
 DEFAULT_ALLOWED = ("app", "min_machines", "memory", "cpus")
-"""what staging and production may differ in where ``gaia.toml`` does not say: name and size"""
+"""allowed differences between staging and production by default"""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What staging and production may differ in."""
+    """Allowed differences between staging and production."""
 
     entries: tuple[str, ...] = DEFAULT_ALLOWED
     place: Place | None = None
-    """where ``gaia.toml`` says so; None for what is the default"""
+    """place in ``gaia.toml``; None for the default"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,32 +33,32 @@ class Secrets:
 
     names: tuple[str, ...]
     place: Place
-    """where ``gaia.toml`` lists them"""
+    """place in ``gaia.toml``"""
 
 
 @dataclass(frozen=True, slots=True)
 class DeployFiles:
-    """The deploy files of one project, read; the environments in the order of promotion."""
+    """The deploy files of one project; environments in the order of promotion."""
 
     deployments: tuple[Deployment, ...] = ()
     unread: tuple[str, ...] = ()
-    """why files of environments that nobody asked for were left out, each as a sentence"""
+    """reasons why files of other environments were skipped, as sentences"""
     workflows: tuple[Workflow, ...] = ()
-    """what its CI does, as far as it deploys"""
+    """CI files"""
     unrecognized: tuple[Place, ...] = ()
-    """the deploy files that are named for no environment of the project: nothing else is known of them"""
+    """deploy files that belong to no environment of the project"""
     allowed: Allowed = field(default_factory=Allowed)
     claims: Mapping[str, Topology] = field(default_factory=dict)
-    """environment → the topology that ``gaia.toml`` claims for it"""
+    """environment → its topology in ``gaia.toml``"""
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """environment → host names that belong to it alone"""
+    """environment → host names that belong only to it"""
     secrets: Mapping[str, Secrets] = field(default_factory=dict)
     """environment → the secrets that it needs"""
     set_secrets: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """app → the names of the secrets that are set there, where the deploy tool was asked"""
+    """app → names of the secrets that are set, if the deploy tool was queried"""
 
     def apps(self, source: Source | None = None) -> Iterator[tuple[str, App]]:
-        """Yield (environment, app) of every app, or of those that one tool deploys."""
+        """Yield (environment, app) of every app, or of the apps of one tool."""
         for deployment in self.deployments:
             if source is None or deployment.source == source:
                 for app in deployment.apps:
@@ -69,17 +69,17 @@ class DeployFiles:
         return next((each for each in self.deployments if each.environment == environment), None)
 
     def claims_services(self, environment: str) -> bool:
-        """Whether ``environment`` is said to run more than a gateway: by ``gaia.toml``, or by files of other services."""
+        """Whether ``environment`` runs more than a gateway, by ``gaia.toml`` or by its deploy files."""
         deployment = self.deployment(environment)
         deployed = {app.service for app in deployment.apps} if deployment else set()
         return self.claims.get(environment) == "microservices" or bool(deployed & set(BACKENDS))
 
 
 def beyond_dev(environment: str) -> bool:
-    """Whether ``environment`` runs what has been tested before: staging and production."""
+    """Whether ``environment`` is staging or production."""
     return environment_name(environment) in (STAGING, PRODUCTION)
 
 
 def rank(environment: str) -> int:
-    """Return how far up in the order of promotion ``environment`` is; an unknown one is below all others."""
+    """Return the position of ``environment`` in the order of promotion; an unknown one comes first."""
     return KNOWN.index(environment) if environment in KNOWN else -1

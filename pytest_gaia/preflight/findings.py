@@ -1,4 +1,4 @@
-"""What a check of deploy files is, and what it finds."""
+"""Checks of deploy files, and their findings."""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -9,44 +9,44 @@ from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.files import DeployFiles
 
 Severity = Literal["error", "warning", "note"]
-"""``error`` gates; ``warning`` gates where that is asked for (``--strict``); ``note`` never does"""
+"""``error`` blocks; ``warning`` blocks only with ``--strict``; ``note`` never blocks"""
 
 _RANK: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 
 
 class Found(NamedTuple):
-    """What one check has found at one place."""
+    """A result of a check function at one place."""
 
     place: Place
     text: str
-    """what is there, in one sentence without a full stop; never the value of a secret"""
+    """one sentence without a full stop; never contains the value of a secret"""
     fix: str
-    """what to write instead"""
+    """how to fix it"""
     environment: str | None = None
-    """the environment that it concerns; None for all"""
+    """environment that it concerns; None for all"""
     harmless: bool = False
-    """whether it stops no deployment, although its check does"""
+    """whether it does not stop a deployment, although its check does"""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: what it is called, how much it weighs, and how it looks."""
+    """One check."""
 
     id: str
     severity: Severity
     topic: str
-    """the module that it belongs to, such as ``health``"""
+    """its module, such as ``health``"""
     title: str
     why: str
-    """why it matters, in one or two sentences"""
+    """reason, in one or two sentences"""
     look: Callable[[DeployFiles], Iterable[Found]]
     refuses: bool = False
-    """whether what it finds stops a deployment: nothing could be proved after it, or it could harm another environment"""
+    """whether its findings stop a deployment, which could not be verified or could harm another environment"""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong, where, why it matters and what to do."""
+    """A finding, with its place, its reason and its fix."""
 
     check: str
     severity: Severity
@@ -78,7 +78,7 @@ def check(
 ) -> Callable[[Callable[[DeployFiles], Iterable[Found]]], Check]:
     """Turn a function that searches deploy files into a check.
 
-    The first line of its docstring is the check's title, the rest says why it matters; its topic is its module.
+    The first line of its docstring is the title of the check, the rest is the reason. Its topic is its module.
     """
 
     def made(look: Callable[[DeployFiles], Iterable[Found]]) -> Check:
@@ -90,7 +90,7 @@ def check(
 
 
 def finding(by: Check, found: Found) -> Finding:
-    """Return what ``by`` has found as the finding that people see."""
+    """Return the finding for a result of the check ``by``."""
     return Finding(
         by.id,
         by.severity,
@@ -104,5 +104,5 @@ def finding(by: Check, found: Found) -> Finding:
 
 
 def order(each: Finding) -> tuple[int, str, int, str, str]:
-    """Errors first, then by file and line."""
+    """Sort key: errors first, then by file and line."""
     return _RANK[each.severity], each.place.file, each.place.line, each.check, each.text

@@ -1,4 +1,4 @@
-"""All checks of deploy files, and those that stop a deployment."""
+"""Run all checks of deploy files, or those that stop a deployment."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
@@ -44,16 +44,16 @@ CHECKS: tuple[Check, ...] = tuple(
 TOPICS: tuple[str, ...] = tuple(dict.fromkeys(check.topic for check in CHECKS))
 
 ALL_CHECKS: tuple[Check, ...] = (*CHECKS, *OWN_CHECKS)
-"""every check, those of allowances included"""
+"""all checks, including those of allowances"""
 
 _ASKING = ("secret-unset",)
-"""what only a deploy tool can answer"""
+"""checks that need a query of a deploy tool"""
 
 
 def lint(files: DeployFiles, environment: str | None = None) -> list[Finding]:
-    """Return what is wrong with ``files``, errors first.
+    """Return the findings in ``files``, errors first.
 
-    With ``environment`` only what concerns it is returned; it is compared with all the others all the same.
+    With ``environment``, return only findings that concern it; it is still compared with the others.
     """
     unasked = () if files.set_secrets else _ASKING
     names = [each.id for each in ALL_CHECKS]
@@ -63,12 +63,12 @@ def lint(files: DeployFiles, environment: str | None = None) -> list[Finding]:
     return sorted(findings, key=order)
 
 
-def refusals(deployment: Deployment, beside: Iterable[Deployment] = ()) -> list[Finding]:
-    """Return what must be mended before ``deployment`` goes out: its health could not be judged, or it harms another.
+def refusals(deployment: Deployment, others: Iterable[Deployment] = ()) -> list[Finding]:
+    """Return the findings that stop ``deployment``, because it could not be verified or could harm another environment.
 
-    It is compared with the deployments ``beside`` it. What a comment allows with a reason is no refusal.
+    It is compared with the deployments ``others``. Findings that a comment allows with a reason do not count.
     """
-    files = DeployFiles((deployment, *beside))
+    files = DeployFiles((deployment, *others))
     findings = list(_look(files, [each for each in CHECKS if each.refuses]))
     explained = [allowance for allowance in read_allowances(files) if allowance.reason]
     left = settle(findings, explained, (), ())

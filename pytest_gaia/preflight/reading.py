@@ -1,4 +1,4 @@
-"""From a project's folder to its deploy files, read for the checks."""
+"""Read the deploy files of a project for the checks."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -33,13 +33,13 @@ def read_deploy_files(project: Project, needed: Collection[str] | None = None) -
     Raises ``ConfigError`` with file and line for a file that cannot be read or understood, and for an entry of
     ``allowed_differences`` that names nothing.
     """
-    # Decoding loads msgspec, which only a project that has deploy files needs.
+    # Imported here, because only projects with deploy files need msgspec.
     from pytest_gaia.config.layers import shipped_file
 
     folder = project.deploy_folder
     if not folder.path.is_dir():
         raise ConfigError(
-            f"{shown(folder.path)}: there is no such folder; `deploy_files` in [gaia] of gaia.toml names it."
+            f"{shown(folder.path)}: folder of deploy files not found. Correct `deploy_files` in [gaia] of gaia.toml."
         )
     own = project.file
     unread: list[str] = []

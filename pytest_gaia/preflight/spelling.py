@@ -1,4 +1,4 @@
-"""How environments are spelled in names of files, apps and hosts: ``prod`` and ``production`` are one environment."""
+"""Spellings of environments in names of files, apps and hosts: ``prod`` is ``production``."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,23 +6,23 @@ from collections.abc import Iterable
 from pytest_gaia.config.deployfiles.read import spellings
 
 KNOWN = ("local", "dev", "staging", "production")
-"""the platform's environments, in the order of promotion"""
+"""built-in environments, in the order of promotion"""
 
 _NAMES = {spelling: name for name in KNOWN for spelling in spellings(name)}
 
 
 def environment_name(spelling: str) -> str:
-    """Return the environment that ``spelling`` stands for: ``prod`` → ``production``; any other word stands for itself."""
+    """Return the environment for ``spelling``: ``prod`` → ``production``; other words stay unchanged."""
     return _NAMES.get(spelling, spelling)
 
 
 def is_environment(word: str) -> bool:
-    """Whether ``word`` is one of the platform's environments, however it is spelled."""
+    """Whether ``word`` is a built-in environment, in any spelling."""
     return word in _NAMES
 
 
 def last_word(name: str) -> str:
-    """Return what stands behind the last dash of an app's name: ``gaia-auth-prod`` → ``prod``."""
+    """Return the part after the last dash of the name of an app: ``gaia-auth-prod`` → ``prod``."""
     return name.rpartition("-")[2]
 
 
@@ -41,7 +41,7 @@ def as_environment(text: str, environment: str) -> str:
 
 
 def _replaced(text: str, word: str) -> str:
-    """Return ``text`` with ``word`` replaced where it stands alone, not as a part of another word."""
+    """Return ``text`` with ``word`` replaced, but not as a part of another word."""
     parts = text.split(word)
     result = parts[0]
     for part in parts[1:]:
@@ -51,5 +51,5 @@ def _replaced(text: str, word: str) -> str:
 
 
 def meant(word: str, known: Iterable[str]) -> str | None:
-    """Return the one of ``known`` that ``word`` is likeliest meant to be, or None where none is near."""
+    """Return the most similar one of ``known``, or None."""
     return next(iter(difflib.get_close_matches(word, sorted(known), n=1)), None)

@@ -1,5 +1,4 @@
-"""The forms in which one secret turns up: escaped for JSON, URLs, HTML or Python, in Base64 and Base32 wherever that begins,
-in hexadecimal, and in upper or lower case; and the search for all forms of all secrets in a text."""
+"""Encoded forms of a secret (JSON, URLs, HTML, Python, Base64, Base32, hexadecimal), and a fast search for them in a text."""
 
 import base64
 import html
@@ -13,26 +12,26 @@ from urllib.parse import quote, quote_plus, unquote
 from pytest_gaia.secrets.shapes import CUT
 
 SHORTEST = 6
-"""Shorter values are words of every text; masking them would hide the text and show which word is the secret."""
+"""Minimum length. Shorter values occur in every text; masking them would hide the text and reveal the secret."""
 
 _SHORTEST_CODE = 8
 _SHORTEST_LINE = 12
 
 
 def parts_of(value: str) -> Iterator[str]:
-    """Yield what of ``value`` must not be shown: all of it, percent-decoded, and each line of a key."""
+    """Yield the parts of ``value`` to mask: all of it, percent-decoded, and each line of a key."""
     yield value
     if "%" in value:
         yield unquote(value)
     lines = value.splitlines()
     if len(lines) > 1:
-        # The last line of a key may be short; of other texts such a line is a word.
+        # The last line of a key may be short; in other texts such a line is a word.
         shortest = SHORTEST if value.lstrip().startswith("-----BEGIN") else _SHORTEST_LINE
         yield from (line for line in map(str.strip, lines) if len(line) >= shortest and line[:5] != "-----")
 
 
 def forms_of(value: str) -> set[str]:
-    """Return ``value`` in all of its forms, those left out that are too short to be told from other text."""
+    """Return all forms of ``value`` that are long enough to search for."""
     quoted = quote(value, safe="")
     literals = set(_literals(value))
     forms = {
@@ -46,7 +45,7 @@ def forms_of(value: str) -> set[str]:
         value.upper(),
         value.lower(),
         *literals,
-        # JSON that stands in JSON, the picture of a picture.
+        # JSON inside of JSON.
         *(again for each in literals - {value} for again in _literals(each)),
         *_encoded(value),
     }
@@ -54,25 +53,25 @@ def forms_of(value: str) -> set[str]:
 
 
 def _literals(value: str) -> Iterator[str]:
-    """Yield ``value`` as it stands in JSON and in Python, where the quotes around it decide which ones in it are escaped."""
+    """Yield ``value`` as in JSON and in Python, where the surrounding quotes decide which quotes are escaped."""
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
     yield value.encode("unicode_escape", "surrogatepass").decode()
     for literal in (repr, ascii, lambda text: repr(_bytes(text))[1:]):
-        # With quotes of both kinds in it, it stands in single ones.
+        # A value with both kinds of quotes has single quotes around it.
         escaped = literal(value + "\"'")[1:-4]
         yield escaped
         yield escaped.replace("\\'", "'")
 
 
 def _encoded(value: str) -> Iterator[str]:
-    """Yield ``value`` in hexadecimal, and the part of it in Base64 and Base32 that is the same whatever stands beside it."""
+    """Yield ``value`` in hexadecimal, and the parts in Base64 and Base32 that do not depend on adjacent text."""
     content = _bytes(value)
     yield from (content.hex(), content.hex().upper())
     for bits, group, encode in ((6, 3, base64.b64encode), (5, 5, base64.b32encode)):
         for before in range(group):
             code = encode(bytes(before) + content).decode()
-            # Characters that also hold bits of what is beside are left out.
+            # Without characters that also encode adjacent bytes.
             piece = code[-(-before * 8 // bits) : (before + len(content)) * 8 // bits]
             if len(piece) >= _SHORTEST_CODE:
                 yield piece
@@ -80,7 +79,7 @@ def _encoded(value: str) -> Iterator[str]:
 
 
 def _lower_escapes(quoted: str) -> str:
-    """Percent-escapes may be written in lower case."""
+    """Return ``quoted`` with its percent-escapes in lower case."""
     pieces = quoted.split("%")
     return "%".join([pieces[0], *(piece[:2].lower() + piece[2:] for piece in pieces[1:])])
 
@@ -91,17 +90,17 @@ def _bytes(value: str) -> bytes:
 
 _BLOCK = 3
 _LEAST = 8
-"""characters of a cut secret that show something of it"""
+"""minimum characters of a truncated secret that are masked"""
 _LEAST_AT_END = 12
 _WORD_START = re.compile(r"(?<!\w)\w")
 _FAR = 400
-"""characters beside the place of a cut that are looked at; pytest leaves fewer"""
+"""characters next to a cut that are searched; pytest keeps fewer"""
 
 
 class FormIndex:
-    """Forms of secrets, found in a text in a time that grows with neither their number nor the number that came before.
+    """An index of forms of secrets. The time of a search does not grow with their number.
 
-    Wherever a form of at least five characters stands in a text, one of the text's blocks of three lies at its end.
+    For each occurrence of a form of at least five characters, one of the text's blocks of three is at its end.
     """
 
     def __init__(self) -> None:
@@ -110,18 +109,18 @@ class FormIndex:
         self._tails: defaultdict[str, list[str]] = defaultdict(list)
 
     def add(self, form: str, *, head: bool = True) -> None:
-        """Look for ``form`` from now on; for its beginning where it was cut only with ``head``."""
+        """Add ``form`` to the index; search for its truncated beginning only with ``head``."""
         for beyond in range(_BLOCK):
             stop = len(form) - beyond
             self._blocks[form[stop - _BLOCK : stop]].append((form, beyond))
-        # What begins as every address of its kind does is no beginning of a secret.
+        # The beginning of a URL is not the beginning of a secret.
         if len(form) > _LEAST and "://" not in form:
             if head:
                 self._heads[form[:_LEAST]].append(form)
             self._tails[form[-_LEAST:]].append(form)
 
     def whole(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Yield start, end and form wherever one stands in ``text``."""
+        """Yield (start, end, form) of each occurrence in ``text``."""
         blocks = self._blocks
         for place in [at for at in range(0, len(text) - _BLOCK + 1, _BLOCK) if text[at : at + _BLOCK] in blocks]:
             for form, beyond in blocks[text[place : place + _BLOCK]]:
@@ -131,7 +130,7 @@ class FormIndex:
                     yield start, end, form
 
     def cut(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Yield the beginnings of forms that stand before dots or the end of ``text``, and the ends that follow dots."""
+        """Yield beginnings of forms before an ellipsis or the end of ``text``, and ends of forms after an ellipsis."""
         done = 0
         for mark, following in pairwise((*CUT.finditer(text), None)):
             before, after = mark.span() if mark else (0, 0)
@@ -153,7 +152,7 @@ class FormIndex:
             yield from ((place, end, form) for form in forms if form.startswith(text[place:end]))
 
     def _at_end(self, text: str, start: int) -> Iterator[tuple[int, int, str]]:
-        """A text may well end with a word with which a secret begins: here a piece is longer, and holds a digit."""
+        """Yield beginnings at the end of ``text``; they must be longer and contain a digit, because they may be words."""
         for word in _WORD_START.finditer(text, start, max(start, len(text) - _LEAST_AT_END + 1)):
             place = word.start()
             for form in self._heads.get(text[place : place + _LEAST], ()):

@@ -1,4 +1,4 @@
-"""The last look through everything that a run has written: no file of it may hold a secret that the run knows."""
+"""Scan the files that a run has written for secrets that the run knows."""
 
 import gzip
 import stat
@@ -15,25 +15,25 @@ from pytest_gaia.files.writing import write_file
 from pytest_gaia.secrets.redaction import Redactor
 
 _CHUNK = 1 << 20
-"""bytes that are looked through at once, up to the end of a line"""
+"""bytes that are scanned at once, up to the end of a line"""
 
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A secret in a file. It says where, and which, and never what."""
+    """A secret in a file: its place and name, without its value."""
 
     path: Path
     line: int
-    """0 for a file that is compressed, and was removed"""
+    """0 for a compressed file, which was removed"""
     name: str
-    """what the secret is called: ``GAIA_STAGING_API_KEY``, ``database (password)``"""
+    """name of the secret: ``GAIA_STAGING_API_KEY``, ``database (password)``"""
 
 
 def leaks(paths: Iterable[Path], redactor: Redactor, *, since: float = 0) -> list[Leak]:
-    """Return the secrets in the files at ``paths``, and in all below the folders among them; none is left in them.
+    """Remove the secrets from the files in ``paths`` and below folders in it, and return them.
 
-    In folders only files are read that have changed ``since`` (seconds since the epoch). A secret is masked in its file; a
-    compressed file that holds one is removed. Raises ``OSError``.
+    In folders, only files that changed ``since`` (seconds since the epoch) are scanned. A secret is masked in its file; a
+    compressed file with a secret is removed. Raises ``OSError``.
     """
     files = dict.fromkeys(file for path in paths for file in _files(path, since))
     return [leak for file in files for leak in _in_file(file, redactor)]
@@ -41,13 +41,13 @@ def leaks(paths: Iterable[Path], redactor: Redactor, *, since: float = 0) -> lis
 
 def _files(path: Path, since: float) -> Iterator[Path]:
     if not path.is_dir():
-        # What a link leads to is what was written; one in a folder may lead to what is none of the run's.
+        # The run wrote the target of a link in ``paths``, but not necessarily the target of a link in a folder.
         return iter([path.resolve() if path.is_symlink() else path] if path.is_file() else [])
     return (file for file in sorted(path.rglob("*")) if _changed(file) >= since)
 
 
 def _changed(path: Path) -> float:
-    # Another run in the same folder may just have taken it away.
+    # Another run in the same folder may have removed it.
     with suppress(FileNotFoundError):
         return path.stat().st_mtime if path.is_file() else -inf
     return -inf
@@ -55,11 +55,11 @@ def _changed(path: Path) -> float:
 
 def _in_file(path: Path, redactor: Redactor) -> list[Leak]:
     with suppress(FileNotFoundError):
-        return _looked_through(path, redactor)
+        return _scanned(path, redactor)
     return []
 
 
-def _looked_through(path: Path, redactor: Redactor) -> list[Leak]:
+def _scanned(path: Path, redactor: Redactor) -> list[Leak]:
     with path.open("rb") as file:
         magic = file.read(4)
         file.seek(0)
@@ -77,7 +77,7 @@ def _looked_through(path: Path, redactor: Redactor) -> list[Leak]:
 def _packed(file: IO[bytes], magic: bytes, redactor: Redactor) -> list[str]:
     """Return the names of the secrets in a compressed file, as far as it can be read."""
     names: dict[str, None] = {}
-    # Cut off, or under a password: what can be read is looked at.
+    # Truncated, or with a password: scan the readable part.
     with suppress(EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error):
         for line in _unpacked(file, magic):
             names |= {name: None for _, name in redactor.found(_text(line))}
@@ -97,7 +97,7 @@ def _unpacked(file: IO[bytes], magic: bytes) -> Iterator[bytes]:
 
 
 def _hits(stream: IO[bytes], redactor: Redactor) -> Iterator[tuple[int, str]]:
-    """Yield line and name of each secret, read by whole lines so that none is cut in two."""
+    """Yield (line, name) of each secret. Reads whole lines, so that no secret is split."""
     number = 1
     while lines := stream.readlines(_CHUNK):
         text, line, done = _text(b"".join(lines)), number, 0

@@ -8,40 +8,39 @@ from dataclasses import dataclass
 from pytest_gaia.secrets.shapes import joined, url_secrets
 
 MASK = "***"
-"""stands for a secret where commands show what is configured: there is nothing to tell apart"""
+"""mask in the output of commands, where secrets need not be distinguished"""
 
 MASKED = re.compile(r"\*\*\*(?:(?:[0-9a-f]{8}|\d{1,4})\*\*\*)?")
-"""everything that stands for a secret"""
+"""any mask"""
 
-# At the end of a text that was cut, as much of a mask as is left.
+# Also a truncated mask at the end of a text.
 _DIGEST = re.compile(r"\*\*\*(?:[0-9a-f]{8}\*\*\*|[0-9a-f]{1,8}\*{0,2}$)")
 
 
 class _Key:
-    """The key by which this process makes masks: random, never written, and that of its controller on a worker."""
+    """The random key of masks in this process; a worker has the key of its controller. It is never written."""
 
     value = os.urandom(32)
 
 
 def mask_key() -> str:
-    """Return the key of this process's masks, for a process that shares its output."""
+    """Return the key of masks, for a process that shares the output."""
     return _Key.value.hex()
 
 
 def adopt_mask_key(key: str) -> None:
-    """Make masks as the process does that :func:`mask_key` was asked in."""
+    """Use the key of another process, from :func:`mask_key`."""
     _Key.value = bytes.fromhex(key)
 
 
 def mask_of(value: str) -> str:
-    """Return what stands for ``value``, such as ``***1a2b3c4d***``: a digest that only this run's key can make.
+    """Return the mask of ``value``, such as ``***1a2b3c4d***``: a digest with the key of this run.
 
-    Equal values have equal masks in all processes of one run, other values other ones, and every run has a new key. What
-    is a mask already stays as it is.
+    Equal values have equal masks in all processes of one run. Every run has a new key. A mask stays unchanged.
     """
     if MASKED.fullmatch(value):
         return value
-    # Only who masks something pays for the import.
+    # Imported here, because most runs mask nothing.
     from hashlib import blake2b
 
     digest = blake2b(value.encode(errors="surrogatepass"), digest_size=4, key=_Key.value)
@@ -49,23 +48,23 @@ def mask_of(value: str) -> str:
 
 
 def ordinal_mask(number: int) -> str:
-    """Return what stands for a secret in the id of a test, such as ``***1***``: it has to be the same in every run."""
+    """Return the mask of a secret in the id of a test, such as ``***1***``, which is the same in every run."""
     return f"{MASK}{number}{MASK}"
 
 
 def unkeyed(text: str) -> str:
-    """Return ``text`` with one mask for all secrets, so that two runs of the same say the same."""
+    """Return ``text`` with the same mask for all secrets, so that two runs can be compared."""
     return _DIGEST.sub(MASK, text) if MASK in text else text
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secret:
-    """A value that shows itself only through :meth:`reveal`; ``repr``, ``str`` and ``format`` give a mask."""
+    """A value that only :meth:`reveal` returns; ``repr``, ``str`` and ``format`` return a mask."""
 
     _value: str
 
     def reveal(self) -> str:
-        """Return the value itself. Every use of it is a place to look at when secrets are reviewed."""
+        """Return the value itself. Review every use of this method."""
         return self._value
 
     def __repr__(self) -> str:
@@ -79,7 +78,7 @@ class Secret:
 
 
 def mask_url(text: str, mask: Callable[[str], str] = lambda _: MASK) -> str:
-    """Replace what is secret in every URL in ``text``, such as its password, by what ``mask`` makes of it.
+    """Replace secrets in every URL in ``text``, such as passwords, with the result of ``mask``.
 
     >>> mask_url("nats://gaia:s3cret@localhost:4222")
     'nats://gaia:***@localhost:4222'

@@ -1,4 +1,4 @@
-"""What names give away: the one decision which are names of secrets, and the values in a text that stand beside such a name."""
+"""Recognize names of secrets, and values in a text next to such a name."""
 
 import re
 from collections.abc import Iterator

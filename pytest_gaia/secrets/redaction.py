@@ -29,20 +29,19 @@ _CREDENTIAL_URL = re.compile(r"[a-z][a-z0-9+.-]{0,19}://[^\s/@]+@", re.IGNORECAS
 _PLAIN_WORD = re.compile(r"[a-z]{1,12}|[A-Z][a-z]{1,11}|\d{1,9}")
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _LONGEST_KEY = 200
-"""lines; where the end of a private key is missing, masking goes no further"""
+"""maximum lines that are masked if the end of a private key is missing"""
 _NAME = r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,99})"
-# A table of variables (as of `env`) has one a line; elsewhere a value ends where its word or its quotes do.
+# A table of variables (as of `env`) has one per line; elsewhere a value ends with its word or quotes.
 _TABLE = re.compile(rf"^(?P<head>(?:export |declare -x )?{_NAME}=)(?P<value>.+)$", re.MULTILINE)
 _PAIR = re.compile(rf"""(?P<head>{_NAME}(?:=|:\s{{1,9}}))(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"']+)""")
-# Colours and everything else by which a line could write over others of a terminal.
+# Colors and other control sequences that could overwrite lines of a terminal.
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class Redactor:
-    """Masks by name (headers, fields, parameters), by shape (tokens, private keys, passwords in URLs) and by value.
+    """Mask secrets by name (headers, fields, parameters), shape (tokens, private keys, passwords in URLs) and value.
 
-    What two ways find, each a part of it, is masked as one. ``learn`` adds a value that must not be shown, such as a token made
-    in a test.
+    Overlapping findings get one mask. ``learn`` adds a value to mask, such as a token created in a test.
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
@@ -54,25 +53,25 @@ class Redactor:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The secrets that are known by their value."""
+        """The secrets that are known by value."""
         return tuple(self._names)
 
     @property
     def named(self) -> Mapping[str, str]:
-        """Those secrets → what messages call them."""
+        """Those secrets → their names in messages."""
         return self._names
 
     def found(self, text: str) -> Iterator[tuple[int, str]]:
-        """Yield where a form of a known secret begins in ``text``, in no order, and what messages call the secret."""
+        """Yield (start, name) of each form of a known secret in ``text``, in no order."""
         return ((start, self._names[self._forms[form]]) for start, _, form in self._index.whole(text))
 
     def learn(self, value: str, name: str = "a secret of a test") -> None:
-        """Mask ``value`` from now on, wherever it turns up, in whatever form; ``name`` is what messages call it."""
+        """Mask ``value`` in any form from now on; ``name`` is its name in messages."""
         for part in parts_of(value):
             if len(part) < SHORTEST or part in self._names or MASKED.search(part):
                 continue
             self._names[part] = name
-            # Tests make many tokens of one shape, with one beginning: each in all of its forms would slow down all.
+            # Tests create many tokens with the same beginning; all forms of each would slow down the search.
             shaped = any(token == (0, len(part), JWT) for token in tokens(part))
             for form in [part] if shaped else forms_of(part):
                 if self._forms.setdefault(form, part) == part:
@@ -84,44 +83,44 @@ class Redactor:
             self.learn(value, name)
 
     def text(self, text: str, limit: int | None = None) -> str:
-        """Return ``text`` with everything masked that must not be shown, and such that it can be written as UTF-8.
+        """Return ``text`` with all secrets masked, and encodable as UTF-8.
 
-        With a ``limit``, only what of it begins before so many characters; a secret that begins there is masked as a whole.
+        ``limit`` truncates it to so many characters; a secret that begins before the limit is masked completely.
         """
         if not text.isascii():
-            # Half of a surrogate pair may come with an answer: it would end the run when its evidence is written.
+            # A response may contain half of a surrogate pair, which cannot be written.
             text = text.encode(errors="backslashreplace").decode()
         known = self._known(text)
         shown = _masked(text, known)
         if limit is not None:
             limit = len(_masked(text, known, limit))
-        found = [(start, end, self.mask(shown[start:end])) for start, end in joined(_telling(shown))]
+        found = [(start, end, self.mask(shown[start:end])) for start, end in joined(_by_name_or_shape(shown))]
         return _masked(shown, found, limit)
 
     def shown(self, text: str, limit: int | None = None) -> str:
-        """Return ``text`` as :meth:`text` does, and with every character in it visible; a ``limit`` holds for what is shown."""
+        """Do the same as :meth:`text`, and make every character visible; ``limit`` applies to the result."""
         masked = self.text(text, limit)
         clear = visible(masked)
-        # A mask that goes beyond the limit stays as it is.
+        # A mask across the limit stays complete.
         return clear if limit is None else clear[: max(limit, len(masked))]
 
     def known(self, text: str) -> str:
-        """Return ``text`` with those secrets masked that are known by their value."""
+        """Return ``text`` with secrets masked that are known by value."""
         return _masked(text, self._known(text))
 
     def mask(self, text: str) -> str:
-        """Return what stands for a secret, the same for all of its forms."""
+        """Return the mask of a secret, the same for all of its forms."""
         return mask_of(self._forms.get(text, text))
 
     def exchanged(self, text: str, limit: int | None = None) -> str:
-        """Return a body as it may be shown, see :meth:`text`; what is named like a secret in it is known from now on."""
+        """Return a masked body, see :meth:`text`; learn values in it with the name of a secret."""
         for start, end in named(text):
             self._learn_made(text[start:end])
-        # Beyond the limit only the end of a secret is of interest that begins before it.
+        # A secret may begin before the limit and end after it.
         return self.shown(text if limit is None else text[: 2 * limit], limit)
 
     def url(self, url: str) -> str:
-        """Return the URL of a request as it may be shown; what it holds of secrets is known from now on."""
+        """Return the masked URL of a request; learn the secrets in it."""
         for start, end in (*named(url), *url_secrets(url)):
             self._learn_made(url[start:end])
         return one_line(self.text(url))
@@ -136,7 +135,7 @@ class Redactor:
         return shown
 
     def _credential(self, value: str) -> str:
-        """A token has one mask, in a header and elsewhere."""
+        """Return a masked credential, with the same mask as elsewhere."""
         scheme = SCHEME.match(value)
         credential = value[scheme.end() :] if scheme else value
         for part in _COOKIES.split(credential):
@@ -155,17 +154,17 @@ class Redactor:
         ]
         if not found:
             return []
-        # A piece may be one of several secrets, as of a value and of what it is once it is decoded: the first that was learnt counts.
+        # A piece may belong to several secrets, such as a value and its decoded form; the first one counts.
         secrets = {(start, end): secret for start, end, secret in reversed(found)}
-        # What is masked already is no place to look for anything.
+        # Do not search inside of masks.
         taken = [masked.span() for masked in MASKED.finditer(text)] if MASK in text else []
         return [(*span, mask_of(secrets.get(span) or text[slice(*span)])) for span in joined([*secrets, *taken])]
 
 
-def _telling(text: str) -> Iterator[Span]:
-    """Yield what gives itself away as a secret, by its name or its shape.
+def _by_name_or_shape(text: str) -> Iterator[Span]:
+    """Yield secrets by name or shape.
 
-    The ids of all tests come here: what has a sign of its own is looked for only where that is seen.
+    Called for the ids of all tests, so each search runs only if the text contains its characteristic characters.
     """
     if ":" in text or "=" in text or "," in text:
         yield from named(text)
@@ -192,14 +191,14 @@ def _masked(text: str, found: Sequence[_Mask], limit: int | None = None) -> str:
 
 
 def is_word(value: str) -> bool:
-    """Whether ``value`` stands in texts for what it is: ``postgres`` is a password in many places, and a name in more."""
+    """Whether ``value`` is an ordinary word or number: ``postgres`` is a password in many places, but usually a name."""
     return bool(_PLAIN_WORD.fullmatch(value))
 
 
 def secrets_around(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield name and value of the secrets among ``variables``: those whose names say so, and passwords in URLs.
+    """Yield (name, value) of the secrets in ``variables``: by name, and passwords in URLs.
 
-    Values that are no secret whatever their name says are left out: paths, references, plain words.
+    Without values that are no secrets in spite of their name: paths, references, plain words.
     """
     for name, value in variables.items():
         if "://" in value:
@@ -207,14 +206,14 @@ def secrets_around(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         if is_secret_name(name) and (_CREDENTIAL_URL.match(value) or is_literal(value, name)) and not is_word(value):
             yield name, value
             if "," in value:
-                # Several tokens may stand in one variable.
+                # One variable may contain several tokens.
                 yield from ((name, part.strip()) for part in value.split(","))
 
 
 def secrets_in_url(name: str, url: str) -> Iterator[tuple[str, str]]:
-    """Yield what of ``url`` is secret: its password, or the user of a NATS URL without one, which is a token.
+    """Yield (name, value) of the secrets in ``url``: its password, or the user of a NATS URL without one, which is a token.
 
-    Libraries end a password at an ``@`` that should have been encoded, and call the rest the host: its pieces are secret too.
+    Libraries end a password at an unencoded ``@`` and treat the rest as the host, so the pieces of a password are secret too.
     """
     for start, end in (*url_secrets(url, cut=False), *named(url)):
         kind, secret = "token" if url[start - 1] == "/" else "password", url[start:end]
@@ -225,11 +224,10 @@ def secrets_in_url(name: str, url: str) -> Iterator[tuple[str, str]]:
 
 
 def masker(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
-    """Return a function that makes a line fit to be shown: credentials masked, colours and control characters
-    removed, and what else cannot be seen shown as an escape.
+    """Return a function that masks credentials in a line, and removes colors and control characters.
 
-    Masked are the secrets among the variables in ``environ`` (default: this process's), what stands beside a secret's name
-    in a table of variables, passwords in URLs, tokens and marks of private keys by their form, and JSON fields by their name.
+    It masks secrets in the variables ``environ`` (default: those of this process), values next to the name of a secret,
+    passwords in URLs, tokens, private keys, and JSON fields. It shows other invisible characters as escapes.
     """
     redactor = Redactor()
     redactor.learn_all(secrets_around(os.environ if environ is None else environ))

@@ -1,4 +1,4 @@
-"""Which values are secrets by their shape: tokens by how they begin, private keys, and what is secret in URLs.
+"""Recognize secrets by their shape: tokens with known prefixes, private keys, and secrets in URLs.
 
 Every search here takes time in proportion to the text, whatever it holds: what a pattern has taken it never gives back, and
 no part of a text is searched again for each sign in it.
@@ -53,7 +53,7 @@ _SHAPES = {
 
 
 def words_of(name: str) -> list[str]:
-    """Return the words of which a name is made, in lower case."""
+    """Return the words of a name, in lower case."""
     return [word.lower() for word in _WORD.findall(name)]
 
 
@@ -98,7 +98,7 @@ def tokens(text: str, *, cut: bool = True) -> Iterator[tuple[int, int, str]]:
 KEY_MARK = re.compile(r"-----(?:(BEGIN)|END) [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 """first and last line of a private key in PEM; the group is there in the first alone"""
 _KEY_LINE = 16
-"""characters of Base64 that are a line of a key wherever they stand beside its first or last line"""
+"""characters of Base64 that count as a line of a key next to its first or last line"""
 _KEY_TEXT = re.compile(
     rf"(?:(?:\\[nrt]|(?:E|[+-])(?=\s)|[^\w+/=])*+[A-Za-z0-9+/=]{{{_KEY_LINE},}}+)*+"
     # What follows the last whole line is the last piece of it, or a word too many.
@@ -314,7 +314,7 @@ _LONGEST_PLACEHOLDER = 60
 def secret_shape(text: str) -> str | None:
     """Return in words which credential ``text`` shows by its shape alone, or None."""
     for start, end, kind in tokens(text, cut=False):
-        # A signed token has three parts, two of which are JSON; what is less is no mistake that can be proved.
+        # A signed token has three parts, and two of them are JSON; anything less may be harmless.
         if kind != JWT or re.fullmatch(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+", text[start:end]):
             return kind
     if any(private_keys(text)):

@@ -1,4 +1,4 @@
-"""git, run in one way: it asks nobody, writes nothing by merely looking, and sees commits as they are."""
+"""Run git without prompts, without side effects of reading, and without replaced objects."""
 
 import math
 import os
@@ -10,11 +10,11 @@ from pytest_gaia.system.processes import completed, without_signing_key
 
 _ENVIRON = {
     "LC_ALL": "C",
-    # No question is ever asked of a terminal: a CI job would hang on it.
+    # A prompt would block a CI job.
     "GIT_TERMINAL_PROMPT": "0",
-    # git status would refresh the index, and stand in the way of another git.
+    # Otherwise git status refreshes the index, and blocks other git processes.
     "GIT_OPTIONAL_LOCKS": "0",
-    # What this clone has put in the place of objects (git replace) is not what they are.
+    # Ignore replaced objects (git replace) of this clone.
     "GIT_NO_REPLACE_OBJECTS": "1",
 }
 
@@ -26,16 +26,16 @@ def git(
     environ: Mapping[str, str] | None = None,
     seconds: float = math.inf,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run git in the repository around ``folder``; return what it said, and how it ended. ``environ`` is added to its variables.
+    """Run git in the repository around ``folder``, and return its result. ``environ`` is added to its variables.
 
-    It does not get the signing key: hooks, filters and helpers of a clone are programs of anybody. Raises ``FileNotFoundError``
-    where git is not installed, and ``subprocess.TimeoutExpired``.
+    It does not get the signing key, because hooks, filters and helpers of a clone may be untrusted. Raises
+    ``FileNotFoundError`` if git is not installed, and ``subprocess.TimeoutExpired``.
     """
     variables = without_signing_key(os.environ) | _ENVIRON | dict(environ or {})
     return completed(["git", "-C", str(folder), *arguments], given=given, environ=variables, seconds=seconds)
 
 
 def said(found: subprocess.CompletedProcess[bytes], line: int = -1) -> str:
-    """Return one line of what git said went wrong: its last, or the ``line`` that is asked for."""
+    """Return one line of the error output of git: the last one, or the one at index ``line``."""
     lines = found.stderr.decode(errors="replace").strip().splitlines()
     return lines[line].removeprefix("fatal: ").rstrip(".") if lines else f"it ended with {found.returncode}"

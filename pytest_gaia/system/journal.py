@@ -1,6 +1,6 @@
-"""A file of one JSON object a line, to which lines are only ever added: each is on the disk before the next step is taken.
+"""Append-only files with one JSON object per line, each of which is on the disk before the next step.
 
-A last line that was cut off is left out when it is read, and the next one begins on a line of its own.
+Reading skips a truncated last line, and the next one starts on a new line.
 """
 
 import errno
@@ -14,11 +14,11 @@ import msgspec
 T = TypeVar("T", bound=msgspec.Struct)
 
 _LONGEST = 1024 * 1024
-"""bytes of a line; a longer one was not written here"""
+"""maximum length of a line in bytes"""
 
 
 def add_line(path: Path, value: msgspec.Struct) -> None:
-    """Add one line, and wait until it is on the disk. The file is its owner's alone. Raises ``OSError``."""
+    """Append one line, and wait until it is on the disk. Only the owner can read the file. Raises ``OSError``."""
     new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -32,7 +32,7 @@ def add_line(path: Path, value: msgspec.Struct) -> None:
 
 
 def read_lines(path: Path, kind: type[T]) -> tuple[T, ...]:
-    """Return all lines that can be read, the oldest first; none where there is no file. Raises ``OSError``."""
+    """Return all valid lines, the oldest first; none without a file. Raises ``OSError``."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -46,7 +46,7 @@ def read_lines(path: Path, kind: type[T]) -> tuple[T, ...]:
 
 
 def _write(descriptor: int, content: bytes) -> None:
-    # In one call, so that lines of two processes cannot mix. A disk that is filling up may take a part of it.
+    # In one call, so that lines of two processes do not mix. A full disk may accept only a part of it.
     if os.write(descriptor, content) != len(content):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -57,7 +57,7 @@ def _is_cancelled(descriptor: int) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    """Have the system write down that the folder holds a new file."""
+    """Flush the entry of a new file in ``folder`` to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

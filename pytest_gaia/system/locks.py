@@ -1,5 +1,6 @@
-"""Files that one process holds at a time. The system frees them however the process ends, so nothing is cleared away after
-a crash; a lock's file stays, since removing it would let two others hold two files of the same name.
+"""File locks between processes. The system releases them when a process ends, in any way.
+
+The file of a lock is never removed, because two processes could then hold two files of the same name.
 """
 
 import fcntl
@@ -10,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PAUSE = 0.05
-"""seconds between two attempts. One call that waits would not hear of a signal that another thread was given"""
+"""seconds between two attempts, because a blocking call misses signals that another thread gets"""
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def hold(path: Path) -> int:
-    """Wait for the lock; it is held until the descriptor that is returned is closed, here and where it was inherited.
+    """Wait for the lock. It is held until the returned descriptor is closed in all processes that have it.
 
-    Raises ``OSError`` where the file cannot be made or locked.
+    Raises ``OSError`` if the file cannot be created or locked.
     """
     while (descriptor := try_hold(path)) is None:
         time.sleep(_PAUSE)
@@ -25,7 +26,7 @@ def hold(path: Path) -> int:
 
 
 def try_hold(path: Path) -> int | None:
-    """Return a descriptor as ``hold`` does; None where somebody else holds the lock."""
+    """Return a descriptor as ``hold`` does, or None if another process holds the lock."""
     descriptor = os.open(path, _FLAGS | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,7 +41,7 @@ def try_hold(path: Path) -> int | None:
 
 @contextmanager
 def held(path: Path) -> Iterator[int]:
-    """Wait for the lock, and hold it for the block."""
+    """Wait for the lock, and hold it during the block."""
     descriptor = hold(path)
     try:
         yield descriptor
@@ -49,7 +50,7 @@ def held(path: Path) -> Iterator[int]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody holds the lock; no file is made to find out."""
+    """Whether a process holds the lock. Does not create the file."""
     try:
         descriptor = os.open(path, _FLAGS)
     except OSError:

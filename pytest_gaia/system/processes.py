@@ -1,4 +1,4 @@
-"""Processes that are started: what they inherit, and waiting for them such that the main thread hears of signals."""
+"""Start processes without the signing key, and wait for them without blocking signals."""
 
 import math
 import os
@@ -15,7 +15,7 @@ KEY_VARIABLE, KEY_FILE_VARIABLE = "GAIA_SIGNING_KEY", "GAIA_SIGNING_KEY_FILE"
 
 
 def without_signing_key(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return ``environ`` as it is for everything that is started and does not sign."""
+    """Return ``environ`` without the variables of the signing key."""
     return {name: value for name, value in environ.items() if name not in (KEY_VARIABLE, KEY_FILE_VARIABLE)}
 
 
@@ -27,19 +27,19 @@ def completed(
     cwd: Path | None = None,
     seconds: float = math.inf,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run ``command`` to its end, without a shell; return what it wrote, and how it ended.
+    """Run ``command`` to its end, without a shell, and return its result.
 
-    It reads ``given``; its variables are ``environ``, or else those of this process without the signing key. It is killed when
-    anything is raised here, and after ``seconds``: then it is ``subprocess.TimeoutExpired``. Raises ``FileNotFoundError``
-    where there is no such program.
+    Its standard input is ``given``; its variables are ``environ``, or else those of this process without the signing key. It
+    is killed after an exception here, and after ``seconds`` (``subprocess.TimeoutExpired``). Raises ``FileNotFoundError`` if
+    the program does not exist.
     """
     env = without_signing_key(os.environ) if environ is None else dict(environ)
-    # A file, not a pipe: to go on writing to a pipe after a round is more than ``communicate`` can do.
+    # A file, not a pipe, because ``communicate`` cannot resume writing to a pipe.
     with tempfile.TemporaryFile() as source:
         source.write(given)
         source.seek(0)
         pipe = subprocess.PIPE
-        # S603: callers say of what their words are made.
+        # S603: callers build the command.
         with subprocess.Popen(command, stdin=source, stdout=pipe, stderr=pipe, env=env, cwd=cwd) as process:  # noqa: S603
             try:
                 output, errors = _communicated(process, seconds)
@@ -57,13 +57,13 @@ def exit_code_of(process: subprocess.Popen[AnyStr]) -> int:
 
 
 def output_of(process: subprocess.Popen[AnyStr]) -> AnyStr:
-    """Wait until ``process`` has ended; return what it wrote to its pipe."""
+    """Wait until ``process`` has ended, and return its output."""
     return _communicated(process, math.inf)[0]
 
 
 def _communicated(process: subprocess.Popen[AnyStr], seconds: float) -> tuple[AnyStr, AnyStr]:
     for each in rounds(seconds):
-        # Nothing that was read is lost when the time passes.
+        # Output that was read before a timeout is not lost.
         with suppress(subprocess.TimeoutExpired):
             return process.communicate(timeout=each)
     raise subprocess.TimeoutExpired(process.args, seconds)

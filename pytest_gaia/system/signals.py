@@ -1,7 +1,7 @@
-"""Signals that end this process: taken like Ctrl-C, held back for a moment, or as the end of what runs until then.
+"""Handle signals that end this process, and wait without blocking them.
 
-The system may deliver a signal to any thread, and just before the main thread begins to wait; Python runs the handler
-only once that wait ends. So the main thread waits in rounds, with what stands at the end here.
+The system may deliver a signal to any thread, or just before the main thread begins to wait. Python runs the handler only
+after that wait. The functions at the end of this module therefore wait in short rounds.
 """
 
 import math
@@ -19,46 +19,46 @@ T = TypeVar("T")
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 ROUND = 0.5
-"""seconds of one wait at most, after which a signal is heard that came in it"""
+"""maximum seconds of one wait, after which Python runs the handlers of signals"""
 
 _Handler: TypeAlias = Callable[[int, FrameType | None], object] | int | None
 
 
 class Ended(BaseException):
-    """A signal asked this process to end."""
+    """This process got a signal to end."""
 
 
 @contextmanager
 def like_interrupts() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does, each time: what is under way tidies up, a second one hurries it.
+    """Raise ``KeyboardInterrupt`` for SIGTERM and SIGHUP during the block, as Ctrl-C does.
 
-    Nothing changes outside of the main thread, which alone hears signals.
+    Has no effect outside of the main thread.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    heeded = _heeded(signal.SIGTERM, signal.SIGHUP)
+    handled = _handled(signal.SIGTERM, signal.SIGHUP)
     try:
-        _handle(heeded, interrupt)
+        _handle(handled, interrupt)
         yield
     finally:
-        _restore(heeded)
+        _restore(handled)
 
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let signals that end this process come at the end of the block, and not within it.
+    """Defer signals that end this process to the end of the block.
 
-    Nothing changes outside of the main thread, which alone hears signals.
+    Has no effect outside of the main thread.
     """
     came: list[int] = []
-    heeded = _heeded(*ENDING)
-    _handle(heeded, lambda number, _: came.append(number))
+    handled = _handled(*ENDING)
+    _handle(handled, lambda number, _: came.append(number))
     try:
         yield
     finally:
-        _restore(heeded)
+        _restore(handled)
         for number in dict.fromkeys(came):
             signal.raise_signal(number)
 
@@ -70,29 +70,29 @@ def until_signalled() -> Iterator[None]:
     def end() -> NoReturn:
         raise Ended
 
-    heeded = _heeded(*ENDING)
+    handled = _handled(*ENDING)
     try:
-        _handle(heeded, _once(heeded, end))
+        _handle(handled, _once(handled, end))
         yield
     finally:
-        _handle(heeded, signal.SIG_IGN)
+        _handle(handled, signal.SIG_IGN)
 
 
 class Stop:
-    """What a loop waits on between two rounds. ``threading.Event`` can lock up where a signal handler sets it."""
+    """Stop flag of a loop. A signal handler can set it, unlike ``threading.Event``, which may deadlock."""
 
     def __init__(self) -> None:
         self.asked = False
         self._queue: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def ask(self) -> None:
-        """Ask the loop to end; may be called at any moment."""
+        """Request the end of the loop. Can be called at any time."""
         self.asked = True
-        # This call is reentrant by its documentation.
+        # This call is documented as reentrant.
         self._queue.put(None)
 
     def wait(self, seconds: float) -> bool:
-        """Wait, and return whether the loop has to end; at once where it has."""
+        """Wait until the end is requested or ``seconds`` pass; return whether it is requested."""
         if not self.asked:
             with suppress(queue.Empty):
                 take(self._queue, seconds)
@@ -101,30 +101,30 @@ class Stop:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[Stop]:
-    """Give a loop what the first SIGINT, SIGTERM or SIGHUP ends; later ones are ignored until it has ended."""
+    """Yield a stop flag that the first SIGINT, SIGTERM or SIGHUP sets; ignore later ones during the block."""
     stop = Stop()
-    heeded = _heeded(*ENDING)
+    handled = _handled(*ENDING)
     try:
-        _handle(heeded, _once(heeded, stop.ask))
+        _handle(handled, _once(handled, stop.ask))
         yield stop
     finally:
-        _restore(heeded)
+        _restore(handled)
 
 
-def _heeded(*numbers: signal.Signals) -> dict[signal.Signals, _Handler]:
-    """Return those of ``numbers`` that this process heeds, with their handlers; none outside of the main thread."""
+def _handled(*numbers: signal.Signals) -> dict[signal.Signals, _Handler]:
+    """Return the signals that this process handles, with their handlers; none outside of the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     known = {each: signal.getsignal(each) for each in numbers}
-    # What the shell has us ignore (nohup, a background job) stays ignored; None is a handler that Python did not set.
+    # Signals that the shell ignores (nohup, a background job) stay ignored; None is a handler that Python did not set.
     return {each: handler for each, handler in known.items() if handler not in (signal.SIG_IGN, None)}
 
 
-def _once(heeded: Iterable[signal.Signals], end: Callable[[], object]) -> _Handler:
-    """Return a handler that calls ``end`` for the first signal, and has those after it ignored."""
+def _once(handled: Iterable[signal.Signals], end: Callable[[], object]) -> _Handler:
+    """Return a handler that calls ``end`` for the first signal, and ignores later ones."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        _handle(heeded, signal.SIG_IGN)
+        _handle(handled, signal.SIG_IGN)
         end()
 
     return handle
@@ -141,7 +141,7 @@ def _restore(handlers: Mapping[signal.Signals, _Handler]) -> None:
 
 
 def rounds(seconds: float = math.inf) -> Iterator[float]:
-    """Divide ``seconds`` into waits of ``ROUND``: yield the length of each, at least one, until the time has passed."""
+    """Yield the lengths of waits of at most ``ROUND``, at least one, until ``seconds`` have passed."""
     until = time.monotonic() + seconds
     yield max(0.0, min(seconds, ROUND))
     while (left := until - time.monotonic()) > 0:
@@ -149,7 +149,7 @@ def rounds(seconds: float = math.inf) -> Iterator[float]:
 
 
 def take(source: queue.SimpleQueue[T], seconds: float = math.inf) -> T:
-    """Return what arrives next. Raises ``queue.Empty`` where nothing does in time."""
+    """Return the next item. Raises ``queue.Empty`` after ``seconds``."""
     for each in rounds(seconds):
         with suppress(queue.Empty):
             return source.get(timeout=each)

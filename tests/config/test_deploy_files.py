@@ -36,7 +36,7 @@ def test_addresses_services_and_hosts_come_from_the_files(deployed: Deployed) ->
         ("services: {db: {image: postgres}}\n", "deploy/compose.yaml: no service is the gateway (found: db)."),
         (
             "include: [x.yml]\nservices: {gateway: {extends: {service: y}}}\n",
-            "services.gateway: the gateway publishes no port. What comes by `include` and `extends` is not read.",
+            "services.gateway: the gateway publishes no port. gaia does not read `include` and `extends`.",
         ),
         ('services: {gateway: {ports: ["0:8000"]}}\n', "services.gateway: the gateway publishes no port."),
     ],

@@ -96,7 +96,7 @@ def test_a_hook_can_hand_on_to_a_built_in_one(
     built = "registry.fly.io/gaia-gateway-staging:2"
     fake_tools.app("gaia-gateway-staging", reference=built)
     executable(tmp_path / "ci" / "deploy", HANDING_ON.removeprefix("#!/bin/sh\n"))
-    executable(tmp_path / "ci" / "tell-the-team", 'echo "ended with $1"')
+    executable(tmp_path / "ci" / "notify-team", 'echo "ended with $1"')
     monkeypatch.setenv("PATH", f"{fake_tools.folder}:{Path(sys.executable).parent}:/usr/bin:/bin")
     hook = CommandHook(["ci/deploy"], tmp_path)
     lines: list[str] = []

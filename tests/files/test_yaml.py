@@ -87,21 +87,21 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{n}: &a{n}\n  <<: [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
 
 HARM = {
-    "a billion laughs": (LAUGHS, "f:1: not a deploy file: its aliases unfold to more values"),
-    "a billion merges": (MERGES, "its aliases unfold to more values"),
+    "a billion laughs": (LAUGHS, "f:1: not a deploy file: its aliases expand to more values"),
+    "a billion merges": (MERGES, "its aliases expand to more values"),
     "a list of itself": ("a: &a [*a]\n", "nested too deep"),
-    "a table of itself": ("a: &a {b: *a}\n", "its aliases unfold to more values"),
-    "a table merged into itself": ("a: &a {<<: *a}\n", "its aliases unfold to more values"),
+    "a table of itself": ("a: &a {b: *a}\n", "its aliases expand to more values"),
+    "a table merged into itself": ("a: &a {<<: *a}\n", "its aliases expand to more values"),
     "a tower": ("[" * 1200, "nested too deep"),
     "a text without end": ("a: " + "x" * MOST_CHARACTERS, "characters are more than a deploy file can have"),
-    "a key given twice": ("a: 1\nb: 2\na: 3\n", "f:3: not a deploy file: the key 'a' is given twice."),
+    "a key given twice": ("a: 1\nb: 2\na: 3\n", "f:3: not a deploy file: the key 'a' is duplicated."),
     "a key that is a list": ("[a, b]: 1\n", "f:1: not a deploy file: a key must be plain text."),
     "an alias of nothing": ("a: *b\n", "f:1: not valid YAML: found undefined alias 'b'."),
     "two documents": ("a: 1\n---\nb: 2\n", "f:2: not valid YAML: but found another document."),
     "an open bracket": ("a: [1,\nb: 2\n", "not valid YAML"),
     "a tab": ("a:\n\tb: 1\n", "f:2: not valid YAML: found character '\\t' that cannot start any token."),
-    "a control character": ("a: 1\nb: \x00\n", "f:2: not valid YAML: a control character stands in it."),
-    "a merge of a word": ("a: {<<: b}\n", "f:1: not a deploy file: only a table can be merged in with '<<'."),
+    "a control character": ("a: 1\nb: \x00\n", "f:2: not valid YAML: it contains a control character."),
+    "a merge of a word": ("a: {<<: b}\n", "f:1: not a deploy file: only a table can be merged with '<<'."),
 }
 
 

@@ -53,7 +53,7 @@ def test_what_gaia_toml_says_is_kept_with_its_line() -> None:
         (Change("fly.auth.staging.toml", 'app = "gaia-auth-staging"', ""), r"fly\.auth\.staging\.toml:1: .*app"),
         (Change("docker-compose.yml", "services:", "services: ]"), r"docker-compose\.yml:\d+: not valid YAML"),
         (Change(".gitlab-ci.yml", "stages: [", "stages: [["), r"\.gitlab-ci\.yml:\d+: not valid YAML"),
-        (Change("gaia.toml", "[gaia]", '[gaia]\ndeploy_files = "gone"'), r"gone: there is no such folder"),
+        (Change("gaia.toml", "[gaia]", '[gaia]\ndeploy_files = "gone"'), r"gone: folder of deploy files not found"),
         (
             Change("gaia.toml", '"autostop"', '"autostopp"'),
             r"gaia\.toml:2: allowed_differences: 'autostopp' names .*autostop\?",

@@ -1,8 +1,7 @@
-"""A compose file: what it says of each service.
+"""Read the services of a compose file.
 
-It is read as it is committed: of ``${NAME:-default}`` the default counts, or the value in a ``.env`` that is committed
-beside it, and no variable of whoever reads it. Services of
-a profile, which ``docker compose up`` leaves out, are left out here too.
+The value of ``${NAME:-default}`` is the default, or the value in a committed ``.env`` next to the file; variables of the shell
+do not apply. Services in a profile are skipped, as ``docker compose up`` does.
 """
 
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from pytest_gaia.printable import one_line
 
 _BYTE = 1 / (1024 * 1024)
 _IMAGES = {"nats": "nats", "postgres": "postgres", "postgresql": "postgres", "pgvector": "postgres"}
-"""last part of an image's name → what it runs"""
+"""last part of the name of an image → service"""
 
 
 def apps_of(text: str, path: Path, name: str, *, environment: str) -> tuple[App, ...]:
@@ -49,7 +48,7 @@ def apps_of(text: str, path: Path, name: str, *, environment: str) -> tuple[App,
 
 
 def override_of(text: str, path: Path, name: str, *, environment: str) -> App:
-    """Return an override file as one app: nothing of it is understood, and its texts can be looked at."""
+    """Return an override file as one app, only with its texts."""
     document, places = read_yaml(text, name)
     return App(
         service=name,
@@ -78,7 +77,7 @@ def one_shots(path: Path, name: str) -> frozenset[str]:
 
 
 def conditions(depends_on: object) -> dict[str, str]:
-    """Return service that is depended on → what is waited for; empty text for no condition."""
+    """Return dependency → condition to wait for; empty without one."""
     if isinstance(depends_on, list):
         return dict.fromkeys(map(str, depends_on), "")
     tables = depends_on.items() if isinstance(depends_on, dict) else ()
@@ -108,7 +107,7 @@ def _app(table: Table, names: Mapping[str, str], *, path: Path, environment: str
 
 
 def _platform_names(tables: list[Table]) -> dict[str, str]:
-    """Return service of the file → the platform's name for it: by its own name, or else by its image."""
+    """Return name in the file → service, by its name or by its image."""
     names = {table.step[-1]: service_name(table.step[-1]) for table in tables}
     for table in tables:
         image = (table.text("image") or "").rpartition("/")[2].partition("@")[0].partition(":")[0]
@@ -128,16 +127,16 @@ def _no_platform(top: Table, services: Table) -> ConfigError:
 
 
 def elsewhere(document: Mapping[str, Any]) -> str:
-    """Return, as a sentence with a space before it, which part of the project is not read; an empty text for none."""
+    """Return a sentence about parts of the project that are not read, after a space; empty without any."""
     services = document.get("services")
     tables = services.values() if isinstance(services, dict) else ()
     extending = any(isinstance(each, dict) and "extends" in each for each in tables)
     keys = [*(["include"] if "include" in document else []), *(["extends"] if extending else [])]
-    return f" What comes by {' and '.join(f'`{key}`' for key in keys)} is not read." if keys else ""
+    return f" gaia does not read {' and '.join(f'`{key}`' for key in keys)}." if keys else ""
 
 
 def _environment(table: Table) -> tuple[dict[str, str], dict[str, Place]]:
-    """Return the variables, given as a table or as a list of ``NAME=value``, and where they stand.
+    """Return the variables, from a table or a list of ``NAME=value``, and their places.
 
     One without a value comes from whoever starts the platform, and is left out.
     """
@@ -173,7 +172,7 @@ def _memory(table: Table) -> int | None:
 
 
 def _own_places(table: Table, environ: Mapping[str, Place]) -> dict[str, Any]:
-    """Return the places of this service alone, and those of ``app`` and ``env.NAME``, as a Fly file would have them."""
+    """Return the places of this service, and those of ``app`` and ``env.NAME``, as in a file for Fly."""
     own = ".".join(table.step)
     kept = (own, "name", "include")
     places = {k: place for k, place in table.places.items() if k in kept or k.startswith((f"{own}.", f"{own}["))}

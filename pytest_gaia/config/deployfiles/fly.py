@@ -1,4 +1,4 @@
-"""One ``fly.*.toml``: what it says of an app and of its ports, as flyctl would understand it."""
+"""Read a ``fly.*.toml`` file, as flyctl does."""
 
 import re
 from dataclasses import replace
@@ -30,7 +30,7 @@ def app_of(text: str, path: Path, name: str, *, service: str, environment: str, 
     if not app_name:
         raise top.error("app", 'the name of the app is missing; write app = "gaia-…" at the top of the file.')
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", app_name):
-        raise top.error("app", f"{app_name!r} is no name of an app: lower-case letters, digits and '-'.")
+        raise top.error("app", f"{app_name!r} is not a valid name of an app; use lower-case letters, digits and '-'.")
     build, deploy = top.table("build"), top.table("deploy")
     groups = process_groups(top)
     served, loose = served_ports(top, groups)
@@ -103,7 +103,7 @@ def _size(table: Table) -> Size:
 
 
 BARE_DURATION = 1e-3
-"""seconds that flyctl takes a bare number in a duration for"""
+"""unit of a plain number in a duration of flyctl, in seconds"""
 
 _HTTP_PORTS = (80, 443)
 _KINDS = ("http", "tcp", "script")
@@ -138,7 +138,7 @@ def served_ports(top: Table, groups: tuple[str, ...]) -> tuple[tuple[Served, ...
     for table in top.tables("services"):
         checks = _service_checks(table)
         if table.whole("internal_port") is None and not table.tables("ports"):
-            # [[services.http_checks]] beside [http_service] makes a service of its own that serves nothing.
+            # [[services.http_checks]] next to [http_service] creates a separate service that serves nothing.
             loose += checks
         else:
             served.append(_service(table, checks, default))

@@ -54,7 +54,7 @@ def environment_spelling(files: DeployFiles) -> Iterator[Found]:
         right = _preferred(environment, found)
         for use in dict.fromkeys(found):
             if use.spelling != right:
-                what = f'"{use.name}" says "{use.spelling}", and other files say "{right}"'
+                what = f'"{use.name}" has the spelling "{use.spelling}", but other files have "{right}"'
                 yield Found(
                     use.place, what, f'write "{right}" everywhere, in names of files, apps and hosts', environment
                 )

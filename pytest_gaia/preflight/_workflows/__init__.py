@@ -1,1 +1,1 @@
-"""What the project's CI does, as far as it deploys: GitHub Actions and GitLab CI, read into one model."""
+"""Deployments in CI files of GitHub Actions and GitLab CI, in one model."""

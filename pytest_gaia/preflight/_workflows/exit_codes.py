@@ -55,7 +55,7 @@ _TESTS_VALUE = frozenset({"[", "[[", "test"})
 
 
 class Shell(NamedTuple):
-    """What a shell does about failures, as it is started."""
+    """The error handling of a shell at its start."""
 
     errexit: bool
     """whether it ends with the first program that fails"""
@@ -78,7 +78,7 @@ def is_message(program: Simple) -> bool:
 
 
 def names_read(file: str) -> frozenset[str]:
-    """Return the outputs and variables that expressions of a CI file look at."""
+    """Return the outputs and variables in expressions of a CI file."""
     return frozenset(_READ_OUTPUT.findall(file))
 
 
@@ -185,7 +185,7 @@ class _Analysis:
             failing, passing = (body, others) if is_negated else (others, body)
             if any(each.words and each.words[0] not in _TESTS_VALUE for each in simples(condition)):
                 self.on_failure += simples(failing)
-            # What the next condition comes to is not known.
+            # The result of the next condition is unknown.
             is_open = not is_last and not is_negated
             decides = is_open or not self._is_harmless(simples(failing)) or self._decides(passing)
             self.run(condition, counts=decides, exempt=True, is_condition=True)
@@ -193,12 +193,12 @@ class _Analysis:
         self.run(node.otherwise, counts=counts, exempt=exempt)
 
     def _is_asked_for(self, following: AndOr) -> bool:
-        """Whether the next command looks at ``$?``, and what it makes of it is used."""
+        """Whether the next command reads ``$?``, and its result is used."""
         asking = [each for each in simples([following]) if "$?" in each.text]
         return any(not self._is_harmless([each]) or (each.words[0] == "exit") for each in asking)
 
     def _is_harmless(self, programs: Iterable[Simple]) -> bool:
-        """Whether these programs end well, and leave nothing that is looked at later."""
+        """Whether these programs succeed, and leave nothing that is read later."""
         return all(self._ends_well(each) for each in programs)
 
     def _ends_well(self, program: Simple) -> bool:
@@ -209,7 +209,7 @@ class _Analysis:
         return program.words[0] in _ALWAYS_WELL or bool(_SHOWS.match(program.text))
 
     def _is_used(self, name: str, by: Simple) -> bool:
-        """Whether a variable or an output is looked at after it was set."""
+        """Whether a variable or an output is read after it was set."""
         return self._places[id(by)] < self._last_read.get(name, -1) or name in self._read_elsewhere
 
     def _decides(self, body: Sequence[AndOr]) -> bool:
@@ -271,7 +271,7 @@ def _fails(program: Simple) -> bool:
 
 
 def _reads(programs: Sequence[Simple]) -> dict[str, int]:
-    """Return where each variable is looked at for the last time, other than to print it."""
+    """Return the last position at which each variable is read, except to print it."""
     found = {}
     for number, each in enumerate(programs):
         if not is_message(each) or _OUTPUT.search(each.text):

@@ -20,7 +20,7 @@ _MOST_LEGS = 256
 
 
 def _situation(*, success: bool, result: str, outcome: str, conclusion: str, upstream: str) -> dict[str, Value]:
-    """Return what conditions see where every job and every step has come to the same end."""
+    """Return the values for conditions if every job and every step had the same result."""
     return {
         "success()": frozenset({success}),
         "failure()": frozenset({not success}),
@@ -55,7 +55,7 @@ def events(file: YamlFile) -> tuple[str | None, ...]:
 
 
 def containers(file: YamlFile) -> frozenset[str]:
-    """Return the names of the containers that run beside jobs."""
+    """Return the names of service containers of jobs."""
     bodies = map(as_table, as_table(file.document.get("jobs")).values())
     return frozenset(str(name) for body in bodies for name in as_table(body.get("services")))
 
@@ -153,7 +153,7 @@ def _shell(step: dict[str, Any], job: dict[str, Any], document: Mapping[str, Any
 
 
 def _legs(matrix: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the combinations of a matrix, of which only the axes count that name environments; one without any for none."""
+    """Return the combinations of the axes of a matrix that name environments; one empty combination without any."""
     axes = {
         key: [_flat(key, value) for value in values]
         for key, values in matrix.items()

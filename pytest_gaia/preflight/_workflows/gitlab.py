@@ -36,7 +36,7 @@ def variables(file: YamlFile) -> Iterator[Variable]:
 
 
 def containers(file: YamlFile) -> frozenset[str]:
-    """Return the names of the containers that run beside jobs: of their images, or their aliases."""
+    """Return the names or aliases of service containers of jobs."""
     bodies = [file.document, *map(as_table, file.document.values())]
     given = [each for body in bodies for each in as_list(body.get("services"))]
     tables = [each if isinstance(each, dict) else {"name": each} for each in given]
@@ -46,7 +46,7 @@ def containers(file: YamlFile) -> frozenset[str]:
 
 
 def _extended(file: YamlFile, body: dict[str, Any], depth: int) -> dict[str, Any]:
-    """Return ``body`` with what it extends laid under it."""
+    """Return ``body`` merged over the jobs that it extends."""
     base: dict[str, Any] = {}
     for name in as_list(body.get("extends")) if depth else ():
         base |= _extended(file, as_table(file.document.get(str(name))), depth - 1)

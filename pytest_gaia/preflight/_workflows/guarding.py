@@ -1,4 +1,4 @@
-"""Whether production can be deployed although staging did not succeed: what needs and conditions of a job let through."""
+"""Find jobs that can deploy to production without the success of staging."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _is_needed(staging: Command, production: Command) -> bool:
 
 
 def _is_of_staging(job: Job) -> bool:
-    """Whether the success of ``job`` says something of staging: it deploys there, tests it, or names it as its environment."""
+    """Whether ``job`` concerns staging: it deploys to staging, tests it, or names it as its environment."""
     named = {environment_name(word) for word in re.findall("[a-z]+", (job.environment or "").lower())}
     tested = (environments_of(each, job) for each in job.commands if tests(each))
     return STAGING in deployed_by(job) or STAGING in named or any(STAGING in each for each in tested)

@@ -59,7 +59,7 @@ def test_errors_exit_1_with_one_line_for_each_finding(gaia: Callable[..., Outcom
 
     assert (code, err) == (1, "")
     lines = out.splitlines()
-    finding = 'fly.prod.toml:1: error: environment-spelling: "gaia-gateway-prod" says "prod", and other files say "production"'
+    finding = 'fly.prod.toml:1: error: environment-spelling: "gaia-gateway-prod" has the spelling "prod", but other files have "production"'
     assert lines.count(finding) == 1
     severities = [line.split(": ")[1] for line in lines[:-2]]
     assert severities == sorted(severities, key=("error", "warning", "note").index)
@@ -123,7 +123,7 @@ def test_explain_shows_the_reason_once_and_the_fix_of_each_finding(gaia: Callabl
     assert out.startswith(
         "environment-spelling (error): One environment is spelled in two ways\n\ngaia-gateway-prod and"
     )
-    assert '\nfly.prod.toml:1: "gaia-gateway-prod" says "prod"' in out
+    assert '\nfly.prod.toml:1: "gaia-gateway-prod" has the spelling "prod"' in out
     assert '\n  Fix: write "production" everywhere' in out
     assert "# gaia: allow environment-spelling because REASON" in out
 
@@ -145,7 +145,7 @@ def test_gitlab_code_quality_has_what_gitlab_requires(broken: Path, gaia: Callab
     assert len({each["fingerprint"] for each in found}) == len(found)
     spelling = next(each for each in found if each["check_name"] == "environment-spelling")
     assert spelling["location"] == {"path": "fly.prod.toml", "lines": {"begin": 1}}
-    assert spelling["description"].startswith('"fly.prod.toml" says "prod"')
+    assert spelling["description"].startswith('"fly.prod.toml" has the spelling "prod"')
 
 
 @pytest.mark.parametrize("old", [("lint", "--sarif", "lint.sarif"), ("check", "--sarif=lint.sarif")])

@@ -187,8 +187,8 @@ FLY = {
     "no app": ('primary_region = "lax"\n', "1: app: the name of the app is missing; write app = "),
     "an app of nothing": ('app = ""\n', "1: app: the name of the app is missing"),
     "an app that is a number": ("app = 3\n", "1: app: expected a string, got a number."),
-    "an app with a space": ('app = "gaia auth"\n', "1: app: 'gaia auth' is no name of an app"),
-    "an app like an option": ('app = "--config"\n', "1: app: '--config' is no name of an app"),
+    "an app with a space": ('app = "gaia auth"\n', "1: app: 'gaia auth' is not a valid name of an app"),
+    "an app like an option": ('app = "--config"\n', "1: app: '--config' is not a valid name of an app"),
     "memory of words": (
         'app = "a"\n[[vm]]\nmemory = "lots"\n',
         '3: vm.memory: expected a size, such as "512mb" or "2gb", got \'lots\'.',
