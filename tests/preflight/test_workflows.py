@@ -217,7 +217,7 @@ def test_the_nearest_word_says_the_environment(
     [
         ("jobs: [", "not valid YAML"),
         ("- a\n", "expected a table with jobs"),
-        ("jobs:\n  a: 1\n  a: 2\n", "given twice"),
+        ("jobs:\n  a: 1\n  a: 2\n", "is duplicated"),
     ],
 )
 def test_a_file_that_is_no_ci_file_is_told_with_its_line(text: str, said: str, tmp_path: Path) -> None:
