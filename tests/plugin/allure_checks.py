@@ -1,4 +1,4 @@
-"""A suite that comes to everything that a test can come to, for runs with ``--alluredir``."""
+"""A suite with every outcome, for runs with ``--alluredir``."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_tells_secrets(capsys):
     open("given.txt", "w").write("file sk-live-0123456789abcdef")
     allure.attach.file("given.txt", "given")
     print("printed sk-live-0123456789abcdef")
-    raise AssertionError("told sk-live-0123456789abcdef")
+    raise AssertionError("raised sk-live-0123456789abcdef")
 @pytest.fixture
 def leaking():
     raise RuntimeError("fixture sk-live-0123456789abcdef")

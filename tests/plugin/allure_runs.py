@@ -43,7 +43,7 @@ class Left:
         return [result for result in self.results if result["name"] == name][-1]
 
     def message(self, name: str) -> str:
-        """What the result of this name says."""
+        """Return the message of the result with this name."""
         said: str = self.result(name).get("statusDetails", {}).get("message", "")
         return said
 

@@ -1,4 +1,4 @@
-"""What Allure is told of tests: what they came to, where they belong, what they exchanged, and no secret."""
+"""Results for Allure: outcomes, labels, exchanges and masked secrets."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_an_expected_failure_does_not_hide_what_breaks_after_it(left: Left) -> N
     assert "gaia: expected failure" not in left.message("test_expected_and_torn")
 
 
-def test_a_failure_that_no_expectation_accepts_says_why(left: Left) -> None:
+def test_a_failure_without_a_matching_expectation_has_the_reasons(left: Left) -> None:
     assert left.statuses["test_otherwise"] == "failed"
     assert "expectation otherwise did not match: no status, expected 404" in left.message("test_otherwise")
     assert left.labels("test_otherwise", "expectation") == []
@@ -112,7 +112,7 @@ def test_no_result_is_passed_that_was_not_evaluated_so(left: Left) -> None:
     assert passed == {name for name, outcome in evaluated.items() if outcome == "passed"}
 
 
-def test_suites_are_features_and_what_the_author_says_goes_first(left: Left) -> None:
+def test_suites_are_features_and_labels_of_the_author_take_precedence(left: Left) -> None:
     def behaviours(name: str) -> list[str]:
         return [value for label in ("epic", "feature", "story", "env") for value in left.labels(name, label)]
 
@@ -125,7 +125,7 @@ def test_tests_whose_values_look_alike_have_histories_of_their_own(left: Left) -
     alike = [each for each in left.results if each["name"].startswith(("test_alike[", "test_keys["))]
 
     def identity(result: dict[str, Any]) -> tuple[str, ...]:
-        """What Allure 3 tells histories apart by."""
+        """Return the identity by which Allure 3 distinguishes histories."""
         counted = [f"{each['name']}:{each['value']}" for each in result["parameters"] if not each.get("excluded")]
         return (result["testCaseId"], *counted)
 
@@ -169,7 +169,7 @@ def test_no_secret_is_in_any_file(left: Left) -> None:
     assert re.fullmatch(f"file {masked}", left.beside(sources["given"]))
 
 
-def test_beside_the_results_stands_what_the_run_was(left: Left) -> None:
+def test_the_circumstances_of_the_run_are_next_to_the_results(left: Left) -> None:
     known = dict(line.split("=", 1) for line in left.beside("environment.properties").splitlines())
 
     assert (known["environment"], known["verdict"], known["topology"]) == ("small", "REJECT", "microservices")

@@ -1,4 +1,4 @@
-"""However a run ends, every test that was planned has one result, and none is passed that was not judged so."""
+"""Every planned test has one result that matches the verdict, however the run ends."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_killed_worker_takes_no_result_along_and_the_next_one_cleans_nothing(
     assert [name for name, thread in threads.items() if not thread] == ["test_ends"]
 
 
-def test_what_a_run_did_not_come_to_says_so(tmp_path: Path, server: ScriptedServer) -> None:
+def test_a_test_that_never_ran_has_a_result_with_the_reason(tmp_path: Path, server: ScriptedServer) -> None:
     make_project(tmp_path, CHECKS.format(ending=FAIL))
 
     left = run(tmp_path, server.url, "-x")
@@ -194,9 +194,7 @@ def test_what_other_runs_have_left_is_not_touched(tmp_path: Path, server: Script
     assert [each for each in second.results if each["uuid"] in {old["uuid"] for old in first.results}] == first.results
 
 
-def test_a_folder_that_cannot_be_written_at_the_end_is_said_and_no_success(
-    tmp_path: Path, server: ScriptedServer
-) -> None:
+def test_an_unwritable_folder_at_the_end_is_an_error(tmp_path: Path, server: ScriptedServer) -> None:
     make_project(tmp_path, "def test_passes(): pass\n")
     (tmp_path / "allure" / "categories.json").mkdir(parents=True)
 

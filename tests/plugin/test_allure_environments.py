@@ -1,4 +1,4 @@
-"""How environments and options change what Allure is told."""
+"""Environments and options in results for Allure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every trap is shown in Allure as it was judged: alone, and on workers with retries."""
+"""Difficult tests have correct results in Allure, alone and on workers with retries."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_every_trap_is_shown_as_it_was_evaluated(
 
 
 def node_of(result: dict[str, Any]) -> str:
-    """Put a node id together again, from where a result says that it belongs."""
+    """Return the node id of a result."""
     path = "/".join(each for each in result["titlePath"] if each != "Old")
     if result["name"] == path:
         return path

@@ -1,4 +1,4 @@
-"""The files beside Allure's results: executor, environment, categories."""
+"""The files next to the results: executor, environment and categories."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_a_node_id_has_its_parts(node: str, name: str, full_name: str, case: str
 
 
 def test_histories_differ_by_node_and_environment() -> None:
-    rehearsal = environment_name("staging", rehearsal=True)
-    known = {history_id(node, where) for node in ("a", "b") for where in ("staging", "production", rehearsal)}
+    simulated = environment_name("staging", simulated=True)
+    known = {history_id(node, where) for node in ("a", "b") for where in ("staging", "production", simulated)}
 
     assert len(known) == 6

@@ -173,7 +173,7 @@ def settings(**values: object) -> Settings:
         "categories": (),
         "single_file": True,
     }
-    return Settings(**{**usual, **values})  # type: ignore[arg-type]  # which of them is what, the class says
+    return Settings(**{**usual, **values})  # type: ignore[arg-type]  # values of several types
 
 
 def test_categories_of_allure_2_are_converted_for_allure_3() -> None:

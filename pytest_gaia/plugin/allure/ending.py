@@ -37,7 +37,7 @@ class EndingHooks:
         folder = Path(os.path.abspath(config.option.allure_report_dir))  # noqa: PTH100 - as allure-pytest does it
         self._results = ResultsFolder(
             folder,
-            environment_name(run.declared.name, rehearsal=run.declared.simulated),
+            environment_name(run.declared.name, simulated=run.declared.simulated),
             config.rootpath,
             run.roots,
             links(config),

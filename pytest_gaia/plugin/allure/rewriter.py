@@ -44,7 +44,7 @@ class ResultRewriter:
         self._expectations = {expectation.id: expectation for expectation in evaluating.expectations.expectations}
         self._expected_as = config.option.gaia_allure_expected
         self._rootdir = config.rootpath
-        self._environment = environment_name(run.declared.name, rehearsal=run.declared.simulated)
+        self._environment = environment_name(run.declared.name, simulated=run.declared.simulated)
         self._link = links(config)
         self._redact = Masks(run)
         self._seen: Seen | None = None

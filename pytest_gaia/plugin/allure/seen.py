@@ -127,7 +127,7 @@ def _why(report: pytest.TestReport, outcome: Outcome) -> str:
     if outcome == "expected failure":
         return f"xfail: {vars(report).get('wasxfail') or 'no reason given'}"
     if outcome == "unexpected pass":
-        return f"expected to fail by {', '.join(_expectations([report]))}"
+        return f"expected to fail: {', '.join(_expectations([report]))}"
     # Why expectations did not match.
     return "\n".join(text for title, text in report.sections if title == "expectations")
 

@@ -68,7 +68,7 @@ class Report:
 
 
 def signoff_page(promotion: Promotion, release: Release, wanted: ReportOptions, now: datetime) -> Report:
-    """Return the page about ``bundle`` at ``now``. Nothing is run or written.
+    """Return the page about ``release`` at ``now``. Nothing is run or written.
 
     Raises ``ConfigError`` for an empty ledger, an unknown environment, and files that do not belong to its runs.
     """

@@ -144,7 +144,7 @@ def categories() -> list[dict[str, Any]]:
         _category(
             "Expected failure with another cause",
             _RED,
-            _with("(?:rule|expectation) [^\\n]+ did not (?:excuse|match):", _LET_THROUGH),
+            _with("(?:rule|expectation) [^\\n]+ did not (?:excuse|match):", _LET_THROUGH),  # glossary: ok
         ),
         _category("Unexpected pass: delete the expectation", ["failed"], _with("gaia: unexpected pass")),
         _category("Expected failure", ["failed", "skipped"], _with("gaia: expected failure")),

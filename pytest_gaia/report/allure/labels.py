@@ -66,9 +66,9 @@ def test_case_id(full_name: str) -> str:
     return _md5(full_name)
 
 
-def environment_name(name: str, *, rehearsal: bool) -> str:
+def environment_name(name: str, *, simulated: bool) -> str:
     """Return the name of the environment in the results; a simulated run has a name of its own."""
-    return f"{name}-rehearsal" if rehearsal else name
+    return f"{name}-simulated" if simulated else name
 
 
 def _md5(text: str) -> str:

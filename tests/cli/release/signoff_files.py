@@ -30,12 +30,12 @@ IDLE = ExpectationUse("models-shadowed", "models are shadowed", "GAIA-435", "@ch
 def evaluated(
     node: str, outcome: str = "passed", reason: str = "", expectations: tuple[str, ...] = (), *, gates: bool = False
 ) -> ClassifiedTest:
-    """Return what a verdict file says of one test."""
+    """Return one test of a verdict file."""
     return ClassifiedTest(node, outcome, gates, reason, expectations, ())
 
 
 def evaluated_in(environment: str) -> tuple[ClassifiedTest, ...]:
-    """Return a run in which all passes but for what a rule excuses and what does not apply."""
+    """Return a run with passes, one expected failure, and one test that is not applicable."""
     return (
         *map(evaluated, PASSED),
         evaluated(ACCEPTED, "expected failure", EXPECTATION.reason, (EXPECTATION.id,)),

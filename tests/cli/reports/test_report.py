@@ -1,4 +1,4 @@
-"""``gaia report``: every mistake is one message, and nothing that is there is lost. Reports themselves: tests/browser."""
+"""``gaia report``: usage errors, and no loss of existing files. Reports themselves: tests/browser."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def result(folder: Path, name: str = "one", environment: str | None = "sandbox")
 
 
 def stand_in(path: Path, script: str) -> Path:
-    """An executable that answers instead of Allure or Node.js, of which no broken one can be had."""
+    """Write a script that replaces Allure or Node.js and behaves like a broken one."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
@@ -53,7 +53,7 @@ def refused(outcome: Outcome, code: int, *said: str) -> None:
         assert words in outcome.err
 
 
-def test_without_results_it_says_how_to_make_some(project: Path, gaia: Gaia) -> None:
+def test_without_results_the_message_names_the_command(project: Path, gaia: Gaia) -> None:
     refused(gaia("report"), 4, "allure-results: folder not found", "pytest --alluredir=allure-results")
 
 
@@ -71,13 +71,13 @@ DEEP = '{"a":' * 100_000 + "1" + "}" * 100_000
 
 
 @pytest.mark.parametrize("text", ['{"uuid": "one", "na', "[1, 2]", '{"labels": "x"}', DEEP], ids=str.__len__)
-def test_a_result_that_is_none_is_named(results: Path, gaia: Gaia, text: str) -> None:
+def test_an_invalid_result_is_named(results: Path, gaia: Gaia, text: str) -> None:
     (results / "half-result.json").write_text(text)
 
     refused(gaia("report"), 4, "half-result.json: not a valid test result", "Run the tests again, or delete the file")
 
 
-def test_categories_that_are_none_are_named(results: Path, gaia: Gaia) -> None:
+def test_invalid_categories_are_named(results: Path, gaia: Gaia) -> None:
     (results / "categories.json").write_text("{}")
 
     refused(gaia("report"), 4, "categories.json: not a valid list of categories")
@@ -96,7 +96,7 @@ def test_an_environment_that_is_no_name_is_refused(project: Path, gaia: Gaia, na
     refused(gaia("report", "--environment", name), 4, "not a valid name of an environment")
 
 
-def test_without_allure_it_says_where_it_looked_and_what_still_works(
+def test_without_allure_the_message_names_the_searched_paths(
     results: Path, gaia: Gaia, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
@@ -119,9 +119,7 @@ def test_an_executable_that_is_not_there_is_named_as_given(
         refused(gaia("report", "--allure", "no/allure"), 4, "--allure=no/allure: file not found")
 
 
-def test_without_node_it_says_so_once_and_nothing_is_touched(
-    results: Path, gaia: Gaia, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_node_one_message_and_no_change(results: Path, gaia: Gaia, monkeypatch: pytest.MonkeyPatch) -> None:
     allure = stand_in(results.parent / "allure.js", "")
     monkeypatch.setenv("PATH", "/nonexistent")
 
@@ -150,7 +148,7 @@ def test_allure_2_and_what_is_no_allure_are_refused(results: Path, gaia: Gaia, a
     refused(gaia("report", "--allure", str(allure)), 4, "Allure 3 is required")
 
 
-def test_what_allure_said_when_it_failed_is_shown_and_the_last_report_stays(results: Path, gaia: Gaia) -> None:
+def test_the_output_of_a_failed_allure_is_shown_and_the_last_report_stays(results: Path, gaia: Gaia) -> None:
     allure = stand_in(results.parent / "allure", f"{ALLURE}echo 'no space left' >&2; exit 3")
     before = results.parent / "gaia-report"
     before.mkdir()
@@ -191,7 +189,7 @@ def allure(results: Path) -> str:
     return str(stand_in(results.parent / "allure", ALLURE + MADE))
 
 
-def test_a_folder_of_somebody_else_is_never_replaced(results: Path, gaia: Gaia, allure: str) -> None:
+def test_a_folder_with_other_files_is_never_replaced(results: Path, gaia: Gaia, allure: str) -> None:
     theirs = results.parent / "thesis"
     theirs.mkdir()
     (theirs / "chapter.txt").write_text("irreplaceable")
@@ -221,7 +219,7 @@ def test_a_place_that_cannot_be_written_is_named(results: Path, gaia: Gaia, allu
     refused(outcome, 4, option, "a file is in its place")
 
 
-def test_a_history_that_is_none_is_named_with_its_line(results: Path, gaia: Gaia, allure: str) -> None:
+def test_an_invalid_history_is_named_with_its_line(results: Path, gaia: Gaia, allure: str) -> None:
     file = results.parent / "kept" / "main" / "sandbox.jsonl"
     file.parent.mkdir(parents=True)
     file.write_text('{"testResults": {}}\n{"uuid": "half\n')
