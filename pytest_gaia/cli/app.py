@@ -251,7 +251,7 @@ def _top(
         str | None, typer.Option("--color", metavar="WHEN", help=_COLOR, callback=verbosity.set_color)
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit", callback=_show_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Show the version and exit", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Accept the options before the command."""

@@ -101,7 +101,7 @@ def test_color_is_chosen_before_or_after_the_command(gaia: Gaia, words: tuple[st
 
 
 def test_version(gaia_process: Gaia) -> None:
-    assert gaia_process("--version") == (0, f"gaia {__version__}\n", "")
+    assert gaia_process("--version") == gaia_process("-V") == (0, f"gaia {__version__}\n", "")
 
 
 @pytest.mark.parametrize(
