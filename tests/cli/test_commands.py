@@ -60,7 +60,6 @@ def help_of(words: Sequence[str], monkeypatch: pytest.MonkeyPatch, capsys: pytes
     return capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.xfail(strict=False, reason="the commands on releases are being merged")
 def test_the_root_help_fits_a_screen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     lines = help_of((), monkeypatch, capsys)
 
@@ -68,30 +67,12 @@ def test_the_root_help_fits_a_screen(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert [line for line in lines if len(line) > 80 or line.endswith("...")] == [lines[0]]
 
 
-# Their help is being rewritten.
-OPEN = (
-    "api",
-    "bundle",
-    "check",
-    "gate",
-    "key",
-    "ledger",
-    "promote",
-    "report",
-    "signoff",
-    "waive",
-)
-
-
 @pytest.mark.parametrize("words", list(paths()), ids=" ".join)
 def test_every_help_has_an_example_and_fits_80_columns(
     words: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    request: pytest.FixtureRequest,
 ) -> None:
-    if words[0] in OPEN:
-        request.applymarker(pytest.mark.xfail(strict=False))
     _, *lines = help_of(words, monkeypatch, capsys)
 
     assert any(re.match(rf"  +gaia {' '.join(words)}\b", line) for line in lines)

@@ -42,7 +42,7 @@ Exit codes: 0 saved; 4 usage error; 12 no service returned a document
 """
 
 DIFF_HELP = """\
-Compare the API of A (older) with B (newer), and list breaking changes.
+Compare two versions of an API; list breaking changes.
 
 \b
 Examples:

@@ -74,7 +74,7 @@ def approve_check(
     release: ReleaseId,
     env: Target,
     check: Annotated[
-        str, typer.Argument(metavar="[CHECK]", help="ID of the check; default: the release", show_default=False)
+        str, typer.Argument(metavar="CHECK", help="ID of the check; default: the release", show_default=False)
     ] = RELEASE,
     role: Annotated[str | None, typer.Option(metavar="ROLE", help="Role, if your key has several")] = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="What you reviewed")] = "",

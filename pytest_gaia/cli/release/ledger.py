@@ -34,7 +34,7 @@ Examples:
 """
 
 EXPORT_HELP = """\
-Write all DSSE envelopes as JSON Lines, which in-toto tools can verify.
+Write all DSSE envelopes as JSON Lines, for in-toto tools.
 
 \b
 Example:

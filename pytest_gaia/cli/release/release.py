@@ -144,7 +144,7 @@ def show_one(
     release: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RELEASE]",
+            metavar="RELEASE",
             help="First digits of the ID, or a file; default: list all",
             autocompletion=complete_release,
             show_default=False,

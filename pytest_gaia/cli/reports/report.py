@@ -30,15 +30,15 @@ from pytest_gaia.system.locks import hold
 from pytest_gaia.wording import counted
 
 HELP = """\
-Build an HTML report from test results
+Build an HTML report from test results.
 
 Reads the results that `pytest --alluredir=FOLDER` wrote, and builds the report with Allure 3. The build needs no network,
 and the report loads nothing from other machines.
 
 \b
   pytest --alluredir=allure-results
-  gaia report                                  gaia-report/index.html, a single file
-  gaia report results/dev results/staging      two environments in one report
+  gaia report                                a single file, in gaia-report/
+  gaia report results/dev results/staging    two environments in one report
   gaia report --branch main --history /srv/allure-history
 
 Results in several folders are separated by the environment that they name. Two folders with the same tests are an error
@@ -47,7 +47,10 @@ if their results name no environment: a failure in one would look like a retry o
 The report only shows results. The verdict comes from the run, or from `gaia replay`.
 
 \b
-Exit codes: 0 report built; 1 Allure failed; 4 usage error, or Allure or Node.js is missing.
+Exit codes:
+  0  the report is built
+  1  Allure failed
+  4  usage error, or Allure or Node.js is missing
 """
 
 app = typer.Typer()
@@ -60,7 +63,7 @@ _LONGEST_NAME = 64
 @app.command("report", help=HELP)
 def make_report(
     results: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RESULTS]...", help="Folders of results (default: allure-results)")
+        list[Path] | None, typer.Argument(metavar="RESULTS", help="Folders of results (default: allure-results)")
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the report; replaces a previous report")
