@@ -97,7 +97,7 @@ class RedactionHooks:
         return self._run.redactor.text(text)
 
     def _show(self, text: str) -> str:
-        return self._run.shown(text, colours=has_colours(self._config))
+        return self._run.shown(text, colors=has_colours(self._config))
 
 
 def has_colours(config: pytest.Config) -> bool:

@@ -1,4 +1,4 @@
-"""The Gaia side of one pytest run: its environment, the sandbox behind it, and what its tests have exchanged."""
+"""The state of one pytest run: its environment, its sandbox, and the exchanges of its tests."""
 
 import json
 import os
@@ -20,12 +20,12 @@ from pytest_gaia.sandbox.directories import create_run
 from pytest_gaia.secrets.redaction import Redactor, secrets_around
 
 _REMEMBERED = 200
-"""statements and messages of one test that are kept: the latest; a listener on everything can see very many"""
+"""limit of recorded statements and messages of one test, because a subscription to everything receives very many"""
 
 
 @dataclass(slots=True)
 class Recorder:
-    """Collects the exchanges of one test; calling it records one more."""
+    """Records the exchanges of one test; call it with each exchange."""
 
     exchanges: list[Exchange] = field(default_factory=list)
     _statements: deque[Statement] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
@@ -35,17 +35,17 @@ class Recorder:
         self.exchanges.append(exchange)
 
     def add_statement(self, statement: Statement) -> None:
-        """Record one more SQL statement."""
+        """Record a SQL statement."""
         self._statements.append(statement)
 
     def add_message(self, message: Message) -> None:
-        """Record one more message of the broker, sent or received."""
+        """Record a sent or received NATS message."""
         self._messages.append(message)
 
     def clear(self) -> None:
-        """Forget everything: the next test begins."""
+        """Delete all records before the next test."""
         if self.exchanges:
-            # A new list, because whoever asked for the old one may still be reading it.
+            # A new list, because a caller may still read the old one.
             self.exchanges = []
         if self._statements or self._messages:
             self._statements.clear()
@@ -72,33 +72,32 @@ _FILE = "capabilities.json"
 
 @dataclass(slots=True)
 class Handoff:
-    """One end of the handing over: the controller's, or a worker's."""
+    """Passes the observed capabilities from the controller to workers."""
 
     _directory: Path | None = None
     _hold: int | None = None
-    """the lock of a folder of our own"""
+    """the lock of the folder, on the controller"""
     _observed: Observed | None = None
 
     def open(self) -> Path:
-        """On the controller: return the folder in which workers will find the observation.
+        """On the controller: return the folder for the observation.
 
-        Made at the first call; then it also clears away what killed runs have left. Raises ``OSError`` where no folder
-        can be made.
+        The first call creates it and cleans up after killed runs. Raises ``OSError`` if no folder can be created.
         """
         if self._directory is None:
             from pytest_gaia.sandbox.leftovers import reclaim
 
-            # A run against a deployed environment has no sandbox that would do it.
+            # A run against a deployed environment has no sandbox that does this.
             reclaim()
             self._directory, self._hold = create_run()
         return self._directory
 
     def attach(self, directory: Path) -> None:
-        """On a worker: look for the observation in ``directory``."""
+        """On a worker: read the observation from ``directory``."""
         self._directory = directory
 
     def write(self, observed: Observed) -> None:
-        """On the controller: hand over which capabilities were observed."""
+        """On the controller: write the observed capabilities."""
         self._observed = observed
         if self._directory is not None:
             draft = self._directory / f"{_FILE}.draft"
@@ -106,7 +105,7 @@ class Handoff:
             draft.replace(self._directory / _FILE)
 
     def read(self) -> Observed:
-        """Return the observed capabilities; none where nothing was observed, because what was not seen is not there."""
+        """Return the observed capabilities; none if nothing was observed."""
         if self._observed is None:
             path = self._directory / _FILE if self._directory else None
             known = json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else []
@@ -122,7 +121,7 @@ class Handoff:
 
 
 MAIN = "main"
-"""the sandbox stack of a run without workers, and the one that the controller looks at"""
+"""the sandbox stack of a run without workers, and of the controller"""
 
 
 @dataclass(slots=True)
@@ -131,7 +130,7 @@ class Run:
 
     options: Options
     declared: Environment
-    """the environment as it was resolved; a sandbox's addresses are not known in it yet"""
+    """the resolved environment, without the addresses of a sandbox"""
     roots: tuple[Path, ...]
     """the suites' root folders"""
     process: str = MAIN
@@ -156,7 +155,7 @@ class Run:
         return self.process != MAIN
 
     def start(self) -> None:
-        """Start what the run needs, without waiting for it."""
+        """Start the sandbox, if the run needs one, without waiting for it."""
         if self.sandbox is None and self.declared.sandbox:
             services = self.declared.services if self.declared.simulated else None
             self.sandbox = Sandbox.start(
@@ -167,9 +166,9 @@ class Run:
 
     @property
     def environment(self) -> Environment:
-        """The environment with every address known. Waits for the sandbox the first time it is asked.
+        """The environment with all addresses. Waits for the sandbox at its first use.
 
-        Raises :class:`~pytest_gaia.errors.SandboxError` where that does not come up.
+        Raises :class:`~pytest_gaia.errors.SandboxError` if the sandbox does not start.
         """
         if self._environment is None:
             if self.sandbox is not None:
@@ -182,16 +181,16 @@ class Run:
 
     @property
     def guard(self) -> WriteGuard:
-        """What stops forbidden writes of this process."""
+        """The write guard of this process."""
         if self._guard is None:
             self._guard = WriteGuard(self.environment)
         return self._guard
 
     @property
     def redactor(self) -> Redactor:
-        """What masks the secrets of this run in everything that is kept or shown.
+        """The redactor, which masks the secrets of this run in all outputs.
 
-        It is there before the sandbox is, and learns its secrets when that has told them.
+        It exists before the sandbox, whose secrets are added when it is ready.
         """
         if self._redactor is None:
             self._redactor = redactor_of(self.declared)
@@ -200,31 +199,31 @@ class Run:
             self._redactor.learn_all(secrets_around({name: value for name, (value, _) in dotenv.items()}))
         return self._redactor
 
-    def shown(self, text: str, *, colours: bool = False) -> str:
-        """Return ``text`` as people may see it: secrets masked, and every character visible; ``colours`` may stay."""
+    def shown(self, text: str, *, colors: bool = False) -> str:
+        """Return ``text`` for output: with masked secrets and visible control characters; ``colors`` keeps colors."""
         masked = self.redactor.text(text)
-        return coloured(masked) if colours else visible(masked)
+        return coloured(masked) if colors else visible(masked)
 
     def observed(self) -> Observed:
-        """The members of the platform that were seen to answer before the first test."""
+        """Return the services that responded before the first test."""
         return self.handoff.read()
 
     def begin(self, needs: Needs) -> None:
-        """A test begins: forget the last one's exchanges, and let this one write only if it says so."""
+        """Begin a test: delete the records of the last one, and permit writes only if this one is marked."""
         self.needs = needs
         self.recorder.clear()
         if self._guard is not None or needs.writes:
             self.guard.permit(needs.writes)
 
     def stop(self) -> None:
-        """Stop the sandbox, if this process started it, and remove what was handed over."""
+        """Stop the sandbox if this process started it, and delete the folder of the observation."""
         self.handoff.close()
         if self.sandbox is not None and not self.is_worker:
             self.sandbox.stop()
 
 
 def _without(asked: tuple[str, ...], services: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Members that the sandbox leaves out: those asked for, and in a rehearsal those that the environment lacks."""
+    """Return the services that the sandbox omits: the requested ones, and in a simulation those not in the environment."""
     if services is None:
         return asked
     lacking = tuple(each for each in ("auth", "asset", "chat") if each not in services)

@@ -1,4 +1,4 @@
-"""Controller and workers of pytest-xdist: the only module that speaks of ``workerinput`` and ``workeroutput``."""
+"""Data exchange between controller and workers of pytest-xdist, through ``workerinput`` and ``workeroutput``."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ def process_name(config: Any) -> str:
 
 
 def tell_worker(node: Any, run: Run) -> None:
-    """On the controller: hand a starting worker the places of the sandbox and of what will be observed."""
+    """On the controller: pass the folders of the sandbox and of the observation to a new worker."""
     if run.sandbox is not None:
         node.workerinput[_SANDBOX] = str(run.sandbox.directory)
     node.workerinput[_HANDOFF] = str(run.handoff.open())
@@ -35,59 +35,59 @@ def tell_worker(node: Any, run: Run) -> None:
 
 
 def attach(config: Any, run: Run) -> None:
-    """On a worker: use the controller's sandbox, and see what it sees."""
+    """On a worker: use the controller's sandbox and its observation."""
     run.handoff.attach(Path(config.workerinput[_HANDOFF]))
-    # Taken out, so that nobody shows it who shows what a worker was given.
+    # Removed, so that a dump of workerinput does not contain it.
     adopt_mask_key(config.workerinput.pop(_MASKS))
     if directory := config.workerinput.get(_SANDBOX):
         run.sandbox = Sandbox.attach(Path(directory))
 
 
 def hold_back(scheduler: Any, may_begin: Callable[[], bool]) -> None:
-    """On the controller: let no worker begin before all have collected and ``may_begin`` has agreed.
+    """On the controller: start no worker until all have collected and ``may_begin`` returns true.
 
-    It is asked once. A scheduler that was never told to begin has nothing pending, and so ends the run in order.
+    ``may_begin`` is called once. A scheduler that never starts has no pending tests, and so the run ends normally.
     """
     schedule: Callable[[], None] = scheduler.schedule
-    answers: list[bool] = []
+    permissions: list[bool] = []
 
     def held() -> None:
-        if not answers:
-            answers.append(may_begin())
-        if answers[0]:
+        if not permissions:
+            permissions.append(may_begin())
+        if permissions[0]:
             schedule()
 
     scheduler.schedule = held
 
 
 def report_usage_error(config: Any, message: str) -> None:
-    """On a worker: hand the user's mistake to the controller, which has the terminal and the exit code."""
+    """On a worker: pass a usage error to the controller, which prints it and sets the exit code."""
     config.workeroutput[_USAGE_ERROR] = message
 
 
 def tell_nodes(config: Any, what: str, nodes: Iterable[str]) -> None:
-    """On a worker: hand the controller node ids, or files; ``what`` is :data:`DESELECTED` or one of its kind."""
+    """On a worker: pass node ids or files to the controller; ``what`` is a key such as :data:`DESELECTED`."""
     config.workeroutput.setdefault(what, []).extend(nodes)
 
 
 def nodes_of(node: Any, what: str) -> list[str]:
-    """On the controller: the node ids, or files, that a worker has handed over."""
+    """On the controller: return the node ids or files from a worker."""
     output: dict[str, list[str]] = getattr(node, "workeroutput", {})
     return output.get(what, [])
 
 
 def tell_secrets(config: Any, named: Mapping[str, str]) -> None:
-    """On a worker: hand the controller the secrets that this process knows, value → name."""
+    """On a worker: pass the known secrets to the controller, value → name."""
     config.workeroutput[_SECRETS] = dict(named)
 
 
 def secrets_of_worker(node: Any) -> Iterator[tuple[str, str]]:
-    """On the controller: take over name and value of the secrets that a worker knew, and leave none of them behind."""
+    """On the controller: remove the secrets from a worker's output and return their names and values."""
     output: dict[str, dict[str, str]] = getattr(node, "workeroutput", {})
     return ((name, value) for value, name in output.pop(_SECRETS, {}).items())
 
 
 def usage_error_of(node: Any) -> str | None:
-    """On the controller: the mistake that a worker found, if it ended in order and found one."""
+    """On the controller: return the usage error of a worker, if it reported one."""
     output: dict[str, str] = getattr(node, "workeroutput", {})
     return output.get(_USAGE_ERROR)

@@ -129,7 +129,7 @@ def test_an_environment_gets_the_cells_addresses_and_credentials() -> None:
     assert bound.writes
 
 
-def test_a_rehearsal_keeps_the_shape_of_its_environment() -> None:
+def test_a_simulation_keeps_the_topology_of_its_environment() -> None:
     staging = Environment(
         "staging",
         "gateway-only",

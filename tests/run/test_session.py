@@ -1,4 +1,4 @@
-"""One process of a run: what it knows when the sandbox does not answer."""
+"""One process of a run, if the sandbox does not respond."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tests.suites.conftest import run_suites
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PASSWORD = "s3cret-of-the-user"  # of nobody
+PASSWORD = "s3cret-of-the-user"  # not a real one
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Shapes are strict about kinds, and say where an answer has another one."""
+"""Shapes are strict about kinds, and report where a response has another one."""
 
 from __future__ import annotations
 

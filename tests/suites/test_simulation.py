@@ -1,4 +1,4 @@
-"""Staging, rehearsed: its rules excuse what they say and nothing else, and production would not have it."""
+"""Simulate staging: its expectations cover only their failures, and the same run does not pass for production."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.suites.conftest import ROOT, run_suites
 if TYPE_CHECKING:
     from pathlib import Path
 
-REHEARSAL = ("--gaia-env=staging", "--gaia-simulate", "-q")
+SIMULATION = ("--gaia-env=staging", "--gaia-simulate", "-q")
 
 
 def verdict(path: Path) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def replay(record: Path, report: Path, environment: str) -> int:
 def test_what_staging_accepts_production_names(tmp_path: Path) -> None:
     record, staging, production = (tmp_path / name for name in ("run.jsonl", "staging.json", "production.json"))
 
-    result = run_suites(*REHEARSAL, f"--gaia-report-log={record}", f"--gaia-verdict-file={staging}", "-n", "2")
+    result = run_suites(*SIMULATION, f"--gaia-report-log={record}", f"--gaia-verdict-file={staging}", "-n", "2")
 
     assert result.returncode == 0, result.stdout
     assert "PROMOTE on staging (SIMULATED on the sandbox)" in result.stdout
@@ -53,7 +53,7 @@ def test_what_staging_accepts_production_names(tmp_path: Path) -> None:
 
 
 def test_one_suite_is_a_part_and_ends_with_0() -> None:
-    result = run_suites(*REHEARSAL, "-m", "health")
+    result = run_suites(*SIMULATION, "-m", "health")
 
     assert result.returncode == 0, result.stdout
     said = r"PARTIAL on staging \(SIMULATED on the sandbox\): partial run: cannot promote a release, -m health deselected \d+ of \d+ tests"
@@ -62,7 +62,7 @@ def test_one_suite_is_a_part_and_ends_with_0() -> None:
 
 @pytest.mark.slow("suites")
 def test_another_failure_does_not_hide_behind_the_expected_one() -> None:
-    result = run_suites(*REHEARSAL, "-m", "personas", "-p", "tests.suites.breaking")
+    result = run_suites(*SIMULATION, "-m", "personas", "-p", "tests.suites.breaking")
 
     assert result.returncode == 1, result.stdout
     assert "expectation staging-personas did not match: status 500, expected 404|503" in result.stdout
