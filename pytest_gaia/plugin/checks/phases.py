@@ -52,7 +52,7 @@ class Masks:
 
     def report(self, report: pytest.TestReport) -> None:
         """Mask every readable part of a report."""
-        mask_report(report, partial(self._run.shown, colours=self._colours))
+        mask_report(report, partial(self._run.shown, colors=self._colours))
 
 
 def phase_of(
