@@ -131,19 +131,19 @@ EXPECTATIONS = (
     Way("a typo in an environment", 4, None, FAILS, expectation=EXPECTATION.replace("small", "smal"), says="did you mean small"),
     Way("without a signature", 4, None, FAILS, expectation=EXPECTATION.partition("match")[0], says="match"),
     Way("an empty signature", 4, None, FAILS, expectation=EXPECTATION.partition("match")[0] + "match = {}\n", says="match"),
-    Way("in zero", 4, None, FAILS, expectation=EXPECTATION, tolerance=ZERO, says="small tolerates nothing"),
-    Way("expired", 1, "REJECT", FAILS, expectation=EXPECTATION.replace("2099-01-01", "2026-11-02"), says="excuses nothing"),
+    Way("in zero", 4, None, FAILS, expectation=EXPECTATION, tolerance=ZERO, says="small has strict tolerance"),
+    Way("expired", 1, "REJECT", FAILS, expectation=EXPECTATION.replace("2099-01-01", "2026-11-02"), says="has no effect"),
     Way("of another environment", 1, "REJECT", FAILS, expectation=EXPECTATION.replace("small", "staging")),
     Way("of another test", 1, "REJECT", FAILS, expectation=EXPECTATION.replace("::test_fails", "::test_fail")),
     Way("another kind", 1, "REJECT", FAILS.replace("assert False, 'broken'", "raise OSError('broken')"), expectation=EXPECTATION),
-    Way("another message", 1, "REJECT", FAILS.replace("broken", "torn"), expectation=EXPECTATION, says="the-rule did not excuse"),
+    Way("another message", 1, "REJECT", FAILS.replace("broken", "torn"), expectation=EXPECTATION, says="the-rule did not match"),
     Way("another status", 1, "REJECT", FAILS, expectation=EXPECTATION.replace("match = { ", "match = { status = 503, ")),
     Way("another phase", 1, "REJECT", BROKEN.format("assert False, 'broken'", "", True), expectation=EXPECTATION),
     Way("in teardown", 1, "REJECT", BROKEN.format("yield; assert False, 'broken'", "", False), expectation=EXPECTATION),
-    Way("over the budget", 11, "HOLD", PASSES + FAILS, expectation=EXPECTATION, tolerance="budget = 0", says="the budget is 0"),
+    Way("over the budget", 11, "HOLD", PASSES + FAILS, expectation=EXPECTATION, tolerance="budget = 0", says="exceed the failure budget of 0"),
     Way(
         "over its cap", 11, "HOLD", PASSES + FAILS + FAILS.replace("fails", "more"),
-        expectation=EXPECTATION.replace("::test_fails", "") + "max_failures = 1\n", says="its max_failures is 1",
+        expectation=EXPECTATION.replace("::test_fails", "") + "max_failures = 1\n", says="max_failures",
     ),
     Way("everything fails as expected", 11, "HOLD", FAILS, expectation=EXPECTATION, says="no test passed"),
     Way("nothing fails any more", 10, "DRIFT", PASSES + FAILS.replace("False", "True"), expectation=EXPECTATION),
@@ -153,13 +153,13 @@ EXPECTATIONS = (
     ),
     Way(
         "a pass when a plugin runs it again, in zero", 1, "REJECT", PASSES + FLAKY, conftest=AGAIN, tolerance=ZERO,
-        says="no pass here",
+        says="a retry does not count",
     ),
     Way(
         "a pass that a plugin makes of a report", 1, "REJECT", PASSES + FLAKY, conftest=RETRIED,
         says="pytest-retry: a test that passes on a retry of this plugin counts as failed.",
     ),
-    Way("a pass on a retry, in zero", 1, "REJECT", PASSES + FLAKY, args=("--reruns=1",), tolerance=ZERO, says="no pass here"),
+    Way("a pass on a retry, in zero", 1, "REJECT", PASSES + FLAKY, args=("--reruns=1",), tolerance=ZERO, says="a retry does not count"),
 )  # fmt: skip
 
 

@@ -44,7 +44,12 @@ SYSTEM_EXIT = (
     Way("in a teardown", 1, "REJECT", PASSES + FIXTURE.format("yield; raise SystemExit(0)")),
     Way("in a file", 3, "HOLD", "raise SystemExit(0)\n", apart=True),
     Way(
-        "in conftest.py", 4, None, conftest="import sys\nsys.exit()\n", apart=True, says="conftest.py has ended the run"
+        "in conftest.py",
+        4,
+        None,
+        conftest="import sys\nsys.exit()\n",
+        apart=True,
+        says="a conftest.py raised SystemExit",
     ),
     Way("while starting", 3, None, conftest=HOOK.format("sessionstart()", "sys.exit(0)"), apart=True),
     Way("after the tests", 1, "REJECT", FAILS, conftest=HOOK.format("sessionfinish()", "sys.exit(0)"), apart=True),
