@@ -128,7 +128,7 @@ def test_services_that_a_tool_looks_at(tmp_path: Path, over: threading.Event) ->
 
 
 def test_capabilities_that_are_asked_for(over: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capabilities, "_answers", lambda *_: over.wait(LONG))
+    monkeypatch.setattr(capabilities, "_responds", lambda *_: over.wait(LONG))
 
     with signalled_elsewhere():
         capabilities.observe(Environment("staging"), [ServiceState("gateway", READY)])
