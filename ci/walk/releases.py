@@ -50,19 +50,19 @@ suites = ["health", "messaging", "database"]
 [env.local.deploy]
 services = ["gateway"]
 [env.dev.stage]
-from = "local"
+promote_from = "local"
 [env.staging.stage]
-from = "dev"
+promote_from = "dev"
 soak = "0h"
 [[env.staging.slo]]
 route = "GET /health"
 percentile = 95
 fail_ms = 2000
-least_samples = 5
+min_samples = 5
 [env.production.stage]
-from = "staging"
+promote_from = "staging"
 soak = "0h"
-sign = ["release-manager"]
+required_approvals = ["release-manager"]
 """
 # A sandbox on this machine stands in for each of them.
 ENVIRONMENT = """

@@ -201,7 +201,7 @@ def stage_settings(table: EnvironmentTable) -> Stage:
     slos = table.slo if isinstance(table.slo, tuple) else ()
     return Stage(
         **given,
-        freezes=tuple(Freeze(each.begins, each.until, each.why) for each in freezes),
+        freezes=tuple(Freeze(each.begins, each.until, each.reason) for each in freezes),
         slos=tuple(Slo(**set_values(each)) for each in slos),
     )
 

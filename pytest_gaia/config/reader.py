@@ -214,10 +214,13 @@ def pipeline_usage_errors(
                 if previous == SANDBOX
                 else f"unknown environment {previous!r}"
             )
-            yield (name, "stage", "from"), f"{why}; {nearest(previous, known)}"
+            yield (name, "stage", "promote_from"), f"{why}; {nearest(previous, known)}"
         if previous and name in (way := _way_back(name, before)):
             circle = " from ".join((name, *way))
-            yield (name, "stage", "from"), f"the stages form a cycle: {circle}. The first stage has no `from`."
+            yield (
+                (name, "stage", "promote_from"),
+                f"the stages form a cycle: {circle}. The first stage has no `promote_from`.",
+            )
 
 
 def ledger_usage_errors(table: LedgerTable) -> UsageErrors:
@@ -235,16 +238,16 @@ def ledger_usage_errors(table: LedgerTable) -> UsageErrors:
 
 def _of_stage(name: str, stage: StageTable) -> UsageErrors:
     if stage.previous == name:
-        yield ("from",), "a stage cannot follow itself."
+        yield ("promote_from",), "a stage cannot follow itself."
     if name == PRODUCTION and stage.require_signed is False:
         yield ("require_signed",), f"{PRODUCTION} always requires signed evidence; remove this key."
     if name == PRODUCTION and stage.previous == "":
-        yield ("from",), f"{PRODUCTION} needs a stage before it; name that environment."
+        yield ("promote_from",), f"{PRODUCTION} needs a stage before it; name that environment."
     if isinstance(stage.sign, tuple) and MACHINE_ROLE in stage.sign:
-        yield ("sign",), f"{MACHINE_ROLE} is the role of machines; use another role for approvals."
+        yield ("required_approvals",), f"{MACHINE_ROLE} is the role of machines; use another role for approvals."
     for key, text, least in (
         ("soak", stage.soak, timedelta(0)),
-        ("evidence_age", stage.evidence_age, _LEAST_AGE),
+        ("max_evidence_age", stage.evidence_age, _LEAST_AGE),
     ):
         if isinstance(text, str):
             yield from (((key,), problem) for problem in _of_duration(text, least))

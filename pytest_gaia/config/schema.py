@@ -28,6 +28,11 @@ OLD_NAMES = OldNames(
         "env.*.tolerance.least_executed": "min_tests",
         "env.*.tolerance.longest_rule_days": "max_expectation_age_days",
         "env.*.max_answer_mib": "max_response_mib",
+        "env.*.slo.least_samples": "min_samples",
+        "env.*.stage.evidence_age": "max_evidence_age",
+        "env.*.stage.freeze.why": "reason",
+        "env.*.stage.from": "promote_from",
+        "env.*.stage.sign": "required_approvals",
         "env.*.timeouts.answer": "response",
     },
     values={
@@ -92,19 +97,19 @@ class FreezeTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """first moment of the freeze, with its time zone"""
     until: datetime
     """end of the freeze, with its time zone"""
-    why: Text
+    reason: Text
     """reason of the freeze"""
 
 
 class StageTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[env.NAME.stage]``: what a release needs before promotion. Durations have units, such as ``"24h"``."""
 
-    previous: str | UnsetType = field(default=UNSET, name="from")
+    previous: str | UnsetType = field(default=UNSET, name="promote_from")
     suites: Texts | UnsetType = UNSET
     services: Annotated[tuple[Service, ...], Meta(min_length=1)] | UnsetType = UNSET
     soak: str | UnsetType = UNSET
-    evidence_age: str | UnsetType = UNSET
-    sign: tuple[Text, ...] | UnsetType = UNSET
+    evidence_age: str | UnsetType = field(default=UNSET, name="max_evidence_age")
+    sign: tuple[Text, ...] | UnsetType = field(default=UNSET, name="required_approvals")
     require_signed: bool | UnsetType = UNSET
     freeze: tuple[FreezeTable, ...] | UnsetType = UNSET
     """periods in which nothing is promoted to this environment"""
@@ -120,7 +125,7 @@ class SloTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """a slower response at the percentile is a warning, in milliseconds"""
     percentile: Annotated[float, Meta(ge=50, lt=100)] | UnsetType = UNSET
     """percentile of the response times that is compared; 95 by default"""
-    least_samples: Annotated[int, Meta(ge=2)] | UnsetType = UNSET
+    min_samples: Annotated[int, Meta(ge=2)] | UnsetType = UNSET
 
 
 class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

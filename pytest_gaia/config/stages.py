@@ -26,7 +26,7 @@ class Slo:
     fail_ms: float
     warn_ms: float | None = None
     percentile: float = 95.0
-    least_samples: int = 20
+    min_samples: int = 20
     """with fewer, nothing is concluded"""
 
 

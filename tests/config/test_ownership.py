@@ -96,7 +96,7 @@ def test_dotenv_is_no_way_around(tmp_path: Path) -> None:
 
 
 KNOWN = 'url = "https://gw.example.org"\nhosts = ["*.fly.dev"]\n'
-LATER = '[env.preview.stage]\nfrom = "local"\n'
+LATER = '[env.preview.stage]\npromote_from = "local"\n'
 ALLOWED = "loopback = true\n"
 
 

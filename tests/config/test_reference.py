@@ -61,7 +61,7 @@ def test_the_shipped_stages_are_as_described(tmp_path: Path) -> None:
             stage.previous or "none",
             span(stage.soak) if stage.soak else "none",
             span(stage.evidence_age),
-            ", ".join(stage.sign) or "nobody",
+            ", ".join(stage.sign) or "none",
             "yes" if stage.require_signed else "no",
         ]
 

@@ -23,35 +23,35 @@ SLO = '[[env.staging.slo]]\nroute = "GET /health"\nfail_ms = 800\n'
 USAGE_ERRORS = {
     "an unknown key": (
         '[env.staging.stage]\nform = "dev"\n',
-        "gaia.toml:2: env.staging.stage.form: unknown key; did you mean from?",
+        "gaia.toml:2: env.staging.stage.form: unknown key; Known: freeze",
     ),
     "an unknown environment": (
-        '[env.staging.stage]\nsoak = "1h"\nfrom = "devel"\n',
-        "gaia.toml:3: env.staging.stage.from: unknown environment 'devel'; did you mean dev?",
+        '[env.staging.stage]\nsoak = "1h"\npromote_from = "devel"\n',
+        "gaia.toml:3: env.staging.stage.promote_from: unknown environment 'devel'; did you mean dev?",
     ),
     "the sandbox before a stage": (
-        '[env.dev.stage]\nfrom = "sandbox"\n',
-        "gaia.toml:2: env.dev.stage.from: the sandbox cannot be a stage of a release; Known: dev, local, production, staging.",
+        '[env.dev.stage]\npromote_from = "sandbox"\n',
+        "gaia.toml:2: env.dev.stage.promote_from: the sandbox cannot be a stage of a release; Known: dev, local, production, staging.",
     ),
     "the sandbox as a stage": (
         '[env.sandbox]\n[env.sandbox.stage]\nsoak = "1h"\n',
         "gaia.toml:2: env.sandbox.stage: the sandbox cannot be a stage of a release",
     ),
     "a stage that comes from itself": (
-        '[env.dev.stage]\nfrom = "dev"\n',
-        "gaia.toml:2: env.dev.stage.from: a stage cannot follow itself.",
+        '[env.dev.stage]\npromote_from = "dev"\n',
+        "gaia.toml:2: env.dev.stage.promote_from: a stage cannot follow itself.",
     ),
     "a circle through what is shipped": (
-        '[env.local.stage]\nfrom = "production"\n',
-        "gaia.toml:2: env.local.stage.from: the stages form a cycle: local from production from staging from dev from",
+        '[env.local.stage]\npromote_from = "production"\n',
+        "gaia.toml:2: env.local.stage.promote_from: the stages form a cycle: local from production from staging from dev from",
     ),
     "a circle of one's own": (
-        '[env.a]\nurl = "http://a"\nstage.from = "b"\n[env.b]\nurl = "http://b"\nstage.from = "a"\n',
-        "gaia.toml:3: env.a.stage.from: the stages form a cycle: a from b from a.",
+        '[env.a]\nurl = "http://a"\nstage.promote_from = "b"\n[env.b]\nurl = "http://b"\nstage.promote_from = "a"\n',
+        "gaia.toml:3: env.a.stage.promote_from: the stages form a cycle: a from b from a.",
     ),
     "production from nowhere": (
-        '[env.production.stage]\nfrom = ""\n',
-        "gaia.toml:2: env.production.stage.from: production needs a stage before it",
+        '[env.production.stage]\npromote_from = ""\n',
+        "gaia.toml:2: env.production.stage.promote_from: production needs a stage before it",
     ),
     "production without signatures": (
         "[env.production.stage]\nrequire_signed = false\n",
@@ -67,7 +67,7 @@ USAGE_ERRORS = {
     ),
     "evidence that is old at once": (
         '[env.staging.stage]\nevidence_age = "0s"\n',
-        "gaia.toml:2: env.staging.stage.evidence_age: '0s' is too short",
+        "gaia.toml:2: env.staging.stage.max_evidence_age: '0s' is too short",
     ),
     "no suites": ("[env.staging.stage]\nsuites = []\n", "gaia.toml:2: env.staging.stage.suites: expected a list of"),
     "a service that is none": (
@@ -76,7 +76,7 @@ USAGE_ERRORS = {
     ),
     "a role without a name": (
         '[env.staging.stage]\nsign = [""]\n',
-        "gaia.toml:2: env.staging.stage.sign: expected a string of length",
+        "gaia.toml:2: env.staging.stage.required_approvals: expected a string of length",
     ),
     "a freeze without an end": (
         f'{FREEZE}from = 2026-12-20T00:00:00Z\nwhy = "x"\n',
@@ -96,7 +96,7 @@ USAGE_ERRORS = {
     ),
     "the second of two freezes": (
         f'{FREEZE}{A_DAY}why = "x"\n{FREEZE}{A_DAY}why = 3\n',
-        "gaia.toml:8: env.staging.stage.freeze.why: expected a string, got a number",
+        "gaia.toml:8: env.staging.stage.freeze.reason: expected a string, got a number",
     ),
     "an objective without a limit": (
         '[[env.staging.slo]]\nroute = "GET /health"\n',
@@ -199,7 +199,7 @@ why = "holidays"
 
 
 def test_a_stage_of_the_projects_own_stands_between_two_others(tmp_path: Path) -> None:
-    own = '[env.preview]\nurl = "http://preview.example"\nstage.from = "dev"\n[env.staging.stage]\nfrom = "preview"\n'
+    own = '[env.preview]\nurl = "http://preview.example"\nstage.promote_from = "dev"\n[env.staging.stage]\npromote_from = "preview"\n'
 
     found = stages(tmp_path, own)
 
@@ -208,7 +208,7 @@ def test_a_stage_of_the_projects_own_stands_between_two_others(tmp_path: Path) -
 
 
 def test_a_project_without_dev_begins_later(tmp_path: Path) -> None:
-    assert stages(tmp_path, '[env.staging.stage]\nfrom = ""\n')["staging"].previous is None
+    assert stages(tmp_path, '[env.staging.stage]\npromote_from = ""\n')["staging"].previous is None
 
 
 def test_a_run_knows_the_stage_of_its_environment_and_where_it_was_set(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_run_knows_the_stage_of_its_environment_and_where_it_was_set(tmp_path:
 
     assert staging.stage == Project(tmp_path).stages["staging"]
     assert staging.sources["stage.soak"] == "gaia.toml:2"
-    assert staging.sources["stage.from"] == "default"
+    assert staging.sources["stage.promote_from"] == "default"
 
 
 def test_the_ledger_is_a_folder_unless_the_project_says_otherwise(tmp_path: Path) -> None:

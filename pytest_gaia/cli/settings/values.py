@@ -25,7 +25,7 @@ _UNLIMITED = {
     "suites": "all",
     "tolerance.budget": "any number",
     "deploy.services": "all with a deploy file",
-    "stage.from": "the first stage",
+    "stage.promote_from": "the first stage",
     "stage.suites": "those of the environment",
     "stage.services": "those that are deployed",
 }
@@ -105,13 +105,16 @@ def _value(environment: Environment, group: str, name: str) -> Value:
     return result
 
 
+_STAGE_FIELDS = {"promote_from": "previous", "max_evidence_age": "evidence_age", "required_approvals": "sign"}
+
+
 def stage_value(stage: Stage, key: str) -> str | bool | list[str] | None:
     """Return the value of ``key``, a name as in gaia.toml; None if it is not set."""
     if key == "freeze":
         return [_freeze(each) for each in stage.freezes]
     if key == "slo":
         return [objective(each) for each in stage.slos]
-    value = getattr(stage, "previous" if key == "from" else key)
+    value = getattr(stage, _STAGE_FIELDS.get(key, key))
     if isinstance(value, timedelta):
         return span(value)
     return list(value) if isinstance(value, tuple) else value
@@ -133,7 +136,7 @@ def span(length: timedelta) -> str:
 def objective(slo: Slo) -> str:
     """Return a service level objective as text."""
     warned = f", warned from {slo.warn_ms:g} ms" if slo.warn_ms is not None else ""
-    return f"{slo.route}: p{slo.percentile:g} below {slo.fail_ms:g} ms{warned}, of {slo.least_samples} samples or more"
+    return f"{slo.route}: p{slo.percentile:g} below {slo.fail_ms:g} ms{warned}, of {slo.min_samples} samples or more"
 
 
 def _freeze(freeze: Freeze) -> str:

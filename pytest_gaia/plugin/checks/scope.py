@@ -251,7 +251,7 @@ def plan_of(run: Run, evaluating: Evaluator, items: Sequence[pytest.Item], relea
     subjects = [(item.nodeid, item.stash[EVIDENCE].subject) for item in items]
     tests = (PlannedTest(node, tuple(sorted(s.markers)), tuple(sorted(s.services))) for node, s in subjects)
     objectives = (
-        PlannedObjective(slo.route, slo.percentile, slo.warn_ms, slo.fail_ms, slo.least_samples)
+        PlannedObjective(slo.route, slo.percentile, slo.warn_ms, slo.fail_ms, slo.min_samples)
         for slo in environment.stage.slos
     )
     known = suite_names(run.roots)

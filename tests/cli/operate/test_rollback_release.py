@@ -335,7 +335,7 @@ def test_a_drill_rolls_back_and_forward_and_passes_the_check(
     releases: Releases, gaia: Gaia, fake_tools: FakeTools, answering: object
 ) -> None:
     old, new = two(releases)
-    text = (releases.folder / "gaia.toml").read_text() + '[env.production.stage]\nfrom = "staging"\n'
+    text = (releases.folder / "gaia.toml").read_text() + '[env.production.stage]\npromote_from = "staging"\n'
     (releases.folder / "gaia.toml").write_text(text)
 
     code, _, err = gaia("rollback", "staging", "--drill", "--release", new.short)

@@ -247,7 +247,7 @@ def test_the_first_stage_has_nothing_to_compare(released: Path, gaia: Gaia) -> N
 def test_a_first_stage_that_asks_for_it_is_compared_itself(
     released: Path, services: tuple[Service, Service], gaia: Gaia
 ) -> None:
-    text = (released / "gaia.toml").read_text().replace("env.local", "env.dev") + '[env.dev.stage]\nfrom = ""\n'
+    text = (released / "gaia.toml").read_text().replace("env.local", "env.dev") + '[env.dev.stage]\npromote_from = ""\n'
     (released / "gaia.toml").write_text(text)
     assert classify(gaia).code == 11, "it does not run there yet"
     deployed(environment="dev")

@@ -223,7 +223,7 @@ def test_files_that_are_not_of_the_releases_commit_hold(
 def test_what_the_gate_does_not_let_in_is_not_deployed(
     promotable: Promotable, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    promotable.configure('\n[env.stage.stage]\nfrom = "local"\n')
+    promotable.configure('\n[env.stage.stage]\npromote_from = "local"\n')
 
     assert run(["promote", "stage", promotable.release.short]) == 11
 

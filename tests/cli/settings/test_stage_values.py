@@ -43,12 +43,12 @@ def test_a_stage_is_shown_with_its_places(gaia: Gaia, project: Path) -> None:
     (project / "gaia.toml").write_text(STAGE + ON_GAIA, encoding="utf-8")
 
     assert shown(gaia, "staging") == {
-        "stage.from": "dev",
+        "stage.promote_from": "dev",
         "stage.suites": "those of the environment",
         "stage.services": "those that are deployed",
         "stage.soak": "90m",
-        "stage.evidence_age": "7d",
-        "stage.sign": "none",
+        "stage.max_evidence_age": "7d",
+        "stage.required_approvals": "none",
         "stage.require_signed": "yes",
         "stage.freeze": "2026-12-20T00:00:00+00:00 to 2027-01-02T00:00:00+00:00: holidays",
         "slo": "GET /health: p95 below 800 ms, warned from 300 ms, of 20 samples or more",
@@ -60,7 +60,7 @@ def test_a_stage_is_shown_with_its_places(gaia: Gaia, project: Path) -> None:
 
 
 def test_the_first_stage_and_what_is_none(gaia: Gaia, project: Path) -> None:
-    assert shown(gaia, "local")["stage.from"] == "the first stage"
+    assert shown(gaia, "local")["stage.promote_from"] == "the first stage"
     assert not [key for key in shown(gaia, "sandbox") if key.startswith("stage.")]
 
 

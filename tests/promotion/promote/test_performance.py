@@ -13,7 +13,7 @@ from pytest_gaia.promotion.promote.performance import compare, mann_whitney, mea
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire
 
 PASSED = (Phase("call", "passed"),)
-SLO = Slo("GET /health", fail_ms=500, warn_ms=300, percentile=95, least_samples=20)
+SLO = Slo("GET /health", fail_ms=500, warn_ms=300, percentile=95, min_samples=20)
 
 
 def record(*wires: Wire, phases: tuple[Phase, ...] = PASSED) -> TestRecord:

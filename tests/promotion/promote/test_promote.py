@@ -282,7 +282,7 @@ def test_this_machine_is_allowed_by_the_promoted_commit_alone(
     promotable: Promotable, monkeypatch: pytest.MonkeyPatch, committed: bool, good: bool
 ) -> None:
     repository = Repository(promotable.rootdir, monkeypatch)
-    promotable.configure('\n[env.stage.stage]\nfrom = "local"\n')
+    promotable.configure('\n[env.stage.stage]\npromote_from = "local"\n')
     file, edited = promotable.rootdir / "gaia.toml", "[env.stage]\nloopback = true"
     if not committed:
         repository.commit()
