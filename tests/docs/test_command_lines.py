@@ -78,7 +78,6 @@ def pytest_options() -> set[str]:
     return names
 
 
-@pytest.mark.xfail(strict=False, reason="the pages are being rewritten")
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
 def test_commands_and_options_in_documents_exist(page: Path) -> None:
     lines = [command for block in blocks(page) for command in block.commands]
@@ -86,7 +85,6 @@ def test_commands_and_options_in_documents_exist(page: Path) -> None:
     assert {each.line: found for each in lines if (found := [p for words in each.words for p in problems(words)])} == {}
 
 
-@pytest.mark.xfail(strict=False, reason="the pages are being rewritten")
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name_of)
 def test_every_page_with_commands_is_run_or_marked(page: Path) -> None:
     how = how_to_run(page) or ""
@@ -94,7 +92,6 @@ def test_every_page_with_commands_is_run_or_marked(page: Path) -> None:
     assert how.startswith("need ") or how.removeprefix("run in ") in PROJECTS
 
 
-@pytest.mark.xfail(strict=False, reason="the pages are being rewritten")
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in OLD_NAMES], ids=name_of)
 def test_commands_and_options_in_running_text_exist(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
