@@ -48,6 +48,8 @@ def gaia_problems(words: list[str]) -> list[str]:
     command: Any = app.load(given[0])
     rest = given[1:]
     while rest and (inner := getattr(command, "commands", {})):
+        if rest[0].isupper():
+            return []
         if rest[0] not in inner and not rest[0].startswith("-"):
             return [f"gaia {' '.join(given)}"]
         command, rest = inner.get(rest[0], command), rest[1:]
@@ -94,7 +96,9 @@ def test_every_page_with_commands_is_run_or_marked(page: Path) -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in OLD_NAMES], ids=name_of)
 def test_commands_and_options_in_running_text_exist(page: Path) -> None:
-    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    # Old names have a comment for the check of the glossary.
+    lines_of_page = [line for line in page.read_text(encoding="utf-8").splitlines() if "glossary: ok" not in line]
+    text = re.sub(r"```.*?```", "", "\n".join(lines_of_page), flags=re.DOTALL)
     spans = [" ".join(span.split()) for span in re.findall(r"(?<!`)`(?!`)([^`]+)`", text)]
     lines = [span for span in spans if re.match(r"gaia [a-z]|pytest -|--gaia-[a-z]|make [a-z]", span)]
     words = {line: [*(["pytest"] if line.startswith("--") else []), *line.split()] for line in lines}
