@@ -17,7 +17,9 @@ from pytest_gaia.clients.exchanges import BODY_LIMIT
 from pytest_gaia.clients.http import _exchange as retries
 from pytest_gaia.clients.http._streams import EventStream
 from pytest_gaia.clients.http.client import HttpClient
-from pytest_gaia.clients.http.responses import Response
+from pytest_gaia.clients.http.responses import Answer, Response
+from pytest_gaia.errors import UnexpectedAnswer, UnexpectedResponse
+from pytest_gaia.run.sandbox import Sandbox
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "clients.md").read_text("utf-8")
 OF_WHOM = {"gateway": HttpClient, "response": Response, "nats": Messaging, "events": (EventLog, EventStream)}
@@ -74,3 +76,11 @@ def test_the_numbers_are_those_of_the_code() -> None:
         in PAGE
     )
     assert len(retries.IDEMPOTENT) == 5
+
+
+def test_old_names_are_aliases() -> None:
+    assert Answer is Response
+    assert UnexpectedAnswer is UnexpectedResponse
+    assert Messaging.listening is Messaging.subscribe
+    assert Sandbox.stop_member is Sandbox.stop_service
+    assert Sandbox.start_member is Sandbox.start_service
