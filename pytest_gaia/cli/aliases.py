@@ -40,12 +40,12 @@ RENAMED: tuple[tuple[str, str], ...] = (
     ("sandbox up --as ENV", "sandbox up --env ENV"),
     ("sandbox up --fixed", "sandbox up --no-known-bugs"),
     ("rollback plan ENV --bundle RELEASE", "rollback ENV --dry-run --release RELEASE"),
-    ("rollback rehearse ENV --bundle RELEASE", "rollback ENV --drill --release RELEASE"),
-    ("bundle create --from-env ENV", "release create --env ENV"),
+    ("rollback rehearse ENV --bundle RELEASE", "rollback ENV --drill --release RELEASE"),  # glossary: ok
+    ("bundle create --from-env ENV", "release create --env ENV"),  # glossary: ok
     ("bundle", "release"),
     ("gate ENV --bundle RELEASE --edge", "release check RELEASE --env ENV --pre-deploy"),
     ("gate ENV --bundle RELEASE", "release check RELEASE --env ENV"),
-    ("checklist ENV --bundle RELEASE", "release check RELEASE --env ENV"),
+    ("checklist ENV --bundle RELEASE", "release check RELEASE --env ENV"),  # glossary: ok
     ("check no-experimental-features --bundle RELEASE", "release attest experimental-features RELEASE"),
     (
         "signoff report --bundle RELEASE --run VERDICT --record RESULTS",

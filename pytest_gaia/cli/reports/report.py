@@ -72,11 +72,13 @@ def make_report(
         str | None,
         environment_option("Environment of results that name none"),
     ] = None,
-    branch: Annotated[str | None, typer.Option(help="Branch of the history (default: from CI or git)")] = None,
+    branch: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Branch of the history (default: from CI or git)")
+    ] = None,
     history: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the history (default: .gaia/report-history)")
     ] = None,
-    runs: Annotated[int, typer.Option(min=1, max=1000, help="Runs to keep in the history")] = 50,
+    runs: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Runs to keep in the history")] = 50,
     files: Annotated[bool, typer.Option("--files", help="Write many files, for a web server and large runs")] = False,
     allure: Annotated[Path | None, typer.Option(metavar="FILE", help="Executable of Allure; also GAIA_ALLURE")] = None,
     as_json: AsJson = False,
