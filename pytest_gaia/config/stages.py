@@ -32,16 +32,16 @@ class Slo:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What promotes a bundle into one environment."""
+    """What promotes a release into one environment."""
 
     previous: str | None = None
     """the environment that it has to come from (``from`` in gaia.toml); None for the first"""
     suites: tuple[str, ...] | None = None
     """suites that its run must cover; None for the environment's own choice"""
     services: tuple[str, ...] | None = None
-    """the services of a bundle that run there; None where nothing says so: all of them"""
+    """the services of a release that run there; None where nothing says so: all of them"""
     soak: timedelta = timedelta(0)
-    """how long the bundle must have run well in ``previous``"""
+    """how long the release must have run well in ``previous``"""
     evidence_age: timedelta = timedelta(days=7)
     """evidence that is older proves nothing any more"""
     sign: tuple[str, ...] = ()

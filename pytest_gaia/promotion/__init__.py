@@ -1,1 +1,1 @@
-"""From "the tests passed" to "this release may go there": bundle, evidence, checklist, gate, ledger, rollback."""
+"""From "the tests passed" to "this release may go there": release, evidence, checklist, gate, ledger, rollback."""

@@ -1,4 +1,4 @@
-"""What every command of a promotion begins with: the project, its stages, its ledger, its bundles, its lock, its keys."""
+"""What every command of a promotion begins with: the project, its stages, its ledger, its releases, its lock, its keys."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Promotion:
         return resolve(Options(project=self.project, environ=variables, env=name))
 
     def stage(self, environment: str) -> Stage:
-        """Return what promotes a bundle into ``environment``, with the services that are deployed there.
+        """Return what promotes a release into ``environment``, with the services that are deployed there.
 
         Raises ``ConfigError`` for an unknown one, and for deploy files that do not say which services those are.
         """
@@ -93,12 +93,12 @@ class Promotion:
         return tuple(found)
 
     def services(self, environment: str, release: Release) -> tuple[str, ...]:
-        """Return the services of ``bundle`` that ``environment`` runs, in the order in which they are deployed."""
+        """Return the services of ``release`` that ``environment`` runs, in the order in which they are deployed."""
         services = self.stage(environment).services
         return in_order(each for each in release.digests if services is None or each in services)
 
     def release(self, prefix: str) -> Release:
-        """Return the bundle of the project whose id begins with ``prefix``; ``ConfigError`` names those there are.
+        """Return the release of the project whose id begins with ``prefix``; ``ConfigError`` names those there are.
 
         Where the ledger is in git, one that is not kept here yet is looked for beside it, and kept.
         """
@@ -111,12 +111,12 @@ class Promotion:
             return releases.find_release(self.rootdir, prefix)
 
     def share(self, release: Release, files: Mapping[str, bytes]) -> None:
-        """Put a bundle and its deploy files where other machines find them: beside a ledger that is in git."""
+        """Put a release and its deploy files where other machines find them: beside a ledger that is in git."""
         if self.settings.git is not None:
             share_release(self._shared_releases(), release, files)
 
     def bring_releases(self) -> None:
-        """Keep here the bundles that others have made, where the ledger is in git."""
+        """Keep here the releases that others have made, where the ledger is in git."""
         if self.settings.git is not None:
             bring_releases(self._shared_releases(), self.rootdir)
 
@@ -131,7 +131,7 @@ class Promotion:
     def situation(
         self, environment: str, release: Release, now: datetime | None = None, entries: tuple[Entry, ...] | None = None
     ) -> Situation:
-        """Return what the gate of ``environment`` decides from about ``bundle``; ``entries`` are the ledger's, if read."""
+        """Return what the gate of ``environment`` decides from about ``release``; ``entries`` are the ledger's, if read."""
         stage, moment = self.stage(environment), now or datetime.now(UTC)
         found = self.ledger.entries() if entries is None else entries
         here = done_here(self.rootdir, (environment, *([stage.previous] if stage.previous else [])))
@@ -151,7 +151,7 @@ class Promotion:
 
     def _deployed(self, name: str) -> tuple[str, ...] | None:
         """Return the services that ``gaia deploy`` deploys to ``name``; None where it is not deployed from here."""
-        # Those who only look at bundles and entries do without what plans a deployment.
+        # Those who only look at releases and entries do without what plans a deployment.
         from pytest_gaia.rollout.plan import apps_of, choose
 
         try:

@@ -1,4 +1,4 @@
-"""Keys, ledgers and bundles, as real ones as there are."""
+"""Keys, ledgers and releases, as real ones as there are."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ STAGES = {
 
 
 def made_release(seed: str = "a", **changes: Any) -> Release:
-    """Return a bundle of two images."""
+    """Return a release of two images."""
     images = {service: f"sha256:{service}{seed}" for service in ("auth", "gateway")}
     values: dict[str, Any] = {
         "created": START.isoformat(),
@@ -76,7 +76,7 @@ class Pipeline:
     now: datetime = START
     keys: dict[str, SigningKey] = field(default_factory=dict)
     about: tuple[Subject, ...] | None = None
-    """what statements are about, if not the bundle's images"""
+    """what statements are about, if not the release's images"""
 
     def __post_init__(self) -> None:
         if not self.keys:

@@ -28,7 +28,7 @@ GAIA = Path(sys.executable).with_name("gaia")
 
 
 class Promotable:
-    """The project, its bundle, and what a promotion of it left behind."""
+    """The project, its release, and what a promotion of it left behind."""
 
     def __init__(self, deployer: Deployer, repository: Repository) -> None:
         self.deployer = deployer
@@ -39,7 +39,7 @@ class Promotable:
         self.release = self.create_release(DIRTY)
 
     def create_release(self, dirty: str = "") -> Release:
-        """Commit all that is there, and make its bundle."""
+        """Commit all that is there, and make its release."""
         self.release = keep_release(
             self.rootdir,
             Release(
@@ -100,5 +100,5 @@ class Promotable:
 
 @pytest.fixture
 def promotable(deployer: Deployer, monkeypatch: pytest.MonkeyPatch) -> Promotable:
-    """A project with two tests, and one stage ``stage``, which runs another image than the bundle's."""
+    """A project with two tests, and one stage ``stage``, which runs another image than the release's."""
     return Promotable(deployer, Repository(deployer.project.path, monkeypatch))

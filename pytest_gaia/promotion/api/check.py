@@ -130,9 +130,9 @@ def _digest(document: dict[str, Any]) -> str:
 
 
 def check_release(promotion: Promotion, environment: str, release: Release, now: datetime) -> ApiCheck:
-    """Compare the environment that ``bundle`` comes from, on its way into ``environment``, with production.
+    """Compare the environment that ``release`` comes from, on its way into ``environment``, with production.
 
-    A first stage that asks for this is compared itself: the bundle runs nowhere before. Where production does not answer,
+    A first stage that asks for this is compared itself: the release runs nowhere before. Where production does not answer,
     its documents that were kept last count. Raises ``ConfigError`` for any other first stage.
     """
     previous = promotion.stage(environment).previous
@@ -140,7 +140,7 @@ def check_release(promotion: Promotion, environment: str, release: Release, now:
         previous = environment
     if previous is None:
         raise ConfigError(
-            f"{environment} is the first stage: a bundle comes there from nowhere, and there is nothing to compare. "
+            f"{environment} is the first stage: a release comes there from nowhere, and there is nothing to compare. "
             f"Say `from` in [env.{environment}.stage] of gaia.toml, or compare two: gaia api diff A B."
         )
     candidate, baseline = environment_apart(promotion, previous), environment_apart(promotion, BASELINE)

@@ -1,6 +1,6 @@
-"""Deployments outside of a promotion: what the journal of this machine and the ledger know of them.
+"""Deployments outside of a promotion, from the deployment history of this machine and from the ledger.
 
-No gate has let them through. They hold back the gate of their environment until a bundle is promoted there again.
+They block the gate of their environment until a release is promoted there again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,20 +21,20 @@ _NOTHING_DONE = frozenset({"unchanged", "not begun"})
 
 @dataclass(frozen=True, slots=True)
 class RollOut:
-    """One roll-out that this machine has done, by a promotion or not."""
+    """One rollout of this machine."""
 
     environment: str
     time: datetime
-    """of the last that is known of it"""
+    """time of its last line"""
     who: str
     action: str
     changed: bool
-    """whether anything was touched"""
+    """whether a service was deployed"""
     services: Mapping[str, str]
-    """service → digest that was seen to run afterwards; an empty text where none or several were"""
+    """service → digest observed afterwards; empty if none or several were observed"""
 
     def leaves(self, images: Mapping[str, str]) -> bool:
-        """Whether it has left everything as it was, and what it saw are ``images`` (service → digest)."""
+        """Whether it changed nothing, and observed ``images`` (service → digest)."""
         return not self.changed and all(images.get(each, found) == found for each, found in self.services.items())
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class RollOut:
 
 
 def done_here(rootdir: Path, environments: Iterable[str]) -> tuple[RollOut, ...]:
-    """Return the roll-outs of ``environments`` in the journals of this machine, those of each in their order."""
+    """Return the rollouts of ``environments`` on this machine, in order."""
     found = []
     for name in environments:
         runs: dict[str, list[Line]] = {}
@@ -54,7 +54,7 @@ def done_here(rootdir: Path, environments: Iterable[str]) -> tuple[RollOut, ...]
 
 
 def last_deployment(entries: Sequence[Entry], environment: str) -> Entry | None:
-    """Return the newest deployment or rollback of ``environment`` in the ledger, of whatever bundle, by whomever."""
+    """Return the newest deployment or rollback of ``environment`` in the ledger."""
     for entry in reversed(entries):
         says = entry.predicate
         if isinstance(says, DeploymentPredicate | RollbackPredicate) and says.environment == environment:
@@ -66,7 +66,7 @@ def _lines(rootdir: Path, name: str) -> tuple[Line, ...]:
     try:
         return Journal(rootdir, name).entries()
     except OSError:
-        # A journal that cannot be read is none; what it knows, `gaia gate --observe` sees as well.
+        # `gaia release check --observe` finds the same without this file.
         return ()
 
 
@@ -74,5 +74,5 @@ def _read(name: str, lines: list[Line]) -> RollOut:
     services = {line.service: line.digests[0] if len(line.digests) == 1 else "" for line in lines if line.service}
     ended = {line.service: line.outcome for line in lines if line.event == "end"}
     changed = any(ended.get(line.service) not in _NOTHING_DONE for line in lines if line.event == "start")
-    who = next((line.who for line in lines if line.who), "somebody")
+    who = next((line.who for line in lines if line.who), "unknown")
     return RollOut(name, datetime.fromisoformat(lines[-1].when), who, lines[0].action, changed, services)

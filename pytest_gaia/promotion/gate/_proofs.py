@@ -1,4 +1,4 @@
-"""How each thing that a gate asks for is shown from evidence. Pure; every function answers with one finding."""
+"""The conditions of release checks: each function returns one finding from the evidence. Pure."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from pytest_gaia.promotion.gate.check import Finding, expired, failed, passed, pending
 from pytest_gaia.promotion.gate.situation import Evidence, Situation
 from pytest_gaia.promotion.ledger.statements import (
+    OUTCOMES,
     RUNS_WELL,
     SHORT,
     CheckPredicate,
@@ -16,37 +17,38 @@ from pytest_gaia.promotion.ledger.statements import (
     RunPredicate,
     SignoffPredicate,
 )
+from pytest_gaia.wording import counted
 
 _REJECTED = ("REJECT", "DRIFT")
-"""verdicts of a run that speak against the bundle; all others but PROMOTE show nothing"""
+"""verdicts of a run that fail a check; verdicts other than these and PROMOTE prove nothing"""
 
 _STABLE_RUNS = 2
-"""how many runs in a row must have passed for an environment to be called stable"""
+"""number of consecutive passed runs of a stable environment"""
 
 
 _SLO = ("passed", "warned", "failed", "inconclusive")
 
 
 def passed_run(situation: Situation, environment: str) -> Finding:
-    """The newest run of the bundle there was complete, fresh, and came to PROMOTE."""
-    again = f"gaia promote {environment} --bundle {situation.release.short}"
+    """The newest run of the release there was complete and recent, with the verdict PROMOTE."""
+    again = f"gaia promote {environment} {situation.release.short}"
     run = situation.newest(RunPredicate, environment)
     if run is None:
-        return pending(f"no run of this bundle in {environment} counts as evidence", again)
+        return pending(f"no valid run of this release in {environment}", again)
     details = run.says.details
     if details.verdict in _REJECTED:
         reason = f": {details.problem}" if details.problem else ""
-        return failed(f"the newest run in {environment} came to {details.verdict}{reason}", run, next=again)
+        return failed(f"the newest run in {environment} ended with {details.verdict}{reason}", run, next=again)
     if details.verdict != "PROMOTE" or details.missing or not details.planned or run.says.result == "FAILED":
         count = len(details.missing)
-        lacking = f"; {count} of {details.planned} sealed tests were not passed" if count else ""
+        lacking = f"; {count} of {details.planned} required tests did not pass" if count else ""
         lacking += "".join(f"; {reason}" for reason in details.misplaced)
-        return pending(f"the newest run in {environment} proves nothing: {details.verdict}{lacking}", again)
+        return pending(f"the newest run in {environment} is inconclusive: {details.verdict}{lacking}", again)
     if not situation.fresh(run):
-        return expired(f"the newest run in {environment} is of {_day(run)}", run, next=again)
+        return expired(f"the newest run in {environment} is too old: {_day(run)}", run, next=again)
     earlier = _earlier_runs(situation, environment)
     where = _addresses(details)
-    return passed(f"{details.planned} sealed tests of {environment} ran on {_day(run)}: PROMOTE{where}{earlier}", run)
+    return passed(f"{details.planned} required tests ran in {environment} on {_day(run)}: PROMOTE{where}{earlier}", run)
 
 
 def covers_suites(situation: Situation, environment: str, suites: tuple[str, ...]) -> Finding:
@@ -57,7 +59,7 @@ def covers_suites(situation: Situation, environment: str, suites: tuple[str, ...
         return finding
     lacking = sorted(set(suites) - set(run.says.details.suites))
     if lacking:
-        return pending(f"the run in {environment} left out {', '.join(lacking)}")
+        return pending(f"the run in {environment} did not include {', '.join(lacking)}")
     where = _addresses(run.says.details)
     return passed(f"{', '.join(suites)} ran in {environment}{where}{_earlier_runs(situation, environment)}", run)
 
@@ -69,23 +71,24 @@ def _addresses(details: RunDetails) -> str:
 
 
 def rejected_before(situation: Situation) -> list[Evidence[RunPredicate]]:
-    """Return the runs of the bundle before the newest that were rejected, the oldest first."""
+    """Return the rejected runs of the release before the newest run, oldest first."""
     return [run for run in situation.evidence(RunPredicate)[:-1] if run.says.details.verdict in _REJECTED]
 
 
 def not_rejected(situation: Situation) -> Finding:
-    """No run of the bundle there was rejected before the newest: to try again until it passes is no proof."""
+    """No run of the release there was rejected before the newest; repeating a run until it passes proves nothing."""
     rejected = rejected_before(situation)
     if not rejected:
-        return passed("no earlier run of this bundle was rejected")
-    where = f"--env {situation.environment} --bundle {situation.release.short}"
-    reason = f"{_earlier_runs(situation, situation.environment)[2:]}, on {_day(rejected[-1])}; nobody has signed why it may count"
+        return passed("no earlier run of this release was rejected")
+    reason = (
+        f"{_earlier_runs(situation, situation.environment)[2:]}, on {_day(rejected[-1])}; accepting it needs a waiver"
+    )
     evidence = (rejected[-1].sha256,)
-    return Finding("pending", reason, evidence, f"gaia waive not-rejected {where} --until 7d --why …")
+    return Finding("pending", reason, evidence, _waive(situation, "not-rejected", "7d"))
 
 
 def _earlier_runs(situation: Situation, environment: str) -> str:
-    """Return which run of the bundle there the newest is, such as ``; 3rd run, 1 rejected before``; '' for the first."""
+    """Return the number of the newest run, such as ``; 3rd run, 1 rejected before``; empty for the first."""
     runs = situation.evidence(RunPredicate, environment)
     if len(runs) < 2:  # two runs are more than one
         return ""
@@ -100,74 +103,74 @@ def _ordinal(number: int) -> str:
 
 
 def passed_gate(situation: Situation, environment: str) -> Finding:
-    """The newest decision of the gate of ``environment`` about this bundle is PROMOTE, and still holds."""
-    again = f"gaia promote {environment} --bundle {situation.release.short}"
+    """The newest decision of the gate of ``environment`` about this release is PROMOTE, and recent."""
+    again = f"gaia promote {environment} {situation.release.short}"
     gate = situation.newest(GatePredicate, environment)
     if gate is None:
-        return pending(f"this bundle has not passed the gate of {environment}", again)
+        return pending(f"this release has not passed the gate of {environment}", again)
     if gate.says.decision.verdict != "PROMOTE":
-        return failed(f"the gate of {environment} said {gate.says.decision.verdict}", gate, next=again)
+        return failed(f"the gate of {environment} decided {gate.says.decision.verdict}", gate, next=again)
     if not situation.fresh(gate):
-        return expired(f"the gate of {environment} decided on {_day(gate)}", gate, next=again)
+        return expired(f"the decision for {environment} is too old: {_day(gate)}", gate, next=again)
     if gone := (stay := situation.stay(environment)).gone:
         return failed(gone, gate, next=again) if stay.elsewhere else pending(gone, again)
     return passed(f"it passed the gate of {environment} on {_day(gate)}", gate)
 
 
 def soaked(situation: Situation, environment: str) -> Finding:
-    """The bundle has run in ``environment`` without a break for as long as the stage asks, and no run failed meanwhile."""
+    """The release ran in ``environment`` for the soak time of the stage, and no run was rejected meanwhile."""
     need = situation.stage.soak
     stay = situation.stay(environment)
     if stay.since is None:
         if situation.newest(DeploymentPredicate, environment) is None:
-            return pending(f"nothing shows that the bundle was deployed to {environment}")
-        return pending(stay.gone, f"gaia promote {environment} --bundle {situation.release.short}")
+            return pending(f"no evidence of a deployment of this release to {environment}")
+        return pending(stay.gone, f"gaia promote {environment} {situation.release.short}")
     age = situation.now - stay.since.time
     if age < need:
         return pending(
-            f"{_came(stay.since)} {_span(age)} ago, {_span(need)} without a break are asked; wait {_span(need - age)}"
-            + (f" (before that: {stay.before})" if stay.before else "")
+            f"{_came(stay.since)} {_span(age)} ago; the soak time is {_span(need)}: wait {_span(need - age)}"
+            + (f" (before: {stay.before})" if stay.before else "")
         )
     runs = situation.evidence(RunPredicate, environment)
     came = stay.since.entry.sequence
     bad = [run for run in runs if run.says.details.verdict == "REJECT" and run.entry.sequence > came]
     if bad:
-        return failed(f"a run in {environment} failed on {_day(bad[-1])}, while it soaked", bad[-1])
-    return passed(f"in {environment} without a break since {_day(stay.since)}", stay.since)
+        return failed(f"a run in {environment} was rejected on {_day(bad[-1])}, during the soak time", bad[-1])
+    return passed(f"running in {environment} since {_day(stay.since)}", stay.since)
 
 
 def stable(situation: Situation, environment: str) -> Finding:
-    """The newest runs of the bundle there all passed, with nothing that failed first and passed when tried again."""
+    """The newest runs of the release there all passed, without flaky tests."""
     runs = situation.evidence(RunPredicate, environment)[-_STABLE_RUNS:]
-    again = f"gaia promote {environment} --bundle {situation.release.short}"
+    again = f"gaia promote {environment} {situation.release.short}"
     if len(runs) < _STABLE_RUNS:
-        return pending(f"{len(runs)} of {_STABLE_RUNS} runs in {environment}", again)
+        return pending(f"{len(runs)} of {_STABLE_RUNS} required runs in {environment}", again)
     for run in runs:
         if run.says.details.verdict != "PROMOTE":
-            return failed(f"a run of {_day(run)} came to {run.says.details.verdict}", run, next=again)
+            return failed(f"the run of {_day(run)} ended with {run.says.details.verdict}", run, next=again)
         if run.says.details.flaky:
-            return failed(f"flaky on {_day(run)}: {', '.join(run.says.details.flaky[:3])}", run, next=again)
+            return failed(f"flaky tests on {_day(run)}: {', '.join(run.says.details.flaky[:3])}", run, next=again)
     return passed(f"the last {_STABLE_RUNS} runs in {environment} passed", *runs)
 
 
 def core_passed(situation: Situation, environment: str) -> Finding:
-    """Every core check of the newest run there passed by itself; a rule's excuse is not enough."""
+    """Every core test of the newest run there passed; an expected failure is not enough."""
     run = situation.newest(RunPredicate, environment)
     if run is None or passed_run(situation, environment).status != "passed":
-        return pending(f"no passed run in {environment} shows it")
+        return pending(f"no passed run in {environment}")
     details = run.says.details
     if details.core_failed:
-        return failed(f"core checks failed: {', '.join(details.core_failed[:3])}", run)
+        return failed(f"core tests failed: {', '.join(details.core_failed[:3])}", run)
     if not details.core_passed:
-        return pending(f"no core check ran in {environment}")
-    return passed(f"{details.core_passed} core checks passed in {environment}", run)
+        return pending(f"no core test ran in {environment}")
+    return passed(f"{details.core_passed} core tests passed in {environment}", run)
 
 
 def performs(situation: Situation, environment: str) -> Finding:
-    """Every objective was measured in the newest run there, and met. Too few samples conclude nothing."""
+    """The newest run there measured every SLO, with enough samples, and met it."""
     run = situation.newest(RunPredicate, environment)
     if run is None or not run.says.details.slo:
-        return pending(f"no objective was measured in {environment}", f"set [[env.{environment}.slo]] in gaia.toml")
+        return pending(f"no SLO was measured in {environment}", f"set [[env.{environment}.slo]] in gaia.toml")
     by_status = {status: [slo.route for slo in run.says.details.slo if slo.status == status] for status in _SLO}
     if by_status["failed"]:
         return failed(f"too slow: {', '.join(by_status['failed'])}", run)
@@ -176,126 +179,136 @@ def performs(situation: Situation, environment: str) -> Finding:
     if by_status["inconclusive"]:
         return pending(f"too few samples of {', '.join(by_status['inconclusive'])}")
     if not situation.fresh(run):
-        return expired(f"measured on {_day(run)}", run)
+        return expired(f"the measurement is too old: {_day(run)}", run)
     warned = f"; close to its limit: {', '.join(by_status['warned'])}" if by_status["warned"] else ""
-    return passed(f"{len(run.says.details.slo)} objectives met{warned}", run)
+    return passed(f"{counted(len(run.says.details.slo), 'SLO')} met{warned}", run)
 
 
 def rollback_ready(situation: Situation, environment: str) -> Finding:
-    """A rollback from this bundle was rehearsed in ``environment`` after it was deployed there, and worked."""
+    """A rollback drill from this release passed in ``environment``."""
     again = f"gaia rollback {environment} --drill --release {situation.release.short}"
     rehearsals = [each for each in situation.evidence(RollbackPredicate, environment) if each.says.rehearsal]
     if not rehearsals:
-        return pending(f"no rollback from this bundle was rehearsed in {environment}", again)
+        return pending(f"no rollback drill of this release in {environment}", again)
     latest = rehearsals[-1]
     if latest.says.outcome not in RUNS_WELL:
-        return failed(f"the rehearsal of {_day(latest)} came to {latest.says.outcome}", latest, next=again)
+        return failed(
+            f"the rollback drill of {_day(latest)} failed: {OUTCOMES[latest.says.outcome]}", latest, next=again
+        )
     if not situation.fresh(latest):
-        return expired(f"rehearsed on {_day(latest)}", latest, next=again)
-    return passed(f"rehearsed in {environment} on {_day(latest)}", latest)
+        return expired(f"the rollback drill is too old: {_day(latest)}", latest, next=again)
+    return passed(f"rollback drill in {environment} on {_day(latest)}", latest)
 
 
 def checked(situation: Situation, check: str, command: str) -> Finding:
-    """A tool has looked at the item for this bundle, and found nothing."""
+    """A tool ran the check for this release, and it passed."""
     found = [each for each in situation.evidence(CheckPredicate) if each.says.check == check]
     if not found:
-        return pending("nobody has looked", command)
+        return pending("not checked yet", command)
     latest = found[-1]
     if latest.says.status == "failed":
         return failed(latest.says.reason, latest, next=command)
     if latest.says.status == "inconclusive":
         return pending(latest.says.reason, command)
     if not situation.fresh(latest):
-        return expired(f"looked at on {_day(latest)}", latest, next=command)
+        return expired(f"the result is too old: {_day(latest)}", latest, next=command)
     return passed(latest.says.reason, latest)
 
 
 def signed(situation: Situation, check: str, roles: tuple[str, ...]) -> Finding:
-    """A person in one of ``roles``, who is not an author of the bundle, has signed the item, and it still holds."""
+    """A person in one of ``roles``, who is no author of the release, approved the check, and the approval is valid."""
     role = roles[0]
-    command = f"gaia signoff {check} --env {situation.environment} --bundle {situation.release.short} --role {role}"
+    command = f"gaia release approve {situation.release.short} {check} -e {situation.environment} --role {role}"
     found = [
         each for each in situation.evidence(SignoffPredicate) if each.says.check == check and each.says.role in roles
     ]
     if not found:
-        return pending(f"not signed by {' or '.join(roles)}", command)
+        return pending(f"not approved by {' or '.join(roles)}", command)
     latest = found[-1]
     if not _in_force(latest, situation):
-        return expired(f"signed by {latest.says.signer} until {latest.says.until}", latest, next=command)
+        return expired(
+            f"the approval of {latest.says.signer} was valid until {latest.says.until}", latest, next=command
+        )
     return Finding(
         "approved", f"{latest.says.signer} ({latest.says.role}), until {latest.says.until}", (latest.sha256,)
     )
 
 
 def deployed(situation: Situation) -> Finding:
-    """The bundle was deployed to the environment or came back by a rollback, was seen to run, and was not replaced."""
+    """The release was deployed to the environment or restored by a rollback, was observed, and was not replaced."""
     environment = situation.environment
-    again = f"gaia promote {environment} --bundle {situation.release.short}"
+    again = f"gaia promote {environment} {situation.release.short}"
     latest, stay = situation.newest(DeploymentPredicate), situation.stay(environment)
     if latest is None and stay.since is None:
-        return pending(f"nothing shows that the bundle was deployed to {environment}", again)
+        return pending(f"no evidence of a deployment of this release to {environment}", again)
     if stay.gone and latest is not None and latest.says.outcome not in RUNS_WELL:
-        return failed(f"{latest.says.outcome}: {latest.says.reason}", latest, next=again)
+        return failed(f"{OUTCOMES[latest.says.outcome]}: {latest.says.reason}", latest, next=again)
     if not situation.wanted:
-        return pending(f"{environment} runs no service that the bundle has an image of")
+        return pending(f"{environment} runs no service of the release")
     back = _came_back(stay.since, latest)
     seen = (latest.says.services if latest else {}) | (back.says.services if back else {})
     if differing := _differing(situation, seen):
-        return pending(f"what runs is not the bundle: {', '.join(differing)}", again)
+        return pending(f"other images run there: {', '.join(differing)}", again)
     if stay.gone:
         return pending(stay.gone, again)
     if back:
-        return passed(f"seen to run since the rollback from {back.says.release[:SHORT]} on {_day(back)}", back)
-    return passed(f"seen to run on {_day(latest)}", latest) if latest else pending(f"nothing shows it in {environment}")
+        return passed(f"running since the rollback from {back.says.release[:SHORT]} on {_day(back)}", back)
+    return passed(f"observed on {_day(latest)}", latest) if latest else pending(f"no evidence of it in {environment}")
 
 
 def running_now(situation: Situation) -> Finding:
-    """Everything of the bundle that runs there was just seen to be its images, whoever has deployed it."""
+    """Every service of the release that runs there was just observed to run its image."""
     checks = [each for each in situation.running or () if each.status != "left out"]
     wrong = "; ".join(f"{each.what}: {each.reason}" for each in checks if each.status != "same")
     if wrong or not checks:
-        again = f"gaia promote {situation.environment} --bundle {situation.release.short}"
-        return pending(wrong or f"{situation.environment} runs no service that the bundle has an image of", again)
-    return passed(f"{len(checks)} {'service runs' if len(checks) == 1 else 'services run'} the images of the bundle")
+        again = f"gaia promote {situation.environment} {situation.release.short}"
+        return pending(wrong or f"{situation.environment} runs no service of the release", again)
+    return passed(
+        f"{len(checks)} {'service runs its image' if len(checks) == 1 else 'services run the images'} of the release"
+    )
 
 
 def undrifted(situation: Situation) -> Finding:
-    """What ran at the end of the newest run was still the bundle, and the run came after the deployment."""
+    """The release still ran at the end of the newest run, which came after the deployment."""
     run, deployment = situation.newest(RunPredicate), situation.newest(DeploymentPredicate)
-    again = f"gaia promote {situation.environment} --bundle {situation.release.short}"
+    again = f"gaia promote {situation.environment} {situation.release.short}"
     if run is None or deployment is None:
-        return pending("nothing was observed", again)
+        return pending("no observation yet", again)
     if run.entry.sequence < deployment.entry.sequence:
-        return pending("it was deployed again after the run", again)
+        return pending("deployed again after the newest run", again)
     if run.says.details.drift:
         return pending(run.says.details.drift, again)
     if differing := _differing(situation, run.says.details.digests):
-        return pending(f"at the end of the run another image ran: {', '.join(differing)}", again)
-    return passed("what ran until the end of the run was the bundle", run)
+        return pending(f"other images ran at the end of the run: {', '.join(differing)}", again)
+    return passed("the release ran until the end of the tests", run)
 
 
 def not_quarantined(situation: Situation) -> Finding:
-    """The bundle was not rolled back anywhere."""
+    """The release was never rolled back."""
     for entry in situation.entries:
         says = entry.predicate
         if isinstance(says, RollbackPredicate) and says.release == situation.release.id and not says.rehearsal:
-            reason = f"it was rolled back from {says.environment} on {says.time[:10]}: {says.reason}; make a new bundle"
-            return Finding("failed", reason, (entry.sha256,), "gaia bundle create")
-    return passed("it was never rolled back")
+            reason = f"rolled back from {says.environment} on {says.time[:10]}: {says.reason}; create a new release"
+            return Finding("failed", reason, (entry.sha256,), "gaia release create")
+    return passed("never rolled back")
 
 
 def not_frozen(situation: Situation) -> Finding:
-    """No freeze is in force."""
+    """No deployment freeze is in effect."""
     for freeze in situation.stage.freezes:
         if freeze.begins <= situation.now < freeze.until:
-            where = f"--env {situation.environment} --bundle {situation.release.short}"
-            override = f"gaia waive not-frozen {where} --until 1d --why …"
-            return pending(f"frozen until {freeze.until.isoformat()}: {freeze.why}", override)
-    return passed("no freeze is in force")
+            override = _waive(situation, "not-frozen", "1d")
+            return pending(f"deployment freeze until {freeze.until.isoformat()}: {freeze.why}", override)
+    return passed("no deployment freeze")
+
+
+def _waive(situation: Situation, check: str, until: str) -> str:
+    release = f"{situation.release.short} {check} -e {situation.environment}"
+    return f"gaia release waive {release} --until {until} --reason …"
 
 
 def _came_back(since: Evidence[Any] | None, latest: Evidence[Any] | None) -> Evidence[RollbackPredicate] | None:
-    """Return the rollback that brought the bundle back, if it was not deployed again since."""
+    """Return the rollback that restored the release, if it was not deployed again since."""
     if since is None or not isinstance(since.says, RollbackPredicate) or since.says.rehearsal:
         return None
     return since if latest is None or latest.entry.sequence < since.entry.sequence else None
@@ -306,8 +319,8 @@ def _came(since: Evidence[DeploymentPredicate | RollbackPredicate]) -> str:
     if isinstance(says, DeploymentPredicate):
         return f"deployed to {says.environment}"
     if says.rehearsal:
-        return f"its rollback was rehearsed in {says.environment}"
-    return f"back in {says.environment} by a rollback"
+        return f"rollback drill in {says.environment}"
+    return f"restored in {says.environment} by a rollback"
 
 
 def _differing(situation: Situation, observed: dict[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""One line of a decision: what had to be shown, whether it was, and what to do if not."""
+"""A release check: its title, its state, and the command that resolves it."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,37 +7,37 @@ from pytest_gaia.promotion.gate.situation import Evidence
 
 Status = Literal["passed", "approved", "waived", "pending", "expired", "failed"]
 Group = Literal["pre-deploy", "post-deploy"]
-"""``edge``: before the bundle may be deployed there; ``stage``: after it was"""
+"""whether the check applies before or after the deployment"""
 
 GOOD: frozenset[Status] = frozenset({"passed", "approved", "waived"})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the evidence comes to for one item."""
+    """The state of a check, from the evidence."""
 
     status: Status
     reason: str
     evidence: tuple[str, ...] = ()
-    """SHA-256 of each envelope that it rests on"""
+    """SHA-256 of each envelope that the state rests on"""
     next: str = ""
-    """the command that mends it, where one does"""
+    """the command that resolves it; empty if there is none"""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One item of a gate."""
+    """One check of a gate."""
 
     id: str
     title: str
     group: Group
     finding: Finding
     in_pipeline: bool = False
-    """whether it is one of the pipeline's eleven, which can be waived"""
+    """whether it is one of the checks of the pipeline, which can be waived"""
 
     @property
     def good(self) -> bool:
-        """Whether it holds nothing up."""
+        """Whether it does not block the release."""
         return self.finding.status in GOOD
 
     @property
@@ -47,20 +47,20 @@ class Check:
 
 
 def passed(reason: str, *evidence: Evidence[Any]) -> Finding:
-    """Return that it holds, and by what."""
+    """Return a finding for a condition that the evidence proves."""
     return Finding("passed", reason, tuple(each.sha256 for each in evidence))
 
 
 def failed(reason: str, *evidence: Evidence[Any], next: str = "") -> Finding:  # noqa: A002  # the field's name
-    """Return that evidence says the contrary."""
+    """Return a finding for a condition that the evidence contradicts."""
     return Finding("failed", reason, tuple(each.sha256 for each in evidence), next)
 
 
 def pending(reason: str, next: str = "") -> Finding:  # noqa: A002  # the field's name
-    """Return that there is no evidence either way."""
+    """Return a finding without evidence."""
     return Finding("pending", reason, (), next)
 
 
 def expired(reason: str, *evidence: Evidence[Any], next: str = "") -> Finding:  # noqa: A002  # the field's name
-    """Return that there was evidence, and that it is too old."""
+    """Return a finding whose evidence is too old."""
     return Finding("expired", reason, tuple(each.sha256 for each in evidence), next)

@@ -1,4 +1,4 @@
-"""The pipeline's eleven items, over its three edges: proved from evidence where that can be, signed by people where not."""
+"""The checks of the pipeline before each stage: decided by evidence, or approved by people."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,27 +13,27 @@ _SECURITY = ("security",)
 
 
 INTEGRATION_SUITES = ("messaging", "database")
-"""suites that test the services together with the broker and the database"""
-_API = "gaia api diff --bundle {release} --env {environment} --record"
-_EXPERIMENTAL = "gaia check no-experimental-features --bundle {release} --env {environment}"
+"""suites that test the services with the message broker and the database"""
+_API = "gaia api diff --release {release} -e {environment} --attest"
+_EXPERIMENTAL = "gaia release attest experimental-features {release} -e {environment}"
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineCheck:
-    """One item, and how it is shown."""
+    """A check of the pipeline, and the function that evaluates it."""
 
     id: str
     title: str
     target: str
-    """the environment that it guards"""
+    """the environment before which it applies"""
     prove: Callable[[Situation], Finding]
     roles: tuple[str, ...] = ()
-    """who signs it; empty: it is proved"""
+    """roles that approve it; empty if evidence decides"""
     first: Literal["pre-deploy", "post-deploy", ""] = "pre-deploy"
-    """when a first stage asks for it, which a bundle enters without having run anywhere; empty: never"""
+    """when it applies in a first stage, which a release enters without earlier runs; empty: never"""
 
     def check(self, situation: Situation) -> Check:
-        """Return it with what the evidence says."""
+        """Evaluate the check."""
         group = (self.first if situation.stage.previous is None else "") or "pre-deploy"
         return Check(self.id, self.title, group, self.prove(situation), in_pipeline=True)
 
@@ -61,9 +61,9 @@ def _signed(check: str, roles: tuple[str, ...]) -> Callable[[Situation], Finding
 CHECKS: tuple[PipelineCheck, ...] = (
     PipelineCheck("local-tests-pass", "All local tests pass", "dev", _from_previous(proofs.passed_run), first=""),
     PipelineCheck(
-        "feature-complete", "Feature complete and tested", "dev", _signed("feature-complete", _APPROVERS), _APPROVERS
+        "feature-complete", "Features complete and tested", "dev", _signed("feature-complete", _APPROVERS), _APPROVERS
     ),
-    # What a bundle offers is asked where it runs: in the stage before, or here as soon as it was deployed.
+    # The API is read where the release runs: in the previous stage, or in the first stage after its deployment.
     PipelineCheck(
         "no-breaking-api-change",
         "No breaking API change",
@@ -92,6 +92,6 @@ BY_ID: Mapping[str, PipelineCheck] = {check.id: check for check in CHECKS}
 
 
 def checks_for(situation: Situation) -> tuple[PipelineCheck, ...]:
-    """Return the items that the stage of ``situation`` asks for; none for one that is not in the pipeline."""
+    """Return the checks of the stage of ``situation``; none for a stage outside of the pipeline."""
     asked = (check for check in CHECKS if check.target == situation.environment)
     return tuple(check for check in asked if check.first or situation.stage.previous is not None)

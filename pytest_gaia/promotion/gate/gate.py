@@ -1,7 +1,7 @@
-"""The gate: may this bundle go into, and stay in, this environment? Decided from evidence alone, offline, and pure.
+"""The promotion gate: may a release enter, and stay in, an environment? Pure; uses evidence only.
 
-Only an explicit proof promotes. What is not shown holds, what is shown to be bad rejects, and a ledger that is not
-whole shows nothing.
+PROMOTE needs evidence for every check. A check without evidence is pending (HOLD), a failed check is REJECT, and a corrupt
+ledger proves nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,11 +16,12 @@ from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import counted, problems_of
 from pytest_gaia.promotion.ledger.statements import Decision, GateDetails, GatePredicate, WaiverPredicate
 from pytest_gaia.verdict.evaluated import EXIT_CODES
+from pytest_gaia.wording import counted as number_of
 
 _NOT_BUILT = ("nats", "postgres")
-"""services whose images a project takes as they are: a bundle may do without them"""
+"""services with third-party images: a release need not include them"""
 _LOCAL_ONLY = ("local", "dev")
-"""how far a bundle of images goes that only one machine has"""
+"""stages for releases whose images exist on one machine only"""
 
 FREEZE = "not-frozen"
 RERUN = "not-rejected"
@@ -29,16 +30,13 @@ LONGEST_WAIVER = timedelta(days=30)
 
 
 def waivable(stage: Stage) -> tuple[str, ...]:
-    """Return the items beside those of the checklist that a release manager can waive, for a reason.
-
-    They are a freeze, which has its exceptions, and a run that was rejected before the one that passed.
-    """
+    """Return the checks outside of the pipeline that a release manager can waive: a freeze, and an earlier rejected run."""
     return (FREEZE, RERUN) if stage.require_signed else (FREEZE,)
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The decision, and each item that it rests on."""
+    """The decision, and the checks that it rests on."""
 
     environment: str
     release: str
@@ -47,21 +45,21 @@ class Gate:
 
     @property
     def exit_code(self) -> int:
-        """As of a run: 0 PROMOTE, 1 REJECT, 11 HOLD."""
+        """Exit code: 0 PROMOTE, 1 REJECT, 11 HOLD."""
         return EXIT_CODES[self.verdict]
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What stands in the way; empty for PROMOTE."""
+        """What blocks the release; empty for PROMOTE."""
         return tuple(f"{check.id}: {check.finding.reason}" for check in self.checks if not check.good)
 
     @property
     def waived(self) -> tuple[str, ...]:
-        """Items that were let go."""
+        """IDs of waived checks."""
         return tuple(check.id for check in self.checks if check.finding.status == "waived")
 
     def predicate(self, now: datetime, policies: dict[str, str], fence: int = 0) -> GatePredicate:
-        """Return the decision as it goes into the ledger; ``policies`` are digests of the settings it was made by."""
+        """Return the decision for the ledger; ``policies`` are digests of the settings that it used."""
         evidence = sorted({sha256 for check in self.checks for sha256 in check.finding.evidence})
         return GatePredicate(
             verifier={
@@ -83,7 +81,7 @@ class Gate:
 
 
 def evaluate(situation: Situation, *, only: Group | None = None, also: Iterable[Check] = ()) -> Gate:
-    """Decide. ``only="pre-deploy"`` asks whether the bundle may be deployed there, before anything of it has been.
+    """Decide. ``only="pre-deploy"`` asks evaluates the checks before a deployment.
 
     ``also`` are checks that the ledger knows nothing of.
     """
@@ -99,26 +97,26 @@ def _word(checks: tuple[Check, ...]) -> Decision:
 
 
 def _checks(situation: Situation) -> Iterator[Check]:
-    yield Check("ledger-whole", "The ledger is whole", "pre-deploy", _whole(situation))
-    yield Check("images-pinned", "Images are named by digest", "pre-deploy", _pinned(situation))
+    yield Check("ledger-whole", "Ledger is intact", "pre-deploy", _whole(situation))
+    yield Check("images-pinned", "Images are pinned by digest", "pre-deploy", _pinned(situation))
     yield Check("not-quarantined", "Never rolled back", "pre-deploy", proofs.not_quarantined(situation))
-    yield Check(FREEZE, "No freeze in force", "pre-deploy", proofs.not_frozen(situation))
+    yield Check(FREEZE, "No deployment freeze", "pre-deploy", proofs.not_frozen(situation))
     previous = situation.stage.previous
     if previous:
         passed = proofs.passed_gate(situation, previous)
         yield Check("previous-stage", f"Passed the gate of {previous}", "pre-deploy", passed)
-        yield Check("soaked", f"Long enough in {previous}", "pre-deploy", proofs.soaked(situation, previous))
+        yield Check("soaked", f"Soak time in {previous}", "pre-deploy", proofs.soaked(situation, previous))
     for entry in checks_for(situation):
         yield entry.check(situation)
     for role in situation.stage.sign:
-        yield Check(f"signed-{role}", f"Signed by {role}", "pre-deploy", proofs.signed(situation, "release", (role,)))
-    yield Check("deployed", "Deployed, and seen to run", "post-deploy", proofs.deployed(situation))
+        yield Check(f"signed-{role}", f"Approved by {role}", "pre-deploy", proofs.signed(situation, "release", (role,)))
+    yield Check("deployed", "Deployed and running", "post-deploy", proofs.deployed(situation))
     if situation.running is not None:
         yield Check("running-now", "What runs there now", "post-deploy", proofs.running_now(situation))
-    yield Check("suites-passed", "The sealed suites passed", "post-deploy", _suites(situation))
+    yield Check("suites-passed", "Required tests passed", "post-deploy", _suites(situation))
     if situation.stage.require_signed:
         yield Check(RERUN, "No earlier run was rejected", "post-deploy", proofs.not_rejected(situation))
-    yield Check("undrifted", "The same from first to last test", "post-deploy", proofs.undrifted(situation))
+    yield Check("undrifted", "Unchanged during the tests", "post-deploy", proofs.undrifted(situation))
 
 
 def _suites(situation: Situation) -> Finding:
@@ -130,7 +128,7 @@ def _suites(situation: Situation) -> Finding:
 def _whole(situation: Situation) -> Finding:
     wrong = problems_of(situation.entries, situation.head)
     if not wrong:
-        return passed(f"{counted(situation.entries)}; each follows the one before it")
+        return passed(f"{counted(situation.entries)}; hash chain intact")
     verify = "gaia ledger verify" + (f" --head {situation.head}" if situation.head else "")
     return failed(wrong[0], next=verify)
 
@@ -138,26 +136,24 @@ def _whole(situation: Situation) -> Finding:
 def _pinned(situation: Situation) -> Finding:
     release = situation.release
     if not release.components:
-        return pending("the bundle holds no image", "gaia bundle create")
+        return pending("the release has no image", "gaia release create")
     if release.kind == "local" and situation.environment not in _LOCAL_ONLY:
-        return failed("its images are on one machine only; push them, and make a bundle of what the registry has")
+        return failed("its images exist on one machine only; push them to a registry, and create a release of those")
     services = situation.stage.services or ()
     if lacking := [each for each in services if each not in (*_NOT_BUILT, *release.digests)]:
-        reason = (
-            f"no image of {', '.join(lacking)}, which {situation.environment} runs: nobody knows what is tested there"
-        )
-        return pending(reason, "gaia bundle create")
+        reason = f"no image of {', '.join(lacking)}, which {situation.environment} runs"
+        return pending(reason, "gaia release create")
     loose = [each.service for each in release.components if not each.digest.startswith("sha256:")]
-    return failed(f"no digest: {', '.join(loose)}") if loose else passed(f"{len(release.components)} images")
+    return failed(f"no digest: {', '.join(loose)}") if loose else passed(number_of(len(release.components), "image"))
 
 
 def _waived(check: Check, situation: Situation) -> Check:
-    """Let an item of the checklist go if somebody has signed for that, and has not since thought better of it."""
+    """Return ``check`` as waived, if a valid waiver of it exists."""
     if check.good or not (check.in_pipeline or check.id in waivable(situation.stage)):
         return check
     waivers = [each for each in situation.evidence(WaiverPredicate) if each.says.check == check.id]
     if check.id == RERUN:
-        # A reason that was given before the rejection is none for it.
+        # A waiver from before the rejection does not cover it.
         rejected = proofs.rejected_before(situation)
         waivers = [each for each in waivers if each.entry.sequence > rejected[-1].entry.sequence]
     if not waivers:

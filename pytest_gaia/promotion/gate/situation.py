@@ -1,4 +1,4 @@
-"""What a gate decides from: one bundle on its way into one environment, and the evidence that counts for it."""
+"""The input of a gate: a release, an environment, and the evidence that counts."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from pytest_gaia.promotion.ledger.keys import TrustedKey
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import (
     NO_RELEASE,
+    OUTCOMES,
     RUNS_WELL,
     SHORT,
     DeploymentPredicate,
@@ -26,7 +27,7 @@ from pytest_gaia.promotion.release.model import Release
 P = TypeVar("P", bound=Predicate)
 
 CLOCK_SKEW = timedelta(minutes=5)
-"""evidence from further in the future than clocks differ is none"""
+"""tolerated difference of clocks; later evidence is ignored"""
 
 _OF_PEOPLE = (SignoffPredicate, WaiverPredicate)
 _UNDER_LOCK = (RunPredicate, DeploymentPredicate, GatePredicate, RollbackPredicate)
@@ -34,7 +35,7 @@ _UNDER_LOCK = (RunPredicate, DeploymentPredicate, GatePredicate, RollbackPredica
 
 @dataclass(frozen=True, slots=True)
 class Evidence(Generic[P]):
-    """One entry that counts, read as what it is."""
+    """An entry that counts, with its predicate."""
 
     entry: Entry
     says: P
@@ -42,27 +43,27 @@ class Evidence(Generic[P]):
 
     @property
     def sha256(self) -> str:
-        """How a decision refers to it."""
+        """SHA-256 of the envelope, which decisions refer to."""
         return self.entry.sha256
 
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """Whether an environment runs the bundle, and since when without a break. Nothing set: nothing ever happened there."""
+    """Since when an environment has run the release. Empty if it was never deployed there."""
 
     since: Evidence[DeploymentPredicate | RollbackPredicate] | None = None
-    """what brought it there; None while it is not known to run"""
+    """the deployment or rollback that started it; None if the release is not known to run"""
     gone: str = ""
-    """why it is not known to run, one sentence"""
+    """reason why the release is not known to run"""
     elsewhere: bool = False
-    """whether something else was seen to run in its place"""
+    """whether another release was observed in its place"""
     before: str = ""
-    """what ended its stay before this one"""
+    """what ended its previous stay"""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A bundle on its way into ``environment``. Everything that a decision rests on is in here."""
+    """A release, an environment, and everything else that a decision rests on."""
 
     environment: str
     stage: Stage
@@ -70,15 +71,15 @@ class Situation:
     entries: tuple[Entry, ...]
     now: datetime
     head: str = ""
-    """the beginning of a hash that the ledger has to hold; empty where nobody noted one"""
+    """beginning of the hash of a required entry; empty for none"""
     here: tuple[RollOut, ...] = ()
-    """what this machine has rolled out, by promotions and outside of them"""
+    """rollouts of this machine, by promotions and outside of them"""
     running: tuple[Comparison, ...] | None = None
-    """what was just seen to run in the environment, against the bundle; None where nobody looked"""
+    """comparison with what runs in the environment now; None if it was not observed"""
 
     @property
     def wanted(self) -> dict[str, str]:
-        """What has to run in the environment: service → digest."""
+        """Return service → digest for what must run in the environment."""
         services = self.stage.services
         return {
             service: digest
@@ -87,10 +88,10 @@ class Situation:
         }
 
     def evidence(self, kind: type[P], environment: str | None = None) -> list[Evidence[P]]:
-        """Return what counts of ``kind`` about this bundle in an environment (its own by default), oldest first.
+        """Return the valid entries of ``kind`` about this release in an environment, oldest first.
 
-        Does not count: what is about another bundle or other images, is not signed as the stage asks, lies in the
-        future, was a rehearsal on the sandbox, or was written by a promotion that had lost its lock.
+        Left out are entries about another release or other images, without the required signature, from the future, of
+        simulated runs, and of promotions that had lost their lock.
         """
         wanted = environment or self.environment
         return [
@@ -106,21 +107,21 @@ class Situation:
         ]
 
     def newest(self, kind: type[P], environment: str | None = None) -> Evidence[P] | None:
-        """Return the latest of :meth:`evidence`: what came before it is history."""
+        """Return the newest of :meth:`evidence`."""
         found = self.evidence(kind, environment)
         return found[-1] if found else None
 
     def fresh(self, evidence: Evidence[Any]) -> bool:
-        """Whether ``evidence`` is young enough to prove anything."""
+        """Whether ``evidence`` is not older than the stage allows."""
         return self.now - evidence.time <= self.stage.evidence_age
 
     def stay(self, environment: str) -> Stay:
-        """Return since when ``environment`` has run this bundle without a break, by everything that happened there."""
+        """Return since when ``environment`` has run this release, from all its deployments and rollbacks."""
         stay, latest = Stay(), None
         for entry in self.entries:
             says = entry.predicate
             if isinstance(says, DeploymentPredicate | RollbackPredicate) and says.environment == environment:
-                # An entry that is dated back does not make the stay longer.
+                # A backdated entry must not make the stay longer.
                 latest = max(filter(None, (latest, entry.time)), default=None)
                 stay = self._after(stay, entry, says, latest)
         if outside := self.deployed_outside(environment):
@@ -128,10 +129,7 @@ class Situation:
         return stay
 
     def deployed_outside(self, environment: str) -> str:
-        """Return what was deployed to ``environment`` outside of a promotion after the last one, one sentence; '' for nothing.
-
-        It is in the ledger, or this machine has done it after everything that the ledger knows of the environment.
-        """
+        """Return a sentence about a deployment outside of a promotion after the last one; empty if there is none."""
         latest = last_deployment(self.entries, environment)
         if latest is None or latest.time is None:
             return ""
@@ -151,23 +149,25 @@ class Situation:
     ) -> Stay:
         rehearsed = isinstance(says, RollbackPredicate) and says.rehearsal
         arrived = says.target if isinstance(says, RollbackPredicate) and not rehearsed else says.release
-        # A rehearsal goes forward again whatever came of the way back; a way forward that failed has an entry of its own.
+        # A drill restores the release even if its rollback failed; a failed restoration has its own entry.
         if says.outcome not in RUNS_WELL and not rehearsed:
-            return Stay(gone=f"not known what {says.environment} runs: {_how(entry, says)} came to {says.outcome}")
+            return Stay(
+                gone=f"unknown what {says.environment} runs: {_how(entry, says)} ended with {OUTCOMES[says.outcome]}"
+            )
         if arrived != self.release.id:
             return Stay(gone=_replaced(says, arrived), elsewhere=True)
         if rehearsed:
             return replace(stay, since=_since(entry, says, latest)) if stay.since else stay
         if self._has_other_images(entry, says):
-            return Stay(gone=f"what {_how(entry, says)} has brought are not the images of this bundle")
+            return Stay(gone=f"{_how(entry, says)} has other images than this release")
         if not self._shows(entry):
             return (
-                stay if stay.since else Stay(gone=f"{_how(entry, says)} is no evidence that {says.environment} runs it")
+                stay if stay.since else Stay(gone=f"{_how(entry, says)} is not valid evidence for {says.environment}")
             )
         return stay if stay.since else Stay(_since(entry, says, latest), before=stay.gone)
 
     def _has_other_images(self, entry: Entry, says: DeploymentPredicate | RollbackPredicate) -> bool:
-        # The subjects of a rollback are the images that it left.
+        # The subjects of a rollback are the images before it.
         if isinstance(says, DeploymentPredicate) and entry.subjects != self.release.subjects():
             return True
         return any(self.release.digests.get(service, digest) != digest for service, digest in says.services.items())
@@ -177,7 +177,7 @@ class Situation:
         return in_time and self._may_say(entry) and not self._overtaken(entry)
 
     def _overtaken(self, entry: Entry) -> bool:
-        """Whether somebody had taken the environment's lock over before this was written."""
+        """Whether another promotion had taken the lock before this was written."""
         if not isinstance(entry.predicate, _UNDER_LOCK):
             return False
         fence, (environment, _) = entry.predicate.fence, _about(entry.predicate)
@@ -196,7 +196,7 @@ class Situation:
 
 
 def testified(entry: Entry, stage: Stage) -> bool:
-    """Whether ``entry`` counts as what a machine has seen in the environment of ``stage``."""
+    """Whether ``entry`` counts as evidence of a machine for ``stage``."""
     return _needs_no_signature(entry, stage) or any(key.testifies for key in entry.signers)
 
 
@@ -205,7 +205,7 @@ def _needs_no_signature(entry: Entry, stage: Stage) -> bool:
 
 
 def approvers(entry: Entry, release: Release) -> tuple[TrustedKey, ...]:
-    """Return the keys behind a sign-off or waiver that may say it: in the role it names, and not an author's."""
+    """Return the keys that may sign the approval or waiver: with its role, and not of an author."""
     role = getattr(entry.predicate, "role", "")
     return tuple(key for key in entry.signers if key.approves(role, release.authors))
 
@@ -219,13 +219,13 @@ def _since(
 def _replaced(says: DeploymentPredicate | RollbackPredicate, arrived: str) -> str:
     if arrived == NO_RELEASE:
         rolled_back = isinstance(says, RollbackPredicate)
-        how = "rolled back to images of no bundle" if rolled_back else "deployed to outside of a promotion"
+        how = "rolled back to images without a release" if rolled_back else "deployed outside of a promotion"
         return f"{says.environment} was {how} on {says.time[:10]}"
-    return f"{says.environment} runs another bundle since: {arrived[:SHORT] or 'one without an id'}"
+    return f"{says.environment} now runs another release: {arrived[:SHORT] or 'without ID'}"
 
 
 def _how(entry: Entry, says: DeploymentPredicate | RollbackPredicate) -> str:
-    """Return what an entry is about, as people name it."""
+    """Describe a deployment or rollback."""
     when = f"{entry.time:%Y-%m-%d %H:%M}" if entry.time else says.time[:16]
     if isinstance(says, RollbackPredicate):
         return f"the rollback from {says.release[:SHORT]} to {says.target[:SHORT]} on {when}"

@@ -42,9 +42,9 @@ def load_private(text: str, source: str) -> PrivateKey:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # Without the cause: its text could hold parts of the key.
         problem = "no private key that can be read: PKCS#8 in PEM, or OpenSSH's form, without a passphrase"
-        raise ConfigError(f"{source}: {problem}. `gaia key create` makes one.") from None
+        raise ConfigError(f"{source}: {problem}. To create one, run `gaia key generate`.") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"{source}: not an Ed25519 key. `gaia key create` makes one.")
+        raise ConfigError(f"{source}: not an Ed25519 key. To create one, run `gaia key generate`.")
     return key
 
 

@@ -194,7 +194,7 @@ def check_roles(roles: Sequence[str]) -> None:
         raise ValueError(
             f"has the role {MACHINE_ROLE}, which is one of machines, and {', '.join(people)}, which "
             f"{'is one' if len(people) == 1 else 'are some'} of people. One key has one kind: make a second key "
-            "(gaia key create --help)."
+            "(gaia key generate -h)."
         )
 
 

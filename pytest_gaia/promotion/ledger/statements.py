@@ -29,17 +29,26 @@ NO_RELEASE = "no bundle"
 """what a deployment outside of a promotion brings, and the target of a rollback to images that nobody has bundled"""
 
 SHORT = 12
-"""digits of a bundle's id that people are shown"""
+"""digits of a release's id that people are shown"""
 
 Decision: TypeAlias = Literal["PROMOTE", "REJECT", "DRIFT", "HOLD", "INFRA"]
 """what a ledger can hold: a PARTIAL run is no evidence about a release, and is never written down"""
 DeployOutcome: TypeAlias = Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
+OUTCOMES: dict[DeployOutcome, str] = {
+    "deployed": "deployed",
+    "deployed_with_tool_error": "deployed with a tool error",
+    "unchanged": "unchanged",
+    "phantom": "not rolled out",
+    "failed": "failed",
+    "split": "mixed versions",
+}
+"""stored outcome → text for people"""
 CheckStatus: TypeAlias = Literal["proved", "failed", "inconclusive"]
 SloStatus: TypeAlias = Literal["passed", "warned", "failed", "inconclusive"]
 
 
 def sha256_of(content: bytes) -> str:
-    """Return the SHA-256 of ``content``, as hex: what bundles, entries and evidence name files by."""
+    """Return the SHA-256 of ``content``, as hex: what releases, entries and evidence name files by."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -114,7 +123,7 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     misplaced: tuple[str, ...] = ()
     """why the addresses are not known as the environment's, one sentence each; the run is no evidence then"""
     drift: str = ""
-    """how what ran differed from the bundle, or changed while the suites ran"""
+    """how what ran differed from the release, or changed while the suites ran"""
     plugins: tuple[str, ...] = ()
     """pytest's plugins in the run: distribution and version; the module alone of one that no distribution has brought"""
     rehearsal: bool = False
@@ -194,7 +203,7 @@ class RunPredicate(
 
 
 class DeploymentPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
-    """One deployment of a bundle to an environment, as it was observed."""
+    """One deployment of a release to an environment, as it was observed."""
 
     word: ClassVar[str] = "deployment"
 
@@ -217,7 +226,7 @@ class DeploymentPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STO
 
 
 class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
-    """A person's word for one item of the checklist, for one bundle."""
+    """A person's word for one item of the checklist, for one release."""
 
     word: ClassVar[str] = "sign-off"
 
@@ -308,7 +317,7 @@ class GateDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
 
 
 class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
-    """An environment went back to an earlier bundle; the one that it left is quarantined."""
+    """An environment went back to an earlier release; the one that it left is quarantined."""
 
     word: ClassVar[str] = "rollback"
 
@@ -333,12 +342,12 @@ class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASO
 
 
 class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
-    """What a tool has found about one item of the checklist, for one bundle."""
+    """What a tool has found about one item of the checklist, for one release."""
 
     word: ClassVar[str] = "check"
 
     environment: str
-    """the environment that the bundle is to go to"""
+    """the environment that the release is to go to"""
     release: str
     check: str
     status: CheckStatus

@@ -198,8 +198,8 @@ def contradiction(
     """
     assert record.end is not None
     found = [f"{what}: {seen[:19] or 'none'}, not {wanted[:19]}" for what, wanted, seen in (
-        ("the plan is of another bundle", release.id, plan.release),
-        ("the record is of another bundle", release.id, record.end.release),
+        ("the plan is of another release", release.id, plan.release),
+        ("the record is of another release", release.id, record.end.release),
         ("the record is of another environment", plan.environment, record.start.environment),
         ("the record is of another plan", plan.digest, record.end.plan),
         ("the plan was sealed under other rules", own.expectations_digest, plan.expectations_digest),

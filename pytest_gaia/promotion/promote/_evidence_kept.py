@@ -192,7 +192,7 @@ def _untouched(plan: Plan, ran: Mark) -> bool:
 
 
 def _nothing_known(plan: Plan, running: dict[str, str], reason: str, fence: int) -> Kept:
-    """Until it is known what was done, the environment does not run the bundle."""
+    """Until it is known what was done, the environment does not run the release."""
     _write_deployment(plan, msgspec.structs.replace(_deployed(plan, None, fence), services=running, reason=reason))
     return Kept("failed", problem=reason)
 
@@ -215,14 +215,14 @@ def _run(plan: Plan, left: _Left, ran: Mark, running: dict[str, str], fence: int
 def _deployment(
     plan: Plan, verdict: VerdictFile, ran: Mark, running: dict[str, str], fence: int
 ) -> DeploymentPredicate:
-    """Return what was deployed; or, where nothing is deployed, whether what runs was the bundle before and after."""
+    """Return what was deployed; or, where nothing is deployed, whether what runs was the release before and after."""
     if plan.deploys:
         return _deployed(plan, verdict.deployment, fence)
     wrong = ran.problem or ", ".join(s for s in plan.services if running.get(s) != plan.release.digests[s])
     says = msgspec.structs.replace(_deployed(plan, None, fence), services=running)
     if wrong or verdict.changed:
         return msgspec.structs.replace(
-            says, reason=f"nothing is deployed there, and what runs is not the bundle: {wrong}"
+            says, reason=f"nothing is deployed there, and what runs is not the release: {wrong}"
         )
     return msgspec.structs.replace(says, outcome="unchanged", reason="")
 

@@ -1,9 +1,9 @@
-"""What tools find about a bundle: whether it is what runs somewhere, and whether it goes out with experimental features on.
+"""What tools find about a release: whether it is what runs somewhere, and whether it goes out with experimental features on.
 
-Two things have to hold for the latter. No deploy file of the bundle switches one on in the environment that it goes to:
+Two things have to hold for the latter. No deploy file of the release switches one on in the environment that it goes to:
 no variable that is named as one is (``EXPERIMENTAL…``, ``ENABLE_EXPERIMENTAL…``, ``FEATURE_…EXPERIMENTAL…``) has a value
 that means yes. And nothing that the release is let through for rests on one: the environment leaves experimental checks
-out, or the bundle's newest run in the stage before ran none of them.
+out, or the release's newest run in the stage before ran none of them.
 """
 
 import re
@@ -49,7 +49,7 @@ def environment_apart(promotion: Promotion, name: str) -> Environment:
 
 
 def not_running(promotion: Promotion, environment: Environment, release: Release, now: datetime) -> str:
-    """Return why it is not known that ``environment`` runs ``bundle``; an empty text if it does.
+    """Return why it is not known that ``environment`` runs ``release``; an empty text if it does.
 
     It is observed where it is deployed from here; elsewhere the newest deployment in the ledger says it.
     """
@@ -58,10 +58,10 @@ def not_running(promotion: Promotion, environment: Environment, release: Release
     checks = list(check_running(release, look(environment, promotion.rootdir), environment.name))
     for each in checks:
         if each.status not in ("same", "left out"):
-            return f"{environment.name} is not seen to run bundle {release.short}: {each.what}: {each.reason}"
+            return f"{environment.name} is not seen to run release {release.short}: {each.what}: {each.reason}"
     if any(each.status == "same" for each in checks):
         return ""
-    return f"{environment.name} runs nothing that bundle {release.short} has an image of"
+    return f"{environment.name} runs nothing that release {release.short} has an image of"
 
 
 def record_check(
@@ -94,11 +94,11 @@ def _not_said_to_run(promotion: Promotion, name: str, release: Release, now: dat
     stay = promotion.situation(name, release, now).stay(name)
     if stay.since or stay.gone:
         return stay.gone
-    return f"nothing shows that {name} runs bundle {release.short}; gaia promote {name} --bundle {release.short}"
+    return f"nothing shows that {name} runs release {release.short}; gaia promote {name} {release.short}"
 
 
 def check_experimental(promotion: Promotion, environment: str, release: Release, now: datetime) -> Found:
-    """Return what is found about ``bundle`` on its way into ``environment``.
+    """Return what is found about ``release`` on its way into ``environment``.
 
     Raises ``ConfigError`` for an unknown environment, and for deploy files that cannot be read.
     """
@@ -115,7 +115,7 @@ def check_experimental(promotion: Promotion, environment: str, release: Release,
 
 
 def _files(promotion: Promotion, environment: Environment, release: Release) -> tuple[Deployment | None, str]:
-    """Return the deploy files of the bundle for the environment, as they were when it was made; or why there are none."""
+    """Return the deploy files of the release for the environment, as they were when it was made; or why there are none."""
     folder = promotion.project.deploy_files_in(configs_folder(promotion.rootdir, release))
     source = environment.deploy_source
     if source is None:
@@ -123,7 +123,7 @@ def _files(promotion: Promotion, environment: Environment, release: Release) -> 
     changed = [each for each in check_files(release, deploy_files(folder), what="kept file") if each.status != "same"]
     if changed or not release.configs:
         reason = f"{changed[0].what} {changed[0].reason}" if changed else "it names none"
-        return None, f"the deploy files of bundle {release.short} are not here as they were: {reason}"
+        return None, f"the deploy files of release {release.short} are not here as they were: {reason}"
     try:
         return folder.deployment(environment.name, source), ""
     except ConfigError as error:
@@ -161,7 +161,7 @@ def _runs(
         )
     run = promotion.situation(environment.name, release, now).newest(RunPredicate, previous)
     if run is None:
-        return "inconclusive", f"no run of this bundle in {previous} counts as evidence: gaia promote {previous}"
+        return "inconclusive", f"no run of this release in {previous} counts as evidence: gaia promote {previous}"
     if count := run.says.details.experimental_run:
         return "inconclusive", (
             f"the newest run in {previous} rests on {count} experimental tests; leave them out "

@@ -108,7 +108,7 @@ def check_environ(environ: Mapping[str, str], rootdir: Path) -> None:
     if given:
         raise ConfigError(
             f"{given[0]} is not for a promotion: it changes which code the run loads, and that is what the commit of the "
-            "bundle and the installed packages hold. Unset it. Nothing was done."
+            "release and the installed packages hold. Unset it. Nothing was done."
         )
     try:
         _check_extra(shlex.split(environ.get(_ADDOPTS, "")))

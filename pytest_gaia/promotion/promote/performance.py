@@ -175,7 +175,7 @@ class Baseline:
 
 
 def baseline_of(rootdir: Path, entries: Sequence[Entry], environment: str, release: str) -> Baseline:
-    """Return the last run of another bundle in ``environment`` that came to PROMOTE.
+    """Return the last run of another release in ``environment`` that came to PROMOTE.
 
     Its record counts if it is what the ledger says that it was. An older run never stands in for it.
     """

@@ -48,7 +48,7 @@ class Plan:
     tolerance: Tolerance
     """of the environment, likewise"""
     strays: dict[str, str]
-    """what a run reads and the bundle's commit does not hold so: file → how; of a dirty bundle it is no reason to refuse"""
+    """what a run reads and the release's commit does not hold so: file → how; of a dirty release it is no reason to refuse"""
     signers: list[Signer] = field(default_factory=list, repr=False)
 
     @property
@@ -105,7 +105,7 @@ def plan_promotion(
 
 
 def strays_of(promotion: Promotion, release: Release) -> dict[str, str]:
-    """Return what of suites, settings, rules and keys is not as in the bundle's commit, as :func:`commits.strays` does."""
+    """Return what of suites, settings, rules and keys is not as in the release's commit, as :func:`commits.strays` does."""
     rootdir = promotion.rootdir
     folders = [os.path.relpath(folder, rootdir) for folder in promotion.project.suites]
     if (rootdir / promotion.settings.keys).is_dir():
@@ -115,7 +115,7 @@ def strays_of(promotion: Promotion, release: Release) -> dict[str, str]:
 
 
 def _as_committed(environment: Environment, promotion: Promotion, release: Release) -> Environment:
-    """Return ``environment`` without ``loopback = true`` if the bundle's commit has other settings."""
+    """Return ``environment`` without ``loopback = true`` if the release's commit has other settings."""
     if not environment.loopback:
         return environment
     path = promotion.project.path
@@ -137,7 +137,7 @@ def _own_addresses(environment: Environment) -> Check:
 
 
 def changed_files(plan: Plan) -> tuple[str, ...]:
-    """Return the files that are not those of the bundle, each with how it differs: deploy files, and what a run reads."""
+    """Return the files that are not those of the release, each with how it differs: deploy files, and what a run reads."""
     found = deploy_files(plan.promotion.project.deploy_folder)
     deployed = dict(differences(plan.release.configs, found))
     strays = {} if plan.release.commit.endswith(DIRTY) else plan.strays
@@ -163,7 +163,7 @@ def environment_of(promotion: Promotion, name: str) -> tuple[Environment, bool]:
     """Return the environment as it can be observed, and whether a promotion deploys it.
 
     One without deploy settings is not deployed. If all of its addresses are on this machine, Docker Compose is asked
-    what runs; raises ``ConfigError`` for any other: nobody could say that what was tested is the bundle.
+    what runs; raises ``ConfigError`` for any other: nobody could say that what was tested is the release.
     """
     environment = promotion.resolve(name)
     if environment.deploy is not None:
@@ -171,7 +171,7 @@ def environment_of(promotion: Promotion, name: str) -> tuple[Environment, bool]:
     if _here(environment) and compose_file(promotion.project.deploy_folder.path) is not None:
         return replace(environment, deploy=DeploySettings("compose")), False
     raise ConfigError(
-        f"{name}: has no deployment, so nobody could say that what is tested there is the bundle. Set [env.{name}] from "
+        f"{name}: has no deployment, so nobody could say that what is tested there is the release. Set [env.{name}] from "
         f'= "fly" or "compose", or [env.{name}.deploy] hook = … in gaia.toml. Nothing was done.'
     )
 

@@ -1,4 +1,4 @@
-"""Trying a rollback before it is needed: back to the earlier bundle, looked at, forward again, looked at.
+"""Trying a rollback before it is needed: back to the earlier release, looked at, forward again, looked at.
 
 That is done by the suite ``health`` of the project, or, where it has none, by whether the members answer.
 """
@@ -74,7 +74,7 @@ class Rehearsed:
 
 
 def check_there(promotion: Promotion, environment: Environment, plan: RollbackPlan) -> None:
-    """Raise ``ConfigError`` if a service runs neither the bundle nor, after an interrupted rehearsal, its target."""
+    """Raise ``ConfigError`` if a service runs neither the release nor, after an interrupted rehearsal, its target."""
     observations = look(environment, promotion.rootdir, promotion.services(environment.name, plan.release))
     as_release, as_target = (
         {each.what: each for each in check_running(release, observations, environment.name)}
@@ -83,8 +83,8 @@ def check_there(promotion: Promotion, environment: Environment, plan: RollbackPl
     for what, check in as_release.items():
         if check.status not in _FINE and as_target[what].status not in _FINE:
             raise ConfigError(
-                f"{environment.name} is not seen to run bundle {plan.release.short} ({what}: {check.reason}), so that going "
-                f"back from it shows nothing. First: gaia promote {environment.name} --bundle {plan.release.short}"
+                f"{environment.name} is not seen to run release {plan.release.short} ({what}: {check.reason}), so that going "
+                f"back from it shows nothing. First: gaia promote {environment.name} {plan.release.short}"
             )
 
 
@@ -137,7 +137,7 @@ def rehearse(
 def _write_left(
     promotion: Promotion, plan: RollbackPlan, seen: dict[str, str], left: tuple[DeployOutcome, str], fence: int
 ) -> None:
-    """Write what a rehearsal has left: usually the bundle as it was, which needs no entry of its own."""
+    """Write what a rehearsal has left: usually the release as it was, which needs no entry of its own."""
     outcome, reason = left
     says = DeploymentPredicate(
         environment=plan.rollout.environment,
@@ -171,7 +171,7 @@ def _leg(
         return result, result.problem
     there = plan.target if rollout.action == "rollback" else plan.release
     problem = smoke()
-    return result, f"bundle {there.short} runs, but {problem}" if problem else ""
+    return result, f"release {there.short} runs, but {problem}" if problem else ""
 
 
 def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:

@@ -1,6 +1,6 @@
-"""Where an environment goes back to, as a whole: the last bundle that the ledger shows to have run well there.
+"""Where an environment goes back to, as a whole: the last release that the ledger shows to have run well there.
 
-A bundle that was rolled back, from wherever, is quarantined: it is no target, and no gate lets it through again.
+A release that was rolled back, from wherever, is quarantined: it is no target, and no gate lets it through again.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ from pytest_gaia.rollout.plan import apps_of, settings_of, step_of
 
 @dataclass(frozen=True, slots=True)
 class RollbackPlan:
-    """One rollback, from a bundle to an earlier one."""
+    """One rollback, from a release to an earlier one."""
 
     release: Release
     """the one that is left"""
@@ -41,9 +41,9 @@ class RollbackPlan:
 
 
 def running_release(promotion: Promotion, environment: str) -> str:
-    """Return the id of the bundle that ``environment`` runs, by the ledger; empty where it does not say.
+    """Return the id of the release that ``environment`` runs, by the ledger; empty where it does not say.
 
-    After a deployment outside of a promotion it does not: what that brought is no bundle.
+    After a deployment outside of a promotion it does not: what that brought is no release.
 
     Raises ``ConfigError`` where the last thing that happened there was a rollback that came to its good end.
     """
@@ -56,7 +56,7 @@ def running_release(promotion: Promotion, environment: str) -> str:
                 return says.release
             raise ConfigError(
                 f"{environment} was rolled back from {says.release[:SHORT]} to {says.target[:SHORT]} on {says.time[:16]}: "
-                "a rollback is not rolled back. Promote a new bundle (gaia bundle create), or name images: --to "
+                "a rollback is not rolled back. Promote a new release (gaia release create), or name images: --to "
                 "SERVICE=IMAGE. Nothing was changed."
             )
     return ""
@@ -65,9 +65,9 @@ def running_release(promotion: Promotion, environment: str) -> str:
 def plan_to_earlier(
     promotion: Promotion, environment: Environment, release: Release, now: datetime, *, accept_migrations: bool = False
 ) -> RollbackPlan | None:
-    """Return how ``environment`` goes back from ``bundle``; None where the ledger shows no earlier good one there.
+    """Return how ``environment`` goes back from ``release``; None where the ledger shows no earlier good one there.
 
-    Raises ``ConfigError``: the earlier bundle or its deploy files are not here or were changed, it lacks an image, or
+    Raises ``ConfigError``: the earlier release or its deploy files are not here or were changed, it lacks an image, or
     its database is another one (unless ``accept_migrations``).
     """
     found = earlier_release(promotion, environment.name, release, now)
@@ -77,14 +77,14 @@ def plan_to_earlier(
     services = promotion.services(environment.name, release)
     if lacking := [each for each in services if each not in target.digests]:
         raise ConfigError(
-            f"bundle {target.short} has no image of {', '.join(lacking)}, which {environment.name} runs: it cannot go "
+            f"release {target.short} has no image of {', '.join(lacking)}, which {environment.name} runs: it cannot go "
             "back there as a whole. Name the images: --to SERVICE=IMAGE. Nothing was changed."
         )
     notes = (
         *gone_targets(promotion, environment.name).values(),
         *_migrations(release, target, accept=accept_migrations),
     )
-    origin = f"bundle {target.short}, seen to run well on {seen[:16]}"
+    origin = f"release {target.short}, seen to run well on {seen[:16]}"
     rollout = rollout_to(promotion, environment, target, tuple(reversed(services)), "rollback", origin)
     return RollbackPlan(release, target, rollout, notes)
 
@@ -97,11 +97,11 @@ def rollout_to(
     action: Action,
     origin: str,
 ) -> Rollout:
-    """Return the roll-out of the images of ``bundle``, with its own deploy files, to ``services`` in this order."""
+    """Return the roll-out of the images of ``release``, with its own deploy files, to ``services`` in this order."""
     apps = _apps(promotion, environment, release)
     images = {each.service: each.image for each in release.components}
     if unknown := [each for each in services if apps and each not in apps]:
-        raise ConfigError(f"bundle {release.short} has no deploy file of {environment.name} for {', '.join(unknown)}.")
+        raise ConfigError(f"release {release.short} has no deploy file of {environment.name} for {', '.join(unknown)}.")
     steps = tuple(step_of(each, apps.get(each), images[each], origin) for each in services)
     deadline = settings_of(environment).deadline
     return Rollout(environment.name, promotion.rootdir, steps, action, deadline=deadline)
@@ -162,22 +162,22 @@ def earlier_release(promotion: Promotion, name: str, release: Release, now: date
 
 
 def gone_targets(promotion: Promotion, name: str) -> dict[str, str]:
-    """Return bundle → why ``name`` cannot go back to it, of those of which an image was gone and that did not run since."""
+    """Return release → why ``name`` cannot go back to it, of those of which an image was gone and that did not run since."""
     found: dict[str, str] = {}
     for entry in promotion.ledger.entries():
         says = entry.predicate
         if isinstance(says, RollbackPredicate) and says.environment == name and says.gone:
             images = f"the image of {', '.join(says.gone)} was not in its registry on {says.time[:16]}"
-            found[says.target] = f"bundle {says.target[:SHORT]} is passed over: {images}"
+            found[says.target] = f"release {says.target[:SHORT]} is passed over: {images}"
         elif isinstance(says, DeploymentPredicate) and says.environment == name and says.outcome in RUNS_WELL:
             found.pop(says.release, None)
     return found
 
 
 def _found(promotion: Promotion, name: str, release: str) -> Release | None:
-    """Return the bundle of that id; None where it is not here, and nothing says that it ran well.
+    """Return the release of that id; None where it is not here, and nothing says that it ran well.
 
-    Only of a bundle that is here can be told whether what the ledger says is about its images.
+    Only of a release that is here can be told whether what the ledger says is about its images.
     """
     try:
         return promotion.release(release)
@@ -187,7 +187,7 @@ def _found(promotion: Promotion, name: str, release: str) -> Release | None:
         )
         if any((run.environment, run.release, run.verdict) == (name, release, "PROMOTE") for run in runs):
             raise ConfigError(
-                f"{name} ran bundle {release[:SHORT]} well, and would go back to it, but it is not to be had here: {error} "
+                f"{name} ran release {release[:SHORT]} well, and would go back to it, but it is not to be had here: {error} "
                 "Bring .gaia/bundles from where it was made, or name the images: --to SERVICE=IMAGE. Nothing was changed."
             ) from None
         return None
@@ -209,7 +209,7 @@ def _quarantined(promotion: Promotion) -> set[str]:
 def _migrations(release: Release, target: Release, *, accept: bool) -> tuple[str, ...]:
     if release.migration_head == target.migration_head:
         return ()
-    heads = f"the database is at {release.migration_head or 'no migration'}, and bundle {target.short} was made for "
+    heads = f"the database is at {release.migration_head or 'no migration'}, and release {target.short} was made for "
     heads += target.migration_head or "none"
     if not accept:
         raise ConfigError(
@@ -220,7 +220,7 @@ def _migrations(release: Release, target: Release, *, accept: bool) -> tuple[str
 
 
 def _apps(promotion: Promotion, environment: Environment, release: Release) -> dict[str, App]:
-    """Return service → app by the deploy files that the bundle was made of; a compose file is taken as it is today.
+    """Return service → app by the deploy files that the release was made of; a compose file is taken as it is today.
 
     That one names other files, relative to its own folder. Empty where the hook needs no deploy files.
     """
@@ -232,7 +232,7 @@ def _apps(promotion: Promotion, environment: Environment, release: Release) -> d
     changed = [each for each in check_files(release, deploy_files(kept), what="kept file") if each.status != "same"]
     if changed:
         raise ConfigError(
-            f"bundle {release.short}: its deploy files are not as they were: {changed[0].what} {changed[0].reason}. Bring "
-            f"{folder.relative_to(promotion.rootdir)} back from where the bundle was made. Nothing was changed."
+            f"release {release.short}: its deploy files are not as they were: {changed[0].what} {changed[0].reason}. Bring "
+            f"{folder.relative_to(promotion.rootdir)} back from where the release was made. Nothing was changed."
         )
     return dict(apps_of(kept.deployment(environment.name, today.source)))

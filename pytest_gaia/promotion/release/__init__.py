@@ -1,1 +1,1 @@
-"""What is released together: the bundle, what it is made of, and whether it still is what it was made of."""
+"""What is released together: the release, what it is made of, and whether it still is what it was made of."""

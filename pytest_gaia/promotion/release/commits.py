@@ -51,7 +51,7 @@ def head(rootdir: Path, *, beside: Sequence[str] = ()) -> Commit:
     """
     commit = _git(rootdir, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip()
     if not commit:
-        raise ConfigError("a bundle names a commit, and there is none here yet: commit, then try again.")
+        raise ConfigError("a release names a commit, and there is none here yet: commit, then try again.")
     left_out = (f":(exclude){folder}" for folder in beside)
     status = _git(rootdir, "-c", "core.quotePath=false", "status", "--porcelain", "--", ":/", *left_out)
     return Commit(commit, tuple(line[3:] for line in status.splitlines()))
@@ -75,7 +75,7 @@ def strays(rootdir: Path, commit: str, *, beside: Sequence[str], folders: Sequen
         index = {"GIT_INDEX_FILE": os.path.join(folder, "index")}  # noqa: PTH118 - a text is asked for
         if _run(rootdir, "read-tree", commit, environ=index).returncode:
             raise ConfigError(
-                f"commit {commit[:12]} of the bundle is not in this repository, so nobody can tell whether the suites here "
+                f"commit {commit[:12]} of the release is not in this repository, so nobody can tell whether the suites here "
                 "are those of the release. Fetch it (git fetch), and check it out."
             )
         held = _listed(rootdir, index, "ls-files", "--stage", "--full-name", "-z", "--", *where)
@@ -168,7 +168,7 @@ def _addresses(rootdir: Path, *which: str) -> tuple[str, ...]:
 def _git(rootdir: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
     found = _run(rootdir, *arguments, environ=environ)
     if found.returncode > 1 or (found.returncode and found.stderr):
-        raise ConfigError(f"a bundle names a commit, and git does not tell which: {said(found, 0)}.")
+        raise ConfigError(f"a release names a commit, and git does not tell which: {said(found, 0)}.")
     return _text(found.stdout)
 
 
@@ -189,7 +189,7 @@ def _run(rootdir: Path, *arguments: str, environ: Mapping[str, str] | None = Non
     try:
         return git(rootdir, *arguments, environ=_AS_IT_IS | dict(environ or {}))
     except FileNotFoundError:
-        raise ConfigError("a bundle names a commit, and there is no git on PATH.") from None
+        raise ConfigError("a release names a commit, and there is no git on PATH.") from None
 
 
 def _text(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Is a bundle still what it was made of: its images, its deploy files, and what was seen to run?"""
+"""Is a release still what it was made of: its images, its deploy files, and what was seen to run?"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ Status = Literal["same", "differs", "unknown", "left out"]
 def deploy_files(folder: DeployFolder) -> dict[str, bytes]:
     """Return name → content of every deploy file in ``folder``, of all environments; none where there is no folder.
 
-    Whether ``gaia.toml`` knows the environment makes no difference: what a bundle holds must not change with it.
+    Whether ``gaia.toml`` knows the environment makes no difference: what a release holds must not change with it.
 
     Raises ``ConfigError`` for one that cannot be read.
     """
@@ -54,7 +54,7 @@ class Comparison:
     what: str
     """``image gateway``, ``deploy file fly.auth.dev.toml``, ``kept file …``, ``running gateway``"""
     status: Status
-    """``unknown``: it could not be looked at; ``left out``: the environment has no such service, or the bundle none"""
+    """``unknown``: it could not be looked at; ``left out``: the environment has no such service, or the release none"""
     reason: str = ""
 
 
@@ -75,14 +75,14 @@ def check_files(release: Release, found: Mapping[str, bytes], *, what: str) -> I
 def check_running(
     release: Release, observations: Sequence[ServiceObservation], environment: str
 ) -> Iterator[Comparison]:
-    """Yield, for each service of the bundle or of the environment, whether what runs is what is in the bundle."""
+    """Yield, for each service of the release or of the environment, whether what runs is what is in the release."""
     seen = {observed.service: observed for observed in observations}
     for service in sorted(release.digests.keys() | seen.keys()):
         what = f"running {service}"
         if service not in seen:
             yield Comparison(what, "left out", f"{environment} has no {service}")
         elif service not in release.digests:
-            yield Comparison(what, "left out", "the bundle has no image of it")
+            yield Comparison(what, "left out", "the release has no image of it")
         else:
             yield _running(what, seen[service], release.digests[service])
 
@@ -94,7 +94,7 @@ def _running(what: str, observed: ServiceObservation, wanted: str) -> Comparison
         return Comparison(what, "differs", f"{observed.app} {problem}")
     (running,) = digests(observed.observation)
     if running != wanted:
-        return Comparison(what, "differs", f"{observed.app} runs {running[:19]}, the bundle has {wanted[:19]}")
+        return Comparison(what, "differs", f"{observed.app} runs {running[:19]}, the release has {wanted[:19]}")
     return Comparison(what, "same")
 
 

@@ -1,4 +1,4 @@
-"""The images of a bundle: named on a command line, or seen to run in an environment."""
+"""The images of a release: named on a command line, or seen to run in an environment."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -68,7 +68,7 @@ def running_images(observations: Sequence[ServiceObservation], environment: str)
     ]
     if wrong:
         raise DeployFailed(
-            f"{environment}: no bundle can be made of what runs there: {'; '.join(wrong)}. Nothing was made. Deploy it "
+            f"{environment}: no release can be made of what runs there: {'; '.join(wrong)}. Nothing was made. Deploy it "
             f"(gaia deploy {environment}), name the images (--image SERVICE=…@sha256:…), or leave services out (--services)."
         )
     return tuple(_component(observed) for observed in observations)

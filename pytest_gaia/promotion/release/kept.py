@@ -136,7 +136,7 @@ class SharedRelease(msgspec.Struct, frozen=True):
 
 
 def share_release(reference: GitReference, release: Release, files: Mapping[str, bytes]) -> None:
-    """Put ``bundle`` and its deploy ``files`` into ``reference``, unless it is there already.
+    """Put ``release`` and its deploy ``files`` into ``reference``, unless it is there already.
 
     Raises ``ConfigError`` where git refuses, ``DeployUnavailable`` where the remote is out of reach or others are always
     faster.
@@ -148,7 +148,7 @@ def share_release(reference: GitReference, release: Release, files: Mapping[str,
         if name in reference.names(commit):
             return
         try:
-            reference.put(commit, {name: content}, f"bundle {release.short}")
+            reference.put(commit, {name: content}, f"release {release.short}")
         except Taken:
             continue
         return
@@ -156,9 +156,9 @@ def share_release(reference: GitReference, release: Release, files: Mapping[str,
 
 
 def bring_releases(reference: GitReference, rootdir: Path) -> None:
-    """Keep every bundle of ``reference`` in the project at ``rootdir`` that is not there; raises as above.
+    """Keep every release of ``reference`` in the project at ``rootdir`` that is not there; raises as above.
 
-    What is not the bundle that its name says is left out.
+    What is not the release that its name says is left out.
     """
     commit, here = reference.fetch(), release_files(rootdir)
     missing = [name for name in reference.names(commit) if name.removesuffix(".json") not in here]

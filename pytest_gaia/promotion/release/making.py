@@ -1,4 +1,4 @@
-"""Making a bundle of images, and of what the project is at this moment, its newest migration included."""
+"""Making a release of images, and of what the project is at this moment, its newest migration included."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ from pytest_gaia.promotion.release.model import Component, Release
 from pytest_gaia.wording import listed
 
 DIRTY = "-dirty"
-"""end of the commit of a bundle that holds more than the commit does, as ``git describe`` writes it"""
+"""end of the commit of a release that holds more than the commit does, as ``git describe`` writes it"""
 _KEPT = ".gaia"
 
 
@@ -35,14 +35,14 @@ def make_release(
     head: str | None = None,
     allow_dirty: bool = False,
 ) -> tuple[Release, dict[str, bytes]]:
-    """Return a bundle of ``components`` with the deploy files that it names; nothing is kept yet.
+    """Return a release of ``components`` with the deploy files that it names; nothing is kept yet.
 
     ``only_here`` says that its images are on this machine alone. Raises ``ConfigError``: no image, a work tree with
     changes (unless ``allow_dirty``, which makes it a local one), and whatever git or the migrations do not tell.
     """
     parts = tuple(sorted(components))
     if not parts:
-        raise ConfigError("a bundle needs images: --image SERVICE=REF@sha256:… for each, or --from-env ENV.")
+        raise ConfigError("a release needs images: --image SERVICE=REF@sha256:… for each, or --from-env ENV.")
     commit = commits.head(promotion.rootdir, beside=beside(promotion))
     if commit.changed and not allow_dirty:
         raise ConfigError(_changed(commit.changed))
@@ -60,7 +60,7 @@ def make_release(
 
 
 def last_released(promotion: Promotion) -> str | None:
-    """Return the commit of the newest bundle that has passed production's gate; None for none."""
+    """Return the commit of the newest release that has passed production's gate; None for none."""
     promotion.bring_releases()
     entries, now = promotion.ledger.entries(), datetime.now(UTC)
     stage = promotion.stages[PRODUCTION]
@@ -85,7 +85,7 @@ def beside(promotion: Promotion) -> tuple[str, ...]:
 def _changed(files: tuple[str, ...]) -> str:
     return (
         f"the work tree is not what the commit says: {listed(files)}. Nothing was made. Commit it (or "
-        "ignore what is no part of a release); --allow-dirty makes a local bundle, which goes no further than dev."
+        "ignore what is no part of a release); --allow-dirty makes a local release, which goes no further than dev."
     )
 
 

@@ -1,4 +1,4 @@
-"""A bundle: everything that is released together, under one name that changes if any part of it does."""
+"""A release: everything that is released together, under one name that changes if any part of it does."""
 
 from typing import Literal
 
@@ -54,6 +54,6 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
         return {component.service: component.digest for component in self.components}
 
     def subjects(self) -> tuple[Subject, ...]:
-        """Return what statements about this bundle are about."""
+        """Return what statements about this release are about."""
         parts = ((each.service, each.digest.partition(":")) for each in sorted(self.components))
         return tuple(Subject(service, {kind: value}) for service, (kind, _, value) in parts)

@@ -118,13 +118,13 @@ def test_without_a_key_the_deployment_history_holds(released: Underway, gaia: Ga
     assert gate(gaia, released).code == 0, "another machine does not know of it, unless it looks"
     code, out, _ = gate(gaia, released, "--observe")
     assert code == 11
-    assert "running auth: gaia-auth-production runs sha256:000000000000, the bundle has sha256:000000000000" in out
+    assert "running auth: gaia-auth-production runs sha256:000000000000, the release has sha256:000000000000" in out
 
 
 def test_a_deployment_from_another_machine_is_observed(released: Underway, gaia: Gaia, fake_tools: FakeTools) -> None:
     code, out, _ = gate(gaia, released, "--observe")
     assert code == 0
-    assert "2 services run the images of the bundle" in out
+    assert "2 services run the images of the release" in out
 
     fake_tools.app("gaia-gateway-production", reference=image("gateway", 5))
     assert gate(gaia, released).code == 0
@@ -134,7 +134,7 @@ def test_a_deployment_from_another_machine_is_observed(released: Underway, gaia:
     code, out, err = gate(gaia, released, "--observe", "--json")
     assert code == 11, err
     check = next(each for each in json.loads(out)["checks"] if each["id"] == "running-now")
-    assert (check["status"], check["next"]) == ("pending", f"gaia promote production --bundle {released.id}")
+    assert (check["status"], check["next"]) == ("pending", f"gaia promote production {released.id}")
 
     code, out, err = gate(gaia, released, "--observe", "--pre-deploy")
     assert (code, out) == (4, "")

@@ -169,7 +169,7 @@ def test_the_plan_goes_to_the_last_release_that_ran_well_and_changes_nothing(
 
     commands = out.splitlines()
     assert code == 0
-    assert f"staging: from release {new.short} back to bundle {old.short}, seen to run well on 20" in err
+    assert f"staging: from release {new.short} back to release {old.short}, seen to run well on 20" in err
     assert [line.split()[3] for line in commands] == ["gaia-gateway-staging", "gaia-auth-staging"]
     assert all("--skip-release-command" in line and image(*each) in line for line, each in zip(
         commands, (("gateway", 1), ("auth", 1)), strict=True
@@ -303,7 +303,7 @@ def test_a_rollback_to_an_image_blocks_the_release_too(
 
     assert code == 0, err
     (says,) = releases.written()
-    assert (says.release, says.target) == (new.id, "no bundle")
+    assert (says.release, says.target) == (new.id, "no release")
     assert releases.check(new, "staging", "deployed") == "pending"
 
 
@@ -384,7 +384,7 @@ def test_a_drill_with_an_unhealthy_environment_passes_nothing(releases: Releases
         (["staging", "--release", "abcd"], "--release needs --dry-run or --drill"),
         (["staging", "--drill", "-s", "auth"], "--drill rolls back a whole release"),
         (["production", "--drill"], "run a rollback drill in the stage before production"),
-        (["staging", "--drill", "--release", "abcd"], "there is no bundle"),
+        (["staging", "--drill", "--release", "abcd"], "there is no release"),
     ],
 )
 def test_a_usage_error_is_one_message(releases: Releases, gaia: Gaia, arguments: list[str], message: str) -> None:
@@ -402,12 +402,12 @@ def test_a_missing_release_is_an_error_only_if_it_is_the_target(releases: Releas
     (releases.folder / FOLDER / f"{lost.id}.json").unlink()
 
     code, _, err = gaia("rollback", "staging", "--dry-run")
-    assert (code, f"back to bundle {old.short}" in err) == (0, True)
+    assert (code, f"back to release {old.short}" in err) == (0, True)
 
     (releases.folder / FOLDER / f"{old.id}.json").unlink()
     code, _, err = gaia("rollback", "staging", "--dry-run")
     assert code == 4
-    assert f"staging ran bundle {old.short} well, and would go back to it, but it is not to be had here" in err
+    assert f"staging ran release {old.short} well, and would go back to it, but it is not to be had here" in err
 
 
 def test_the_old_subcommands_print_a_notice(releases: Releases, gaia: Gaia) -> None:
@@ -416,7 +416,7 @@ def test_the_old_subcommands_print_a_notice(releases: Releases, gaia: Gaia) -> N
     code, _, err = gaia("rollback", "plan", "staging", "--bundle", new.short)
     drill = gaia("rollback", "rehearse", "production")
 
-    assert (code, f"back to bundle {old.short}" in err) == (0, True)
+    assert (code, f"back to release {old.short}" in err) == (0, True)
     assert err.startswith("gaia: note: `gaia rollback plan ENV --bundle RELEASE` is now `gaia rollback ENV --dry-run")
     assert "is now `gaia rollback ENV --drill --release RELEASE`" in drill.err
 
@@ -443,7 +443,7 @@ def test_a_drill_needs_the_running_release(releases: Releases, gaia: Gaia, fake_
     code, _, err = gaia("rollback", "staging", "--drill")
 
     assert code == 4
-    assert f"staging is not seen to run bundle {new.short}" in err
+    assert f"staging is not seen to run release {new.short}" in err
     assert fake_tools.calls("fly", "deploy") == []
 
 
@@ -490,7 +490,7 @@ def test_a_release_without_its_image_is_skipped(
     code, _, err = gaia("rollback", "staging", "--confirm", "staging")
 
     assert code == 0, err
-    assert f"bundle {gone.short} is passed over: the image of auth was not in its registry" in err
+    assert f"release {gone.short} is passed over: the image of auth was not in its registry" in err
     assert "as asked for" not in err
     assert running(fake_tools) == set(old.digests.values())
     assert [(says.target, says.gone) for says in releases.written()] == [(gone.id, ("auth",)), (old.id, ())]

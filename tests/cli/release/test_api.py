@@ -37,7 +37,7 @@ def services() -> Iterator[tuple[Service, Service]]:
 
 @pytest.fixture
 def released(project: Path, services: tuple[Service, Service]) -> Path:
-    """The project, its environments on those services, and a bundle that runs in local, by the ledger."""
+    """The project, its environments on those services, and a release that runs in local, by the ledger."""
     production, local = services
     text = (project / "gaia.toml").read_text() + (
         f'[env.production]\nservices = ["gateway"]\n[env.production.urls]\ngateway = "{production.url}"\n'
@@ -185,12 +185,12 @@ def test_nothing_is_proved_of_a_release_that_does_not_run_there(
 ) -> None:
     code, out, _ = classify(gaia)
     assert code == 11
-    assert f"nothing shows that local runs bundle {RELEASE.short}" in out
+    assert f"nothing shows that local runs release {RELEASE.short}" in out
 
     deployed()
     deployed(made_release("b"))
     code, out, _ = classify(gaia)
-    assert (code, "local runs another bundle since" in out) == (11, True)
+    assert (code, "local now runs another release" in out) == (11, True)
 
 
 @pytest.mark.parametrize(

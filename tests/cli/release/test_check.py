@@ -1,4 +1,4 @@
-"""``gaia check no-experimental-features``: by the deploy files of the bundle, and by its newest run."""
+"""``gaia check no-experimental-features``: by the deploy files of the release, and by its newest run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SETTINGS = '[env.staging]\nfrom = "fly"\n[env.staging.stage]\nrequire_signed = f
 
 @pytest.fixture
 def release(project: Path) -> Callable[..., Release]:
-    """Make a bundle whose deploy file of the gateway sets these variables."""
+    """Make a release whose deploy file of the gateway sets these variables."""
 
     def make(more: str = SETTINGS, **variables: str) -> Release:
         (project / "gaia.toml").write_text((project / "gaia.toml").read_text() + more)
@@ -96,7 +96,7 @@ def test_without_a_run_or_with_an_experimental_one_it_is_not_known(release: Call
     made = release()
 
     code, out = check(gaia, made)
-    assert (code, "no run of this bundle in dev" in out) == (11, True)
+    assert (code, "no run of this release in dev" in out) == (11, True)
     ran(made, 2)
     code, out = check(gaia, made)
     assert (code, "rests on 2 experimental tests" in out) == (11, True)

@@ -64,7 +64,7 @@ def test_the_edge_is_open_before_anything_is_deployed_and_the_whole_gate_is_not(
 
     assert code == 11
     assert f"production, release {pipeline.id}: HOLD: 3 of" in out
-    assert f"  deployed: gaia promote production --bundle {pipeline.id}" in out
+    assert f"  deployed: gaia promote production {pipeline.id}" in out
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_nothing_in_the_ledger_holds_and_says_what_to_do(gaia: Gaia, pipeline: U
 
     assert code == 11
     assert "pending  previous-stage" in out
-    assert f"  previous-stage: gaia promote local --bundle {pipeline.id}" in out
+    assert f"  previous-stage: gaia promote local {pipeline.id}" in out
     assert (
-        f"  feature-complete: gaia signoff feature-complete --env dev --bundle {pipeline.id} --role release-manager"
+        f"  feature-complete: gaia release approve {pipeline.id} feature-complete -e dev --role release-manager"
         in out
     )
     assert out.endswith("ledger head: none\n")
@@ -104,7 +104,7 @@ def test_a_decision_as_json(gaia: Gaia, pipeline: Underway) -> None:
     assert set(document) == {"environment", "release", "verdict", "exit_code", "reasons", "checks", "ledger_head"}
     assert document["release"] == pipeline.release.id
     assert (document["verdict"], document["exit_code"]) == ("REJECT", 1)
-    assert "deployed: phantom: the old image runs" in document["reasons"]
+    assert "deployed: not rolled out: the old image runs" in document["reasons"]
     assert document["ledger_head"] == pipeline.entries()[-1].sha256
     items = {check["id"]: check for check in document["checks"]}
     assert set(items["deployed"]) == {"id", "title", "group", "status", "reason", "next", "evidence"}
@@ -139,7 +139,7 @@ def test_a_freeze_holds(gaia: Gaia, pipeline: Underway, project: Path) -> None:
     code, out, _ = gaia("release", "check", pipeline.id, "--env", "production", "--pre-deploy")
 
     assert code == 11
-    assert f"frozen until {until}: the fair" in out
+    assert f"deployment freeze until {until}: the fair" in out
 
 
 def test_who_may_not_sign_does_not_count_by_writing_past_the_command(gaia: Gaia, pipeline: Underway) -> None:

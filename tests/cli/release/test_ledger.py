@@ -153,7 +153,7 @@ def test_a_ledger_written_again_without_a_key_shows_nothing_where_keys_are_trust
 
     code, out, _ = gaia("release", "check", pipeline.id, "--env", "local")
     assert code == 11, out
-    assert "no run of this bundle in local counts as evidence" in out
+    assert "no valid run of this release in local" in out
 
     shutil.rmtree(pipeline.keyring.folder)
     assert gaia("release", "check", pipeline.id, "--env", "local").code == 0

@@ -229,7 +229,7 @@ def test_what_the_gate_does_not_let_in_is_not_deployed(
 
     said = capsys.readouterr().out
     assert "previous-stage" in said
-    assert f"next: gaia promote local --bundle {promotable.release.short}" in said
+    assert f"next: gaia promote local {promotable.release.short}" in said
     assert promotable.runs() == OLD
     assert promotable.marks == ()
 

@@ -1,4 +1,4 @@
-"""``gaia bundle``: made of named images, or of what runs on the stand-ins for fly and docker."""
+"""``gaia release``: made of named images, or of what runs on the stand-ins for fly and docker."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_what_runs_two_images_is_no_release(gaia: Gaia, committed: Repository, f
     code, _, err = gaia("release", "create", "--env", "staging")
 
     assert code == 1
-    assert "staging: no bundle can be made of what runs there: auth (gaia-auth-staging) runs 2 images: sha256:" in err
+    assert "staging: no release can be made of what runs there: auth (gaia-auth-staging) runs 2 images: sha256:" in err
     assert "gateway" not in err
     assert not (committed.folder / FOLDER).exists()
 
@@ -151,7 +151,7 @@ def test_images_of_compose_are_on_this_machine_alone(gaia: Gaia, committed: Repo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "a bundle needs images: --image SERVICE=REF@sha256:… for each, or --from-env ENV."),
+        ((), "a release needs images: --image SERVICE=REF@sha256:… for each, or --from-env ENV."),
         (("--image", f"gatway={GATEWAY}"), "--image: unknown service 'gatway'; did you mean gateway?"),
         (("--image", "gateway=r/gateway:1"), "--image gateway=r/gateway:1: say the digest (…@sha256:…)"),
         (("--image", "gateway=r/gateway@sha256:12"), "--image gateway: 'sha256:12' is no digest"),

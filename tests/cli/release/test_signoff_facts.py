@@ -171,7 +171,7 @@ def test_the_checklist_names_who_signed_when_and_until_when(told: Told, pipeline
     )
     assert review["until"][:10] == (datetime.fromisoformat(review["when"][:16]) + timedelta(days=7)).date().isoformat()
     assert (proved["status"], proved["who"], proved["until"]) == ("passed", "ci", "")
-    assert "Signed by release-manager" in rows
+    assert "Approved by release-manager" in rows
     assert len(rows) == 12
 
 

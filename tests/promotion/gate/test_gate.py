@@ -59,7 +59,7 @@ def test_what_is_missing_names_the_command_that_brings_it(pipeline: Pipeline) ->
     by_id = {check.id: check.finding for check in pipeline.decide("production").checks}
     short = pipeline.release.short
     assert by_id["security-review"].next == (
-        f"gaia signoff security-review --env production --bundle {short} --role security"
+        f"gaia release approve {short} security-review -e production --role security"
     )
     assert by_id["rollback-ready"].next == f"gaia rollback staging --drill --release {short}"
     assert by_id["soaked"].reason.startswith("deployed to staging 0 h")
@@ -88,11 +88,11 @@ def test_each_further_run_is_counted_and_one_after_a_rejection_needs_a_signed_re
     pipeline.run("production")
     assert said("suites-passed") == ("passed", "2nd run")
     pipeline.run("production", verdict="DRIFT")
-    assert said("not-rejected") == ("passed", "no earlier run of this bundle was rejected")
+    assert said("not-rejected") == ("passed", "no earlier run of this release was rejected")
     pipeline.run("production")
     assert said("suites-passed") == ("passed", "4th run, 1 rejected before")
     status, reason = said("not-rejected")
-    assert (status, reason) == ("pending", "nobody has signed why it may count")
+    assert (status, reason) == ("pending", "accepting it needs a waiver")
     assert pipeline.decide("production").verdict == "HOLD"
 
     pipeline.waive("not-rejected", "production", "rita", "release-manager", reason="the runner had no network")
@@ -165,7 +165,7 @@ def test_a_stage_asks_for_the_services_that_it_runs_and_no_others(pipeline: Pipe
     for services, status in (((), "pending"), (("gateway",), "passed"), (("gateway", "auth"), "pending")):
         found = asked(*services)
         assert (found["deployed"], found["undrifted"]) == (status, status)
-    assert asked("nats")["deployed"] == "pending", "nothing of the bundle runs there: that proves nothing"
+    assert asked("nats")["deployed"] == "pending", "nothing of the release runs there: that proves nothing"
 
 
 def test_a_release_without_an_image_that_a_stage_runs_is_held(pipeline: Pipeline) -> None:

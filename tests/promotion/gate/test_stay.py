@@ -1,4 +1,4 @@
-"""Which bundle an environment runs, and since when without a break, after deployments, rollbacks and rehearsals."""
+"""Which release an environment runs, and since when without a break, after deployments, rollbacks and rehearsals."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pipeline(keyring: Keyring, tmp_path: Path) -> Pipeline:
 
 
 def happen(pipeline: Pipeline, events: str, environment: str = "staging") -> None:
-    """Write what happened: ``0 deploy 1, 9 back 2 1 failed``, each with its hour, bundles and outcome."""
+    """Write what happened: ``0 deploy 1, 9 back 2 1 failed``, each with its hour, releases and outcome."""
     for event in events.split(", "):
         hour, what, *words = event.split()
         outcome: Any = words.pop() if not words[-1].isdigit() else "deployed"
@@ -49,7 +49,7 @@ def happen(pipeline: Pipeline, events: str, environment: str = "staging") -> Non
 
 
 def asked(pipeline: Pipeline, environment: str, check: str, hour: float = 10) -> Finding:
-    """What a gate says of one item about bundle 1."""
+    """What a gate says of one item about release 1."""
     stage = replace(STAGES[environment], soak=SOAK)
     entries = pipeline.keyring.ledger(pipeline.folder).entries()
     gate = evaluate(Situation(environment, stage, ONE, entries, START + timedelta(hours=hour)))
@@ -59,23 +59,23 @@ def asked(pipeline: Pipeline, environment: str, check: str, hour: float = 10) ->
 @pytest.mark.parametrize(
     ("events", "status", "reason"),
     [
-        ("0 deploy 1", "passed", "in staging without a break since 2026-11-02 09:00"),
+        ("0 deploy 1", "passed", "running in staging since 2026-11-02 09:00"),
         ("0 deploy 1, 9 deploy 1 unchanged", "passed", "since 2026-11-02 09:00"),
-        ("0 deploy 1, 1 deploy 2", "pending", f"staging runs another bundle since: {TWO.short}"),
-        ("0 deploy 1, 1 deploy 2, 9 deploy 1", "pending", "deployed to staging 1 h ago, 6 h without a break are asked; wait 5 h"),
-        ("0 deploy 1, 1 deploy 2, 9 back 2 1", "pending", "back in staging by a rollback 1 h ago, 6 h without a break are asked; wait 5 h"),
+        ("0 deploy 1, 1 deploy 2", "pending", f"staging now runs another release: {TWO.short}"),
+        ("0 deploy 1, 1 deploy 2, 9 deploy 1", "pending", "deployed to staging 1 h ago; the soak time is 6 h: wait 5 h"),
+        ("0 deploy 1, 1 deploy 2, 9 back 2 1", "pending", "restored in staging by a rollback 1 h ago; the soak time is 6 h: wait 5 h"),
         ("0 deploy 1, 1 deploy 2, 3 back 2 1", "passed", "since 2026-11-02 12:00"),
-        ("0 deploy 1, 1 deploy 2, 3 back 2 1 failed", "pending", f"the rollback from {TWO.short} to {ONE.short} on 2026-11-02 12:00 came to failed"),
+        ("0 deploy 1, 1 deploy 2, 3 back 2 1 failed", "pending", f"the rollback from {TWO.short} to {ONE.short} on 2026-11-02 12:00 ended with failed"),
         ("0 deploy 1, 1 deploy 2, 2 back 2 1 split, 9 back 2 1", "pending", "wait 5 h"),
-        ("0 deploy 1, 1 deploy 2 failed", "pending", f"the deployment of {TWO.short} on 2026-11-02 10:00 came to failed"),
-        ("0 deploy 1, 1 deploy 2 phantom, 9 deploy 1", "pending", "wait 5 h (before that: not known what staging runs"),
+        ("0 deploy 1, 1 deploy 2 failed", "pending", f"the deployment of {TWO.short} on 2026-11-02 10:00 ended with failed"),
+        ("0 deploy 1, 1 deploy 2 phantom, 9 deploy 1", "pending", "wait 5 h (before: unknown what staging runs"),
         ("0 deploy 1, 8 deploy 1 phantom, 9 deploy 1", "pending", "wait 5 h"),
         ("0 deploy 1 phantom, 9 deploy 1", "pending", "wait 5 h"),
-        ("0 deploy 1, 9 rehearse 1", "pending", "its rollback was rehearsed in staging 1 h ago"),
+        ("0 deploy 1, 9 rehearse 1", "pending", "rollback drill in staging 1 h ago"),
         ("0 deploy 1, 1 rehearse 1 failed", "passed", "since 2026-11-02 10:00"),
-        ("0 deploy 1, 1 deploy 2, 9 rehearse 1", "pending", f"staging runs another bundle since: {TWO.short}"),
+        ("0 deploy 1, 1 deploy 2, 9 rehearse 1", "pending", f"staging now runs another release: {TWO.short}"),
         ("0 deploy 1, 9 deploy 2, 0 deploy 1", "pending", "wait 5 h"),
-        ("1 deploy 2", "pending", "nothing shows that the bundle was deployed to staging"),
+        ("1 deploy 2", "pending", "no evidence of a deployment of this release to staging"),
     ],
 )  # fmt: skip
 def test_only_time_without_a_break_is_soaked(pipeline: Pipeline, events: str, status: str, reason: str) -> None:
@@ -96,15 +96,15 @@ def test_a_run_that_failed_before_the_break_is_no_run_of_the_soak(pipeline: Pipe
 @pytest.mark.parametrize(
     ("events", "status", "reason"),
     [
-        ("0 deploy 1, 2 deploy 2", "pending", f"production runs another bundle since: {TWO.short}"),
-        ("0 deploy 1, 2 deploy 2, 3 back 2 1", "passed", f"seen to run since the rollback from {TWO.short} on 2026-11-02 12:00"),
-        ("0 deploy 1, 2 deploy 2, 3 back 2 1, 4 deploy 2", "pending", f"production runs another bundle since: {TWO.short}"),
-        ("0 deploy 1, 2 deploy 2, 3 back 2 1, 4 deploy 1", "passed", "seen to run on 2026-11-02 13:00"),
-        ("0 deploy 1, 2 deploy 2, 3 back 2 1 failed", "pending", f"not known what production runs: the rollback from {TWO.short} to {ONE.short}"),
-        ("0 deploy 1, 2 deploy 2 phantom", "pending", f"not known what production runs: the deployment of {TWO.short}"),
-        ("0 deploy 1, 2 deploy 1 phantom", "failed", "phantom"),
+        ("0 deploy 1, 2 deploy 2", "pending", f"production now runs another release: {TWO.short}"),
+        ("0 deploy 1, 2 deploy 2, 3 back 2 1", "passed", f"running since the rollback from {TWO.short} on 2026-11-02 12:00"),
+        ("0 deploy 1, 2 deploy 2, 3 back 2 1, 4 deploy 2", "pending", f"production now runs another release: {TWO.short}"),
+        ("0 deploy 1, 2 deploy 2, 3 back 2 1, 4 deploy 1", "passed", "observed on 2026-11-02 13:00"),
+        ("0 deploy 1, 2 deploy 2, 3 back 2 1 failed", "pending", f"unknown what production runs: the rollback from {TWO.short} to {ONE.short}"),
+        ("0 deploy 1, 2 deploy 2 phantom", "pending", f"unknown what production runs: the deployment of {TWO.short}"),
+        ("0 deploy 1, 2 deploy 1 phantom", "failed", "not rolled out"),
         ("0 deploy 1 phantom, 2 deploy 2, 3 back 2 1", "passed", "since the rollback"),
-        ("0 deploy 1, 2 rehearse 1", "passed", "seen to run on 2026-11-02 09:00"),
+        ("0 deploy 1, 2 rehearse 1", "passed", "observed on 2026-11-02 09:00"),
     ],
 )  # fmt: skip
 def test_what_came_back_by_a_rollback_runs(pipeline: Pipeline, events: str, status: str, reason: str) -> None:
@@ -149,4 +149,4 @@ def test_what_was_deployed_outside_of_a_promotion_ends_the_stay_before(pipeline:
 
     found = asked(pipeline, "production", "soaked")
     assert found.status == "pending"
-    assert "wait 5 h (before that: staging was deployed to outside of a promotion on 2026-11-02)" in found.reason
+    assert "wait 5 h (before: staging was deployed outside of a promotion on 2026-11-02)" in found.reason

@@ -1,4 +1,4 @@
-"""Where nothing is deployed, a promotion observes: only if what runs is the bundle does it show anything."""
+"""Where nothing is deployed, a promotion observes: only if what runs is the release does it show anything."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SETTINGS = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.local.tolerance
 
 
 def release_of(rootdir: Path, images: dict[str, str], commit: str) -> Release:
-    """Keep a bundle of ``images`` (service → digest) and the deploy files."""
+    """Keep a release of ``images`` (service → digest) and the deploy files."""
     files = deploy_files(files_in(rootdir))
     components = tuple(Component(service, found, found) for service, found in images.items())
     release = Release(
@@ -75,4 +75,4 @@ def test_the_local_platform_is_observed_before_and_after(
 
     says = [entry.predicate for entry in promotion.ledger.entries() if isinstance(entry.predicate, DeploymentPredicate)]
     assert [each.outcome for each in says] == ["unchanged", "failed"]
-    assert "not seen to run the bundle before the first test: auth" in says[1].reason
+    assert "not seen to run the release before the first test: auth" in says[1].reason

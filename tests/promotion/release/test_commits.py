@@ -272,5 +272,5 @@ def test_an_earlier_commit_is_compared_with_what_is_there_now(repository: Reposi
     assert differing(project) == {}
     assert list(differing(project, earlier)) == ["project/suites/a/test_a.py"]
 
-    with pytest.raises(ConfigError, match="commit c0ffee of the bundle is not in this repository"):
+    with pytest.raises(ConfigError, match="commit c0ffee of the release is not in this repository"):
         differing(project, "c0ffee")

@@ -138,7 +138,7 @@ def test_images_of_one_machine_make_a_local_release(repository: Repository) -> N
 
 
 def test_a_release_without_images_is_none(repository: Repository) -> None:
-    with pytest.raises(ConfigError, match="a bundle needs images"):
+    with pytest.raises(ConfigError, match="a release needs images"):
         make_release(Promotion.here(repository.folder), [])
 
 
@@ -208,7 +208,7 @@ def test_the_same_release_made_again_is_the_first_one(repository: Repository) ->
 def test_a_folder_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:
     (tmp_path / ".gaia").mkdir(mode=0o500)
 
-    with pytest.raises(ConfigError, match=r"\.gaia/bundles: the bundle cannot be kept: Permission denied"):
+    with pytest.raises(ConfigError, match=r"\.gaia/bundles: the release cannot be kept: Permission denied"):
         keep_release(tmp_path, made_release(), {})
 
 
@@ -220,7 +220,7 @@ def test_a_file_in_the_place_of_the_folder_is_a_message(tmp_path: Path) -> None:
 
 
 def test_a_kill_before_the_end_leaves_no_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine goes down while the bundle's own file is written: whatever is there by then is no bundle."""
+    """The machine goes down while the release's own file is written: whatever is there by then is no release."""
     synced: list[int] = []
 
     def power_cut(descriptor: int) -> None:
@@ -353,7 +353,7 @@ def seen(*images: str | None, exists: bool = True) -> Observation:
     ("observation", "status", "reason"),
     [
         (seen(DIGEST, DIGEST), "same", ""),
-        (seen("sha256:2"), "differs", f"gaia-gateway runs sha256:2, the bundle has {DIGEST[:19]}"),
+        (seen("sha256:2"), "differs", f"gaia-gateway runs sha256:2, the release has {DIGEST[:19]}"),
         (seen(DIGEST, "sha256:2"), "differs", "gaia-gateway runs 2 images: "),
         (seen(DIGEST, None), "differs", "gaia-gateway does not say which image it runs"),
         (seen(), "differs", "gaia-gateway has no machine"),

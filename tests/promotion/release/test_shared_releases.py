@@ -1,4 +1,4 @@
-"""Bundles between two clones: found by their ids, with their deploy files, and nothing that is not what it says."""
+"""Releases between two clones: found by their ids, with their deploy files, and nothing that is not what it says."""
 
 from __future__ import annotations
 
