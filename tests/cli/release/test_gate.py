@@ -87,8 +87,7 @@ def test_nothing_in_the_ledger_holds_and_says_what_to_do(gaia: Gaia, pipeline: U
     assert "pending  previous-stage" in out
     assert f"  previous-stage: gaia promote local {pipeline.id}" in out
     assert (
-        f"  feature-complete: gaia release approve {pipeline.id} feature-complete -e dev --role release-manager"
-        in out
+        f"  feature-complete: gaia release approve {pipeline.id} feature-complete -e dev --role release-manager" in out
     )
     assert out.endswith("ledger head: none\n")
 
