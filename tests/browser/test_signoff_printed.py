@@ -103,7 +103,7 @@ async def test_a_large_release_fits_and_the_rest_is_counted(chromium: Browser, p
         "NO GO release c1f04185784b",
         "Security review complete",
         "not approved by security",
-        "test_personas.py::test_a_removed",
+        "test_personas.py::test_a_deleted",
         f"{len(page.blocking) - 5} more blockers",
         "staging has no chat service",
         "@persona-team",
