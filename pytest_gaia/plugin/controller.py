@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 from pytest_gaia.run.workers import hold_back
 
 _CUT_SHORT = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
-"""exit statuses that end with HOLD anyway, so that there is nothing to wait for"""
+"""exit statuses that end with HOLD anyway, without a final check"""
 
 _RETRY = ("pytest-retry", "pytest_retry.retry_plugin")
 """names of a plugin that repeats a call inside a hook and shows only the last report"""

@@ -17,7 +17,7 @@ MOST = 10
 SUMMARY_LIMIT = 1024 * 1024
 """bytes that GitHub accepts as the summary of a step; it drops a longer one as a whole"""
 
-_ROOM_FOR_A_NOTE = 200
+_SPACE_FOR_A_NOTE = 200
 _WORDS = {"error": "error", "warning": "warning", "note": "notice"}
 """severity of a finding → kind of its workflow command"""
 
@@ -47,9 +47,9 @@ def run_annotations(
     yield from _most("warning", warned, "warnings")
 
 
-def job_summary(evaluated: EvaluatedRun, label: str, room: int = SUMMARY_LIMIT) -> str:
-    """Return the run as Markdown, in at most ``room`` bytes of UTF-8."""
-    return _fitting(_summary(evaluated, label), room)
+def job_summary(evaluated: EvaluatedRun, label: str, limit: int = SUMMARY_LIMIT) -> str:
+    """Return the run as Markdown, in at most ``limit`` bytes of UTF-8."""
+    return _fitting(_summary(evaluated, label), limit)
 
 
 def _verdict(evaluated: EvaluatedRun, label: str, blocking: Sequence[Classification]) -> Iterator[Callable[[], str]]:
@@ -113,13 +113,13 @@ def _cell(text: str) -> str:
     return "<br>".join(map(escaped, text.strip().splitlines()))
 
 
-def _fitting(lines: Iterable[str], room: int) -> str:
+def _fitting(lines: Iterable[str], limit: int) -> str:
     taken: list[str] = []
     used = 0
     lines = list(lines)
     for number, line in enumerate(lines):
         size = len(line.encode(errors="replace")) + 1
-        if used + size > room - _ROOM_FOR_A_NOTE:
+        if used + size > limit - _SPACE_FOR_A_NOTE:
             taken += ["", f"GitHub limits the size: {len(lines) - number} lines are left out. See the log."]
             break
         taken.append(line)

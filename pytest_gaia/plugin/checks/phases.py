@@ -42,7 +42,7 @@ class Masks:
     """
 
     def __init__(self, run: Run, *, colours: bool = False) -> None:
-        """``colours``: whether pytest writes colors into reports."""
+        """``colours`` is True if pytest writes colors into reports."""
         self._run = run
         self._colours = colours
 
