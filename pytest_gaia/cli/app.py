@@ -221,6 +221,7 @@ def _prepare(command: Any, options: Sequence[Any]) -> None:
             argument.get_help_record = lambda _, row=row: row
     command.params.extend(options)
     for each in getattr(command, "commands", {}).values():
+        each.short_help = each.get_short_help_str(100).removesuffix(".")
         _prepare(each, options)
 
 

@@ -82,7 +82,7 @@ Then start gaia.toml with the line: #:schema ./gaia.schema.json
 
 Format = Literal["text", "json", "github", "gitlab", "sarif"]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the result to FILE.", show_default=False)
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the result to FILE", show_default=False)
 ]
 
 

@@ -48,10 +48,10 @@ Ci = Literal["github", "gitlab", "none"]
 def create_project(
     env: Annotated[
         list[str] | None,
-        typer.Option("--env", "-e", metavar="NAME=URL", help="Add this environment; repeatable.", show_default=False),
+        typer.Option("--env", "-e", metavar="NAME=URL", help="Add this environment; repeatable", show_default=False),
     ] = None,
-    ci: Annotated[Ci, typer.Option(help="Write a workflow for this CI system.")] = "github",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the files, and write none.")] = False,
+    ci: Annotated[Ci, typer.Option(help="Write a workflow for this CI system")] = "github",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the files, and write none")] = False,
 ) -> None:
     """Write every file that does not exist."""
     folder = Path.cwd()
