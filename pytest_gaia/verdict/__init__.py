@@ -1,1 +1,1 @@
-"""From outcomes to a verdict: pure functions of plain values."""
+"""Results of a run, and the verdict on them."""

@@ -1,7 +1,7 @@
-"""Raw evidence: what happened, before anything is judged. Plain frozen records that survive a file.
+"""Results of a run as plain frozen records, and the results log.
 
-A recorded run is JSON Lines: one ``run`` line, one ``test`` line for every test as soon as it is complete, one ``end``
-line. A run that was killed leaves a file that can be read; it only lacks its end.
+A results log contains JSON Lines: one ``run`` line, one ``test`` line for each completed test, and one ``end`` line. The
+log of a killed run has no ``end`` line, and is still readable.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,12 +16,12 @@ from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.subjects import Context
 
-# gc=False: records refer to nothing that could refer back, and tens of thousands of them need not be looked through.
+# gc=False: records contain no reference cycles, and the collector need not scan tens of thousands of them.
 SCHEMA = 1
-"""version of the format; a reader refuses a newer one"""
+"""version of the format; newer versions are refused"""
 
 _CLOCK_SKEW = timedelta(minutes=5)
-"""by how much the clocks of two machines may differ"""
+"""largest difference between the clocks of two machines"""
 
 PhaseOutcome = Literal["passed", "failed", "skipped", "not applicable"]
 State = Literal["ran", "crashed", "not collected", "deselected", "never ran"]
@@ -32,40 +32,40 @@ class ServiceSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     service: str
     app: str
-    """the deploy tool's name for it"""
+    """its name in the deploy tool"""
     outcome: str = ""
-    """what this run's deployment of it came to; empty where this run did not deploy it"""
+    """outcome of its deployment; empty if this run did not deploy it"""
     reason: str = ""
-    """why the outcome is not plainly good, or why nothing could be observed"""
+    """reason of the outcome, or why nothing was observed"""
     version: int | None = msgspec.field(default=None, name="release")
     images: tuple[str, ...] = ()
-    """what its machines run, each once: digests, or references where no digest is known"""
+    """images of its machines: digests, or references without a known digest"""
     machines: int | None = None
-    """how many serve; None where it could not be observed"""
+    """number of machines; None if not observed"""
     passing: int = 0
-    """health checks that pass"""
+    """passing health checks"""
     checks: int = 0
-    """health checks that are configured"""
+    """configured health checks"""
     elapsed: float = 0.0
-    """seconds that the deployment of it took"""
+    """duration of its deployment, in seconds"""
 
 
 class DeploymentSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """What is deployed to the environment."""
+    """Deployment of the environment."""
 
     hook: str
-    """how it was asked: fly, compose, command or plugin"""
+    """fly, compose, command or plugin"""
     services: tuple[ServiceSeen, ...] = ()
     by_this_run: bool = False
-    """whether this run has deployed (``--gaia-deploy``); otherwise it only observed"""
+    """whether this run deployed (``--gaia-deploy``) or only observed"""
     started: str = ""
-    """when this run began to deploy, ISO 8601 in UTC"""
+    """start of the deployment, ISO 8601 in UTC"""
     notes: tuple[str, ...] = ()
-    """what people should know besides"""
+    """further notes"""
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """How one phase failed; the fields are those of :class:`~pytest_gaia.expectations.subjects.Symptom`."""
+    """Failure of one phase; the fields are those of :class:`~pytest_gaia.expectations.subjects.FailureDetails`."""
 
     kind: str
     exception: str = ""
@@ -84,22 +84,22 @@ class Phase(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One phase of one test (or one subtest, which counts as a call)."""
 
     when: str
-    """``setup``, ``call``, ``teardown``; ``collect`` for a file that was left out as a whole"""
+    """``setup``, ``call``, ``teardown``; ``collect`` for a skipped file"""
     outcome: PhaseOutcome
     duration: float = 0.0
     """seconds"""
     failure: Failure | None = None
     reason: str = ""
-    """why it was skipped or does not apply"""
+    """why the test was skipped or does not apply"""
     xfail: str | None = None
-    """the reason of pytest's own xfail, where that excused the failure"""
+    """reason of pytest's xfail, if the failure is expected by it"""
     passed_against_xfail: bool = False
-    """it passed, and pytest's own strict xfail made a failure of that"""
+    """whether it passed, and failed because of xfail(strict=True)"""
     subtest: str = ""
 
 
 class Wire(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One exchange, without bodies."""
+    """One HTTP exchange, without bodies."""
 
     method: str
     route: str
@@ -111,7 +111,7 @@ class Wire(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     error: str | None = None
     attempt: int = 1
     address: str = ""
-    """host and port that was asked, where that is not the address of the member (:attr:`ServiceHealth.address`)"""
+    """host and port of the request, if it differs from :attr:`ServiceHealth.address`"""
 
 
 _PASSED = frozenset(("passed",))
@@ -119,7 +119,7 @@ _OUTCOME = attrgetter("outcome")
 
 
 class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag="test", tag_field="line"):
-    """Everything that is known of one test."""
+    """Results of one test."""
 
     __test__ = False
 
@@ -129,44 +129,44 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag=
     exchanges: tuple[Wire, ...] = ()
     markers: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
-    """the members of the platform that it says it needs"""
+    """services that it requires"""
     core: bool = False
     attempt: int = 1
     earlier: tuple[Phase, ...] = ()
-    """what failed in the attempts before this one"""
+    """failed phases of earlier attempts"""
     worker: str = "main"
     message: str = ""
-    """what is known of a test that did not run"""
+    """why the test did not run"""
     subject: str = ""
-    """the node id as rules know it, where pytest's differs: in a run whose root folder is not the project's"""
+    """node ID in expectations, if it differs from pytest's because the root folders differ"""
 
     @property
     def clean(self) -> bool:
-        """Whether it ran at the first attempt, and nothing of it failed or was left out."""
+        """Whether every phase passed at the first attempt."""
         if self.state != "ran" or self.attempt != 1 or self.earlier:
             return False
-        # Every test of a run is asked: a generator costs more than the answer.
+        # This runs for every test; a generator is slower.
         return _PASSED.issuperset(map(_OUTCOME, self.phases))
 
 
 class ServiceHealth(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One member of the platform, as it was seen before the first test."""
+    """State of one service before the first test."""
 
     service: str = msgspec.field(name="member")
     state: str
-    """``ready``, ``woke``, ``degraded`` …, as the table of members shows it"""
+    """``ready``, ``woke``, ``degraded`` …, as in the table of services"""
     version: str | None = None
-    """what it says of itself"""
+    """version that the service reports"""
     cold_start_ms: float | None = None
-    """milliseconds from the first question to the first answer; no part of any latency of the run"""
+    """milliseconds from the first request to the first response; not part of any latency"""
     detail: str = ""
-    """what else is worth knowing: why it is not ready, how it woke"""
+    """why it is not ready, or how it started"""
     address: str = ""
-    """host and port that its client connects to, without credentials; empty for one that is reached through the gateway"""
+    """host and port of its client, without credentials; empty if it is reached through the gateway"""
 
 
 class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_field="line"):
-    """The circumstances of a run, known before its first test."""
+    """Circumstances of a run, known before its first test."""
 
     schema: int
     environment: str
@@ -174,24 +174,24 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     started: str
     """ISO 8601, UTC"""
     capabilities: tuple[str, ...] = ()
-    """the members of the platform that were seen to answer"""
+    """reachable services"""
     rehearsal: bool = False
     deployed_version: str = msgspec.field(default="", name="release")
     version: str = ""
     """of pytest-gaia"""
     services: tuple[ServiceHealth, ...] = msgspec.field(name="members", default=())
-    """what each member was seen to be before the first test"""
+    """state of each service before the first test"""
     deployment: DeploymentSeen | None = None
-    """what was seen to be deployed before the first test; None where the environment has no deployment"""
+    """deployment before the first test; None without a deployment"""
     plugins: tuple[str, ...] = ()
-    """pytest's plugins: distribution and version; the module alone of one that no distribution has brought"""
+    """plugins of pytest: distribution and version, or the module if it belongs to no distribution"""
     loopback: bool = False
-    """whether the project lets the environment be tested on this machine, though it comes after another one"""
+    """whether ``loopback = true`` allows tests of the environment on this machine"""
     unknown: tuple[str, ...] = ()
-    """members of the platform of which nothing shows whether they answer"""
+    """services whose state is unknown"""
 
     def context(self, environment: str, today: date, tolerance: Tolerance) -> Context:
-        """Return the circumstances under which the run is judged as one of ``environment``."""
+        """Return the context in which the run is evaluated for ``environment``."""
         return Context(environment, frozenset(self.capabilities), today, tolerance, frozenset(self.unknown))
 
 
@@ -203,34 +203,34 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_fie
     planned: int
     """tests that were selected"""
     complete: bool = False
-    """whether all checks were selected that the environment runs by itself"""
+    """whether all default tests of the environment were selected"""
     partial: tuple[str, ...] | None = None
-    """what was left out, one sentence each; empty for a full run; None in a record from before runs noted it"""
+    """what was not selected, one sentence each; empty for a full run; None in older results logs"""
     full_required: bool = False
-    """whether a partial run was not enough (``--gaia-require-full``)"""
+    """whether a full run was required (``--gaia-require-full``)"""
     unavailable: str = ""
-    """why the environment could not be tested, if it could not"""
+    """why the environment could not be tested"""
     lost: tuple[str, ...] = ()
-    """workers that ended before their time"""
+    """workers that ended early"""
     changed: tuple[str, ...] = ()
-    """what was another at the end than before the first test, one sentence each: two releases, and evidence of neither"""
+    """differences between the first test and the end, one sentence each"""
     undeployed: str = ""
-    """why what this run was to deploy does not run, if it does not"""
+    """why the deployment of this run does not run"""
     plan: str = ""
-    """SHA-256 of the sealed plan; empty where none was sealed"""
+    """SHA-256 of the test plan; empty without a plan"""
     sealed: tuple[str, ...] = ()
-    """the tests of that plan, all of which the run owes"""
+    """required tests of the plan"""
     release: str = msgspec.field(default="", name="bundle")
-    """id of the bundle that was tested, where it was said"""
+    """ID of the tested release, if it was given"""
     held: str = ""
-    """why the run holds whatever its tests came to: what was found after its end; such a line follows the one without"""
+    """problem found after the end, which makes the verdict HOLD; such a line follows the one without it"""
 
 
 Line: TypeAlias = RunStart | TestRecord | RunEnd
 
 
 class RecordedRun(msgspec.Struct, frozen=True):
-    """A recorded run, read back. ``end`` is missing where it was killed."""
+    """Contents of a results log. ``end`` is None if the run was killed."""
 
     start: RunStart
     tests: tuple[TestRecord, ...]
@@ -238,7 +238,7 @@ class RecordedRun(msgspec.Struct, frozen=True):
 
 
 def tested_addresses(start: RunStart, tests: Iterable[TestRecord]) -> dict[str, tuple[str, ...]]:
-    """Return member → every address at which it was tested: its own, and those that exchanges went to instead."""
+    """Return the addresses at which each service was tested."""
     found = {seen.service: {seen.address: None} for seen in start.services if seen.address}
     for test in tests:
         for exchange in test.exchanges:
@@ -247,22 +247,22 @@ def tested_addresses(start: RunStart, tests: Iterable[TestRecord]) -> dict[str, 
     return {service: tuple(addresses) for service, addresses in found.items()}
 
 
-# JSON that is nested too deeply ends msgspec's decoder with a RecursionError.
+# Deeply nested JSON makes msgspec raise RecursionError.
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 
 
 def encode(line: Line) -> bytes:
-    """Return one line of a recorded run, with its line break."""
+    """Return one line of a results log, with its line break."""
     return _ENCODER.encode(line) + b"\n"
 
 
 def read_run(path: Path, now: datetime | None = None) -> RecordedRun:
-    """Read a recorded run. A last line that was cut off is left out.
+    """Read a results log, without a truncated last line.
 
-    Raises :class:`~pytest_gaia.errors.ConfigError`, naming file and line, for a file that is no recorded run, or one that
-    no single run can have written before ``now`` (this moment by default).
+    Raises :class:`~pytest_gaia.errors.ConfigError` with file and line for an invalid file, and for a file that no single
+    run can have written before ``now`` (default: the current time).
     """
     try:
         content = path.read_bytes()
@@ -272,8 +272,8 @@ def read_run(path: Path, now: datetime | None = None) -> RecordedRun:
 
 
 def decode_run(content: bytes, path: Path, now: datetime | None = None) -> RecordedRun:
-    """Do as :func:`read_run` with what was read from ``path``."""
-    # What follows the last line break is a line that was being written when the run was killed.
+    """Decode the ``content`` of ``path`` like :func:`read_run`."""
+    # A line without a line break was incomplete when the run was killed.
     first, *rest = content[: content.rfind(b"\n") + 1].splitlines() or [b""]
     start = _start(path, first)
     lines = [_decoded(path, number, text) for number, text in enumerate(rest, 2)]
@@ -287,7 +287,7 @@ def decode_run(content: bytes, path: Path, now: datetime | None = None) -> Recor
 
 
 def time_of(text: str) -> datetime:
-    """Return the moment that a record names; without a zone it is UTC. Raises ``ValueError``."""
+    """Return the time in ``text``, in UTC if it has no time zone. Raises ``ValueError``."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -297,17 +297,18 @@ def _check_times(path: Path, start: RunStart, end: RunEnd | None, now: datetime)
         started = time_of(start.started)
         finished = time_of(end.finished) if end else started
     except ValueError as error:
-        raise ConfigError(f"{path}: names no time that it started or finished at: {error}.") from None
+        raise ConfigError(f"{path}: invalid start or end time: {error}.") from None
     if max(started, finished) > now + _CLOCK_SKEW:
         raise ConfigError(
-            f"{path}: of a run in the future: started {start.started}, and now it is {now.isoformat(timespec='seconds')}."
+            f"{path}: the run has a time in the future (started {start.started}); the current time is "
+            f"{now.isoformat(timespec='seconds')}."
         )
     if finished < started - _CLOCK_SKEW:
         raise ConfigError(f"{path}: finished ({finished.isoformat()}) before it started ({start.started}).")
 
 
 def _amended(line: Line, end: RunEnd) -> bool:
-    """Whether ``line`` is the end of the same run, from before it was held."""
+    """Return whether ``line`` is an earlier end line of the same run."""
     return isinstance(line, RunEnd) and msgspec.structs.replace(line, held=end.held) == end
 
 
@@ -315,31 +316,30 @@ def _tests(path: Path, lines: Iterable[Line]) -> Iterator[TestRecord]:
     seen: dict[tuple[object, ...], int] = {}
     for number, line in enumerate(lines, 2):
         if not isinstance(line, TestRecord):
-            raise ConfigError(f"{path}:{number}: a second run begins or ends here; a file holds one.")
-        # A worker that crashes behind a test leaves both: what the test came to, and the crash.
+            raise ConfigError(f"{path}:{number}: a second run starts or ends here; a results log contains one run.")
+        # If a worker crashes after a test, both the result and the crash are recorded.
         same = seen.setdefault((line.node, line.attempt, line.worker, line.state), number)
         if same != number:
             raise ConfigError(
-                f"{path}:{number}: {line.node}, attempt {line.attempt} on worker {line.worker}: recorded before, in line "
-                f"{same}. One run records it once."
+                f"{path}:{number}: {line.node}, attempt {line.attempt} on worker {line.worker} is already in line {same}."
             )
         yield line
 
 
 def _start(path: Path, text: bytes) -> RunStart:
-    """Read the first line, and the version of all others in it, before anything that a newer version may have changed."""
+    """Read the first line; check the version of the format first."""
     try:
         version = msgspec.json.decode(text, type=_Version).schema
     except _MALFORMED:
         if text:
             _decoded(path, 1, text)
         raise ConfigError(
-            f"{path}: not a recorded run: it does not begin with a run line (see --gaia-report-log)."
+            f"{path}: not a results log (see --gaia-report-log): the first line is not a run line."
         ) from None
     if version < 1:
-        raise ConfigError(f"{path}: written in format {version}, which there is not; the first one is 1.")
+        raise ConfigError(f"{path}: unknown format {version}; the first is 1.")
     if version > SCHEMA:
-        raise ConfigError(f"{path}: written in format {version}, this pytest-gaia reads up to {SCHEMA}.")
+        raise ConfigError(f"{path}: format {version} is too new; this version of pytest-gaia reads up to {SCHEMA}.")
     try:
         return msgspec.json.decode(text, type=RunStart)
     except _MALFORMED as error:
@@ -359,5 +359,5 @@ def _decoded(path: Path, number: int, text: bytes) -> Line:
 
 def _no_line(path: Path, number: int, error: Exception) -> ConfigError:
     if isinstance(error, RecursionError):
-        return ConfigError(f"{path}:{number}: not a recorded run: this line is nested too deeply to be one of it.")
-    return ConfigError(f"{path}:{number}: not a line of a recorded run: {error}")
+        return ConfigError(f"{path}:{number}: not a line of a results log: it is nested too deeply.")
+    return ConfigError(f"{path}:{number}: not a line of a results log: {error}")

@@ -1,4 +1,4 @@
-"""How evidence comes about: an exception becomes a failure, and what workers report one record a test."""
+"""Collect results: convert exceptions to failures, and assemble one record per test."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,18 +11,18 @@ from pytest_gaia.errors import ServiceError, UnexpectedResponse
 from pytest_gaia.verdict.evidence import Failure, Phase, State, TestRecord
 
 MESSAGE_LIMIT = 2000
-"""characters of a message that are kept"""
+"""longest message that is kept"""
 
 
-# pytest-timeout raises what `pytest.fail` raises: only its text tells them apart.
+# pytest-timeout raises the same exception as `pytest.fail`; only the text differs.
 _TIMED_OUT = re.compile(r"Timeout \(?>\d+(\.\d+)?s\)?( from pytest-timeout)?\.?")
-_ENDED = "the run ended before the test did"
+_ENDED = "the run ended before the test completed"
 
 
 def failure_of(error: BaseException, redact: Callable[[str], str] = str) -> Failure:
-    """Return the evidence that ``error`` is. ``redact`` masks what a message must not show.
+    """Return the failure for ``error``. ``redact`` masks secrets in messages.
 
-    Of a group of exceptions it holds what is the same for all of them, so that a rule that fits it fits each of them.
+    For a group of exceptions, the failure contains the values that all exceptions share.
     """
     if not isinstance(error, BaseExceptionGroup):
         return _failure_of(error, redact)
@@ -37,7 +37,7 @@ def failure_of(error: BaseException, redact: Callable[[str], str] = str) -> Fail
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """Yield the exceptions of a group that are no groups, in their order, whatever the depth."""
+    """Yield the exceptions of a group at any depth, in order."""
     waiting: list[BaseException] = [group]
     while waiting:
         error = waiting.pop()
@@ -74,13 +74,13 @@ def _kind(error: BaseException) -> str:
 
 
 def _sqlstate(error: BaseException) -> str | None:
-    """PostgreSQL's five-character code, which asyncpg's exceptions carry."""
+    """Return the SQLSTATE of asyncpg's exception."""
     codes = (getattr(each, "sqlstate", None) for each in _chain(error))
     return next((code for code in codes if isinstance(code, str)), None)
 
 
 def _nats(error: BaseException) -> str | None:
-    """The class of the error that the NATS client raised, such as ``NoRespondersError``."""
+    """Return the class of the NATS client's exception, such as ``NoRespondersError``."""
     return next((type(each).__name__ for each in _chain(error) if type(each).__module__.startswith("nats.")), None)
 
 
@@ -94,23 +94,23 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 @dataclass(slots=True)
 class Assembly:
-    """Hands the record of every test to ``sink`` as soon as it is known, and at the end those of the missing ones."""
+    """Passes the record of each test to ``sink`` when it is complete, and records missing tests at the end."""
 
     sink: Callable[[TestRecord], None]
     planned: dict[str, None] = field(default_factory=dict)
-    """node ids of the selected tests, in order"""
+    """node IDs of the selected tests, in order"""
     _known: set[str] = field(default_factory=set)
     _ended: list[str] = field(default_factory=list)
-    """those that have become known since somebody asked"""
+    """tests that were recorded since the last query"""
     _failed: dict[str, TestRecord] = field(default_factory=dict)
-    """worker → its latest test, if that did not pass: another attempt at it may follow"""
+    """latest test of each worker, if it did not pass; another attempt may follow"""
 
     def plan(self, nodes: Iterable[str]) -> None:
-        """Add selected tests; workers select the same ones, so the same node may come twice."""
+        """Add selected tests. Workers select the same tests, so a node may be added twice."""
         self.planned.update(dict.fromkeys(nodes))
 
     def complete(self, record: TestRecord, *, passed: bool) -> None:
-        """Hand on a test that ran to its end; one that has not ``passed`` waits for another attempt, which counts it."""
+        """Record a completed test. One that has not ``passed`` waits for another attempt."""
         before = self._failed.pop(record.worker, None)
         if before is not None and (before.node != record.node or before.attempt >= record.attempt):
             self._hand_on(before)
@@ -120,40 +120,40 @@ class Assembly:
             self._failed[record.worker] = record
 
     def settle(self) -> None:
-        """Another test begins, or none: no attempt follows at the latest one of any worker."""
+        """Record waiting tests: no worker repeats its latest test."""
         while self._failed:
             self._hand_on(self._failed.pop(next(iter(self._failed))))
 
     def begun_elsewhere(self, node: str, worker: str) -> None:
-        """Do as :meth:`settle` for ``worker``, which runs ``node`` now, unless that is another attempt."""
+        """Record the waiting test of ``worker``, unless ``node``, which it runs now, is another attempt."""
         before = self._failed.get(worker)
         if before is not None and before.node != node:
             self._hand_on(self._failed.pop(worker))
 
     def complete_elsewhere(self, plain: Mapping[str, Any], worker: str) -> None:
-        """Do as :meth:`complete` with a test that ran on ``worker``, which has sent its record as plain values."""
+        """Record a test that ran on ``worker``, from plain values."""
         record = msgspec.convert({**plain, "worker": worker}, TestRecord)
         self.complete(record, passed=all(phase.outcome == "passed" for phase in record.phases))
 
     def without_end(self, node: str, state: State, message: str = "", worker: str = "main") -> None:
-        """Hand on a test that did not run to its end: deselected, or never begun. A node that is known is left out."""
+        """Record a test that was deselected or never started, unless it is already recorded."""
         if not self._knows(node):
             self._hand_on(TestRecord(node, state, message=message, worker=worker))
 
     def crashed(self, node: str, message: str, worker: str) -> None:
-        """Hand on the test during which a worker ended, even if the same test has come to its end elsewhere."""
+        """Record the test during which a worker ended, even if another worker completed the same test."""
         if (before := self._failed.pop(worker, None)) is not None:
             self._hand_on(before)
         self._hand_on(TestRecord(node, "crashed", message=message, worker=worker))
 
     def not_collected(self, node: str, message: str, *, skipped: bool) -> None:
-        """Hand on a file that could not be collected, or that skipped itself as a whole. Every worker finds it so."""
+        """Record a file that cannot be collected or skips itself, once for all workers."""
         if not self._knows(node):
             left_out = (Phase("collect", "skipped", reason=message),) if skipped else ()
             self._hand_on(TestRecord(node, "not collected", left_out, message=message))
 
     def finish(self) -> None:
-        """Hand on what was selected and is not known to have ended."""
+        """Record the selected tests without a result."""
         self.settle()
         self._learn()
         for node in [node for node in self.planned if node not in self._known]:
@@ -168,6 +168,6 @@ class Assembly:
         return node in self._known
 
     def _learn(self) -> None:
-        # A list grows at no cost while tests run; a set is made of it when somebody asks.
+        # Appending to a list is fast while tests run; the set is built on demand.
         self._known.update(self._ended)
         self._ended.clear()

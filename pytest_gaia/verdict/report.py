@@ -1,4 +1,4 @@
-"""The verdict file: one JSON document that says what a run came to and why. Versioned, with a published schema."""
+"""The verdict file: one JSON document with the verdict and its reasons, in a versioned format."""
 
 import hashlib
 from pathlib import Path
@@ -27,7 +27,7 @@ FORMAT: Literal["gaia-verdict/1"] = "gaia-verdict/1"
 
 
 class ExpectationUse(msgspec.Struct, frozen=True):
-    """One rule, and what it did in this run."""
+    """One expectation, and its use in the run."""
 
     id: str
     reason: str = msgspec.field(name="why")
@@ -35,15 +35,15 @@ class ExpectationUse(msgspec.Struct, frozen=True):
     owner: str
     expires: str
     days_left: int
-    """0 or less: it has expired and excuses nothing"""
+    """0 or less if it has expired"""
     applies: str
-    """empty, or why the rule does not apply to this run"""
+    """why it does not apply to the run; empty if it applies"""
     accepted: int = msgspec.field(name="excused")
-    """tests whose failure it excused"""
+    """number of tests whose failure it covers"""
 
 
 class ClassifiedTest(msgspec.Struct, frozen=True):
-    """One test, and the rules that decided what it came to."""
+    """One test, its outcome, and the expectations that decided it."""
 
     node: str
     outcome: str
@@ -51,7 +51,7 @@ class ClassifiedTest(msgspec.Struct, frozen=True):
     reason: str = msgspec.field(name="why")
     expectations: tuple[str, ...] = msgspec.field(name="rules")
     overridden: tuple[tuple[str, str], ...] = msgspec.field(name="losers")
-    """rules that cover the test and did not decide it, each with the reason"""
+    """expectations that cover the test but did not decide the outcome, each with the reason"""
 
 
 class VerdictFile(msgspec.Struct, frozen=True):
@@ -67,14 +67,14 @@ class VerdictFile(msgspec.Struct, frozen=True):
     deployed_version: str = msgspec.field(name="release")
     capabilities: tuple[str, ...]
     services: tuple[ServiceHealth, ...] = msgspec.field(name="members")
-    """what each member was seen to be before the first test"""
+    """state of each service before the first test"""
     deployment: DeploymentSeen | None
-    """what was deployed, and what this run has done to it; null for an environment without a deployment"""
+    """deployment of the environment; null without a deployment"""
     changed: tuple[str, ...]
-    """what was another at the end than before the first test"""
+    """differences between the first test and the end"""
     tolerance: Literal["open", "listed", "zero"]
     evaluated_as_of: str = msgspec.field(name="judged_as_of")
-    """the day whose rules were in force, ISO 8601"""
+    """day as of which the run was evaluated, ISO 8601"""
     started: str
     finished: str
     counts: dict[str, int]
@@ -82,27 +82,27 @@ class VerdictFile(msgspec.Struct, frozen=True):
     budget: int | None
     blocking_in_production: int = msgspec.field(name="gating_in_production")
     plan: str
-    """SHA-256 of the sealed plan; empty where none was sealed"""
+    """SHA-256 of the test plan; empty without a plan"""
     release: str = msgspec.field(name="bundle")
-    """id of the bundle that was tested, where it was said"""
+    """ID of the tested release, if it was given"""
     expectations_digest: str = msgspec.field(name="policy")
-    """SHA-256 of the expectations that were in force"""
+    """SHA-256 of the expectations"""
     expectations: tuple[ExpectationUse, ...] = msgspec.field(name="rules")
     tests: tuple[ClassifiedTest, ...]
     addresses: dict[str, tuple[str, ...]] = {}
-    """member → host and port of every address at which it was tested, without credentials"""
+    """addresses (host and port, no credentials) at which each service was tested"""
     plugins: tuple[str, ...] = ()
-    """pytest's plugins: distribution and version; the module alone of one that no distribution has brought"""
+    """plugins of pytest: distribution and version, or the module if it belongs to no distribution"""
     loopback: bool = False
-    """whether ``loopback = true`` lets the environment be tested on this machine, though it comes after another one"""
+    """whether ``loopback = true`` allows tests of the environment on this machine"""
     unknown: tuple[str, ...] = ()
-    """members of the platform of which nothing shows whether they answer"""
+    """services whose state is unknown"""
     partial: tuple[str, ...] = ()
-    """what was left out of the run, one sentence each; empty for a full run"""
+    """what was not selected, one sentence each; empty for a full run"""
 
 
 def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
-    """Return the document for one judged run."""
+    """Return the document for an evaluated run."""
     context = evaluated.context
     return VerdictFile(
         format=FORMAT,
@@ -142,7 +142,7 @@ def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
 
 
 def write_report(path: Path, evaluated: EvaluatedRun) -> bytes:
-    """Write the document to ``path``, whole or not at all, and return it. Raises ``OSError``."""
+    """Write the document to ``path`` atomically, and return it. Raises ``OSError``."""
     document = msgspec.json.format(msgspec.json.encode(verdict_file(evaluated)), indent=2) + b"\n"
     write_file(path, document, mode=PRIVATE)
     return document
@@ -159,7 +159,7 @@ def schema() -> dict[str, Any]:
 
 
 def expectations_digest(expectations: tuple[Expectation, ...]) -> str:
-    """Return the SHA-256 of all rules, whatever the order and the spelling of their files."""
+    """Return the SHA-256 of all expectations, independent of the order and format of their files."""
     plain = [_in_digest(each) for each in expectations]
     return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
 

@@ -94,7 +94,7 @@ def test_a_test_that_never_ran_has_a_result_with_the_reason(tmp_path: Path, serv
     assert left.statuses == {"test_first": "passed", "test_ends": "failed"} | dict.fromkeys(
         ("test_third", "test_more[1]", "test_more[2]", "test_last"), "unknown"
     )
-    assert left.message("test_more[2]") == "gaia: incomplete: the run ended before the test did"
+    assert left.message("test_more[2]") == "gaia: incomplete: the run ended before the test completed"
     late, early = left.result("test_last"), left.result("test_first")
     shared = ("parentSuite", "suite", "epic", "feature", "story", "env", "package", "framework")
     assert [left.labels("test_last", each) for each in shared] == [left.labels("test_first", each) for each in shared]

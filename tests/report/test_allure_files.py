@@ -145,8 +145,8 @@ def first_category(status: str, message: str) -> str:
         ("failed", "gaia: unexpected pass: expected to fail: a", "Unexpected pass"),
         ("failed", "AssertionError: x\n\ngaia: tolerated", "Tolerated failure"),
         ("skipped", "gaia: not applicable: no database", "Not applicable"),
-        ("unknown", "gaia: incomplete: the run ended before the test did", "Not run"),
-        ("broken", "gaia: incomplete: the run ended before the test did", "Not run"),
+        ("unknown", "gaia: incomplete: the run ended before the test completed", "Not run"),
+        ("broken", "gaia: incomplete: the run ended before the test completed", "Not run"),
         ("unknown", "gaia: incomplete: the run ended before\ngaia: infrastructure: gateway", "Infrastructure"),
         ("broken", "pytest_gaia.errors.Unreachable: gateway cannot be reached", "Infrastructure"),
         (

@@ -99,7 +99,7 @@ def test_a_malformed_line_is_named(path: Path, line: bytes, problem: str) -> Non
 
     message = refused(path)
 
-    assert message.startswith(f"{path}:3: not a line of a recorded run: ")
+    assert message.startswith(f"{path}:3: not a line of a results log: ")
     assert problem in message
 
 
@@ -107,14 +107,14 @@ def test_a_malformed_line_is_named(path: Path, line: bytes, problem: str) -> Non
 def test_what_is_no_recorded_run_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
-    assert refused(path) == f"{path}: not a recorded run: it does not begin with a run line (see --gaia-report-log)."
+    assert refused(path) == f"{path}: not a results log (see --gaia-report-log): the first line is not a run line."
 
 
 @pytest.mark.parametrize("content", [b'{"verdict": "PROMOTE"}\n', b"[]\n", b"\x00\n", b"\xff\n", b'{"line": "run"}\n'])
 def test_a_first_line_that_is_malformed_is_named(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
-    assert refused(path).startswith(f"{path}:1: not a line of a recorded run: ")
+    assert refused(path).startswith(f"{path}:1: not a line of a results log: ")
 
 
 @pytest.mark.parametrize("before", [0, 2])
@@ -123,38 +123,40 @@ def test_a_line_that_is_nested_without_end_is_no_recorded_run(path: Path, before
     deep = b'{"%s":' % key.encode() * 100_000 + b"1" + b"}" * 100_000 + b"\n"
     path.write_bytes(b"".join([*path.read_bytes().splitlines(keepends=True)[:before], deep]))
 
-    assert refused(path) == (
-        f"{path}:{before + 1}: not a recorded run: this line is nested too deeply to be one of it."
-    )
+    assert refused(path) == (f"{path}:{before + 1}: not a line of a results log: it is nested too deeply.")
 
 
 def test_a_newer_format_is_refused_before_anything_in_it_is_read(path: Path) -> None:
     newer = {"line": "run", "schema": SCHEMA + 1, "environment": {"name": "staging"}}
     path.write_text(json.dumps(newer) + "\n" + '{"line": "something new"}\n')
 
-    assert refused(path) == f"{path}: written in format {SCHEMA + 1}, this pytest-gaia reads up to {SCHEMA}."
+    assert refused(path) == f"{path}: format {SCHEMA + 1} is too new; this version of pytest-gaia reads up to {SCHEMA}."
 
 
 def test_two_runs_in_one_file_are_refused(path: Path) -> None:
     path.write_bytes(path.read_bytes() * 2)
 
-    assert refused(path) == f"{path}:4: a second run begins or ends here; a file holds one."
+    assert refused(path) == f"{path}:4: a second run starts or ends here; a results log contains one run."
 
 
 def test_what_comes_after_the_end_is_refused(path: Path) -> None:
     path.write_bytes(path.read_bytes() + encode(passed("suites/a/test_a.py::test_c")))
 
-    assert ":4: a second run begins or ends here" in refused(path)
+    assert ":4: a second run starts or ends here" in refused(path)
 
 
 @pytest.mark.parametrize(
     ("start", "end", "problem"),
     [
-        ({"schema": 0}, {}, "written in format 0, which there is not"),
-        ({"schema": -1}, {}, "written in format -1, which there is not"),
-        ({"started": "2101-03-15T10:00:00+00:00"}, {}, "of a run in the future: started 2101-03-15T10:00:00+00:00"),
-        ({}, {"finished": "2101-03-15T10:00:00+00:00"}, "of a run in the future"),
-        ({"started": "yesterday"}, {}, "names no time that it started or finished at"),
+        ({"schema": 0}, {}, "unknown format 0"),
+        ({"schema": -1}, {}, "unknown format -1"),
+        (
+            {"started": "2101-03-15T10:00:00+00:00"},
+            {},
+            "the run has a time in the future (started 2101-03-15T10:00:00+00:00)",
+        ),
+        ({}, {"finished": "2101-03-15T10:00:00+00:00"}, "the run has a time in the future"),
+        ({"started": "yesterday"}, {}, "invalid start or end time"),
         ({}, {"finished": "2026-03-14T10:00:00+00:00"}, "before it started"),
     ],
 )
@@ -190,7 +192,7 @@ def test_an_end_that_was_held_later_is_the_end(path: Path) -> None:
     assert read_run(path) == replace(RUN, end=replace(held, held="two"))
 
     path.write_bytes(path.read_bytes() + encode(replace(held, planned=1)))
-    assert ":4: a second run begins or ends here" in refused(path)
+    assert ":4: a second run starts or ends here" in refused(path)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

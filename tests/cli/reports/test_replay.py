@@ -121,9 +121,13 @@ def test_a_report_that_cannot_be_written_is_one_message(project: Path, gaia: Cal
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("2026-11-23T12:00", "2101-11-23T12:00", "of a run in the future"),
-        ('"schema":1', '"schema":0', "written in format 0"),
-        ("suites/health/test_health.py::test_health", "suites/personas/test_personas.py::test_list", "recorded before"),
+        ("2026-11-23T12:00", "2101-11-23T12:00", "the run has a time in the future"),
+        ('"schema":1', '"schema":0', "unknown format 0"),
+        (
+            "suites/health/test_health.py::test_health",
+            "suites/personas/test_personas.py::test_list",
+            "is already in line 2",
+        ),
     ],
 )
 def test_what_no_run_can_have_written_is_not_evaluated(
