@@ -79,23 +79,23 @@ USAGE_ERRORS = {
         "gaia.toml:2: env.staging.stage.required_approvals: expected a string of length",
     ),
     "a freeze without an end": (
-        f'{FREEZE}from = 2026-12-20T00:00:00Z\nwhy = "x"\n',
+        f'{FREEZE}from = 2026-12-20T00:00:00Z\nreason = "x"\n',
         "gaia.toml:1: env.staging.stage.freeze: the key `until` is missing.",
     ),
     "a freeze without a zone": (
-        f'{FREEZE}from = 2026-12-20T00:00:00\nuntil = 2027-01-02T00:00:00Z\nwhy = "x"\n',
+        f'{FREEZE}from = 2026-12-20T00:00:00\nuntil = 2027-01-02T00:00:00Z\nreason = "x"\n',
         "gaia.toml:2: env.staging.stage.freeze.from: add the time zone, such as 2026-12-20T00:00:00Z.",
     ),
     "a freeze of days": (
-        f'{FREEZE}from = 2026-12-20\nuntil = 2027-01-02\nwhy = "x"\n',
+        f'{FREEZE}from = 2026-12-20\nuntil = 2027-01-02\nreason = "x"\n',
         "gaia.toml:2: env.staging.stage.freeze.from: expected a date with a time, got a date",
     ),
     "a freeze that ends before it begins": (
-        f'{FREEZE}from = 2026-12-20T00:00:00Z\nuntil = 2026-12-19T00:00:00Z\nwhy = "x"\n',
+        f'{FREEZE}from = 2026-12-20T00:00:00Z\nuntil = 2026-12-19T00:00:00Z\nreason = "x"\n',
         "gaia.toml:3: env.staging.stage.freeze.until: the end must be after the beginning.",
     ),
     "the second of two freezes": (
-        f'{FREEZE}{A_DAY}why = "x"\n{FREEZE}{A_DAY}why = 3\n',
+        f'{FREEZE}{A_DAY}reason = "x"\n{FREEZE}{A_DAY}reason = 3\n',
         "gaia.toml:8: env.staging.stage.freeze.reason: expected a string, got a number",
     ),
     "an objective without a limit": (
@@ -181,7 +181,7 @@ soak = "90m"
 suites = ["health", "database"]
 {FREEZE}from = 2026-12-20T00:00:00+01:00
 until = 2027-01-02T00:00:00Z
-why = "holidays"
+reason = "holidays"
 {SLO}
 """
     staging = stages(tmp_path, text)["staging"]

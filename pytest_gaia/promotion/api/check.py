@@ -141,7 +141,7 @@ def check_release(promotion: Promotion, environment: str, release: Release, now:
     if previous is None:
         raise ConfigError(
             f"{environment} is the first stage: a release comes there from nowhere, and there is nothing to compare. "
-            f"Say `from` in [env.{environment}.stage] of gaia.toml, or compare two: gaia api diff A B."
+            f"Set `promote_from` in [env.{environment}.stage] of gaia.toml, or compare two: gaia api diff A B."
         )
     candidate, baseline = environment_apart(promotion, previous), environment_apart(promotion, BASELINE)
     if same := _same_address(candidate, baseline):
