@@ -31,16 +31,16 @@ _BLANK = frozenset(
     )
     for code in range(first, last + 1)
 )
-"""what Python calls printable, and nobody sees: fillers, joiners, selectors of variants"""
+"""invisible characters that Python calls printable: fillers, joiners, variation selectors"""
 _KEPT = "\n\t"
 _BREAK = re.compile(r"(?<![ \t])[ \t]*+[\n\r\v\f\x1c-\x1e\x85\u2028\u2029][ \t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*+|\t")
 _CODE = "(?:0?[0124]|2[2-4]|3[1-79]|49|9[0-7])"
-_COLOUR = re.compile(rf"(\x1b\[(?:{_CODE}(?:;{_CODE}){{0,4}})?m)")
-"""what pytest and its libraries write; nothing that hides text"""
+_COLOR = re.compile(rf"(\x1b\[(?:{_CODE}(?:;{_CODE}){{0,4}})?m)")
+"""color codes of pytest and its libraries, without codes that hide text"""
 
 
 def visible(text: str) -> str:
-    """Return ``text`` with every character that cannot be seen as Python and JSON write it, but line ends and tabs.
+    """Return ``text`` with invisible characters as escapes, except line ends and tabs.
 
     >>> visible("1.0\\x1b[31m \\u202e")
     '1.0\\\\x1b[31m \\\\u202e'
@@ -57,26 +57,24 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return ``text`` as :func:`visible` does, on one line: what stands in a cell, or within a sentence."""
+    """Return ``text`` as :func:`visible` does, on one line, for cells and sentences."""
     return visible(_BREAK.sub(" ", text))
 
 
 def coloured(text: str) -> str:
-    """Return ``text`` as :func:`visible` does, with the colours that are in it."""
+    """Return ``text`` as :func:`visible` does, with its colors."""
     if "\x1b" not in text:
         return visible(text)
-    return "".join(part if _COLOUR.fullmatch(part) else visible(part) for part in _COLOUR.split(text))
+    return "".join(part if _COLOR.fullmatch(part) else visible(part) for part in _COLOR.split(text))
 
 
 def colourless(text: str) -> str:
-    """Return ``text`` without colours."""
-    return _COLOUR.sub("", text) if "\x1b" in text else text
+    """Return ``text`` without colors."""
+    return _COLOR.sub("", text) if "\x1b" in text else text
 
 
 def _escape(code: int) -> str:
-    """Return the escape of a character. But for the control characters that JSON never holds, it is JSON's own, because
-    what is written may be a document.
-    """
+    """Return the escape of a character, as in JSON, because the output may be JSON. Control characters have ``\\x`` escapes."""
     if code < 0x20:
         return f"\\x{code:02x}"
     if code > 0xFFFF:
@@ -86,10 +84,10 @@ def _escape(code: int) -> str:
 
 
 class SafeStream:
-    """A text stream for text of any origin. Everything else is the stream's own.
+    """A text stream for untrusted text; other methods are those of the stream.
 
-    Where GitHub Actions reads it, no line is a command. Control characters other than colours are shown as escapes where
-    the stream is no terminal, and on a terminal too if ``plain``.
+    On GitHub Actions, no line is a command. Control characters other than colors become escapes, unless the stream is a
+    terminal and not ``plain``.
     """
 
     def __init__(self, stream: Any, *, plain: bool = False) -> None:

@@ -35,17 +35,17 @@ class Stage:
     """What promotes a release into one environment."""
 
     previous: str | None = None
-    """the environment that it has to come from (``from`` in gaia.toml); None for the first"""
+    """previous stage (``promote_from`` in gaia.toml); None for the first stage"""
     suites: tuple[str, ...] | None = None
-    """suites that its run must cover; None for the environment's own choice"""
+    """suites that a run must cover; None for those of the environment"""
     services: tuple[str, ...] | None = None
-    """the services of a release that run there; None where nothing says so: all of them"""
+    """services of a release that run there; None means all"""
     soak: timedelta = timedelta(0)
-    """how long the release must have run well in ``previous``"""
+    """how long the release must have run in the previous stage without interruption"""
     evidence_age: timedelta = timedelta(days=7)
-    """evidence that is older proves nothing any more"""
+    """older evidence has expired"""
     sign: tuple[str, ...] = ()
-    """roles that must have signed the release as a whole"""
+    """roles that must have approved the release"""
     require_signed: bool = False
     """whether evidence counts only with a trusted signature"""
     freezes: tuple[Freeze, ...] = ()
@@ -54,16 +54,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class LedgerSettings:
-    """Where evidence is kept, and whose signatures count: ``[ledger]``."""
+    """Where evidence is stored, and whose signatures are trusted: ``[ledger]``."""
 
     path: str = ".gaia/ledger"
-    """the folder, from that of gaia.toml; not used where ``git`` is set"""
+    """folder of the ledger, from that of gaia.toml; not used with ``git``"""
     git: str | None = None
-    """a reference of the repository, such as ``refs/gaia/ledger``, which all machines share"""
+    """git reference of a shared ledger, such as ``refs/gaia/ledger``"""
     remote: str | None = None
-    """the remote through which they share it; None for this repository alone"""
+    """git remote of the ledger; None for this repository only"""
     keys: str = "keys"
-    """the folder of the public keys that are trusted, one file each, from that of gaia.toml"""
+    """folder of the trusted public keys, one file each, from that of gaia.toml"""
 
 
 _DURATION = re.compile(r"([0-9]{1,5})(s|m|h|d)")
@@ -71,7 +71,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def duration(text: str) -> timedelta:
-    """Return what ``text`` says: a whole number and a unit, such as ``30m``, ``24h``, ``7d``. Raises ``ValueError``.
+    """Parse a duration, a whole number and a unit, such as ``30m``, ``24h``, ``7d``. Raises ``ValueError``.
 
     >>> duration("24h")
     datetime.timedelta(days=1)

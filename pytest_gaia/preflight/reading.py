@@ -24,14 +24,14 @@ from pytest_gaia.preflight.spelling import KNOWN
 
 
 def read_deploy_files(project: Project, needed: Collection[str] | None = None) -> DeployFiles:
-    """Return the deploy files of ``project``; ``deployments`` is empty where it has none.
+    """Return the deploy files of ``project``; ``deployments`` is empty without any.
 
-    Unlike a deployment, the checks read all files of an environment, those that contradict each other included: to say so
-    is what they are for. Of ``gaia.toml`` they take what it says itself, whatever variables and deploy files say. Where
-    only some environments are ``needed``, a file of another one that cannot be read is left out, and noted in ``unread``.
+    Unlike a deployment, the checks read all files of an environment, even contradictory ones. They use the settings in
+    ``gaia.toml`` without those of variables and deploy files. If only some environments are ``needed``, unreadable files of
+    others are skipped and listed in ``unread``.
 
-    Raises ``ConfigError`` with file and line for a file that cannot be read or understood, and for an entry of
-    ``allowed_differences`` that names nothing.
+    Raises ``ConfigError`` with file and line for an unreadable or invalid file, and for an unknown entry of
+    ``allowed_differences``.
     """
     # Imported here, because only projects with deploy files need msgspec.
     from pytest_gaia.config.layers import shipped_file

@@ -49,7 +49,7 @@ def is_secret_name(name: str) -> bool:
     words = _words(name)
     while words and _SUFFIXES.fullmatch(words[-1]):
         words.pop()
-    # What is public says so: PUBLIC_KEY, NEXT_PUBLIC_API_KEY.
+    # Public values: PUBLIC_KEY, NEXT_PUBLIC_API_KEY.
     if not words or "public" in words:
         return False
     last, before = words[-1], words[-2] if len(words) > 1 else ""
@@ -116,7 +116,7 @@ def options(text: str) -> Iterator[Span]:
 
 
 def bearers(text: str) -> Iterator[Span]:
-    """Yield the credentials that follow the name of a scheme of HTTP, whatever they stand beside."""
+    """Yield the credentials after the name of an HTTP authentication scheme."""
     return (bearer.span(1) for bearer in _BEARER.finditer(text) if looks_made(bearer[1]))
 
 
@@ -156,7 +156,7 @@ def _in_field(text: str, place: int, name: str | None) -> Iterator[Span]:
 
 
 def _in_pair(text: str, found: re.Match[str]) -> Iterator[Span]:
-    """Libraries log headers as pairs: ``(b'Set-Cookie', b'session=1')``. In other lists a name stands beside a name."""
+    """Yield the value of a header that a library logs as a pair: ``(b'Set-Cookie', b'session=1')``."""
     value = _string(text, found.end())
     if (
         value

@@ -1,4 +1,4 @@
-"""Append-only files with one JSON object per line, each of which is on the disk before the next step.
+"""Append-only files with one JSON object per line. Each line is on the disk before the next step.
 
 Reading skips a truncated last line, and the next one starts on a new line.
 """

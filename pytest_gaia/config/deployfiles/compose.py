@@ -63,10 +63,10 @@ def override_of(text: str, path: Path, name: str, *, environment: str) -> App:
 
 
 def one_shots(path: Path, name: str) -> frozenset[str]:
-    """Return the services of the compose file at ``path`` that are meant to end: others wait until they have ended well.
+    """Return the services of the compose file at ``path`` that run once, because others wait until they succeed.
 
-    Nothing else that a file says shows it: a server without a restart policy that ends with 0 has stopped serving. The
-    members of the platform are never among them. Raises ``ConfigError`` for a file that cannot be read.
+    A restart policy does not show that: a server that ends with exit code 0 has stopped serving. Known services never run
+    once. Raises ``ConfigError`` for a file that cannot be read.
     """
     document, _ = read_yaml(read_text(path, name), name)
     services = document.get("services") if isinstance(document, dict) else None
@@ -138,7 +138,7 @@ def elsewhere(document: Mapping[str, Any]) -> str:
 def _environment(table: Table) -> tuple[dict[str, str], dict[str, Place]]:
     """Return the variables, from a table or a list of ``NAME=value``, and their places.
 
-    One without a value comes from whoever starts the platform, and is left out.
+    A variable without a value comes from the user's shell, and is left out.
     """
     given = table.values.get("environment")
     if not isinstance(given, list):

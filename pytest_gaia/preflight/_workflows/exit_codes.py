@@ -99,8 +99,8 @@ def fates(tokens: Sequence[Token], shell: Shell, read_elsewhere: frozenset[str])
 class _Analysis:
     """One pass over a script.
 
-    ``counts`` says that the exit code of a command is that of something that counts, such as the script; ``exempt`` that
-    the shell does not end with a failure of it, as in a condition.
+    ``counts``: the exit code of a command is used, such as that of the script. ``exempt``: a failure of it does not end the
+    shell, as in a condition.
     """
 
     def __init__(self, script: list[AndOr], shell: Shell, read_elsewhere: frozenset[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a CI file says, whatever CI it is for."""
+"""CI files of any system."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -49,19 +49,19 @@ class Job:
     name: str
     place: Place
     needs: tuple[str, ...] = ()
-    """jobs that must have ended well before; for GitLab without ``needs``, all of the stages before"""
+    """jobs that must succeed before; for GitLab without ``needs``, all jobs of earlier stages"""
     environment: str | None = None
-    """the environment that the job says it deploys to, as it is spelled there"""
+    """environment of the job, as spelled in the file"""
     by_hand: bool = False
-    """whether only a person starts it"""
+    """whether it is started only manually"""
     passes: tuple[str, ...] = ()
-    """jobs of earlier stages that wait for a person, and that it does not wait for"""
+    """manual jobs of earlier stages that it does not wait for"""
     condition: str = ""
-    """when it starts, in GitHub's words; nothing for ``success()``"""
+    """condition as a GitHub expression; empty for ``success()``"""
     alone: bool = False
-    """whether another run of it has to wait until this one has ended"""
+    """whether another run of it waits for the end of this one"""
     is_cancelled: bool = False
-    """whether another run of it ends this one"""
+    """whether another run of it cancels this one"""
     commands: tuple[Command, ...] = ()
 
 
@@ -71,26 +71,26 @@ class Workflow:
 
     file: str
     name: str
-    """how other workflows call it"""
+    """its name in other workflows"""
     jobs: tuple[Job, ...]
     lines: tuple[str, ...]
     """the text, line by line"""
     after: tuple[str, ...] = ()
     """names of workflows that must have ended before it starts"""
     events: tuple[str | None, ...] = (None,)
-    """what starts it without a person; None for what is not known"""
+    """events that start it; None for an unknown one"""
     variables: tuple[Variable, ...] = ()
     containers: frozenset[str] = frozenset()
-    """names of containers that run beside its jobs, and nowhere else"""
+    """names of service containers of its jobs"""
     comments: Mapping[int, str] = field(default_factory=dict)
-    """line → comment on it, without the sign"""
+    """line → comment on it, without `#`"""
 
     def job(self, name: str) -> Job | None:
         """Return the job of that name."""
         return next((job for job in self.jobs if job.name == name), None)
 
     def before(self, job: Job) -> tuple[Job, ...]:
-        """Return all jobs that must have ended well before ``job``, directly or not."""
+        """Return all jobs that must succeed before ``job``, directly or not."""
         jobs = {each.name: each for each in self.jobs}
         found: dict[str, Job] = {}
         waiting = list(job.needs)
