@@ -1,4 +1,4 @@
-"""One expectation: which outcome of which tests is expected, where, why and until when."""
+"""One expectation: the expected outcome of tests, with environments, reason and expiry date."""
 
 from datetime import date
 from typing import Literal

@@ -26,7 +26,7 @@ def everything(
 
 
 def at_fault(error: BaseException, exchanges: Sequence[Exchange]) -> Exchange | None:
-    """Return the exchange of which ``error`` tells: its own, the latest in its text, or the latest that failed."""
+    """Return the exchange of ``error``: its own, the latest in its text, or the latest failed one."""
     own: Exchange | None = getattr(error, "exchange", None)
     if own is not None or not exchanges:
         return own
@@ -36,7 +36,7 @@ def at_fault(error: BaseException, exchanges: Sequence[Exchange]) -> Exchange | 
 
 
 def headline(error: BaseException, exchange: Exchange | None) -> str:
-    """Return what ``error`` says, without the transcript of ``exchange``, which is shown by itself."""
+    """Return the text of ``error`` without the transcript of ``exchange``, which is shown separately."""
     text = str(error)
     return text.replace(transcript(exchange), "").strip() if exchange is not None else text
 

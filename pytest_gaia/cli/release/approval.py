@@ -133,7 +133,7 @@ def write_report(
     ] = None,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with the code of the decision")] = False,
 ) -> None:
-    """Write the report, and print its path and its answer."""
+    """Write the report, and print its path and its decision."""
     # Loads what the page needs, which no other command of a release does.
     from pytest_gaia.promotion.signoff.page import ReportOptions, signoff_page
 

@@ -217,7 +217,7 @@ class Evidence(msgspec.Struct, gc=False):
     clean: bool = True
     """whether every phase of this attempt passed"""
     must_fail: bool = False
-    """whether an expectation says that it fails"""
+    """whether an expectation requires a failure"""
 
     def add(self, phase: Phase) -> None:
         """Add a phase."""
