@@ -88,7 +88,7 @@ def test_a_program_for_another_machine_is_named(tmp_path: Path, monkeypatch: pyt
     program.chmod(0o755)
     monkeypatch.setenv("GAIA_NATS_BIN", str(program))
 
-    assert f"{program} does not run" in failure()
+    assert f"{program} cannot be started" in failure()
 
 
 def test_initdb_that_fails_shows_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
