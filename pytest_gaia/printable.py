@@ -61,14 +61,14 @@ def one_line(text: str) -> str:
     return visible(_BREAK.sub(" ", text))
 
 
-def coloured(text: str) -> str:
+def colored(text: str) -> str:
     """Return ``text`` as :func:`visible` does, with its colors."""
     if "\x1b" not in text:
         return visible(text)
     return "".join(part if _COLOR.fullmatch(part) else visible(part) for part in _COLOR.split(text))
 
 
-def colourless(text: str) -> str:
+def without_colors(text: str) -> str:
     """Return ``text`` without colors."""
     return _COLOR.sub("", text) if "\x1b" in text else text
 
@@ -113,7 +113,7 @@ class SafeStream:
         # The letter of a test that passes must cost nothing.
         if not (text.isascii() and text.isprintable()) and (self._plain or not self.stream.isatty()):
             # Progress is shown in lines that are written over.
-            text = "\r".join(map(coloured, text.split("\r")))
+            text = "\r".join(map(colored, text.split("\r")))
         return self._without_commands(text) if self._read_by_actions else text
 
     @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.printable import SafeStream, coloured, one_line, visible
+from pytest_gaia.printable import SafeStream, colored, one_line, visible
 from tests.hostile import HOSTILE, planted
 
 
@@ -40,8 +40,8 @@ def test_what_is_shown_of_a_document_is_the_same_document(text: str) -> None:
 
 
 def test_colours_stay_and_nothing_else_that_a_terminal_obeys() -> None:
-    assert coloured("\x1b[1m\x1b[31mred\x1b[39;49;00m") == "\x1b[1m\x1b[31mred\x1b[39;49;00m"
-    assert coloured("\x1b[8mhidden\x1b[2J\x1b[30;40m\x1b]8;;x\x07") == r"\x1b[8mhidden\x1b[2J\x1b[30;40m\x1b]8;;x\x07"
+    assert colored("\x1b[1m\x1b[31mred\x1b[39;49;00m") == "\x1b[1m\x1b[31mred\x1b[39;49;00m"
+    assert colored("\x1b[8mhidden\x1b[2J\x1b[30;40m\x1b]8;;x\x07") == r"\x1b[8mhidden\x1b[2J\x1b[30;40m\x1b]8;;x\x07"
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 10_000])
@@ -68,7 +68,7 @@ def test_no_line_is_a_command_however_it_is_written(size: int, text: str, monkey
     assert planted(file.getvalue().replace("\x1b[1m", "").replace("\x1b[31m", "")) == []
     if size > len(text):
         written = file.getvalue().replace("\\u003a", ":").replace("\\u005b", "[")
-        assert written == "\r".join(map(coloured, text.split("\r")))
+        assert written == "\r".join(map(colored, text.split("\r")))
 
 
 def test_our_own_commands_are_commands(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from pytest_gaia.collection.needs import Needs
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import Options
 from pytest_gaia.expectations.subjects import Observed
-from pytest_gaia.printable import coloured, visible
+from pytest_gaia.printable import colored, visible
 from pytest_gaia.run.sandbox import Sandbox, bind
 from pytest_gaia.sandbox.directories import create_run
 from pytest_gaia.secrets.redaction import Redactor, secrets_around
@@ -202,7 +202,7 @@ class Run:
     def shown(self, text: str, *, colors: bool = False) -> str:
         """Return ``text`` for output: with masked secrets and visible control characters; ``colors`` keeps colors."""
         masked = self.redactor.text(text)
-        return coloured(masked) if colors else visible(masked)
+        return colored(masked) if colors else visible(masked)
 
     def observed(self) -> Observed:
         """Return the services that responded before the first test."""

@@ -166,18 +166,18 @@ def test_the_sandbox_ignores_what_variables_say_of_every_environment(options: Op
     assert sandbox.api_key is None
 
 
-def test_a_rehearsal_keeps_the_shape_and_takes_no_secrets(options: Options) -> None:
+def test_a_simulated_keeps_the_shape_and_takes_no_secrets(options: Options) -> None:
     environ = {"GAIA_API_KEY": "k", "GAIA_STAGING_NATS_URL": "nats://x"}
 
-    rehearsal = resolve(replace(options, env="staging", simulate=True, environ=environ))
+    simulated = resolve(replace(options, env="staging", simulate=True, environ=environ))
 
-    assert rehearsal.simulated
-    assert rehearsal.sandbox
-    assert rehearsal.label == "staging (SIMULATED on the sandbox)"
-    assert rehearsal.topology == "gateway-only"
-    assert set(rehearsal.urls) == {"gateway"}
-    assert rehearsal.nats == "disabled"
-    assert rehearsal.api_key is None
+    assert simulated.simulated
+    assert simulated.sandbox
+    assert simulated.label == "staging (SIMULATED on the sandbox)"
+    assert simulated.topology == "gateway-only"
+    assert set(simulated.urls) == {"gateway"}
+    assert simulated.nats == "disabled"
+    assert simulated.api_key is None
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_rehearsal_keeps_the_shape_and_takes_no_secrets(options: Options) -> N
         ("staging", ("http://x",), "^--gaia-url: --gaia-simulate runs on the sandbox, which has its own addresses"),
     ],
 )
-def test_what_cannot_be_rehearsed_is_said(
+def test_what_cannot_be_simulated_is_said(
     options: Options, env: str | None, urls: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):

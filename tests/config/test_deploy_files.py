@@ -222,7 +222,7 @@ def test_files_that_nobody_asks_for_are_not_read(deployed: Deployed) -> None:
     assert deployed.resolve("dev").sources["urls.gateway"] == "default"
 
 
-def test_a_rehearsal_has_the_shape_that_the_files_say(deployed: Deployed) -> None:
+def test_a_simulation_has_the_shape_that_the_files_say(deployed: Deployed) -> None:
     deployed.write("deploy/fly.staging.toml", f'app = "acme-staging"\n{HTTP}[env]\nNATS_URL = "disabled"\n')
 
     staging = deployed.resolve(simulate=True)

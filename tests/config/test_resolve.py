@@ -26,10 +26,10 @@ def resolved(
     env: str | None = None,
     urls: tuple[str, ...] = (),
     environ: Mapping[str, str] | None = None,
-    rehearse: bool = False,
+    simulate: bool = False,
 ) -> Environment:
     (root / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
-    return resolve(Options(project=Project(root), environ=environ or {}, env=env, urls=urls, simulate=rehearse))
+    return resolve(Options(project=Project(root), environ=environ or {}, env=env, urls=urls, simulate=simulate))
 
 
 def test_nothing_said_means_the_sandbox_which_has_no_addresses_yet(tmp_path: Path) -> None:
@@ -100,10 +100,10 @@ def test_a_project_that_does_not_ask_for_gaia_has_nothing_of_it(tmp_path: Path, 
     assert "localhost" not in repr(found)
 
 
-@pytest.mark.parametrize("rehearse", [False, True])
+@pytest.mark.parametrize("simulate", [False, True])
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_an_environment_that_has_only_a_name_is_not_configured(tmp_path: Path, name: str, rehearse: bool) -> None:
-    options = Options(project=Project(tmp_path), environ={"GAIA_API_KEY": "k"}, env=name, simulate=rehearse)
+def test_an_environment_that_has_only_a_name_is_not_configured(tmp_path: Path, name: str, simulate: bool) -> None:
+    options = Options(project=Project(tmp_path), environ={"GAIA_API_KEY": "k"}, env=name, simulate=simulate)
 
     with pytest.raises(NotConfigured) as caught:
         resolve(options)

@@ -1,4 +1,4 @@
-"""What promotes a release: settings of stages, objectives and the ledger, and every mistake in them."""
+"""Stages, objectives and the ledger in gaia.toml: values, defaults and errors."""
 
 from __future__ import annotations
 

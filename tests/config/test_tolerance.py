@@ -1,4 +1,4 @@
-"""What an environment tolerates, who says so, and what production never does."""
+"""The tolerance of environments, and contradictions in it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_project_changes_it_key_by_key_and_the_source_is_known(tmp_path: Path)
     assert staging.sources["tolerance.min_tests"] == "default"
 
 
-def test_a_rehearsal_has_the_tolerance_of_what_it_simulates(tmp_path: Path) -> None:
+def test_a_simulation_has_the_tolerance_of_what_it_simulates(tmp_path: Path) -> None:
     assert resolved(tmp_path, "production", simulate=True).tolerance == ZERO
     assert resolved(tmp_path, "staging", simulate=True).tolerance == resolved(tmp_path, "staging").tolerance
 

@@ -1,4 +1,4 @@
-"""Every mistake in ``gaia.toml`` gets one message: file, line, key, what is wrong, the nearest right name."""
+"""Each error in gaia.toml is one message with file, line and key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hooks that the how-to shows do what it says."""
+"""The examples in the how-to about deploy hooks work."""
 
 from __future__ import annotations
 

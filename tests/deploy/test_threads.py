@@ -1,4 +1,4 @@
-"""Apps are asked at the same time, and what they answer is read in several threads."""
+"""Several threads parse replies at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changes that are right, and only look like a mistake that a check is for."""
+"""Changes of correct files that no check reports."""
 
 from __future__ import annotations
 
@@ -306,15 +306,15 @@ NOT_WRONG = [
     ),
     case(
         "unexplained-allowance",
-        (A_PRODUCTION, "running = 2", "running = 1  # gaia: allow too-few-machines because it is a rehearsal"),
+        (A_PRODUCTION, "running = 2", "running = 1  # gaia: allow too-few-machines because it is a pilot"),
     ),
     case(
         "unused-allowance",
         (
             A_PRODUCTION,
             "min_machines_running = 2",
-            "# gaia: allow too-few-machines because it is a rehearsal\nmin_machines_running = 1",
+            "# gaia: allow too-few-machines because it is a pilot\nmin_machines_running = 1",
         ),
     ),
-    case("unused-allowance", (A_PRODUCTION, APP, f"{APP}  # gaia: allow secret-unset because nobody was asked")),
+    case("unused-allowance", (A_PRODUCTION, APP, f"{APP}  # gaia: allow secret-unset because Fly was not queried")),
 ]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FEW = "min_machines_running = 2"
-ALLOW = "# gaia: allow too-few-machines because it is a rehearsal"
+ALLOW = "# gaia: allow too-few-machines because it is a pilot"
 
 
 def found_with(directory: Path, new: str, old: str = FEW, file: str = A_PRODUCTION) -> list[str]:
@@ -27,8 +27,8 @@ def found_with(directory: Path, new: str, old: str = FEW, file: str = A_PRODUCTI
         f"{ALLOW}\nmin_machines_running = 1",
         f"{ALLOW}\n# and another comment\nmin_machines_running = 1",
         f"# another comment\n{ALLOW}\nmin_machines_running = 1",
-        "min_machines_running = 1  # GAIA: Allow too-few-machines, health-path Because it is a rehearsal",
-        "min_machines_running = 1  # one machine; gaia: allow too-few-machines because it is a rehearsal",
+        "min_machines_running = 1  # GAIA: Allow too-few-machines, health-path Because it is a pilot",
+        "min_machines_running = 1  # one machine; gaia: allow too-few-machines because it is a pilot",
     ],
 )
 def test_it_stands_on_the_line_or_right_above_it(text: str, tmp_path: Path) -> None:
@@ -40,11 +40,11 @@ def test_it_stands_on_the_line_or_right_above_it(text: str, tmp_path: Path) -> N
     [
         f"{ALLOW}\n\nmin_machines_running = 1",
         f"min_machines_running = 1\n{ALLOW}",
-        "min_machines_running = 1  # gaia: allow autostop because it is a rehearsal",
+        "min_machines_running = 1  # gaia: allow autostop because it is a pilot",
         "min_machines_running = 1  # gaia: allow too-few-machines",
         "min_machines_running = 1  # gaia: allow too-few-machines because",
-        "min_machines_running = 1  # gaia: allow because it is a rehearsal",
-        "min_machines_running = 1  # gaia: allow too-few because it is a rehearsal",
+        "min_machines_running = 1  # gaia: allow because it is a pilot",
+        "min_machines_running = 1  # gaia: allow too-few because it is a pilot",
         f'kill_signal = "x"  {ALLOW}\nmin_machines_running = 1',
     ],
 )
@@ -53,7 +53,7 @@ def test_it_allows_nothing_elsewhere_or_without_a_reason(text: str, tmp_path: Pa
 
 
 def test_it_allows_only_the_check_that_it_names(tmp_path: Path) -> None:
-    text = '# gaia: allow too-few-machines because it is a rehearsal\nauto_stop_machines = "stop"'
+    text = '# gaia: allow too-few-machines because it is a pilot\nauto_stop_machines = "stop"'
 
     found = found_with(tmp_path, text, 'auto_stop_machines = "off"')
 

@@ -1,4 +1,4 @@
-"""Mistakes in files that cannot be read, and what is taken from gaia.toml."""
+"""Errors in files that the checks read."""
 
 from __future__ import annotations
 

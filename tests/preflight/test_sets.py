@@ -1,4 +1,4 @@
-"""Every mistake of the broken set is found at its line, and nothing in the corrected one."""
+"""Whole sets of files: broken ones, correct ones, and files with every feature."""
 
 from __future__ import annotations
 

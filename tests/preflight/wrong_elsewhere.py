@@ -1,4 +1,4 @@
-"""Differences of environments, and mistakes in compose files, CI files and comments."""
+"""Changes in other files that a check reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mistakes in names, addresses, databases and secrets."""
+"""Changes of names and addresses that a check reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mistakes in health checks, sizes, images and ports."""
+"""Changes of settings that a check reports."""
 
 from __future__ import annotations
 

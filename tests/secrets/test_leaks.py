@@ -1,4 +1,4 @@
-"""The last look through what a run has written."""
+"""The scan of written files for secrets."""
 
 from __future__ import annotations
 

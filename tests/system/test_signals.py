@@ -1,4 +1,4 @@
-"""What signals do to what is under way: one rule of which are heeded, in all four ways."""
+"""Signals during waits, and signals that the process ignores."""
 
 from __future__ import annotations
 

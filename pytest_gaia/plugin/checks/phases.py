@@ -19,7 +19,7 @@ from pytest_gaia.expectations.subjects import Subject
 from pytest_gaia.plugin.masking import mask_report
 from pytest_gaia.plugin.pytest_private import ASKS_FOR_A_REPORT, REPLACES_A_FAILURE, RUNS_A_PHASE, Skipped
 from pytest_gaia.plugin.terminal.outcomes import show_outcomes
-from pytest_gaia.printable import colourless
+from pytest_gaia.printable import without_colors
 from pytest_gaia.report.layout import terms
 from pytest_gaia.run.session import Run
 from pytest_gaia.verdict.classify import PhaseOutcome
@@ -48,7 +48,7 @@ class Masks:
 
     def text(self, text: str) -> str:
         """Return ``text`` without secrets and colors, as results store it."""
-        return self._run.shown(colourless(text) if self._colours else text)
+        return self._run.shown(without_colors(text) if self._colours else text)
 
     def report(self, report: pytest.TestReport) -> None:
         """Mask every readable part of a report."""

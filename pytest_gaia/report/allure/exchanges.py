@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pytest_gaia.clients.exchanges import Exchange, Message, ReceivedResponse, SentRequest, Statement, phrase
-from pytest_gaia.printable import colourless, visible
+from pytest_gaia.printable import visible, without_colors
 
 LIMIT = 64 * 1024
 """maximum size of one attachment, in bytes"""
@@ -145,7 +145,7 @@ def _cut(body: bytes) -> bytes:
 
 
 def _shown(text: str) -> str:
-    return visible(colourless(text))
+    return visible(without_colors(text))
 
 
 def _json(value: Any) -> bytes:

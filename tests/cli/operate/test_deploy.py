@@ -154,8 +154,8 @@ def test_on_a_terminal_progress_is_live(operated: Path, fake_tools: FakeTools, v
         assert terminal.end() == 0
 
     assert "deployed, version 2" in terminal.shown
-    coloured = any(f"\x1b[{number}m" in terminal.shown for number in range(30, 38))
-    assert coloured == (not variables)
+    colored = any(f"\x1b[{number}m" in terminal.shown for number in range(30, 38))
+    assert colored == (not variables)
     assert ("auth | " in terminal.shown) == ("TERM" in variables)
 
 

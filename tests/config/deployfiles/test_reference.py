@@ -1,4 +1,4 @@
-"""The reference of deploy files says what the code does."""
+"""The reference of deploy files agrees with the code."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from pytest_gaia.deploy.compose._shapes import is_temporary, usage_error_in
         ("unauthorized: authentication required", "login"),
     ],
 )
-def test_what_only_the_user_can_mend(said: str, meaning: str) -> None:
+def test_what_only_the_user_can_fix(said: str, meaning: str) -> None:
     assert meaning in usage_error_in(said)
 
 

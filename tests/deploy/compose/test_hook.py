@@ -1,4 +1,4 @@
-"""The adapter against executables that say what docker says, one output and exit code for each of its commands."""
+"""The hook compose, with scripted output of docker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Roll-outs by compose, on the stand-in for docker: what comes of each is judged by what runs."""
+"""Rollouts with a fake docker, and their outcomes."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def test_a_tool_that_fails_after_it_has_done_it_is_a_warning(folder: Path, fake_
         ("gateway", "image-gone", "the image does not exist"),
     ],
 )
-def test_what_only_the_user_can_mend_is_said_at_once(
+def test_what_only_the_user_can_fix_is_said_at_once(
     folder: Path, fake_tools: FakeTools, target: str, fault: str, said: str
 ) -> None:
     fake_tools.fault(target, fault)

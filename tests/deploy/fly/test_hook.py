@@ -1,4 +1,4 @@
-"""The hook ``fly`` around the stand-in for flyctl: what it calls, what it says, and what becomes of a deployment."""
+"""The hook fly, with a fake flyctl."""
 
 from __future__ import annotations
 
