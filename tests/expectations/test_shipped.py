@@ -46,7 +46,7 @@ def test_an_expectation_is_capped_and_binds_to_what_is_observed_or_to_an_environ
     assert expectation.when or len(expectation.environments) == 1
 
 
-def test_a_defect_is_expected_wherever_the_platform_is_imitated() -> None:
+def test_a_known_bug_is_expected_wherever_the_platform_is_imitated() -> None:
     everywhere = [expectation for expectation in EXPECTATIONS if "sandbox" in expectation.environments]
 
     assert everywhere

@@ -26,13 +26,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     root = session.config.rootpath
     expectations = load([root / "suites" / FOLDER], Project(root).tolerances, rootdir=root).expectations
     checks = [
-        {"id": item.nodeid, "defect": _defects(item, expectations), **_plain(asdict(needs_of(item)))}
+        {"id": item.nodeid, "known_bug": _known_bugs(item, expectations), **_plain(asdict(needs_of(item)))}
         for item in session.items
     ]
     Path(os.environ[VARIABLE]).write_text(json.dumps(checks), encoding="utf-8")
 
 
-def _defects(item: pytest.Item, expectations: tuple[Expectation, ...]) -> list[str]:
+def _known_bugs(item: pytest.Item, expectations: tuple[Expectation, ...]) -> list[str]:
     """Return the expectations for the test on the sandbox; they name single tests."""
     names = {item.nodeid, item.nodeid.partition("[")[0]}
     named = (

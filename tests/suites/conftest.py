@@ -30,7 +30,7 @@ class Check:
     id: str
     requires: frozenset[str]
     command: frozenset[str]
-    defect: frozenset[str]
+    known_bug: frozenset[str]
     """its expectations on the sandbox"""
     writes: bool
     core: bool
@@ -74,7 +74,7 @@ def checks(tmp_path_factory: pytest.TempPathFactory) -> list[Check]:
             id=one["id"],
             requires=frozenset(one["requires"]),
             command=frozenset(one["command"]),
-            defect=frozenset(one["defect"]),
+            known_bug=frozenset(one["known_bug"]),
             writes=one["writes"],
             core=one["core"],
         )

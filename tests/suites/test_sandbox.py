@@ -14,23 +14,23 @@ if TYPE_CHECKING:
     from tests.suites.conftest import Check
 
 
-def test_every_check_passes_or_meets_its_defect(checks: list[Check], tmp_path: Path) -> None:
+def test_every_check_passes_or_shows_its_known_bug(checks: list[Check], tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.code == 0, result.output
     assert result.checks.keys() == {check.id for check in checks}
     assert result.of("failed", "error") == set()
-    assert result.of("skipped") == {check.id for check in checks if check.defect}
+    assert result.of("skipped") == {check.id for check in checks if check.known_bug}
     for name in result.of("skipped"):
         assert "expected failure" in result.checks[name].message
 
 
 @pytest.mark.slow("suites")
-def test_every_check_passes_where_the_defects_are_gone(checks: list[Check], tmp_path: Path) -> None:
+def test_every_check_passes_where_the_known_bugs_are_fixed(checks: list[Check], tmp_path: Path) -> None:
     result = run(tmp_path, "--gaia-sandbox-no-known-bugs")
-    defects = {check.id for check in checks if check.defect}
-    assert result.of("passed") == {check.id for check in checks} - defects
-    assert result.of("failed") == defects
-    for name in defects:
+    known_bugs = {check.id for check in checks if check.known_bug}
+    assert result.of("passed") == {check.id for check in checks} - known_bugs
+    assert result.of("failed") == known_bugs
+    for name in known_bugs:
         assert "unexpected pass" in result.checks[name].message
     # The expectations for the known bugs are stale, so the run ends with DRIFT.
     assert result.code == 10, result.output
@@ -40,7 +40,7 @@ def test_every_check_passes_where_the_defects_are_gone(checks: list[Check], tmp_
 def test_order_and_workers_change_nothing(checks: list[Check], tmp_path: Path) -> None:
     result = run(tmp_path, "-n", "2", "-p", "tests.suites.shuffled")
     assert result.code == 0, result.output
-    assert result.of("passed") == {check.id for check in checks if not check.defect}
+    assert result.of("passed") == {check.id for check in checks if not check.known_bug}
 
 
 @pytest.mark.slow("suites")
