@@ -79,7 +79,7 @@ def test_without_npm_the_message_names_what_includes_it(tmp_path: Path) -> None:
 
 
 def test_packages_are_installed_once_by_the_lock_and_run_no_scripts(tmp_path: Path) -> None:
-    copy, path = browserless(tmp_path, "mkdir", fakes={"npm": NPM, "chromium": ""})
+    copy, path = browserless(tmp_path, "mkdir", fakes={"npm": NPM, "chromium": "", "pdftotext": ""})
 
     assert [set_up_browser(copy, path).returncode for _ in range(2)] == [0, 0]
 
@@ -88,7 +88,7 @@ def test_packages_are_installed_once_by_the_lock_and_run_no_scripts(tmp_path: Pa
 
 
 def test_packages_are_installed_again_for_another_lock(tmp_path: Path) -> None:
-    copy, path = browserless(tmp_path, "mkdir", fakes={"npm": NPM, "chromium": ""})
+    copy, path = browserless(tmp_path, "mkdir", fakes={"npm": NPM, "chromium": "", "pdftotext": ""})
     set_up_browser(copy, path)
 
     (copy / "ci" / "npm" / "package-lock.json").write_text("{}")
@@ -101,7 +101,7 @@ def test_without_root_the_message_names_the_browser_to_install(tmp_path: Path) -
     result = set_up_browser(*browserless(tmp_path, "mkdir", fakes={"npm": NPM, "id": "echo 1000"}))
 
     assert result.returncode != 0
-    assert "sudo apt-get install chromium" in result.stderr
+    assert "sudo apt-get install chromium poppler-utils" in result.stderr
 
 
 def test_a_failed_installation_of_the_browser_prints_the_output_of_apt_after_an_update(tmp_path: Path) -> None:
@@ -111,9 +111,9 @@ def test_a_failed_installation_of_the_browser_prints_the_output_of_apt_after_an_
     result = set_up_browser(*browserless(tmp_path, "mkdir", fakes=tools))
 
     assert result.returncode != 0
-    assert "could not install Chromium" in result.stderr
+    assert "could not install chromium poppler-utils" in result.stderr
     assert [line for line in result.stderr.splitlines() if line.startswith("apt-get ")] == [
-        "apt-get install -q -y --no-install-recommends chromium",
+        "apt-get install -q -y --no-install-recommends chromium poppler-utils",
         "apt-get -q update",
-        "apt-get install -q -y --no-install-recommends chromium",
+        "apt-get install -q -y --no-install-recommends chromium poppler-utils",
     ]

@@ -157,7 +157,7 @@ def test_a_retry_that_is_no_pass_is_shown_as_it_was_evaluated(tmp_path: Path, se
 
     assert_planned_are_reported(left)
     assert left.statuses["test_ends"] == "failed"
-    assert "a retry is no pass here" in left.message("test_ends")
+    assert "a retry does not count in this environment" in left.message("test_ends")
 
 
 def test_an_environment_out_of_reach_is_the_reason_of_all(tmp_path: Path, server: ScriptedServer) -> None:

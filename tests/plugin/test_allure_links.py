@@ -41,7 +41,7 @@ def test_a_pattern_that_cannot_be_filled_in_is_refused(
 
     assert left.code == pytest.ExitCode.USAGE_ERROR
     assert f"ERROR: --allure-link-pattern={pattern}: invalid pattern." in left.output
-    assert "write {} where the key belongs, once, and {{ or }} for a brace that stays." in left.output
+    assert "Write {} once for the key of the issue" in left.output
     assert "Traceback" not in left.output
     assert not left.results
     assert server.seen == []
