@@ -1,8 +1,8 @@
-"""``python -m ci.walk``: one change from dev to staging to production and back, on stand-ins and the sandbox.
+"""``python -m ci.walk``: take one change from dev to staging to production and back, with fake tools and sandboxes.
 
-Nothing is deployed anywhere. ``fly`` is the stand-in of ``ci/fakes``; what the checks test is the embedded platform, in
-the shape of each environment. Everything lies in a temporary folder that is gone afterwards. Exit 0 if every step ended
-as it should, 1 if one did not, 130 after Ctrl-C.
+Nothing is deployed to a cloud. ``fly`` is the fake of ``ci/fakes``, and the tests run against sandboxes with the topology of
+each environment. All files are in a temporary folder, which is removed. Exit codes: 0 all steps ended as expected, 1 one
+did not, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 REJECTED = 1
 SANDBOXES = {"dev": (), "staging": (), "production": ("--no-known-bugs",)}
-"""Dev and staging have the platform's known defects, which rules excuse there; in production nothing is excused."""
+"""Dev and staging have the known bugs of the platform, which expectations cover; production has none."""
 SECRETS = ("API_KEY", "JWT_SECRET", "DATABASE_URL")
 
 

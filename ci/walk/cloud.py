@@ -1,4 +1,4 @@
-"""The cloud of the walk: a folder with stand-ins for ``fly`` and ``docker``, and what their state file says."""
+"""The cloud of the demo: a folder with fakes of ``fly`` and ``docker``, and their state file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRETS = ("DATABASE_URL", "SUPABASE_JWT_SECRET")
 
 
 class Cloud:
-    """Stand-ins on a path of their own."""
+    """Fake tools in their own folder."""
 
     def __init__(self, folder: Path, services: Sequence[str]) -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class Cloud:
 
     @property
     def path(self) -> str:
-        """The variable ``PATH`` with the stand-ins first, then the Python that runs them."""
+        """The variable ``PATH`` with the fakes first, then the Python that runs them."""
         here = Path(sys.executable).parent
         return os.pathsep.join((str(self.folder), str(here), os.environ.get("PATH", os.defpath)))
 

@@ -1,4 +1,4 @@
-"""Commands that the walk runs as people would, and a sandbox beside them."""
+"""Run commands of the demo, next to sandboxes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Unexpected(Exception):
 
 
 class Commands:
-    """Runs commands in ``folder``, each shown before it runs, with the stand-ins of ``path`` first on the path."""
+    """Runs and prints commands in ``folder``, with the fakes of ``path`` first on the path."""
 
     def __init__(self, folder: Path, path: str) -> None:
         self.folder = folder
@@ -90,7 +90,7 @@ def _variables(name: str, process: subprocess.Popen[str]) -> dict[str, str]:
 
 
 def end(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
-    """End a process if it still runs, and wait for it: SIGTERM, and SIGKILL for one that does not heed it."""
+    """End a running process with SIGTERM, then with SIGKILL, and wait for it."""
     with process:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)

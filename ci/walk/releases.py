@@ -1,7 +1,7 @@
 """``python -m ci.walk --releases``: two releases from a desk to production, with signed evidence; the second goes back.
 
-Local is Docker Compose, the others are Fly.io; both are stand-ins of ``ci/fakes``. Every command of the pipeline is the one
-of the template in ``ci/github``. The suites are three of the real ones, on sandboxes without the platform's known defects.
+Local is Docker Compose, the others are Fly.io; both are fakes of ``ci/fakes``. The commands are those of the
+template in ``ci/github``. The suites are three of the real ones, on sandboxes without known bugs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SIGNED = {
 }
 """job of the template → who signs what before it"""
 
-# Nobody waits half a day for a walk: it soaks for no time. What has to soak, and for how long, tests of the gate try.
+# The demo has no soak time; tests of the gate cover it.
 SETTINGS = """\
 [gaia]
 platform = "gaia"
@@ -118,7 +118,7 @@ def walk(commands: Commands, found: Mapping[str, Mapping[str, str]], say: Callab
     for release in (1, 2):
         _release(commands, release, say)
 
-    say("production goes back to the first release, and the second is quarantined")
+    say("production goes back to the first release, and the second is blocked")
     commands.environ |= {"ENVIRONMENT": "production", "CONFIRM": "production"}
     for line in _steps("rollback.yml")["rollback"]:
         commands.run(["sh", "-ec", line])
@@ -126,7 +126,7 @@ def walk(commands: Commands, found: Mapping[str, Mapping[str, str]], say: Callab
     commands.gaia("ledger", "list")
     commands.gaia("ledger", "verify")
     commands.gaia("status")
-    print("\nwalk: the first release is in production again, the second is quarantined, and the ledger is whole.")
+    print("\nwalk: the first release is in production again, the second is blocked, and the ledger is intact.")
 
 
 def _release(commands: Commands, release: int, say: Callable[[str], None]) -> None:
@@ -143,7 +143,7 @@ def _release(commands: Commands, release: int, say: Callable[[str], None]) -> No
             _sign(commands, who, words)
         _as(commands, "ci")
         for line in lines:
-            # The first release has nothing to go back to, and a person answers for that.
+            # The first release has no rollback target, and a release manager waives the check.
             first = release == 1 and "--drill" in line
             commands.run(["sh", "-ec", line], expect=USAGE_ERROR if first else 0)
             if first:

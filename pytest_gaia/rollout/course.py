@@ -1,4 +1,4 @@
-"""Rolling out: one service after the other, each observed, deployed, observed until it converges, and judged."""
+"""Roll out services in order: observe, deploy, observe until it converges, and determine the outcome."""
 
 import shlex
 from collections.abc import Sequence
@@ -28,15 +28,15 @@ def roll_out(
 ) -> RolloutResult:
     """Deploy (or roll back) the services of ``rollout`` in their order; stop at the first that does not succeed.
 
-    Every service is observed before the first one is touched, so that what only the user can mend (no tool, nobody
-    logged in, an unknown app) leaves everything as it was. A service that already runs the wanted image with the
+    Every service is observed before the first one is touched, so that an error of the set-up (no tool, no
+    login, an unknown app) changes nothing. A service that already runs the wanted image with the
     same deploy file, and is well, is left alone. What is done is written to the journal before and after it is done.
 
     With ``dry_run`` the hook is asked for its commands alone; nothing is changed or written. What would be refused has
     the exit code of the refusal.
 
-    Returns what became of each service. Raises ``ConfigError`` for what only the user can mend, ``DeployLocked`` (13)
-    where another roll-out of the environment is under way, and ``RolloutInterrupted`` (a ``KeyboardInterrupt``) with the
+    Return the result of each service. Raise ``ConfigError`` for errors of the set-up, ``DeployLocked`` (13)
+    if another rollout of the environment is in progress, and ``RolloutInterrupted`` (a ``KeyboardInterrupt``) with the
     result so far.
     """
     worker = Worker(rollout, hook, progress, pace)
@@ -74,7 +74,7 @@ def roll_out(
 
 
 class Course:
-    """One roll-out, from the first look to its end."""
+    """One rollout, from the first observation to its end."""
 
     def __init__(self, rollout: Rollout, worker: Worker, recorder: Recorder, progress: Progress) -> None:
         self._rollout = rollout
@@ -89,7 +89,7 @@ class Course:
     def run(self) -> KeyboardInterrupt | None:
         """Go through the services; return what interrupted it, if anything did.
 
-        Raises ``ConfigError`` for what only the user can mend, as long as no service has been deployed.
+        Raise ``ConfigError`` for errors of the set-up, as long as no service has been deployed.
         """
         outcome = "interrupted"
         self._progress.begun(self._rollout)

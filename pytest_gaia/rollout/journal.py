@@ -1,7 +1,7 @@
-"""The journal of an environment's roll-outs: who did what, when, and what was seen to run afterwards.
+"""The deployment history of an environment: rollouts with their user, time and observed result.
 
-It is in ``.gaia/deployments/<environment>.jsonl`` beside gaia.toml. Beside it lie the deploy
-files that were used, and the lock that lets one roll-out of the environment run at a time on this machine.
+It is in ``.gaia/deployments/<environment>.jsonl`` next to gaia.toml, together with the deploy files that were used, and
+the lock that allows one rollout of the environment at a time on this machine.
 """
 
 import datetime
@@ -39,9 +39,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line. Fields of later versions are left out when it is read."""
 
     event: Literal["begin", "start", "end", "finish"]
-    """a roll-out begins; a service is about to be touched; what became of it; the roll-out has ended"""
+    """a rollout begins; a service is about to change; its result; the rollout has ended"""
     run: str
-    """id of the roll-out"""
+    """id of the rollout"""
     when: str
     """ISO 8601, UTC"""
     action: str = "deploy"
@@ -53,7 +53,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     service: str = ""
     app: str = ""
     outcome: str = ""
-    """``end``: of the service; ``finish``: of the roll-out"""
+    """``end``: of the service; ``finish``: of the rollout"""
     reason: str = ""
     image: str = ""
     """``start``: what ran before; ``end``: what runs now; a reference, with a digest where one is known"""
@@ -87,7 +87,7 @@ class Journal:
 
 
 def unfinished(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """Return the lines of the last roll-out, if it never came to its end; to be asked while no other one can run."""
+    """Return the lines of the last rollout if it never ended. Call it while holding the lock."""
     begun = next((entry for entry in reversed(entries) if entry.event == "begin"), None)
     if begun is None:
         return ()
@@ -96,7 +96,7 @@ def unfinished(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
 
 
 def outcomes(lines: tuple[Entry, ...]) -> Mapping[str, str]:
-    """Return service → what became of it, of the lines of one roll-out."""
+    """Return service → result, from the lines of one rollout."""
     found = dict.fromkeys((service for entry in lines for service in entry.services), "not begun")
     for entry in lines:
         if entry.event == "start":
@@ -113,12 +113,12 @@ def who() -> str:
 
 
 def holder(action: str) -> Mapping[str, str]:
-    """Return what others are told of this process while it holds the lock."""
+    """Return the description of this process for others while it holds the lock."""
     return {"action": action, "by": who(), "process": str(os.getpid()), "since": utc_now()}
 
 
 class Recorder:
-    """Writes the journal of one roll-out. What cannot be written stops it only while nothing has been changed."""
+    """Writes the history of one rollout. A write error stops it only before the first change."""
 
     def __init__(self, rollout: Rollout, progress: Progress) -> None:
         self._rollout = rollout
@@ -131,11 +131,11 @@ class Recorder:
 
     @property
     def lock(self) -> Path:
-        """The file by which roll-outs of this environment exclude each other."""
+        """The lock file of rollouts in this environment."""
         return self._journal.folder / f"{self._rollout.environment}.lock"
 
     def interrupted_before(self) -> tuple[str, ...]:
-        """Return a note on the last roll-out, if it never came to its end, and pass it on."""
+        """Return a note about the last rollout if it never ended, and pass it on."""
         with self._usable():
             lines = unfinished(self._journal.entries())
         if not lines:
@@ -158,7 +158,7 @@ class Recorder:
         self._begun = True
 
     def knows(self, step: Step, seen: Observation) -> bool:
-        """Whether the service was last brought to what was seen to run by a roll-out with the same deploy file."""
+        """Whether the last good rollout of the service used the same deploy file."""
         with self._usable():
             entries = self._journal.entries()
             config = _name(step.config, step.config.read_bytes()) if step.config else ""
@@ -186,7 +186,7 @@ class Recorder:
         )  # fmt: skip
 
     def finish(self, outcome: str) -> None:
-        """Write down how the roll-out has ended, if it was begun."""
+        """Record the end of the rollout, if it has begun."""
         if self._begun:
             self._add_or_note("finish", outcome=outcome)
 
@@ -197,8 +197,8 @@ class Recorder:
             yield
         except OSError as problem:
             raise ConfigError(
-                f"the journal {self._journal.path} cannot be used: {problem.strerror}. Without it nobody could tell what "
-                f"was deployed, nor go back to it; make its folder writable. Nothing was changed.{besides}"
+                f"cannot write the deployment history {self._journal.path}: {problem.strerror}. A rollback "
+                f"needs it; make its folder writable. Nothing was changed.{besides}"
             ) from None
 
     def _add_or_note(self, event: str, **values: object) -> None:
@@ -243,9 +243,9 @@ def _account() -> str:
 
 @contextmanager
 def only_one(path: Path, environment: str, holder: Mapping[str, str]) -> Iterator[None]:
-    """Hold the lock at ``path``; ``holder`` is what others are told of the one who has it.
+    """Hold the lock at ``path``; ``holder`` describes its owner to others.
 
-    Raises ``DeployLocked`` where somebody has it, ``ConfigError`` where the file cannot be made.
+    Raise ``DeployLocked`` if it has another owner, ``ConfigError`` if the file cannot be created.
     """
     try:
         make_folder(path.parent)
@@ -255,8 +255,8 @@ def only_one(path: Path, environment: str, holder: Mapping[str, str]) -> Iterato
         raise ConfigError(_unusable(path, problem)) from None
     if descriptor is None:
         raise DeployLocked(
-            f"{environment} is being deployed to right now{_described(told)}. Two roll-outs at once would leave a mixture "
-            f"of both, so nothing was done. Wait until it has ended, then try again. (lock: {path})"
+            f"another rollout of {environment} is in progress{_described(told)}. Nothing was changed. "
+            f"Wait until it has ended, then try again. (lock: {path})"
         )
     try:
         os.ftruncate(descriptor, 0)
@@ -281,6 +281,6 @@ def _described(content: bytes) -> str:
 def _unusable(path: Path, problem: OSError) -> str:
     reason = "it is a folder" if problem.errno == errno.EISDIR else problem.strerror
     return (
-        f"the lock {path} cannot be used: {reason}. A roll-out keeps its lock and its journal beside gaia.toml; make "
+        f"cannot write the lock {path}: {reason}. A rollout writes its lock and its history next to gaia.toml; make "
         "that folder writable. Nothing was changed."
     )

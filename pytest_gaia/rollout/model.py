@@ -1,4 +1,4 @@
-"""What a roll-out is made of: what is planned, what came of it, and whom it tells meanwhile."""
+"""The parts of a rollout: plan, result, and progress reports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,21 +25,21 @@ StepOutcome: TypeAlias = Literal[
     "not begun",
     "planned",
 ]
-"""What became of one service: what was judged (``deploy.outcome``), or why nothing was.
+"""The result of one service: its outcome (``deploy.outcome``), or the reason why there is none.
 
-``unavailable`` the tool was rate-limited or did not answer; ``in doubt`` the roll-out ended in the middle of it;
-``not begun`` it ended before; ``planned`` nothing but the commands was asked for.
+``unavailable``: the tool was rate-limited or did not respond; ``in doubt``: the rollout ended during it;
+``not begun``: it ended before; ``planned``: only the commands were requested.
 """
 
 GOOD: frozenset[StepOutcome] = frozenset({"deployed", "unchanged", "deployed_with_tool_error", "planned"})
 
 _INTERRUPTED = 130
-"""what a shell says of a command that Ctrl-C has ended"""
+"""exit code of a command that was ended by Ctrl-C"""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One service of a roll-out."""
+    """One service of a rollout."""
 
     service: str
     app: str
@@ -101,13 +101,13 @@ class StepResult:
 
     @property
     def good(self) -> bool:
-        """Whether the roll-out may go on to the next service."""
+        """Whether the rollout may continue with the next service."""
         return self.outcome in GOOD
 
 
 @dataclass(frozen=True, slots=True)
 class RolloutResult:
-    """What became of a roll-out; one step for each service that was asked for, in their order."""
+    """The result of a rollout, with one step per requested service, in order."""
 
     environment: str
     action: Action
@@ -120,7 +120,7 @@ class RolloutResult:
     go_on: str = ""
     """the command line that goes on where this stopped; empty where all is done"""
     notes: tuple[str, ...] = field(default=())
-    """what people should know besides, such as an earlier roll-out that was interrupted"""
+    """notes for people, such as an interrupted earlier rollout"""
     refused: str = ""
     """why a dry run showed commands that would not be run"""
 
@@ -151,7 +151,7 @@ class RolloutResult:
 
 
 class RolloutInterrupted(KeyboardInterrupt):
-    """Ctrl-C, or a signal like it, in the middle of a roll-out; ``result`` says what was done and how to go on."""
+    """Ctrl-C or a similar signal during a rollout; ``result`` has the steps so far, and how to continue."""
 
     def __init__(self, result: RolloutResult) -> None:
         super().__init__(f"interrupted; to go on: {result.go_on}")
@@ -159,13 +159,13 @@ class RolloutInterrupted(KeyboardInterrupt):
 
 
 class Progress:
-    """Whom a roll-out tells what it is doing. This one listens to nothing; override what is to be shown."""
+    """Receives the progress of a rollout. This class does nothing; override its methods."""
 
     def begun(self, rollout: Rollout) -> None:
-        """The roll-out has begun."""
+        """The rollout has begun."""
 
     def waiting(self, service: str, text: str) -> None:
-        """``service`` is being worked at; ``text`` says what for, or what is being waited for. Comes often."""
+        """``service`` is in progress; ``text`` describes the current work. Called often."""
 
     def line(self, service: str, text: str) -> None:
         """The tool has written one line, secrets masked."""

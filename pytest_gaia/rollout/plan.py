@@ -1,4 +1,4 @@
-"""Planning a roll-out: which services, in which order, with which deploy file and image."""
+"""Planning a rollout: which services, in which order, with which deploy file and image."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,11 +28,11 @@ def plan_rollout(
     remote_only: bool = True,
     check: bool = True,
 ) -> Rollout:
-    """Return what a deployment of ``services`` (empty: those of the settings; ``all``: every one) comes to.
+    """Plan a deployment of ``services`` (empty: those of the settings; ``all``: every one).
 
     ``deployment`` is what the deploy files say; None where the hook needs none (a command, a plugin). ``images`` is
     service → reference. With ``check`` a deploy file that no deployment may use (no effective health check on a served
-    port) is refused; without, ``Rollout.refused`` says so: a dry run may show it.
+    port) is refused; without, ``Rollout.refused`` has the reason, for a dry run.
 
     Raises ``ConfigError``: the environment has no deployment, an unknown service, one without a deploy file, an image
     for a service that is not deployed, a refused deploy file.
@@ -68,7 +68,7 @@ def settings_of(environment: Environment) -> DeploySettings:
         )
     if environment.deploy is None:
         raise ConfigError(
-            f"{environment.name} has no deployment: nothing says how it is deployed. In gaia.toml, say "
+            f"{environment.name} has no deployment: gaia.toml does not define one. Write "
             f'`from = "fly"` or `from = "compose"` in [env.{environment.name}], or name a hook in '
             f"[env.{environment.name}.deploy]."
         )
@@ -186,15 +186,15 @@ def _refused(deployment: Deployment, chosen: Sequence[App]) -> str:
     from pytest_gaia.preflight.lint import refusals
 
     files = {app.place().file for app in chosen}
-    # A mistake in the files of another environment is no reason not to deploy this one; the lint says it.
+    # An error in the files of another environment does not block this one; `gaia config check` reports it.
     others = deployment.folder.others(deployment)
     found = [each for each in refusals(deployment, others) if each.place.file in files]
     if not found:
         return ""
     lines = "".join(f"\n  {each.place}: {each.text}. {each.why} Do: {each.fix}." for each in found)
     return (
-        f"{deployment.environment} is not deployed: its deploy files do not allow to judge what comes of it, or would "
-        f"do harm. Nothing was changed.{lines}\nAll that is wrong with them: gaia config check {deployment.environment}"
+        f"{deployment.environment} was not deployed, because its deploy files have errors. "
+        f"Nothing was changed.{lines}\nTo list all problems: gaia config check {deployment.environment}"
     )
 
 
@@ -220,8 +220,8 @@ def split_images(given: Sequence[str] | None, services: Sequence[str], option: s
             service, image = (services[0] if len(services) == 1 else ""), each
         if not service or not image or any(letter.isspace() for letter in each):
             raise ConfigError(
-                f"{option} {each!r}: of which service is it the image? Say {option} SERVICE=IMAGE, such as "
-                f"{option} auth=registry.fly.io/gaia-auth-dev@sha256:…, or name that one service."
+                f"{option} {each!r}: the service is missing. Write {option} SERVICE=IMAGE, such as "
+                f"{option} auth=registry.fly.io/gaia-auth-dev@sha256:…, or choose one service."
             )
         if service in images:
             raise ConfigError(f"{option} gives {service} two images: {images[service]} and {image}.")

@@ -1,7 +1,7 @@
 """Planning a rollback: to which image each service goes back, and how that is known.
 
 The target is the last image that was seen to run well here, other than what runs now; where nothing here has seen one,
-the newest complete release that the tool tells of. What was once rolled back from is no target.
+the newest complete release in the history of the tool. An image that was rolled back is not a target.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,13 +32,13 @@ def plan_rollback(
     services: Sequence[str] = (),
     targets: Mapping[str, str] | None = None,
 ) -> Rollout:
-    """Return what going back comes to, in reverse order: the gateway first.
+    """Plan a rollback, in reverse order: the gateway first.
 
-    Without ``services`` it is what the last roll-out changed, with those that it went on from; where the journal knows
+    Without ``services`` it is what the last rollout changed, with those that it went on from; where the journal knows
     of none, every service. ``targets`` is service → image; of the others it is looked for. A rollback that did
     not come to its end goes on with its own targets, but for those that the registry no longer has.
 
-    Raises ``ConfigError``: no deployment, an unknown service, nothing to go back to, the last roll-out was itself a
+    Raises ``ConfigError``: no deployment, an unknown service, nothing to go back to, the last rollout was itself a
     rollback (going back further has to be said).
     """
     settings = settings_of(environment)
@@ -80,10 +80,10 @@ class History:
         for entry in entries:
             runs.setdefault(entry.run, []).append(entry)
         self._runs = [lines for lines in runs.values() if any(line.event == "start" for line in lines)]
-        """of roll-outs that touched anything, the oldest first"""
+        """of rollouts that touched anything, the oldest first"""
 
     def interrupted_rollback(self) -> Mapping[str, str]:
-        """Return service → target of the last roll-out, if that was a rollback that did not come to its good end."""
+        """Return service → target of the last rollout, if that was a rollback that did not succeed."""
         if not self._runs or _finished(self._runs[-1]):
             return {}
         begun = _begun(self._runs[-1])
@@ -104,7 +104,7 @@ class History:
         return found
 
     def changed_last(self) -> tuple[str, ...]:
-        """Return what the last roll-out changed, together with those before it that had stopped half-way."""
+        """Return the services of the last rollout, including unfinished ones before it."""
         changed: list[str] = []
         for number, lines in enumerate(reversed(self._runs)):
             if number and _finished(lines):
@@ -203,7 +203,7 @@ class _Search:
         if app is None or (kept := self._kept_file(seen, app.path)) is None:
             return step
         step = replace(step, config=kept, origin=f"{origin}, with its deploy file of then")
-        # One that cannot be read any more was deployed all the same: then today's says which checks there must be.
+        # If the old file cannot be read any more, use the checks of today's file.
         with suppress(ConfigError):
             text = read_text(kept, kept.name)
             then = app_of(text, kept, kept.name, service=service, environment=app.environment, form=app.form)
@@ -225,7 +225,7 @@ def _entries(rootdir: Path, environment: str) -> tuple[Entry, ...]:
         return journal.entries()
     except OSError as problem:
         raise ConfigError(
-            f"the journal {journal.path} cannot be read: {problem.strerror}. It says what to go back to. "
+            f"cannot read the deployment history {journal.path}: {problem.strerror}. "
             "Make it readable, or name the images: --to SERVICE=IMAGE. Nothing was changed."
         ) from None
 
@@ -251,7 +251,7 @@ def _finished(lines: Sequence[Entry]) -> bool:
 
 
 def _changed(lines: Sequence[Entry]) -> Iterator[str]:
-    """Yield the services that a roll-out touched, but for those that run the same image as before."""
+    """Yield the services that a rollout changed."""
     ends = {line.service: line for line in lines if line.event == "end"}
     for line in lines:
         if line.event == "start":
@@ -261,7 +261,7 @@ def _changed(lines: Sequence[Entry]) -> Iterator[str]:
 
 
 def _earlier(hook: DeployHook, app: str, now: Observation) -> tuple[str, str] | None:
-    """Return an earlier image, and which one the tool says that it is; None where it keeps no list, or knows of none."""
+    """Return an earlier image, and its description by the tool; None if the tool has no list, or no such image."""
     if hook.name != "fly":
         return None
     from pytest_gaia.deploy.fly.operations import releases

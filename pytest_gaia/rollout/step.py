@@ -1,4 +1,4 @@
-"""One service of a roll-out: observed, deployed, observed until it converges, judged."""
+"""One service of a rollout: observe, deploy, observe until it converges, and determine the outcome."""
 
 import random
 import time
@@ -58,7 +58,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Carries out the steps of one roll-out."""
+    """Executes the steps of one rollout."""
 
     rollout: Rollout
     hook: DeployHook
@@ -66,7 +66,7 @@ class Worker:
     pace: Pace
 
     def plan(self, step: Step) -> StepResult:
-        """Return the commands that ``step`` comes to. Nothing is done."""
+        """Return the commands of ``step`` without running them."""
         reply = self._ask("plan", step, self.rollout.deadline)
         outcome: StepOutcome = "failed" if reply.status == "failed" else "planned"
         return StepResult(
@@ -74,9 +74,9 @@ class Worker:
         )
 
     def look(self, step: Step, until: float | None = None) -> Observation:
-        """Observe; while the tool is rate-limited or does not answer, again, until the deadline.
+        """Observe, and repeat until the deadline while the tool is rate-limited or does not respond.
 
-        Raises ``DeployUnavailable`` where it never answered, ``DeployFailed`` where the hook cannot observe.
+        Raise ``DeployUnavailable`` if it never responded, ``DeployFailed`` if the hook cannot observe.
         """
         began = self.pace.clock()
         end = began + self.rollout.deadline if until is None else max(until, began + _LAST_LOOK)
@@ -101,7 +101,7 @@ class Worker:
             reply = self._ask(self.rollout.action, step, until - self.pace.clock(), attempt)
             after, outcome = self._settled(step, reply, before, until)
             done = _result(step, outcome, reply, before, after, attempt, self.pace.clock() - began)
-            # A tool that gave up may have done it all the same; it is asked again only if it has not.
+            # A tool that gave up may have succeeded; call it again only if it has not.
             if outcome.good or reply.status != "retry":
                 return done
             if not self._wait(step, reply.message, self.pace.before_attempt(attempt + 1), until):
@@ -121,7 +121,7 @@ class Worker:
         return not converged(seen, Wanted(None, None, step.checks_required, step.groups))
 
     def _settled(self, step: Step, reply: Reply, before: Observation, until: float) -> tuple[Observation, Outcome]:
-        """Observe and judge until what is wanted runs, nothing moves any more, or time is up."""
+        """Observe until the wanted version runs, nothing changes any more, or the deadline has passed."""
         request = self._request(self.rollout.action, step)
         wanted = Wanted.of(request, reply, checks_required=step.checks_required, groups=step.groups)
         watch = _Watch(self.pace.clock(), _STUCK_AFTER if reply.status in ("done", "unchanged") else 0.0)

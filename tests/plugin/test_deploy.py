@@ -167,7 +167,7 @@ def test_the_options_say_what_is_deployed(deployer: Deployer) -> None:
         (("--gaia-env=stage", "--gaia-deploy", "-f"), "--gaia-deploy and --looponfail exclude each other"),
         (("--gaia-env=stage", "--gaia-deploy", "--gaia-deploy-services=gatway"), "did you mean gateway"),
         (("--gaia-env=stage", "--gaia-deploy", "--gaia-deploy-services=,"), "--gaia-deploy-services names no service"),
-        (("--gaia-env=stage", "--gaia-deploy", "--gaia-deploy-image=x:1"), "of which service is it the image?"),
+        (("--gaia-env=stage", "--gaia-deploy", "--gaia-deploy-image=x:1"), "the service is missing."),
         (("--gaia-env=stage", "--gaia-deploy-services=gateway"), "--gaia-deploy-services requires --gaia-deploy."),
         (("--gaia-env=stage", "--gaia-deploy-image=a=b"), "--gaia-deploy-image requires --gaia-deploy"),
         (("--gaia-env=stage", "--gaia-deploy-rebuild"), "--gaia-deploy-rebuild requires --gaia-deploy"),

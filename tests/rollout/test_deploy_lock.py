@@ -29,7 +29,7 @@ def test_the_second_is_told_who_the_first_is(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "staging.lock"
 
     with only_one(path, "staging", {"action": "deploy", "by": "me@here"}):
-        told = "staging is being deployed to right now: action deploy, by me@here"
+        told = "another rollout of staging is in progress: action deploy, by me@here"
         with pytest.raises(DeployLocked, match=told), only_one(path, "staging", {}):
             pytest.fail("two hold one lock")
         # The first one still has it.

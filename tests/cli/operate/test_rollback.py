@@ -181,7 +181,7 @@ def test_mixed_versions_are_rolled_back(deployed: Callable[[str], None], gaia: G
         (["stagign"], "did you mean staging?"),
         (["preview"], "preview has no deployment"),
         (["staging", "-s", "gatway"], "did you mean gateway?"),
-        (["staging", "--to", "v1"], "of which service is it the image?"),
+        (["staging", "--to", "v1"], "the service is missing."),
         (["staging", "-s", "gateway", "--to", "auth=v1"], "--to names auth, which --services leaves out"),
         (["staging", "-s", "gateway"], "there is nothing to go back to for gateway"),
     ],
