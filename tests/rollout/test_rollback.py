@@ -168,7 +168,7 @@ def test_a_journal_that_cannot_be_read_is_a_usage_error(fake_tools: FakeTools, t
     fly_rollout(tmp_path, "auth")
     (tmp_path / ".gaia/deployments/staging.jsonl").mkdir(parents=True)
 
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="cannot read the deployment history"):
         plan(tmp_path)
 
 
