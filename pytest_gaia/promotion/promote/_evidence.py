@@ -86,7 +86,7 @@ def run_predicate(
 
 def located(run: RunPredicate, environment: Environment, tested: Mapping[str, tuple[str, ...]]) -> RunPredicate:
     """Return ``run`` with the addresses that were ``tested``: it is evidence only if they are known as the environment's."""
-    wrong = misplaced(environment, tested) if tested else ("the record names no address that was tested",)
+    wrong = misplaced(environment, tested) if tested else ("the results log has no tested address",)
     details = msgspec.structs.replace(
         run.details,
         addresses=dict(tested),
@@ -155,7 +155,7 @@ def _outcome(
     known: Sequence[ServiceSeen], unknown: Sequence[str], seen: DeploymentSeen | None
 ) -> tuple[DeployOutcome, str]:
     if seen is None or not seen.by_this_run or unknown or not known:
-        return "failed", f"the run does not say that it deployed {', '.join(unknown) or 'anything'}"
+        return "failed", f"the run has no deployment of {', '.join(unknown) or 'any service'}"
     reason = "; ".join(f"{each.service}: {each.reason}" for each in known if each.reason)
     outcomes = {each.outcome for each in known}
     if outcomes <= set(_GOOD):
@@ -199,29 +199,29 @@ def contradiction(
     assert record.end is not None
     found = [f"{what}: {seen[:19] or 'none'}, not {wanted[:19]}" for what, wanted, seen in (
         ("the plan is of another release", release.id, plan.release),
-        ("the record is of another release", release.id, record.end.release),
-        ("the record is of another environment", plan.environment, record.start.environment),
-        ("the record is of another plan", plan.digest, record.end.plan),
-        ("the plan was sealed under other rules", own.expectations_digest, plan.expectations_digest),
+        ("the results log is of another release", release.id, record.end.release),
+        ("the results log is of another environment", plan.environment, record.start.environment),
+        ("the results log is of another plan", plan.digest, record.end.plan),
+        ("the plan used other expectations", own.expectations_digest, plan.expectations_digest),
     ) if wanted != seen]  # fmt: skip
     if record.end.sealed != plan.nodes:
-        found.append("the record names other sealed tests than the plan")
+        found.append("the results log has other required tests than the plan")
     if not _within(record, *between):
         found.append(
             f"it ran from {record.start.started} to {record.end.finished}, not between {' and '.join(between)}"
         )
     found += _differences(own, theirs, *codes)
-    return f"the run and its record disagree: {'; '.join(found)}" if found else ""
+    return f"the run and its results log disagree: {'; '.join(found)}" if found else ""
 
 
 def _differences(own: VerdictFile, theirs: VerdictFile | None, ended: int | None, expected: int) -> list[str]:
-    found = [f"pytest ended with {ended}, by its record with {expected}"] if ended != expected else []
+    found = [f"pytest exited with {ended}, its results log gives {expected}"] if ended != expected else []
     if theirs is None:
-        return [*found, "there is no verdict file that can be read"]
+        return [*found, "the verdict file is missing or invalid"]
     for name in VerdictFile.__struct_fields__:
         seen, wanted = getattr(theirs, name), getattr(own, name)
         if seen != wanted:
-            found.append(f"{name} is {_short(seen)} in the verdict file, {_short(wanted)} by the record")
+            found.append(f"{name} is {_short(seen)} in the verdict file, {_short(wanted)} in the results log")
     return found[:_SHOWN]
 
 

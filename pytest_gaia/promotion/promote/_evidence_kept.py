@@ -67,7 +67,7 @@ def keep_evidence(plan: Plan, sealed: Mark, ran: Mark, fence: int) -> Kept:
         left = _left(plan, sealed, ran)
     except Unfit as unfit:
         if _untouched(plan, ran):
-            return Kept(problem=f"pytest ended with {ran.exit_code}, before anything was deployed", untouched=True)
+            return Kept(problem=f"pytest exited with {ran.exit_code} before any deployment", untouched=True)
         abandon(plan)
         keep_abandoned(plan, fence)
         return _nothing_known(plan, running, str(unfit), fence)
@@ -102,7 +102,7 @@ def keep_abandoned(plan: Plan, fence: int) -> None:
     for path in sorted(plan.commands.folder.glob(f"{_ABANDONED}*.jsonl")):
         content = _read(path)
         if failed := _failed(plan, content):
-            reason = f"it was ended before it was written down, and {counted(len(failed), 'test')} had failed: {listed(failed)}"
+            reason = f"the run was interrupted after {counted(len(failed), 'failed test')}: {listed(failed)}"
             started = decode_run(content, path).start.started
             _write_rejected(plan, reason, {RECORD: sha256_of(content)}, (started, _now()), fence, failed)
         path.unlink()
@@ -151,11 +151,11 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
     folder = plan.commands.folder
     record = decode_run(_written(folder / RECORD, ran.record), folder / RECORD)
     if record.end is None:
-        raise Unfit("the record has no end: the run was killed")
+        raise Unfit("the results log is incomplete: the run was killed")
     content = _read(folder / PLAN)
     if sha256_of(content) != sealed.files.get(PLAN):
         raise ConfigError(
-            f"{PLAN}: changed since it was sealed: {sha256_of(content)[:12]}, sealed as {sealed.files.get(PLAN, '')[:12]}"
+            f"{PLAN}: changed since it was saved: {sha256_of(content)[:12]}, saved as {sealed.files.get(PLAN, '')[:12]}"
         )
     owed = read_plan(folder / PLAN)
     evaluated = _evaluated(plan, record)
@@ -170,7 +170,7 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
         between=(sealed.when, ran.when),
     )
     if ran.changed:
-        problem = "; ".join(filter(None, (problem, f"changed while it ran: {listed(ran.changed)}")))
+        problem = "; ".join(filter(None, (problem, f"files changed during the run: {listed(ran.changed)}")))
     return _Left(owed, record, own, problem)
 
 
@@ -178,11 +178,9 @@ def _written(path: Path, reported: str) -> bytes:
     """Return the record, if it is the one that pytest has reported at its end."""
     content = _read(path)
     if not reported or (not content and reported == sha256_of(content)):
-        raise Unfit("pytest ended without reporting its record; what it did is not known")
+        raise Unfit("pytest ended without a results log; its result is unknown")
     if sha256_of(content) != reported:
-        raise ConfigError(
-            f"{path.name}: not as the run has written it: {sha256_of(content)[:12]}, reported as {reported[:12]}"
-        )
+        raise ConfigError(f"{path.name}: changed since the run: {sha256_of(content)[:12]}, reported as {reported[:12]}")
     return content
 
 
@@ -221,9 +219,7 @@ def _deployment(
     wrong = ran.problem or ", ".join(s for s in plan.services if running.get(s) != plan.release.digests[s])
     says = msgspec.structs.replace(_deployed(plan, None, fence), services=running)
     if wrong or verdict.changed:
-        return msgspec.structs.replace(
-            says, reason=f"nothing is deployed there, and what runs is not the release: {wrong}"
-        )
+        return msgspec.structs.replace(says, reason=f"nothing was deployed, and other images run there: {wrong}")
     return msgspec.structs.replace(says, outcome="unchanged", reason="")
 
 

@@ -90,8 +90,8 @@ class Journal:
             raise self._error(error) from None
         if descriptor is None:
             raise DeployLocked(
-                f"{self.environment}: another promotion is under way on this machine, or the pytest of one that was "
-                "killed. Two at once would leave a mixture of both, so nothing was done. Wait until it has ended."
+                f"{self.environment}: another promotion is in progress on this machine, or pytest of a killed one "
+                "still runs. Nothing was done. Wait until it ends."
             )
         try:
             yield descriptor

@@ -58,10 +58,10 @@ def not_running(promotion: Promotion, environment: Environment, release: Release
     checks = list(check_running(release, look(environment, promotion.rootdir), environment.name))
     for each in checks:
         if each.status not in ("same", "left out"):
-            return f"{environment.name} is not seen to run release {release.short}: {each.what}: {each.reason}"
+            return f"{environment.name} does not run release {release.short}: {each.what}: {each.reason}"
     if any(each.status == "same" for each in checks):
         return ""
-    return f"{environment.name} runs nothing that release {release.short} has an image of"
+    return f"{environment.name} runs no service of release {release.short}"
 
 
 def record_check(
@@ -94,7 +94,7 @@ def _not_said_to_run(promotion: Promotion, name: str, release: Release, now: dat
     stay = promotion.situation(name, release, now).stay(name)
     if stay.since or stay.gone:
         return stay.gone
-    return f"nothing shows that {name} runs release {release.short}; gaia promote {name} {release.short}"
+    return f"no evidence that {name} runs release {release.short}; run: gaia promote {name} {release.short}"
 
 
 def check_experimental(promotion: Promotion, environment: str, release: Release, now: datetime) -> Found:
@@ -108,10 +108,10 @@ def check_experimental(promotion: Promotion, environment: str, release: Release,
     if on:
         return "failed", f"switched on in {environment}: {', '.join(on)}", tuple(on)
     if problem or unseen:
-        return "inconclusive", problem or f"the value is not known of {', '.join(unseen)}", tuple(unseen)
+        return "inconclusive", problem or f"unknown value of {', '.join(unseen)}", tuple(unseen)
     status, reason = _runs(promotion, settings, release, now)
     names = ", ".join(sorted({app.path.name for app in files.apps})) if files else ""
-    return (status, f"nothing is switched on in {names}; {reason}" if status == "proved" else reason, ())
+    return (status, f"no experimental feature in {names}; {reason}" if status == "proved" else reason, ())
 
 
 def _files(promotion: Promotion, environment: Environment, release: Release) -> tuple[Deployment | None, str]:
@@ -119,11 +119,11 @@ def _files(promotion: Promotion, environment: Environment, release: Release) -> 
     folder = promotion.project.deploy_files_in(configs_folder(promotion.rootdir, release))
     source = environment.deploy_source
     if source is None:
-        return None, f"no deploy files say which variables {environment.name} sets"
+        return None, f"{environment.name} has no deploy files, so its variables are unknown"
     changed = [each for each in check_files(release, deploy_files(folder), what="kept file") if each.status != "same"]
     if changed or not release.configs:
-        reason = f"{changed[0].what} {changed[0].reason}" if changed else "it names none"
-        return None, f"the deploy files of release {release.short} are not here as they were: {reason}"
+        reason = f"{changed[0].what} {changed[0].reason}" if changed else "it has none"
+        return None, f"the saved deploy files of release {release.short} are missing or changed: {reason}"
     try:
         return folder.deployment(environment.name, source), ""
     except ConfigError as error:
@@ -156,15 +156,18 @@ def _runs(
     previous = promotion.stage(environment.name).previous
     if previous is None:
         return "inconclusive", (
-            f"{environment.name} takes experimental tests, and no stage comes before it; leave them out "
+            f"{environment.name} runs experimental tests, and has no previous stage; exclude them "
             f"(`experimental = false` in [env.{environment.name}] of gaia.toml)"
         )
     run = promotion.situation(environment.name, release, now).newest(RunPredicate, previous)
     if run is None:
-        return "inconclusive", f"no run of this release in {previous} counts as evidence: gaia promote {previous}"
+        return (
+            "inconclusive",
+            f"no valid run of this release in {previous}; run: gaia promote {previous} {release.short}",
+        )
     if count := run.says.details.experimental_run:
         return "inconclusive", (
-            f"the newest run in {previous} rests on {count} experimental tests; leave them out "
+            f"the newest run in {previous} includes {count} experimental tests; exclude them "
             f"(`experimental = false` in [env.{previous}] of gaia.toml), or in [env.{environment.name}]"
         )
     return "proved", f"the newest run in {previous} ran no experimental test"

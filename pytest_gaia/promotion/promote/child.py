@@ -72,7 +72,7 @@ class Commands:
         rootdir = project.rootdir
         suites = [os.path.relpath(suite, rootdir) for suite in project.suites]
         if not suites:
-            raise ConfigError('gaia.toml names no suites, so nothing could be shown: [gaia] suites = ["suites"].')
+            raise ConfigError('gaia.toml has no suites, so there is nothing to test. Add [gaia] suites = ["suites"].')
         _check_extra(extra)
         folder = rootdir / FOLDER / f"{environment}-{release.short}"
         shown = os.path.relpath(folder, rootdir)
@@ -107,8 +107,8 @@ def check_environ(environ: Mapping[str, str], rootdir: Path) -> None:
         given.append(f"{_PATH}={outside[0]}")
     if given:
         raise ConfigError(
-            f"{given[0]} is not for a promotion: it changes which code the run loads, and that is what the commit of the "
-            "release and the installed packages hold. Unset it. Nothing was done."
+            f"{given[0]} is not allowed in a promotion, because it changes which code the run loads. Unset it. Nothing was "
+            "deployed."
         )
     try:
         _check_extra(shlex.split(environ.get(_ADDOPTS, "")))
@@ -131,8 +131,8 @@ def _check_extra(extra: Sequence[str]) -> None:
     """Refuse what would change which platform is tested, which code and settings are loaded, or what is written."""
     if found := next(filter(None, starmap(_refused, pairwise((*extra, "")))), None):
         raise ConfigError(
-            f"{found} is not for a promotion: that decides itself what is deployed, loaded, tested and recorded. "
-            "Options such as -n 4, --junitxml=FILE or -x are passed on. Nothing was done."
+            f"{found} is not allowed in a promotion, which decides itself what to deploy, load, test and record. Use options "
+            "such as -n 4, --junitxml=FILE or -x. Nothing was deployed."
         )
 
 
@@ -184,8 +184,8 @@ def seal_plan(words: Sequence[str], promotion: Promotion, keep: int) -> None:
     lines = [line for line in output.splitlines() if line.strip()][-_SHOWN_LINES:]
     error = EnvironmentUnavailable if code == _OUT_OF_REACH else ConfigError
     raise error(
-        "the plan could not be sealed, so nothing was deployed. "
-        f"{shown(words, promotion.rootdir)} ended with {code}:\n" + "\n".join(lines)
+        "The test plan could not be created, so nothing was deployed. "
+        f"{shown(words, promotion.rootdir)} exited with {code}:\n" + "\n".join(lines)
     )
 
 

@@ -128,7 +128,7 @@ def _measured(slo: Slo, values: Sequence[float]) -> SloResult:
 
 def _evaluated(slo: Slo, samples: int, measured: float | None) -> tuple[SloStatus, str]:
     if measured is None or samples < slo.min_samples:
-        return "inconclusive", f"{samples} samples, at least {slo.min_samples} are asked"
+        return "inconclusive", f"{samples} samples; at least {slo.min_samples} required"
     what = f"p{slo.percentile:g} is {measured:g} ms"
     if measured > slo.fail_ms:
         return "failed", f"{what}, over {slo.fail_ms:g} ms"

@@ -75,8 +75,8 @@ def plan_promotion(
     given = [each for each in (KEY_VARIABLE, KEY_FILE_VARIABLE) if promotion.environ.get(each)]
     if given and not signing:
         raise ConfigError(
-            f"{given[0]} is set, and --only run is there to keep the key away from tests, which can read what this process "
-            "was started with. Start it without the variable; `--only evidence` signs afterwards. Nothing was done."
+            f"{given[0]} is set, but --only run must not have the signing key, which tests could read. Unset the variable; "
+            "`--only evidence` signs afterwards. Nothing was deployed."
         )
     situation = promotion.situation(name, release)
     environment, deploys = environment_of(promotion, name)
@@ -156,7 +156,9 @@ def check_writable(plan: Plan) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise ConfigError(f"{store.name}: the ledger cannot be written: {error.strerror}. Nothing was done.") from None
+        raise ConfigError(
+            f"{store.name}: the ledger cannot be written: {error.strerror}. Nothing was deployed."
+        ) from None
 
 
 def environment_of(promotion: Promotion, name: str) -> tuple[Environment, bool]:
@@ -171,8 +173,8 @@ def environment_of(promotion: Promotion, name: str) -> tuple[Environment, bool]:
     if _here(environment) and compose_file(promotion.project.deploy_folder.path) is not None:
         return replace(environment, deploy=DeploySettings("compose")), False
     raise ConfigError(
-        f"{name}: has no deployment, so nobody could say that what is tested there is the release. Set [env.{name}] from "
-        f'= "fly" or "compose", or [env.{name}.deploy] hook = … in gaia.toml. Nothing was done.'
+        f"{name}: no deploy tool is configured, so gaia cannot tell whether the release runs there. Set [env.{name}] from "
+        f'= "fly" or "compose", or [env.{name}.deploy] hook = … in gaia.toml. Nothing was deployed.'
     )
 
 

@@ -83,8 +83,8 @@ def check_there(promotion: Promotion, environment: Environment, plan: RollbackPl
     for what, check in as_release.items():
         if check.status not in _FINE and as_target[what].status not in _FINE:
             raise ConfigError(
-                f"{environment.name} is not seen to run release {plan.release.short} ({what}: {check.reason}), so that going "
-                f"back from it shows nothing. First: gaia promote {environment.name} {plan.release.short}"
+                f"{environment.name} does not run release {plan.release.short} ({what}: {check.reason}), so a rollback drill "
+                f"proves nothing. Deploy it first: gaia promote {environment.name} {plan.release.short}"
             )
 
 
@@ -104,7 +104,7 @@ def rehearse(
     signers = signers_for(promotion, name)
     services = promotion.services(name, plan.release)
     forward = rollout_to(promotion, environment, plan.release, services, "deploy", "forward again")
-    lock = promotion.lock(name, f"a rehearsal of the rollback from {plan.release.short}")
+    lock = promotion.lock(name, f"a rollback drill from {plan.release.short}")
     # Lost to somebody else, it stops nothing: what is written with its number counts for nothing then.
     with renewed(lock, lambda: None) as fence:
         check_there(promotion, environment, plan)
@@ -115,9 +115,7 @@ def rehearse(
             forth, again = _leg(forward, plan, hook, smoke, progress)
         except (KeyboardInterrupt, GaiaError) as stop:
             if back is not None or (isinstance(stop, RolloutInterrupted) and _begun(stop.result)):
-                _write_left(
-                    promotion, plan, {}, ("failed", "a rehearsal of its rollback did not come to its end"), fence
-                )
+                _write_left(promotion, plan, {}, ("failed", "its rollback drill was interrupted"), fence)
             raise
         problem = problem or again
         now = datetime.now(UTC)
@@ -188,7 +186,7 @@ def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
         tolerances = project.tolerances
         expectations = load(folders_of(project.suites), tolerances, rootdir=rootdir)
     except ConfigError as error:
-        return f"its {SUITE} suite cannot be run: {str(error).removesuffix(' Nothing was done.')}"
+        return f"its {SUITE} suite cannot be run: {str(error).removesuffix(' Nothing was deployed.')}"
     with tempfile.TemporaryDirectory(prefix="gaia-smoke-") as folder, DigestPipe() as pipe:
         record = Path(folder) / "record.jsonl"
         command = [
@@ -202,7 +200,7 @@ def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
             code = exit_code_of(pytest)
         shown = _shown(record, pipe.reported(), name, expectations, tolerances[name])
     if code or shown:
-        return f"its {SUITE} suite ended with {code}{f', and {shown}' if shown else ''}"
+        return f"its {SUITE} suite exited with {code}{f', and {shown}' if shown else ''}"
     return ""
 
 
@@ -210,7 +208,7 @@ def _shown(path: Path, reported: str, name: str, expectations: ExpectationSet, t
     """Return why the record of a run does not show that it passed; an empty text if it does."""
     content = path.read_bytes() if path.is_file() else b""
     if not content or sha256_of(content) != reported:
-        return "left no record that is as it was written"
+        return "its results log is missing or was changed"
     try:
         record = decode_run(content, path)
     except ConfigError as error:
@@ -228,4 +226,4 @@ def _unready(project: Project, name: str, environ: Mapping[str, str]) -> str:
     except ConfigError as usage_error:
         return str(usage_error)
     bad = [states[each] for each in environment.required if each in states and not states[each].reachable]
-    return "; ".join(f"{each.service} does not answer: {each.detail}" for each in bad)
+    return "; ".join(f"{each.service} does not respond: {each.detail}" for each in bad)

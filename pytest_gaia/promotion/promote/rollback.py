@@ -56,7 +56,7 @@ def running_release(promotion: Promotion, environment: str) -> str:
                 return says.release
             raise ConfigError(
                 f"{environment} was rolled back from {says.release[:SHORT]} to {says.target[:SHORT]} on {says.time[:16]}: "
-                "a rollback is not rolled back. Promote a new release (gaia release create), or name images: --to "
+                "a rollback cannot be rolled back. Promote a new release (gaia release create), or pass images: --to "
                 "SERVICE=IMAGE. Nothing was changed."
             )
     return ""
@@ -77,14 +77,14 @@ def plan_to_earlier(
     services = promotion.services(environment.name, release)
     if lacking := [each for each in services if each not in target.digests]:
         raise ConfigError(
-            f"release {target.short} has no image of {', '.join(lacking)}, which {environment.name} runs: it cannot go "
-            "back there as a whole. Name the images: --to SERVICE=IMAGE. Nothing was changed."
+            f"release {target.short} has no image of {', '.join(lacking)}, which {environment.name} runs, so it "
+            "is no complete rollback target. Pass the images: --to SERVICE=IMAGE. Nothing was changed."
         )
     notes = (
         *gone_targets(promotion, environment.name).values(),
         *_migrations(release, target, accept=accept_migrations),
     )
-    origin = f"release {target.short}, seen to run well on {seen[:16]}"
+    origin = f"release {target.short}, last known good on {seen[:16]}"
     rollout = rollout_to(promotion, environment, target, tuple(reversed(services)), "rollback", origin)
     return RollbackPlan(release, target, rollout, notes)
 
@@ -168,7 +168,7 @@ def gone_targets(promotion: Promotion, name: str) -> dict[str, str]:
         says = entry.predicate
         if isinstance(says, RollbackPredicate) and says.environment == name and says.gone:
             images = f"the image of {', '.join(says.gone)} was not in its registry on {says.time[:16]}"
-            found[says.target] = f"release {says.target[:SHORT]} is passed over: {images}"
+            found[says.target] = f"release {says.target[:SHORT]} was skipped: {images}"
         elif isinstance(says, DeploymentPredicate) and says.environment == name and says.outcome in RUNS_WELL:
             found.pop(says.release, None)
     return found
@@ -187,8 +187,9 @@ def _found(promotion: Promotion, name: str, release: str) -> Release | None:
         )
         if any((run.environment, run.release, run.verdict) == (name, release, "PROMOTE") for run in runs):
             raise ConfigError(
-                f"{name} ran release {release[:SHORT]} well, and would go back to it, but it is not to be had here: {error} "
-                "Bring .gaia/bundles from where it was made, or name the images: --to SERVICE=IMAGE. Nothing was changed."
+                f"{name} would return to release {release[:SHORT]}, its last good one, but this machine does not have it: "
+                f"{error} Copy .gaia/bundles from the machine that created it, or pass the images: --to SERVICE=IMAGE. Nothing "
+                "was changed."
             ) from None
         return None
 
@@ -209,12 +210,12 @@ def _quarantined(promotion: Promotion) -> set[str]:
 def _migrations(release: Release, target: Release, *, accept: bool) -> tuple[str, ...]:
     if release.migration_head == target.migration_head:
         return ()
-    heads = f"the database is at {release.migration_head or 'no migration'}, and release {target.short} was made for "
+    heads = f"the database is at {release.migration_head or 'no migration'}, and release {target.short} expects "
     heads += target.migration_head or "none"
     if not accept:
         raise ConfigError(
-            f"{heads}. Migrations are not undone: the earlier version would meet a database that it does not know. If it "
-            "can live with that, add --accept-migrations. Nothing was changed."
+            f"{heads}. A rollback does not undo migrations. If the earlier version works with the newer database, pass "
+            "--accept-migrations. Nothing was changed."
         )
     return (f"{heads}: accepted",)
 
@@ -232,7 +233,7 @@ def _apps(promotion: Promotion, environment: Environment, release: Release) -> d
     changed = [each for each in check_files(release, deploy_files(kept), what="kept file") if each.status != "same"]
     if changed:
         raise ConfigError(
-            f"release {release.short}: its deploy files are not as they were: {changed[0].what} {changed[0].reason}. Bring "
-            f"{folder.relative_to(promotion.rootdir)} back from where the release was made. Nothing was changed."
+            f"release {release.short}: its saved deploy files were changed: {changed[0].what} {changed[0].reason}. Restore "
+            f"{folder.relative_to(promotion.rootdir)} from the machine that created the release. Nothing was changed."
         )
     return dict(apps_of(kept.deployment(environment.name, today.source)))

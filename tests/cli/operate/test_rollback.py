@@ -158,7 +158,7 @@ def test_a_second_rollback_needs_an_image(deployed: Callable[[str], None], gaia:
     named, _, _ = gaia("rollback", "staging", "--confirm", "staging", "-s", "auth", "--to", image("auth", 9))
 
     assert code == 4
-    assert "a rollback is not rolled back. To go further, name the image: --to auth=IMAGE" in err
+    assert "a rollback cannot be rolled back. To go further, name the image: --to auth=IMAGE" in err
     assert named == 0
     assert runs(fake_tools) == {digest(image("auth", 9))}
 

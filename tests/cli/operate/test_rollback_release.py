@@ -169,7 +169,7 @@ def test_the_plan_goes_to_the_last_release_that_ran_well_and_changes_nothing(
 
     commands = out.splitlines()
     assert code == 0
-    assert f"staging: from release {new.short} back to release {old.short}, seen to run well on 20" in err
+    assert f"staging: from release {new.short} back to release {old.short}, last known good on 20" in err
     assert [line.split()[3] for line in commands] == ["gaia-gateway-staging", "gaia-auth-staging"]
     assert all("--skip-release-command" in line and image(*each) in line for line, each in zip(
         commands, (("gateway", 1), ("auth", 1)), strict=True
@@ -198,7 +198,7 @@ def test_all_services_return_and_the_release_is_blocked(
     code, _, err = gaia("rollback", "staging", "--confirm", "staging")
     assert code == 4
     assert f"staging was rolled back from {new.short} to {old.short}" in err
-    assert "a rollback is not rolled back" in err
+    assert "a rollback cannot be rolled back" in err
 
 
 def test_without_a_key_a_rollback_is_not_recorded_in_a_signed_ledger(
@@ -238,7 +238,7 @@ def test_an_unhealthy_environment_after_the_rollback_is_reported(
     code, _, err = gaia("rollback", "staging", "--confirm", "staging")
 
     assert code == 1
-    assert "gaia: staging was rolled back, but gateway does not answer: " in err
+    assert "gaia: staging was rolled back, but gateway does not respond: " in err
     assert running(fake_tools) == set(old.digests.values())
     assert [says.outcome for says in releases.written()] == ["deployed"]
 
@@ -250,10 +250,10 @@ HIDES = f"import atexit, ctypes\natexit.register(lambda: ctypes.CDLL(None)._exit
 @pytest.mark.parametrize(
     ("suite", "variables", "said"),
     [
-        (FAILS, {}, "ended with 1, and REJECT; 1 failed"),
-        (HIDES, {}, "ended with 0, and REJECT; 1 failed"),
-        (FAILS, {"PYTEST_ADDOPTS": "--collect-only"}, "ended with 0, and left no record that is as it was written"),
-        (FAILS, {"PYTEST_PLUGINS": "other"}, "cannot be run: PYTEST_PLUGINS is not for a promotion"),
+        (FAILS, {}, "exited with 1, and REJECT; 1 failed"),
+        (HIDES, {}, "exited with 0, and REJECT; 1 failed"),
+        (FAILS, {"PYTEST_ADDOPTS": "--collect-only"}, "exited with 0, and its results log is missing or was changed"),
+        (FAILS, {"PYTEST_PLUGINS": "other"}, "cannot be run: PYTEST_PLUGINS is not allowed in a promotion"),
     ],
 )
 def test_the_suite_health_runs_after_the_rollback(
@@ -303,7 +303,7 @@ def test_a_rollback_to_an_image_blocks_the_release_too(
 
     assert code == 0, err
     (says,) = releases.written()
-    assert (says.release, says.target) == (new.id, "no release")
+    assert (says.release, says.target) == (new.id, "no bundle")
     assert releases.check(new, "staging", "deployed") == "pending"
 
 
@@ -315,7 +315,7 @@ def test_another_migration_is_refused_unless_it_is_accepted(releases: Releases, 
 
     assert (code, out) == (4, "")
     assert "the database is at 0042" in err
-    assert "add --accept-migrations" in err
+    assert "pass --accept-migrations" in err
     assert accepted == 0
     assert "accepted" in noted
 
@@ -328,7 +328,7 @@ def test_changed_deploy_files_are_refused(releases: Releases, gaia: Gaia) -> Non
     code, _, err = gaia("rollback", "staging", "--dry-run")
 
     assert code == 4
-    assert "its deploy files are not as they were: kept file fly.auth.staging.toml was changed" in err
+    assert "its saved deploy files were changed: kept file fly.auth.staging.toml was changed" in err
 
 
 def test_a_drill_rolls_back_and_forward_and_passes_the_check(
@@ -372,7 +372,7 @@ def test_a_drill_with_an_unhealthy_environment_passes_nothing(releases: Releases
     code, _, err = gaia("rollback", "staging", "--drill")
 
     assert code == 1
-    assert "runs, but gateway does not answer" in err
+    assert "runs, but gateway does not respond" in err
     assert [says.outcome for says in releases.written()] == ["failed"]
 
 
@@ -384,7 +384,7 @@ def test_a_drill_with_an_unhealthy_environment_passes_nothing(releases: Releases
         (["staging", "--release", "abcd"], "--release needs --dry-run or --drill"),
         (["staging", "--drill", "-s", "auth"], "--drill rolls back a whole release"),
         (["production", "--drill"], "run a rollback drill in the stage before production"),
-        (["staging", "--drill", "--release", "abcd"], "there is no release"),
+        (["staging", "--drill", "--release", "abcd"], "has no release yet"),
     ],
 )
 def test_a_usage_error_is_one_message(releases: Releases, gaia: Gaia, arguments: list[str], message: str) -> None:
@@ -407,7 +407,7 @@ def test_a_missing_release_is_an_error_only_if_it_is_the_target(releases: Releas
     (releases.folder / FOLDER / f"{old.id}.json").unlink()
     code, _, err = gaia("rollback", "staging", "--dry-run")
     assert code == 4
-    assert f"staging ran release {old.short} well, and would go back to it, but it is not to be had here" in err
+    assert f"staging would return to release {old.short}, its last good one, but this machine does not have it" in err
 
 
 def test_the_old_subcommands_print_a_notice(releases: Releases, gaia: Gaia) -> None:
@@ -443,7 +443,7 @@ def test_a_drill_needs_the_running_release(releases: Releases, gaia: Gaia, fake_
     code, _, err = gaia("rollback", "staging", "--drill")
 
     assert code == 4
-    assert f"staging is not seen to run release {new.short}" in err
+    assert f"staging does not run release {new.short}" in err
     assert fake_tools.calls("fly", "deploy") == []
 
 
@@ -490,7 +490,7 @@ def test_a_release_without_its_image_is_skipped(
     code, _, err = gaia("rollback", "staging", "--confirm", "staging")
 
     assert code == 0, err
-    assert f"release {gone.short} is passed over: the image of auth was not in its registry" in err
+    assert f"release {gone.short} was skipped: the image of auth was not in its registry" in err
     assert "as asked for" not in err
     assert running(fake_tools) == set(old.digests.values())
     assert [(says.target, says.gone) for says in releases.written()] == [(gone.id, ("auth",)), (old.id, ())]

@@ -185,7 +185,7 @@ def test_nothing_is_proved_of_a_release_that_does_not_run_there(
 ) -> None:
     code, out, _ = classify(gaia)
     assert code == 11
-    assert f"nothing shows that local runs release {RELEASE.short}" in out
+    assert f"no evidence that local runs release {RELEASE.short}" in out
 
     deployed()
     deployed(made_release("b"))

@@ -84,11 +84,11 @@ def test_what_is_loaded_and_tested_cannot_be_changed(
     named: str,
 ) -> None:
     said = refused(promotable, capsys, "stage", promotable.release.short, "--", *words)
-    assert f"{named} is not for a promotion" in said
+    assert f"{named} is not allowed in a promotion" in said
 
     monkeypatch.setenv("PYTEST_ADDOPTS", shlex.join(words))
     said = refused(promotable, capsys, "stage", promotable.release.short)
-    assert f"PYTEST_ADDOPTS: {named} is not for a promotion" in said
+    assert f"PYTEST_ADDOPTS: {named} is not allowed in a promotion" in said
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_variables_that_change_what_is_loaded_are_refused(
 
     said = refused(promotable, capsys, "stage", promotable.release.short)
 
-    assert f"{named} is not for a promotion" in said
+    assert f"{named} is not allowed in a promotion" in said
 
 
 def test_ignored_code_on_the_path_of_python_is_compared_with_the_commit(
@@ -246,7 +246,7 @@ def test_an_environment_that_cannot_be_observed_is_not_promoted(
 ) -> None:
     promotable.configure('\n[env.far]\nurl = "https://far.example"\n')
     said = refused(promotable, capsys, "far", promotable.release.short)
-    assert "has no deployment" in said
+    assert "no deploy tool is configured" in said
 
 
 def test_this_machine_is_observed_through_its_compose_file(promotable: Promotable) -> None:

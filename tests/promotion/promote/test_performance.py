@@ -56,7 +56,7 @@ def test_an_objective_is_met_close_or_missed(ms: float, status: str, reason: str
 def test_too_few_samples_conclude_nothing_however_good_they_are(count: int) -> None:
     (result,) = measure([SLO], {"GET /health": [1.0] * count})
     assert result.status == "inconclusive"
-    assert result.reason == f"{count} samples, at least 20 are asked"
+    assert result.reason == f"{count} samples; at least 20 required"
 
 
 def test_a_percentile_is_not_moved_by_a_few_outliers() -> None:

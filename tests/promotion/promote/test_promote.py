@@ -101,14 +101,12 @@ match = { kind = "assertion" }
 @pytest.mark.parametrize(
     ("conftest", "problem"),
     [
-        (FORGES.format(forgery=VERDICT), "verdict is PROMOTE in the verdict file, REJECT by the record"),
+        (FORGES.format(forgery=VERDICT), "verdict is PROMOTE in the verdict file, REJECT in the results log"),
         in_full(FORGES.format(forgery="pass"), "pytest ended with 0, by its record with 1"),
-        in_full(
-            FORGES.format(forgery="(folder / 'verdict.json').unlink()"), "there is no verdict file that can be read"
-        ),
-        in_full(FORGES.format(forgery=RECORD), "record.jsonl: not as the run has written it"),
-        in_full(FORGES.format(forgery=PLAN), "plan.json: changed since it was sealed"),
-        in_full(EXPECTATION, "the plan was sealed under other rules"),
+        in_full(FORGES.format(forgery="(folder / 'verdict.json').unlink()"), "the verdict file is missing or invalid"),
+        in_full(FORGES.format(forgery=RECORD), "record.jsonl: changed since the run"),
+        in_full(FORGES.format(forgery=PLAN), "plan.json: changed since it was saved"),
+        in_full(EXPECTATION, "the plan used other expectations"),
     ],
 )
 def test_what_contradicts_the_record_is_a_failure_that_is_written_down(
@@ -140,7 +138,7 @@ def test_a_clean_release_is_promoted_and_one_that_changes_its_own_files_while_it
     done = promotable.promote()
 
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "changed while it ran: suites/health/test_health.py" in done.stdout
+    assert "files changed during the run: suites/health/test_health.py" in done.stdout
     assert promotable.predicate(RunPredicate).details.verdict == "REJECT"
 
 

@@ -61,7 +61,7 @@ def test_where_keys_are_trusted_every_environment_asks_for_one(
     with pytest.raises(ConfigError, match=r"requires evidence .* no key is configured"):
         signers_for(here(folder), "dev")
     assert [signer.keyid for signer in any_signer(promotion)] == [promotion.ledger.keys[0].keyid]
-    with pytest.raises(ConfigError, match="is signed, and there is no key here"):
+    with pytest.raises(ConfigError, match="is signed, and no key is configured"):
         any_signer(here(folder))
 
 
