@@ -65,7 +65,7 @@ def test_a_change_walks_from_dev_to_production_and_back(folder: Path) -> None:
         "PROMOTE on staging",
         "PROMOTE on production",
     ]
-    assert re.search(r"^gateway +gaia-gateway-staging +split ", output, re.MULTILINE)
+    assert re.search(r"^gateway +gaia-gateway-staging +mixed versions ", output, re.MULTILINE)
     assert "To continue: gaia deploy staging --services gateway" in output
     assert output.count("rolled back") == 2
     assert output.rstrip().endswith("Every step ended as it should.")
