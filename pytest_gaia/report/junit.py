@@ -118,7 +118,7 @@ def _properties(evaluated: EvaluatedRun) -> Iterator[tuple[str, str]]:
     yield "gaia.exit_code", str(evaluated.verdict.exit_code)
     yield "gaia.reasons", "; ".join(evaluated.verdict.reasons)
     yield "gaia.environment", evaluated.context.environment
-    yield "gaia.rehearsal", str(evaluated.start.rehearsal).lower()
+    yield "gaia.rehearsal", str(evaluated.start.simulated).lower()
     yield "gaia.topology", evaluated.start.topology
     yield "gaia.release", evaluated.start.deployed_version
     for expectation in evaluated.expectations:

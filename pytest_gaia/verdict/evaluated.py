@@ -252,8 +252,8 @@ def evaluate_run(
     resolutions = list(map(expectations.under(context), map(subject_of, records)))
     classifications = tuple(map(classify_by, resolutions, records, repeat(context)))
     facts = _facts(records, end, resolutions, expectations, context)
-    if end is not None and end.sealed:
-        facts = replace(facts, not_passed=missing_reason(len(end.sealed), not_passed(end.sealed, classifications)))
+    if end is not None and end.required:
+        facts = replace(facts, not_passed=missing_reason(len(end.required), not_passed(end.required, classifications)))
     verdict = decide(classifications, expectations.expectations, facts, context)
     production = replace(context, environment=PRODUCTION, tolerance=tolerance_of(PRODUCTION, {}))
     # No expectation applies to production, and tests that passed at once never block.

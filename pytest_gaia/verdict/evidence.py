@@ -175,7 +175,7 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     """ISO 8601, UTC"""
     capabilities: tuple[str, ...] = ()
     """reachable services"""
-    rehearsal: bool = False
+    simulated: bool = msgspec.field(name="rehearsal", default=False)  # glossary: ok
     deployed_version: str = msgspec.field(default="", name="release")
     version: str = ""
     """of pytest-gaia"""
@@ -218,7 +218,7 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_fie
     """why the deployment of this run does not run"""
     plan: str = ""
     """SHA-256 of the test plan; empty without a plan"""
-    sealed: tuple[str, ...] = ()
+    required: tuple[str, ...] = msgspec.field(name="sealed", default=())  # glossary: ok
     """required tests of the plan"""
     release: str = msgspec.field(default="", name="bundle")
     """ID of the tested release, if it was given"""

@@ -62,7 +62,7 @@ class VerdictFile(msgspec.Struct, frozen=True):
     exit_code: int
     reasons: tuple[str, ...]
     environment: str
-    rehearsal: bool
+    simulated: bool = msgspec.field(name="rehearsal")  # glossary: ok
     topology: str
     deployed_version: str = msgspec.field(name="release")
     capabilities: tuple[str, ...]
@@ -110,7 +110,7 @@ def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
         exit_code=evaluated.verdict.exit_code,
         reasons=evaluated.verdict.reasons,
         environment=context.environment,
-        rehearsal=evaluated.start.rehearsal,
+        simulated=evaluated.start.simulated,
         topology=evaluated.start.topology,
         deployed_version=evaluated.start.deployed_version,
         capabilities=tuple(sorted(context.capabilities)),

@@ -82,7 +82,7 @@ def evaluate_again(path: Path, environment: str | None, day: datetime.date | Non
 
 def _label(evaluated: EvaluatedRun) -> str:
     start, name = evaluated.start, evaluated.context.environment
-    rehearsal = " (SIMULATED on the sandbox)" if start.rehearsal else ""
+    simulated = " (SIMULATED on the sandbox)" if start.simulated else ""
     return (
-        f"{name}{rehearsal}" if name == start.environment else f"{name} (results from {start.environment}{rehearsal})"
+        f"{name}{simulated}" if name == start.environment else f"{name} (results from {start.environment}{simulated})"
     )

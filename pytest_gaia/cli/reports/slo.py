@@ -132,7 +132,7 @@ def _ending(results: Sequence[SloResult], decisive: Sequence[Comparison]) -> tup
 def _notes(name: str, now: RunStart, before: RunStart | None) -> list[str]:
     """Return notes about different environments; a comparison of different environments never fails."""
     notes = []
-    if now.environment != name or now.rehearsal:
+    if now.environment != name or now.simulated:
         notes.append(f"the run is from {_label(now)}; the objectives are those of {name}")
     if before is not None and _label(before) != _label(now):
         notes.append(f"the baseline is from {_label(before)}, so the comparison is only a note")
@@ -140,7 +140,7 @@ def _notes(name: str, now: RunStart, before: RunStart | None) -> list[str]:
 
 
 def _label(start: RunStart) -> str:
-    return f"{start.environment} (simulated on the sandbox)" if start.rehearsal else start.environment
+    return f"{start.environment} (simulated on the sandbox)" if start.simulated else start.environment
 
 
 def _show(results: Sequence[SloResult], compared: Sequence[Comparison], samples: Samples) -> None:

@@ -153,7 +153,7 @@ class Result:
             changed=self.changed,
             undeployed=self.undeployed,
             plan=self.plan.digest if self.plan else "",
-            sealed=self.plan.nodes if self.plan else (),
+            required=self.plan.nodes if self.plan else (),
             release=self._release,
         )
         self._write(self._end)
@@ -282,7 +282,7 @@ def _start_line(
         started=_now(),
         capabilities=tuple(sorted(observed.capabilities)),
         unknown=tuple(sorted(observed.unknown)),
-        rehearsal=environment.simulated,
+        simulated=environment.simulated,
         deployed_version=deployed_version,
         version=__version__,
         services=services,

@@ -126,7 +126,7 @@ def _details(
         slower=baseline.slower(samples),
         drift="; ".join(verdict.changed),
         plugins=verdict.plugins,
-        rehearsal=verdict.rehearsal,
+        rehearsal=verdict.simulated,
         started=verdict.started,
         finished=verdict.finished,
     )
@@ -204,7 +204,7 @@ def contradiction(
         ("the results log is of another plan", plan.digest, record.end.plan),
         ("the plan used other expectations", own.expectations_digest, plan.expectations_digest),
     ) if wanted != seen]  # fmt: skip
-    if record.end.sealed != plan.nodes:
+    if record.end.required != plan.nodes:
         found.append("the results log has other required tests than the plan")
     if not _within(record, *between):
         found.append(

@@ -149,7 +149,7 @@ def given_verdict(path: Path, situations: Sequence[Situation]) -> tuple[str, Ver
             f"{VERDICT_OPTION} {path}: not a verdict file (pytest --gaia-verdict-file writes one): {error}."
         ) from None
     situation = _situation(f"{VERDICT_OPTION} {path}", verdict.environment, verdict.release, situations)
-    if verdict.rehearsal:
+    if verdict.simulated:
         raise ConfigError(
             f"{VERDICT_OPTION} {path}: the run was simulated on the sandbox and is no evidence about {verdict.environment}."
         )
@@ -162,7 +162,7 @@ def given_results(path: Path, situations: Sequence[Situation]) -> tuple[str, Rec
     record = read_run(path)
     release = record.end.release if record.end else ""
     situation = _situation(f"{RESULTS_OPTION} {path}", record.start.environment, release, situations)
-    if record.start.rehearsal:
+    if record.start.simulated:
         raise ConfigError(
             f"{RESULTS_OPTION} {path}: the run was simulated on the sandbox and is no evidence about {situation.environment}."
         )

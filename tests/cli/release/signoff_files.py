@@ -51,7 +51,7 @@ def verdict_of(
     now = pipeline.now.isoformat()
     values: dict[str, Any] = {
         "format": "gaia-verdict/1", "verdict": "PROMOTE", "exit_code": 0, "reasons": ("5 passed",), "environment": environment,
-        "rehearsal": False, "topology": "microservices", "deployed_version": "0.2", "capabilities": (), "services": (), "deployment": None,
+        "simulated": False, "topology": "microservices", "deployed_version": "0.2", "capabilities": (), "services": (), "deployment": None,
         "changed": (), "tolerance": "listed", "evaluated_as_of": now[:10], "started": now, "finished": now,
         "counts": dict(Counter(test.outcome for test in told)), "accepted": 1, "budget": None, "blocking_in_production": 0,
         "plan": "ab" * 32, "release": pipeline.release.id, "expectations_digest": "cd" * 32, "expectations": (EXPECTATION, IDLE), "tests": told,

@@ -139,7 +139,7 @@ def test_files_that_are_not_those_of_the_release(
         "bundle": (verdict_of(pipeline, "staging", release="f" * 64), f"belongs to release ffffffffffff; this page is about {pipeline.id}"),
         "without": (verdict_of(pipeline, "staging", release=""), "belongs to no release (the run had no --gaia-release)"),
         "preview": (verdict_of(pipeline, "preview"), "a run in preview, which is not one of the stages local → dev → staging → production"),
-        "rehearsal": (verdict_of(pipeline, "staging", rehearsal=True), "simulated on the sandbox and is no evidence about staging"),
+        "rehearsal": (verdict_of(pipeline, "staging", simulated=True), "simulated on the sandbox and is no evidence about staging"),
         "other": (verdict_of(pipeline, "staging", reasons=("edited",)), "does not match the newest run in staging"),
     }  # fmt: skip
     for content, said in wrong.values():
