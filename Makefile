@@ -52,6 +52,7 @@ lint:
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 	@PYTHONPATH=. $(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-logo
+	@$(PYTHON) -m ci.glossary
 
 format:
 	@ci/setup test

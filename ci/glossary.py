@@ -1,6 +1,6 @@
-"""Find words that docs/glossary.md rules out: `python -m ci.glossary [--counts] [--root DIR] [PATH …]`.
+"""Find words that docs/glossary.md rules out: `python -m ci.glossary [--all] [--counts] [--root DIR] [PATH …]`.
 
-Scans documents, templates, configuration and scripts as text; in Python it scans comments, docstrings and strings with a
+Scan documents, templates, configuration and scripts as text; in Python, scan comments, docstrings and strings with a
 space in them, and names only for the words that the glossary prints in bold. A line with `glossary: ok` is skipped.
 """
 
@@ -25,6 +25,8 @@ EXEMPT = re.compile(
     r"docs/glossary\.md|docs/reference/migrating\.md|docs/how-to/migrate.*|tests/house/test_glossary\.py"
     r"|\.git-blame-ignore-revs|LICENSE|uv\.lock|ci/lock/.*|ci/npm/.*"
 )
+# Texts that still have to be rewritten. Remove a folder here when `python -m ci.glossary --all FOLDER` finds nothing.
+PENDING = ("tests/", "pytest_gaia/promotion/")
 TEXT = {".md", ".html", ".toml", ".yml", ".yaml", ".cfg", ".ini", ".sh", ".txt", ""}
 ALLOWED = "glossary: ok"
 _CELL = re.compile(r"(\*\*)?`([^`]+)`(\*\*)?")
@@ -118,7 +120,8 @@ def _python(text: str) -> Iterator[tuple[int, str, bool]]:
             yield token.start[0], re.sub(r"_|(?<=[a-z0-9])(?=[A-Z])", " ", token.string), True
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
-            yield node.lineno, node.value, False
+            # Code in docstrings has double backticks.
+            yield node.lineno, re.sub(r"``[^`]*``", lambda match: " " + "\n" * match[0].count("\n"), node.value), False
 
 
 def files(root: Path, paths: list[str]) -> list[str]:
@@ -140,12 +143,16 @@ def main() -> int:
         prog="python -m ci.glossary", description="Find words that the glossary rules out."
     )
     options.add_argument("paths", nargs="*", help="files or folders (default: all tracked files)")
+    options.add_argument("--all", action="store_true", help="check pending folders, too")
     options.add_argument("--counts", action="store_true", help="print counts for each package and word, and exit 0")
     options.add_argument("--root", type=Path, default=ROOT, help="another checkout of this repository")
     given = options.parse_args()
     check = Check(read_glossary(GLOSSARY.read_text(encoding="utf-8")))
     hits: list[Hit] = []
+    everything = given.all or given.counts or given.paths
     for name in files(given.root, given.paths):
+        if name.startswith(PENDING) and not everything:
+            continue
         text = (given.root / name).read_text(encoding="utf-8", errors="replace")
         hits += check.scan(name, text)
     if given.counts:

@@ -154,7 +154,7 @@ class ServiceHealth(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     service: str = msgspec.field(name="member")
     state: str
-    """``ready``, ``woke``, ``degraded`` …, as in the table of services"""
+    """``ready``, ``started``, ``degraded`` …, as in the table of services"""
     version: str | None = None
     """version that the service reports"""
     cold_start_ms: float | None = None

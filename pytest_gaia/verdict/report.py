@@ -74,7 +74,7 @@ class VerdictFile(msgspec.Struct, frozen=True):
     """differences between the first test and the end"""
     tolerance: Literal["open", "listed", "zero"]
     evaluated_as_of: str = msgspec.field(name="judged_as_of")
-    """day as of which the run was evaluated, ISO 8601"""
+    """date of the evaluation, ISO 8601"""
     started: str
     finished: str
     counts: dict[str, int]

@@ -25,6 +25,7 @@ def found(path: str, text: str) -> list[tuple[int, str]]:
         ("code.py", 'def run() -> None:\n    """Say it.\n\n    Mend it."""\n', [(4, "Mend")]),
         ("code.py", "x = 1  # told so\n", [(1, "told")]),
         ("code.py", 'raise ValueError(f"{x} is a mistake")\n', [(1, "mistake")]),
+        ("code.py", 'x = 1\n"""The key ``mend`` is\nmended."""\n', [(3, "mended")]),
         ("code.py", 'KEY = "mend"\n', []),
         ("code.py", "def mend_it() -> None: ...\nclass MendIt: ...\n", [(1, "mend"), (2, "Mend")]),
         ("code.py", "def told_so() -> None: ...\n", []),

@@ -36,7 +36,7 @@ Examples:
 """
 
 CREATE_HELP = """\
-Create a release from images, and save it in .gaia/bundles.
+Create a release from images, and save it in .gaia.
 
 \b
 Examples:
