@@ -1,4 +1,4 @@
-"""What is written into the ledger: in-toto statements, one typed predicate for each kind of evidence.
+"""The entries of the ledger: in-toto statements, with one typed predicate for each kind of evidence.
 
 Format: in-toto Statement v1 (https://in-toto.io/Statement/v1). A run is a ``test-result/v0.1`` and a gate's decision an
 SVR v0.2, both as in-toto's attestation repository defines them; in-toto has no predicate for a deployment, a sign-off,
@@ -216,7 +216,7 @@ class DeploymentPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STO
     versions: dict[str, int] = {}
     time: str
     rehearsal: bool = False
-    """whether it was a rollback's rehearsal"""
+    """whether it was part of a rollback drill"""
     fence: int = 0
 
     def __str__(self) -> str:
@@ -226,7 +226,7 @@ class DeploymentPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STO
 
 
 class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
-    """A person's word for one item of the checklist, for one release."""
+    """An approval of one check of one release by a person."""
 
     word: ClassVar[str] = "sign-off"
 
@@ -249,7 +249,7 @@ class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON
 
 
 class WaiverPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
-    """An item that is let go, for a reason and for a while. Stands first in every report."""
+    """A waiver of one check, with a reason and an expiry. Reports list waivers first."""
 
     word: ClassVar[str] = "waiver"
 
@@ -317,7 +317,7 @@ class GateDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
 
 
 class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
-    """An environment went back to an earlier release; the one that it left is quarantined."""
+    """A rollback of an environment to an earlier release; the release that it left is blocked."""
 
     word: ClassVar[str] = "rollback"
 
@@ -342,7 +342,7 @@ class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASO
 
 
 class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
-    """What a tool has found about one item of the checklist, for one release."""
+    """The result of a tool about one check of one release."""
 
     word: ClassVar[str] = "check"
 

@@ -66,7 +66,7 @@ def test_an_outside_deployment_is_recorded_and_holds_until_a_promotion(
     released: Underway, gaia: Gaia, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert gate(gaia, released).code == 0
-    assert page(gaia, released)["answer"] == "GO"
+    assert page(gaia, released)["decision"] == "GO"
     released.hold("rita", monkeypatch)
 
     code, _, err = gaia(*PAST)
@@ -88,7 +88,7 @@ def test_an_outside_deployment_is_recorded_and_holds_until_a_promotion(
     assert code == 11
     assert [line.split()[:2] for line in out.splitlines() if SAID in line] == [["pending", "deployed"]]
     shown = page(gaia, released)
-    assert (shown["answer"], shown["exit_code"]) == ("NO GO", 11)
+    assert (shown["decision"], shown["exit_code"]) == ("NO GO", 11)
     assert SAID in json.dumps(shown["reasons"])
     assert SAID in json.dumps(shown["blocking"])
     assert SAID in json.dumps(shown["gaps"])
@@ -112,7 +112,7 @@ def test_without_a_key_the_deployment_history_holds(released: Underway, gaia: Ga
     code, out, _ = gate(gaia, released)
     assert code == 11
     assert SAID in out
-    assert page(gaia, released)["answer"] == "NO GO"
+    assert page(gaia, released)["decision"] == "NO GO"
 
     shutil.rmtree(released.folder.parents[1] / FOLDER)
     assert gate(gaia, released).code == 0, "another machine does not know of it, unless it looks"
