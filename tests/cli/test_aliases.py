@@ -88,3 +88,23 @@ def test_each_rule_names_a_command_and_options_that_exist(old: str, new: str) ->
 
 def test_no_alias_hides_a_command() -> None:
     assert not {old for old, _ in RENAMED} & set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("gate staging --bundle 3f9a --edge", "release check 3f9a --env staging --pre-deploy"),
+        ("checklist --bundle 3f9a", "release check 3f9a"),
+        ("signoff review --env dev --bundle 3f9a --why x", "release approve 3f9a review --env dev --reason x"),
+        ("waive soaked --env dev --bundle 3f9a --why x", "release waive 3f9a soaked --env dev --reason x"),
+        ("signoff report --bundle 3f9a --env dev", "release report 3f9a --env dev"),
+        ("promote dev --bundle 3f9a --plan", "promote dev 3f9a --dry-run"),
+        ("bundle create --from-env dev", "release create --env dev"),
+        ("ledger show --bundle 3f9a", "ledger list --release 3f9a"),
+        ("key create ci --role ci", "key generate ci --role ci"),
+    ],
+)
+def test_old_commands_of_releases_become_new_ones(old: str, new: str) -> None:
+    from pytest_gaia.cli.app import split_extra
+
+    assert split_extra(old.split()) == (new.split(), [])
