@@ -298,8 +298,8 @@ def test_a_new_test_that_an_expectation_accepts_beyond_its_cap_holds_a_full_run_
     source = "def test_old(): assert False\ndef test_new(): assert False\n"
     (small.path / "suites/small/test_small.py").write_text(source)
     message = (
-        "expectation capped (suites/expectations/capped.toml:10) covers 2 failures, but max_failures is 1; set max_failures = 2 if they "
-        "all fail for its reason: suites/small/test_small.py::test_old, suites/small/test_small.py::test_new"
+        "expectation capped (suites/expectations/capped.toml:10) covers 2 failures, but max_failures is 1; set max_failures = 2 if all "
+        "have the same cause: suites/small/test_small.py::test_old, suites/small/test_small.py::test_new"
     )
 
     full, held = run(small)
