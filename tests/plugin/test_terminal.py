@@ -252,7 +252,7 @@ def test_what_is_waited_for_is_shown_for_a_moment_and_taken_away(
 
     waited = re.findall(r"\r(gaia: readiness of small: waiting for gateway … \d s of [\d.]+ s) *", text)
     assert waited
-    assert re.search(r"\r +\r(\x1b\[33m)?gaia: small, release", text)
+    assert re.search(r"\r +\r(\x1b\[33m)?gaia: small, version", text)
 
 
 def test_waiting_is_told_in_lines_where_there_is_no_terminal(shown: Callable[..., str], server: ScriptedServer) -> None:
