@@ -1,1 +1,1 @@
-"""Deployments and rollbacks of an environment: planned, carried out service by service, and written down."""
+"""Deployments and rollbacks of an environment: planned, run service by service, and recorded."""

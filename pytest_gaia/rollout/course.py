@@ -1,4 +1,4 @@
-"""Roll out services in order: observe, deploy, observe until it converges, and determine the outcome."""
+"""Roll out services one by one: observe, deploy, wait until the service converges, evaluate the result."""
 
 import shlex
 from collections.abc import Sequence
@@ -26,18 +26,18 @@ _PACE = Pace()
 def roll_out(
     rollout: Rollout, hook: DeployHook, *, progress: Progress = _SILENT, dry_run: bool = False, pace: Pace = _PACE
 ) -> RolloutResult:
-    """Deploy (or roll back) the services of ``rollout`` in their order; stop at the first that does not succeed.
+    """Deploy or roll back the services of ``rollout`` in order; stop at the first one that fails.
 
-    Every service is observed before the first one is touched, so that an error of the set-up (no tool, no
-    login, an unknown app) changes nothing. A service that already runs the wanted image with the
-    same deploy file, and is well, is left alone. What is done is written to the journal before and after it is done.
+    Every service is observed before the first one changes. A problem that only the user can fix (a missing tool, no
+    login, an unknown app) therefore changes nothing. A healthy service that already runs the wanted image with the
+    same deploy file is skipped. Each change is written to the journal before and after it happens.
 
-    With ``dry_run`` the hook is asked for its commands alone; nothing is changed or written. What would be refused has
-    the exit code of the refusal.
+    With ``dry_run``, the hook only returns its commands; nothing is changed or written. A rollout that would be
+    refused returns the exit code of the refusal.
 
-    Return the result of each service. Raise ``ConfigError`` for errors of the set-up, ``DeployLocked`` (13)
-    if another rollout of the environment is in progress, and ``RolloutInterrupted`` (a ``KeyboardInterrupt``) with the
-    result so far.
+    Returns the result of each service. Raises ``ConfigError`` for problems that only the user can fix,
+    ``DeployLocked`` (13) if another rollout of the environment is in progress, and ``RolloutInterrupted`` (a
+    ``KeyboardInterrupt``) with the result so far.
     """
     worker = Worker(rollout, hook, progress, pace)
     started, began = utc_now(), pace.clock()
@@ -83,13 +83,13 @@ class Course:
         self._progress = progress
         self._ended: dict[str, StepResult] = {}
         self._current: Step | None = None
-        """the service that may have been changed, with nothing known of it yet"""
+        """the service that may have changed; its result is not known yet"""
         self._first: Observation | None = None
 
     def run(self) -> KeyboardInterrupt | None:
-        """Go through the services; return what interrupted it, if anything did.
+        """Roll out all services; return what interrupted the rollout, if anything did.
 
-        Raise ``ConfigError`` for errors of the set-up, as long as no service has been deployed.
+        Raises ``ConfigError`` for problems that only the user can fix, if no service has been deployed yet.
         """
         outcome = "interrupted"
         self._progress.begun(self._rollout)
@@ -108,13 +108,13 @@ class Course:
         return None
 
     def results(self) -> tuple[StepResult, ...]:
-        """Return one result for each service, in their order."""
-        return tuple(self._ended.get(step.service) or self._untold(step) for step in self._rollout.steps)
+        """Return one result for each service, in order."""
+        return tuple(self._ended.get(step.service) or self._not_deployed(step) for step in self._rollout.steps)
 
     def _look_at_all(self) -> bool:
-        """Observe every service before the first is touched; return whether all could be observed."""
+        """Observe every service before the first one changes; return whether all observations succeeded."""
         for step in self._rollout.steps:
-            self._progress.waiting(step.service, "looking what runs")
+            self._progress.waiting(step.service, "checking what runs")
             try:
                 seen = self._worker.look(step)
             except ConfigError:
@@ -157,14 +157,16 @@ class Course:
         self._ended[step.service] = result
         self._progress.ended(result)
 
-    def _untold(self, step: Step) -> StepResult:
+    def _not_deployed(self, step: Step) -> StepResult:
         if step == self._current:
-            return StepResult(step.service, step.app, "in doubt", "it was being deployed when this was interrupted")
+            return StepResult(
+                step.service, step.app, "in doubt", "the rollout was interrupted while it was being deployed"
+            )
         return StepResult(step.service, step.app, "not begun")
 
 
 def go_on(rollout: Rollout, results: Sequence[StepResult]) -> str:
-    """Return the command line that goes on with the services that are not there yet; empty if all are."""
+    """Return the command line that continues with the remaining services; empty if there are none."""
     left = [result.service for result in results if result.outcome not in GOOD]
     if not left:
         return ""

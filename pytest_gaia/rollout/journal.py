@@ -1,7 +1,7 @@
-"""The deployment history of an environment: rollouts with their user, time and observed result.
+"""The deployment history of an environment: who did what, when, and what ran afterwards.
 
-It is in ``.gaia/deployments/<environment>.jsonl`` next to gaia.toml, together with the deploy files that were used, and
-the lock that allows one rollout of the environment at a time on this machine.
+It is stored in ``.gaia/deployments/<environment>.jsonl`` next to gaia.toml, together with copies of the deploy files
+and with the lock that prevents two rollouts of one environment at the same time on this machine.
 """
 
 import datetime
@@ -30,59 +30,59 @@ from pytest_gaia.system.locks import try_hold
 FOLDER = ".gaia/deployments"
 
 KEPT = "files"
-"""folder of the copies, in that of the journals"""
+"""folder of the copies, next to the histories"""
 _CI_USERS = ("GITHUB_ACTOR", "GITLAB_USER_LOGIN")
 _READ_AT_MOST = 4096
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. Fields of later versions are left out when it is read."""
+    """One line. Unknown fields, from later versions, are ignored."""
 
     event: Literal["begin", "start", "end", "finish"]
     """a rollout begins; a service is about to change; its result; the rollout has ended"""
     run: str
-    """id of the rollout"""
+    """ID of the rollout"""
     when: str
     """ISO 8601, UTC"""
     action: str = "deploy"
     who: str = ""
     services: tuple[str, ...] = ()
-    """``begin``: in their order"""
+    """``begin``: in order"""
     targets: dict[str, str] = {}
-    """``begin``: service → image asked for, or to go back to"""
+    """``begin``: service → requested image, or the target of a rollback"""
     service: str = ""
     app: str = ""
     outcome: str = ""
     """``end``: of the service; ``finish``: of the rollout"""
     reason: str = ""
     image: str = ""
-    """``start``: what ran before; ``end``: what runs now; a reference, with a digest where one is known"""
+    """``start``: what ran before; ``end``: what runs now; a reference, with a digest if known"""
     was: str = ""
     """``end``: what ran before"""
     digests: tuple[str, ...] = ()
     version: int | None = msgspec.field(default=None, name="release")
     well: bool = False
-    """whether ``image`` was seen to run everywhere, with every check passing"""
+    """whether ``image`` ran on all machines, with every check passing"""
     config: str = ""
     """name of the kept copy of the deploy file"""
     elapsed: float = 0.0
 
 
 class Journal:
-    """The journal of one environment. Raises ``OSError`` where it cannot be read or written."""
+    """The deployment history of one environment. Raises ``OSError`` if it cannot be read or written."""
 
     def __init__(self, rootdir: Path, environment: str) -> None:
         self.folder = rootdir / FOLDER
         self.path = self.folder / f"{environment}.jsonl"
 
     def add(self, entry: Entry) -> None:
-        """Add one line, and wait until it is on the disk."""
-        # Readable by its owner alone: commands and reasons say much of an infrastructure.
+        """Append one line, and wait until it is on disk."""
+        # Readable by its owner only: commands and reasons reveal a lot about the infrastructure.
         make_ignored_folder(self.folder)
         add_line(self.path, entry)
 
     def entries(self) -> tuple[Entry, ...]:
-        """Return all lines that can be read, the oldest first; none where there is no journal."""
+        """Return all readable lines, oldest first; none if there is no history."""
         return read_lines(self.path, Entry)
 
 
@@ -96,7 +96,7 @@ def unfinished(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
 
 
 def outcomes(lines: tuple[Entry, ...]) -> Mapping[str, str]:
-    """Return service → result, from the lines of one rollout."""
+    """Return service → outcome, from the lines of one rollout."""
     found = dict.fromkeys((service for entry in lines for service in entry.services), "not begun")
     for entry in lines:
         if entry.event == "start":
@@ -113,12 +113,12 @@ def who() -> str:
 
 
 def holder(action: str) -> Mapping[str, str]:
-    """Return the description of this process for others while it holds the lock."""
+    """Return what other processes can read about this one while it holds the lock."""
     return {"action": action, "by": who(), "process": str(os.getpid()), "since": utc_now()}
 
 
 class Recorder:
-    """Writes the history of one rollout. A write error stops it only before the first change."""
+    """Write the history of one rollout. A write error stops the rollout only if nothing has changed yet."""
 
     def __init__(self, rollout: Rollout, progress: Progress) -> None:
         self._rollout = rollout
@@ -131,25 +131,25 @@ class Recorder:
 
     @property
     def lock(self) -> Path:
-        """The lock file of rollouts in this environment."""
+        """The lock file of this environment."""
         return self._journal.folder / f"{self._rollout.environment}.lock"
 
     def interrupted_before(self) -> tuple[str, ...]:
-        """Return a note about the last rollout if it never ended, and pass it on."""
+        """Report the last rollout if it never ended; return the note."""
         with self._usable():
             lines = unfinished(self._journal.entries())
         if not lines:
             return ()
         states = ", ".join(f"{service} {outcome}" for service, outcome in outcomes(lines).items())
         note = (
-            f"the {lines[0].action} of {lines[0].when} by {lines[0].who} never came to its end: {states}. "
-            "Every service is observed again before it is touched."
+            f"the {lines[0].action} of {lines[0].when} by {lines[0].who} did not finish: {states}. "
+            "Every service is observed again before it changes."
         )
         self._progress.note(note)
         return (note,)
 
     def begin(self) -> None:
-        """Write down what is about to be done; ``ConfigError`` where that is not possible."""
+        """Record the planned rollout. Raises ``ConfigError`` if that is not possible."""
         steps = self._rollout.steps
         targets = {step.service: step.image for step in steps if step.image}
         services = tuple(step.service for step in steps)
@@ -158,7 +158,7 @@ class Recorder:
         self._begun = True
 
     def knows(self, step: Step, seen: Observation) -> bool:
-        """Whether the last good rollout of the service used the same deploy file."""
+        """Whether a rollout with the same deploy file last brought the service to what runs now."""
         with self._usable():
             entries = self._journal.entries()
             config = _name(step.config, step.config.read_bytes()) if step.config else ""
@@ -167,9 +167,9 @@ class Recorder:
         return last is not None and last.well and last.config == config and last.image == running_image(seen)
 
     def start(self, step: Step, before: Observation, *, well: bool) -> None:
-        """Write down that ``step`` is about to be taken; ``ConfigError`` where that is not possible."""
+        """Record that ``step`` begins. Raises ``ConfigError`` if that is not possible."""
         image = running_image(before)
-        with self._usable(f" {step.service} was not touched."):
+        with self._usable(f" {step.service} was not changed."):
             self._before[step.service] = image, self._keep(step)
             self._add(
                 "start", service=step.service, app=step.app, image=image, digests=digests(before),
@@ -177,7 +177,7 @@ class Recorder:
             )  # fmt: skip
 
     def end(self, step: Step, result: StepResult) -> None:
-        """Write down what became of ``step``."""
+        """Record the result of ``step``."""
         was, config = self._before.get(step.service, ("", ""))
         self._add_or_note(
             "end", service=step.service, app=step.app, outcome=result.outcome, reason=result.reason,
@@ -186,19 +186,19 @@ class Recorder:
         )  # fmt: skip
 
     def finish(self, outcome: str) -> None:
-        """Record the end of the rollout, if it has begun."""
+        """Record how the rollout ended, if it began."""
         if self._begun:
             self._add_or_note("finish", outcome=outcome)
 
     @contextmanager
     def _usable(self, besides: str = "") -> Iterator[None]:
-        """Turn what cannot be read or written into a ``ConfigError``, as long as nothing has been changed."""
+        """Turn read and write errors into a ``ConfigError`` if nothing has changed yet."""
         try:
             yield
         except OSError as problem:
             raise ConfigError(
-                f"cannot write the deployment history {self._journal.path}: {problem.strerror}. A rollback "
-                f"needs it; make its folder writable. Nothing was changed.{besides}"
+                f"the deployment history {self._journal.path} cannot be used: {problem.strerror}. gaia needs it to record "
+                f"deployments and to roll back. Make its folder writable. Nothing was changed.{besides}"
             ) from None
 
     def _add_or_note(self, event: str, **values: object) -> None:
@@ -206,8 +206,8 @@ class Recorder:
             self._add(event, **values)
         except OSError as problem:
             self._progress.note(
-                f"the journal {self._journal.path} could not be written ({problem.strerror}): what is said here is "
-                "not kept, and a rollback will not know of it."
+                f"the deployment history {self._journal.path} could not be written ({problem.strerror}): this result is "
+                "not recorded, and a rollback cannot use it."
             )
 
     def _add(self, event: str, **values: object) -> None:
@@ -218,7 +218,7 @@ class Recorder:
         """Keep a copy of the deploy file; return its name."""
         if step.config is None:
             return ""
-        # As it is now: the tool is about to read it.
+        # Copy the current content: the tool is about to read it.
         content = step.config.read_bytes()
         name = _name(step.config, content)
         kept = self._journal.folder / KEPT / name
@@ -229,7 +229,7 @@ class Recorder:
 
 
 def _name(config: Path, content: bytes) -> str:
-    """Return the name of a deploy file's copy: by what it holds, so that each content is kept once."""
+    """Return the name of a deploy file's copy. It is derived from the content, so that equal files are stored once."""
     return f"{hashlib.sha256(content).hexdigest()[:16]}{config.suffix}"
 
 
@@ -237,26 +237,26 @@ def _account() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        # A container may run under a number that has no name.
+        # A container may run under a user ID without a name.
         return str(os.getuid())
 
 
 @contextmanager
 def only_one(path: Path, environment: str, holder: Mapping[str, str]) -> Iterator[None]:
-    """Hold the lock at ``path``; ``holder`` describes its owner to others.
+    """Hold the lock at ``path``; ``holder`` describes this process to others.
 
-    Raise ``DeployLocked`` if it has another owner, ``ConfigError`` if the file cannot be created.
+    Raises ``DeployLocked`` if another process holds the lock, ``ConfigError`` if the file cannot be created.
     """
     try:
         make_folder(path.parent)
         descriptor = try_hold(path)
-        told = path.read_bytes()[:_READ_AT_MOST] if descriptor is None else b""
+        owner = path.read_bytes()[:_READ_AT_MOST] if descriptor is None else b""
     except OSError as problem:
         raise ConfigError(_unusable(path, problem)) from None
     if descriptor is None:
         raise DeployLocked(
-            f"another rollout of {environment} is in progress{_described(told)}. Nothing was changed. "
-            f"Wait until it has ended, then try again. (lock: {path})"
+            f"{environment} is being deployed to right now{_described(owner)}. Two simultaneous rollouts could leave mixed "
+            f"versions, so nothing was done. Wait until it has finished, then try again. (lock: {path})"
         )
     try:
         os.ftruncate(descriptor, 0)
@@ -273,7 +273,7 @@ def _described(content: bytes) -> str:
     try:
         holder = json.loads(content)
     except ValueError:
-        # Between taking the lock and writing who took it.
+        # Between taking the lock and writing its owner.
         return ""
     return ": " + ", ".join(f"{key} {value}" for key, value in holder.items())
 
@@ -281,6 +281,6 @@ def _described(content: bytes) -> str:
 def _unusable(path: Path, problem: OSError) -> str:
     reason = "it is a folder" if problem.errno == errno.EISDIR else problem.strerror
     return (
-        f"cannot write the lock {path}: {reason}. A rollout writes its lock and its history next to gaia.toml; make "
+        f"the lock {path} cannot be used: {reason}. gaia stores locks and deployment histories next to gaia.toml; make "
         "that folder writable. Nothing was changed."
     )

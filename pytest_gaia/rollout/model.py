@@ -1,4 +1,4 @@
-"""The parts of a rollout: plan, result, and progress reports."""
+"""The parts of a rollout: its plan, its results, and the interface for progress."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 
 Action: TypeAlias = Literal["deploy", "rollback"]
 
-DOING: Mapping[Action, str] = {"deploy": "deploying", "rollback": "going back to"}
-"""as people say it while it is done"""
+DOING: Mapping[Action, str] = {"deploy": "deploying", "rollback": "rolling back to"}
+"""for messages while it runs"""
 
 StepOutcome: TypeAlias = Literal[
     "deployed",
@@ -25,16 +25,16 @@ StepOutcome: TypeAlias = Literal[
     "not begun",
     "planned",
 ]
-"""The result of one service: its outcome (``deploy.outcome``), or the reason why there is none.
+"""The result of one service: its outcome (``deploy.outcome``), or why it has none.
 
-``unavailable``: the tool was rate-limited or did not respond; ``in doubt``: the rollout ended during it;
-``not begun``: it ended before; ``planned``: only the commands were requested.
+``unavailable``: the tool was rate-limited or did not respond. ``in doubt``: the rollout ended while the service was
+being deployed. ``not begun``: it ended before that. ``planned``: only the commands were requested.
 """
 
 GOOD: frozenset[StepOutcome] = frozenset({"deployed", "unchanged", "deployed_with_tool_error", "planned"})
 
 _INTERRUPTED = 130
-"""exit code of a command that was ended by Ctrl-C"""
+"""exit code of a command that Ctrl-C ended, as in a shell"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,54 +46,54 @@ class Step:
     config: Path | None = None
     """its deploy file; None for a hook that needs none"""
     image: str | None = None
-    """what to deploy or to go back to; None: what the deploy file builds or names"""
+    """image to deploy or to return to; None: the image that the deploy file builds or names"""
     origin: str = ""
     """for a rollback: how ``image`` was found"""
     checks_required: bool = True
-    """whether a machine without a health check is not well"""
+    """whether a machine without a health check is unhealthy"""
     beside: tuple[str, ...] | None = None
-    """names of the tool for what is started together with ``app``; None: all that it depends on"""
+    """names, in the tool, of the services to start together with ``app``; None: all dependencies"""
     groups: Mapping[str, bool] = field(default_factory=dict)
-    """process group on Fly → the same for its machines, by the deploy file"""
+    """process group on Fly → whether its machines need a health check, from the deploy file"""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Which services are deployed, or rolled back, in which order and how."""
+    """The services to deploy or to roll back, in order, and the settings."""
 
     environment: str
     rootdir: Path
-    """folder of gaia.toml; the journal is kept in ``.gaia/deployments`` of it"""
+    """folder of gaia.toml; the history is stored in its ``.gaia/deployments``"""
     steps: tuple[Step, ...]
     action: Action = "deploy"
     region: str | None = None
     rebuild: bool = False
     remote_only: bool = True
     deadline: float = 600.0
-    """seconds for one service"""
+    """time limit for one service, in seconds"""
     refused: str = ""
-    """why this may only be looked at (a dry run), not done"""
+    """why only a dry run is allowed; empty if the rollout may run"""
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What became of one service."""
+    """The result of one service."""
 
     service: str
     app: str
     outcome: StepOutcome
     reason: str = ""
-    """one sentence, for every outcome that is not plainly good"""
+    """one sentence, for every outcome other than success"""
     elapsed: float = 0.0
     """seconds"""
     attempts: int = 0
-    """how many times the tool was asked to deploy"""
+    """how often the tool was started to deploy"""
     version: int | None = None
     image: str | None = None
     digests: tuple[str, ...] = ()
-    """of all machines that serve, each once; more than one is a split deployment"""
+    """of all machines that serve, each once; more than one means mixed versions"""
     commands: tuple[tuple[str, ...], ...] = ()
-    """the exact command lines that ran, or that would"""
+    """the exact command lines that ran, or would run"""
     before: Observation | None = None
     after: Observation | None = None
     tail: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class RolloutResult:
-    """The result of a rollout, with one step per requested service, in order."""
+    """The result of a rollout: one step for each requested service, in order."""
 
     environment: str
     action: Action
@@ -118,20 +118,20 @@ class RolloutResult:
     """seconds"""
     dry_run: bool = False
     go_on: str = ""
-    """the command line that goes on where this stopped; empty where all is done"""
+    """the command line that continues; empty if all is done"""
     notes: tuple[str, ...] = field(default=())
-    """notes for people, such as an interrupted earlier rollout"""
+    """notes for the user, such as an earlier rollout that was interrupted"""
     refused: str = ""
-    """why a dry run showed commands that would not be run"""
+    """why the commands of a dry run would be refused"""
 
     @property
     def good(self) -> bool:
-        """Whether every service is where it should be."""
+        """Whether every service reached its target."""
         return not self.refused and all(step.good for step in self.steps)
 
     @property
     def exit_code(self) -> int:
-        """0 all there, 4 refused, 12 the tool was not available, 130 interrupted, 1 anything else."""
+        """0 success, 4 refused, 12 the tool was unavailable, 130 interrupted, 1 anything else."""
         if self.refused:
             return ConfigError.exit_code
         outcomes = {step.outcome for step in self.steps}
@@ -143,7 +143,7 @@ class RolloutResult:
 
     @property
     def problem(self) -> str:
-        """What stopped it, in one sentence; empty where nothing did."""
+        """What stopped the rollout, in one sentence; empty if nothing did."""
         if self.refused:
             return self.refused
         stopped = next((step for step in self.steps if not step.good), None)
@@ -151,27 +151,27 @@ class RolloutResult:
 
 
 class RolloutInterrupted(KeyboardInterrupt):
-    """Ctrl-C or a similar signal during a rollout; ``result`` has the steps so far, and how to continue."""
+    """Ctrl-C or a similar signal during a rollout; ``result`` holds the results and the command that continues."""
 
     def __init__(self, result: RolloutResult) -> None:
-        super().__init__(f"interrupted; to go on: {result.go_on}")
+        super().__init__(f"interrupted; to continue: {result.go_on}")
         self.result = result
 
 
 class Progress:
-    """Receives the progress of a rollout. This class does nothing; override its methods."""
+    """Receives the progress of a rollout. The methods do nothing; override those that you need."""
 
     def begun(self, rollout: Rollout) -> None:
-        """The rollout has begun."""
+        """The rollout begins."""
 
     def waiting(self, service: str, text: str) -> None:
-        """``service`` is in progress; ``text`` describes the current work. Called often."""
+        """``service`` is in progress; ``text`` is the current activity. Called often."""
 
     def line(self, service: str, text: str) -> None:
-        """The tool has written one line, secrets masked."""
+        """The tool wrote one line; secrets are masked."""
 
     def ended(self, step: StepResult) -> None:
-        """One service has come to its end."""
+        """One service has a result."""
 
     def note(self, text: str) -> None:
-        """Something that people should know, and that stops nothing."""
+        """A note for the user that stops nothing."""

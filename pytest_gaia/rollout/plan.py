@@ -1,4 +1,4 @@
-"""Planning a rollout: which services, in which order, with which deploy file and image."""
+"""Plan a rollout: services, order, deploy files and images."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.rollout.model import Rollout, Step
 
 ALL = "all"
-"""what stands for every service that can be deployed"""
+"""selects every service that can be deployed"""
 _BETWEEN = re.compile(r"[,\s]+")
 
 
@@ -28,14 +28,14 @@ def plan_rollout(
     remote_only: bool = True,
     check: bool = True,
 ) -> Rollout:
-    """Plan a deployment of ``services`` (empty: those of the settings; ``all``: every one).
+    """Return the plan for a deployment of ``services`` (empty: those of the settings; ``all``: every service).
 
-    ``deployment`` is what the deploy files say; None where the hook needs none (a command, a plugin). ``images`` is
-    service → reference. With ``check`` a deploy file that no deployment may use (no effective health check on a served
-    port) is refused; without, ``Rollout.refused`` has the reason, for a dry run.
+    ``deployment`` holds the deploy files; None if the hook needs none (a command, a plugin). ``images`` is service →
+    reference. A deploy file that must not be used, such as one without an effective health check on a served port,
+    raises ``ConfigError`` with ``check``; without it, ``Rollout.refused`` has the reason, for a dry run.
 
-    Raises ``ConfigError``: the environment has no deployment, an unknown service, one without a deploy file, an image
-    for a service that is not deployed, a refused deploy file.
+    Raises ``ConfigError`` for an environment without a deployment, an unknown service, a service without a deploy
+    file, an image for a service that is not deployed, and a refused deploy file.
     """
     settings = settings_of(environment)
     apps = apps_of(deployment)
@@ -60,15 +60,15 @@ def plan_rollout(
 
 
 def settings_of(environment: Environment) -> DeploySettings:
-    """Return how ``environment`` is deployed; ``ConfigError`` where it is not."""
+    """Return how ``environment`` is deployed. Raises ``ConfigError`` if it is not."""
     if environment.sandbox:
         raise ConfigError(
-            f"{environment.label} runs on the embedded platform, which nothing is deployed to. "
-            "Name an environment that has deploy files (gaia env list), or start the platform: gaia sandbox up."
+            f"{environment.label} runs on this machine, and nothing can be deployed to it. "
+            "Use an environment with deploy files (gaia env list), or start the sandbox: gaia sandbox up."
         )
     if environment.deploy is None:
         raise ConfigError(
-            f"{environment.name} has no deployment: gaia.toml does not define one. Write "
+            f"{environment.name} has no deployment settings. In gaia.toml, set "
             f'`from = "fly"` or `from = "compose"` in [env.{environment.name}], or name a hook in '
             f"[env.{environment.name}.deploy]."
         )
@@ -76,7 +76,7 @@ def settings_of(environment: Environment) -> DeploySettings:
 
 
 def apps_of(deployment: Deployment | None) -> Mapping[str, App]:
-    """Return service → the app that runs it; empty where the hook needs no deploy files."""
+    """Return service → app; empty if the hook needs no deploy files."""
     if deployment is None:
         return {}
     found = {app.service: deployment.app(app.service) for app in deployment.apps}
@@ -86,7 +86,7 @@ def apps_of(deployment: Deployment | None) -> Mapping[str, App]:
 def choose(
     environment: Environment, deployment: Deployment | None, apps: Mapping[str, App], asked: Sequence[str]
 ) -> tuple[str, ...]:
-    """Return the services to deploy, in their order; ``ConfigError`` for one that cannot be."""
+    """Return the services to deploy, in order. Raises ``ConfigError`` for a service that cannot be deployed."""
     can = in_order(apps if deployment is not None else environment.services)
     names = asked or settings_of(environment).services or can
     if ALL in names:
@@ -100,10 +100,10 @@ def choose(
 
 
 def step_of(service: str, app: App | None, image: str | None, origin: str = "") -> Step:
-    """Return the step for ``service``; without an ``app`` the service's own name is the tool's as well."""
+    """Return the step for ``service``. Without ``app``, the tool uses the name of the service."""
     if app is None:
         return Step(service, service, None, image, origin, checks_required=False)
-    # A container of compose may have no check, and neither may an app that serves nothing.
+    # Health checks are optional for containers of Compose, and for apps that serve no port.
     groups = app.checked
     return Step(
         service, app.name, app.path.absolute(), image, origin, checks_required=any(groups.values()), groups=groups
@@ -111,7 +111,7 @@ def step_of(service: str, app: App | None, image: str | None, origin: str = "") 
 
 
 def _after_needs(chosen: Sequence[str], apps: Mapping[str, App]) -> tuple[str, ...]:
-    """Return ``chosen`` with each compose service after those of them that it depends on."""
+    """Return ``chosen`` in an order in which each Compose service follows its dependencies."""
     ordered: dict[str, None] = {}
 
     def take(service: str, above: frozenset[str]) -> None:
@@ -126,12 +126,12 @@ def _after_needs(chosen: Sequence[str], apps: Mapping[str, App]) -> tuple[str, .
 
 
 def _once(steps: Iterable[Step], deployment: Deployment | None) -> Iterator[Step]:
-    """Yield ``steps`` so that a one-shot container is started by the first that needs it, and by no other."""
+    """Yield ``steps`` such that only the first step that needs a one-shot container starts it."""
     named = {app.name: app for app in deployment.apps} if deployment is not None else {}
     one_shots = {name for app in named.values() for name, how in app.waits_for.items() if how == COMPLETED}
     started: set[str] = set()
     for step in steps:
-        # With an image of its own, a service is started without what it depends on.
+        # A service with its own image is started without its dependencies.
         needs = _needs(step.app, named) if step.image is None else ()
         if one_shots & started & set(needs):
             beside = tuple(name for name in needs if name not in started)
@@ -142,7 +142,7 @@ def _once(steps: Iterable[Step], deployment: Deployment | None) -> Iterator[Step
 
 
 def _needs(name: str, named: Mapping[str, App]) -> tuple[str, ...]:
-    """Return what the compose service ``name`` depends on, directly or through others."""
+    """Return the direct and indirect dependencies of the Compose service ``name``."""
     found: dict[str, None] = {}
     left = [name]
     while left:
@@ -178,40 +178,42 @@ def _check_images(images: Mapping[str, str], chosen: Sequence[str], environment:
                 f"{', '.join(chosen)}. Add it to --services, or leave its image out."
             )
     if images and rebuild:
-        raise ConfigError("--rebuild builds an image and --image names one that is built; give one of them.")
+        raise ConfigError(
+            "--rebuild and --image cannot be combined: one builds an image, the other uses an existing one."
+        )
 
 
 def _refused(deployment: Deployment, chosen: Sequence[App]) -> str:
-    """Return why the deploy files of ``chosen`` may not be deployed; an empty text where they may."""
+    """Return why the deploy files of ``chosen`` must not be deployed; empty if they may."""
     from pytest_gaia.preflight.lint import refusals
 
     files = {app.place().file for app in chosen}
-    # An error in the files of another environment does not block this one; `gaia config check` reports it.
+    # Errors in files of other environments do not block this one; `gaia config check` reports them.
     others = deployment.folder.others(deployment)
     found = [each for each in refusals(deployment, others) if each.place.file in files]
     if not found:
         return ""
     lines = "".join(f"\n  {each.place}: {each.text}. {each.why} Do: {each.fix}." for each in found)
     return (
-        f"{deployment.environment} was not deployed, because its deploy files have errors. "
-        f"Nothing was changed.{lines}\nTo list all problems: gaia config check {deployment.environment}"
+        f"{deployment.environment} is not deployed: with its deploy files, the result could not be verified, or the "
+        f"deployment would do harm. Nothing was changed.{lines}\nAll findings: gaia config check {deployment.environment}"
     )
 
 
 def split_services(given: Sequence[str] | None, option: str = "--services") -> tuple[str, ...]:
-    """Return the services that are named; none where the option was not given. ``ConfigError`` where it names none."""
+    """Return the named services; none without the option. Raises ``ConfigError`` if the option has an empty value."""
     if given is None:
         return ()
     names = tuple(name for each in given for name in _BETWEEN.split(each) if name)
     if given and not names:
-        raise ConfigError(f"{option} names no service; leave it out, or give names or `all`.")
+        raise ConfigError(f"{option} names no service. Omit the option, or pass names or `all`.")
     return names
 
 
 def split_images(given: Sequence[str] | None, services: Sequence[str], option: str) -> dict[str, str]:
-    """Return service → image of ``SERVICE=IMAGE``; a lone ``IMAGE`` is that of the one service that is named.
+    """Return service → image from ``SERVICE=IMAGE``. A lone ``IMAGE`` is for the only selected service.
 
-    Raises ``ConfigError`` for an image whose service is not said, and for two of one service.
+    Raises ``ConfigError`` for an image without a service, and for two images of one service.
     """
     images: dict[str, str] = {}
     for each in given or ():
@@ -220,8 +222,8 @@ def split_images(given: Sequence[str] | None, services: Sequence[str], option: s
             service, image = (services[0] if len(services) == 1 else ""), each
         if not service or not image or any(letter.isspace() for letter in each):
             raise ConfigError(
-                f"{option} {each!r}: the service is missing. Write {option} SERVICE=IMAGE, such as "
-                f"{option} auth=registry.fly.io/gaia-auth-dev@sha256:…, or choose one service."
+                f"{option} {each!r} has no service. Use {option} SERVICE=IMAGE, such as "
+                f"{option} auth=registry.fly.io/gaia-auth-dev@sha256:…, or select a single service."
             )
         if service in images:
             raise ConfigError(f"{option} gives {service} two images: {images[service]} and {image}.")

@@ -1,7 +1,7 @@
-"""Planning a rollback: to which image each service goes back, and how that is known.
+"""Plan a rollback: the target image of each service, and its source.
 
-The target is the last image that was seen to run well here, other than what runs now; where nothing here has seen one,
-the newest complete release in the history of the tool. An image that was rolled back is not a target.
+The target is the last known-good image of the deployment history, other than the running one. Without such an image it
+is the newest complete deployment that the tool lists. An image that was rolled back before is never a target.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,14 +32,15 @@ def plan_rollback(
     services: Sequence[str] = (),
     targets: Mapping[str, str] | None = None,
 ) -> Rollout:
-    """Plan a rollback, in reverse order: the gateway first.
+    """Return the plan of a rollback, in reverse order: the gateway first.
 
-    Without ``services`` it is what the last rollout changed, with those that it went on from; where the journal knows
-    of none, every service. ``targets`` is service → image; of the others it is looked for. A rollback that did
-    not come to its end goes on with its own targets, but for those that the registry no longer has.
+    Without ``services``, the plan contains the services that the last rollout changed, including the incomplete
+    rollouts that it continued. Without a history it contains every service. ``targets`` is service → image; the other
+    targets are searched. An unfinished rollback continues with its own targets, except for those that the registry no
+    longer has.
 
-    Raises ``ConfigError``: no deployment, an unknown service, nothing to go back to, the last rollout was itself a
-    rollback (going back further has to be said).
+    Raises ``ConfigError`` without a deployment, for an unknown service, without a target, and if the last rollout was
+    itself a rollback (name the image to go back further).
     """
     settings = settings_of(environment)
     apps = apps_of(deployment)
@@ -61,17 +62,17 @@ def plan_rollback(
 
 @dataclass(frozen=True, slots=True)
 class SeenWell:
-    """An image that was seen to run everywhere, with every check passing."""
+    """A known-good image: it ran on all machines, with every check passing."""
 
     image: str
     when: str
-    """when it was last seen so"""
+    """when it last ran well"""
     config: str
-    """name of the kept deploy file; empty where it was deployed by other means"""
+    """name of the stored deploy file; empty if it was deployed by other means"""
 
 
 class History:
-    """The journal of ``environment``, read for a rollback."""
+    """The deployment history of ``environment``, read for a rollback."""
 
     def __init__(self, entries: Sequence[Entry], environment: str) -> None:
         self.environment = environment
@@ -80,17 +81,17 @@ class History:
         for entry in entries:
             runs.setdefault(entry.run, []).append(entry)
         self._runs = [lines for lines in runs.values() if any(line.event == "start" for line in lines)]
-        """of rollouts that touched anything, the oldest first"""
+        """of rollouts that changed something, oldest first"""
 
     def interrupted_rollback(self) -> Mapping[str, str]:
-        """Return service → target of the last rollout, if that was a rollback that did not succeed."""
+        """Return service → target of the last rollout if it was a rollback that did not succeed."""
         if not self._runs or _finished(self._runs[-1]):
             return {}
         begun = _begun(self._runs[-1])
         return begun.targets if begun is not None and begun.action == "rollback" else {}
 
     def gone(self, service: str) -> Mapping[str, str]:
-        """Return image → when the registry was last seen not to have it, of the images that ``service`` was to run."""
+        """Return image → when the registry last did not have it, for the images of ``service``."""
         found: dict[str, str] = {}
         for lines in self._runs:
             begun = _begun(lines)
@@ -104,7 +105,7 @@ class History:
         return found
 
     def changed_last(self) -> tuple[str, ...]:
-        """Return the services of the last rollout, including unfinished ones before it."""
+        """Return what the last rollout changed, together with earlier rollouts that stopped half-way."""
         changed: list[str] = []
         for number, lines in enumerate(reversed(self._runs)):
             if number and _finished(lines):
@@ -113,10 +114,10 @@ class History:
         return tuple(dict.fromkeys(changed))
 
     def last_well(self, service: str, now: Observation) -> SeenWell | None:
-        """Return the last image of ``service`` that ran well before what was last deployed there.
+        """Return the last known-good image of ``service`` before the latest deployment.
 
-        One that the registry no longer has is passed over. After a deployment that did not end well that is the last one at all, even if it still runs: what the tool left
-        half-way is put right by it.
+        Images that the registry no longer has are skipped. After a failed deployment it is the last known-good image
+        of all, even if it still runs: deploying it again repairs what the tool left half-way.
         """
         running = {pinned(machine) for machine in now.machines}
         half_way, gone = self._is_half_way(service), self.gone(service)
@@ -129,22 +130,22 @@ class History:
         return bool(lines) and (lines[-1].event == "start" or not lines[-1].well)
 
     def seen(self, service: str, image: str) -> SeenWell | None:
-        """Return what is known of ``image``, if it was seen to run well."""
+        """Return the record of ``image`` if it ran well."""
         return next((seen for seen in self._seen_well(service) if seen.image == image), None)
 
     def refuse_to_go_further(self, service: str) -> None:
-        """Raise ``ConfigError`` if the last that was done to ``service`` was a rollback that came to its good end."""
+        """Raise ``ConfigError`` if the last change of ``service`` was a successful rollback."""
         ends = [line for line in self._entries if line.event == "end" and line.service == service]
         if ends and ends[-1].action == "rollback" and ends[-1].well:
             known = ", ".join(seen.image for seen in self._seen_well(service) if seen.image != ends[-1].image)
             raise ConfigError(
                 f"{service} of {self.environment} was rolled back on {ends[-1].when}, to {ends[-1].image}; a rollback "
-                f"is not rolled back. To go further, name the image: --to {service}=IMAGE. "
-                f"Seen to run well before: {known or 'none'}. Nothing was changed."
+                f"is not rolled back. To go back further, name the image: --to {service}=IMAGE. "
+                f"Known-good images: {known or 'none'}. Nothing was changed."
             )
 
     def _seen_well(self, service: str) -> list[SeenWell]:
-        """All images of ``service`` that ran well and were not gone back from, the last one last."""
+        """All known-good images of ``service`` that were not rolled back, oldest first."""
         found: dict[str, SeenWell] = {}
         for line in self._entries:
             if line.service != service:
@@ -171,16 +172,16 @@ class _Search:
     def steps(
         self, services: Sequence[str], given: Mapping[str, str], left: Mapping[str, str], *, strict: bool
     ) -> Iterator[Step]:
-        """Yield the steps in reverse order; with ``strict``, a service that cannot go back is a ``ConfigError``.
+        """Yield the steps in reverse order; with ``strict``, a service without a target raises ``ConfigError``.
 
-        ``given`` is service → image that was asked for, ``left`` that of a rollback that did not come to its end.
+        ``given`` is service → requested image, ``left`` service → target of an unfinished rollback.
         """
         for service in reversed(in_order(services)):
             gone = self._history.gone(service)
             if service in given:
-                yield self._step(service, given[service], "as asked for", self._history.seen(service, given[service]))
+                yield self._step(service, given[service], "requested", self._history.seen(service, given[service]))
             elif service in left and left[service] not in gone:
-                origin = "as the last rollback was to, which did not come to its end"
+                origin = "target of the last rollback, which did not finish"
                 yield self._step(service, left[service], origin, self._history.seen(service, left[service]))
             elif step := self._found(service, gone):
                 yield step
@@ -191,10 +192,12 @@ class _Search:
         self._history.refuse_to_go_further(service)
         now = self._worker.look(step_of(service, self._apps.get(service), None))
         if seen := self._history.last_well(service, now):
-            return self._step(service, seen.image, f"seen to run well until {seen.when}{_passed_over(gone)}", seen)
+            return self._step(service, seen.image, f"ran well until {seen.when}{_passed_over(gone)}", seen)
         if (earlier := _earlier(self._hook, now.app, now)) and earlier[0] not in gone:
             image, which = earlier
-            return self._step(service, image, f"{which}; by the tool's word alone: nothing here has seen it run", None)
+            return self._step(
+                service, image, f"{which}; reported by the tool only, not in the deployment history", None
+            )
         return None
 
     def _step(self, service: str, image: str, origin: str, seen: SeenWell | None) -> Step:
@@ -202,8 +205,8 @@ class _Search:
         step = step_of(service, app, image, origin)
         if app is None or (kept := self._kept_file(seen, app.path)) is None:
             return step
-        step = replace(step, config=kept, origin=f"{origin}, with its deploy file of then")
-        # If the old file cannot be read any more, use the checks of today's file.
+        step = replace(step, config=kept, origin=f"{origin}, with the deploy file of that time")
+        # If the stored file cannot be parsed any more, the current one determines the required checks.
         with suppress(ConfigError):
             text = read_text(kept, kept.name)
             then = app_of(text, kept, kept.name, service=service, environment=app.environment, form=app.form)
@@ -211,8 +214,8 @@ class _Search:
         return step
 
     def _kept_file(self, seen: SeenWell | None, today: Path) -> Path | None:
-        """Return the deploy file as it was then; None where it is not known, or could not be used from elsewhere."""
-        # A compose file names other files, relative to its own folder; Fly's is whole without them if nothing is built.
+        """Return the stored deploy file; None if there is none, or if it cannot be used from another folder."""
+        # A Compose file refers to other files relative to its folder; Fly's needs none if nothing is built.
         if seen is None or not seen.config or not today.name.startswith("fly."):
             return None
         kept = self._kept / seen.config
@@ -225,20 +228,20 @@ def _entries(rootdir: Path, environment: str) -> tuple[Entry, ...]:
         return journal.entries()
     except OSError as problem:
         raise ConfigError(
-            f"cannot read the deployment history {journal.path}: {problem.strerror}. "
+            f"the deployment history {journal.path} cannot be read: {problem.strerror}. A rollback needs its targets. "
             "Make it readable, or name the images: --to SERVICE=IMAGE. Nothing was changed."
         ) from None
 
 
 def _passed_over(gone: Mapping[str, str]) -> str:
-    return "".join(f"; {image} is passed over: it was not in its registry on {when}" for image, when in gone.items())
+    return "".join(f"; {image} was skipped: it was not in its registry on {when}" for image, when in gone.items())
 
 
 def _nothing(environment: str, services: Sequence[str], passed_over: str = "") -> str:
     return (
-        f"{environment}: there is nothing to go back to for {', '.join(services)}: neither has the journal an image "
-        "that was seen to run well there, other than what runs now, nor does the tool tell of an earlier complete "
-        f"release{passed_over}. Name it: --to SERVICE=IMAGE. Nothing was changed."
+        f"{environment}: no rollback target for {', '.join(services)}: the deployment history has no other known-good "
+        "image, and the tool lists no earlier complete "
+        f"deployment{passed_over}. Name the image: --to SERVICE=IMAGE. Nothing was changed."
     )
 
 
@@ -251,7 +254,7 @@ def _finished(lines: Sequence[Entry]) -> bool:
 
 
 def _changed(lines: Sequence[Entry]) -> Iterator[str]:
-    """Yield the services that a rollout changed."""
+    """Yield the services whose image a rollout changed."""
     ends = {line.service: line for line in lines if line.event == "end"}
     for line in lines:
         if line.event == "start":
@@ -261,12 +264,12 @@ def _changed(lines: Sequence[Entry]) -> Iterator[str]:
 
 
 def _earlier(hook: DeployHook, app: str, now: Observation) -> tuple[str, str] | None:
-    """Return an earlier image, and its description by the tool; None if the tool has no list, or no such image."""
+    """Return an earlier image and its description by the tool; None if the tool lists none."""
     if hook.name != "fly":
         return None
     from pytest_gaia.deploy.fly.operations import releases
 
-    # Fly's list names images by tag; of what runs, both are known.
+    # Fly lists images by tag; for what runs, tag and digest are known.
     running = {(machine.image or "").partition("@")[0] for machine in now.machines}
     for release in releases(app):
         is_earlier = now.version is None or release.version < now.version

@@ -1,4 +1,4 @@
-"""One service of a rollout: observe, deploy, observe until it converges, and determine the outcome."""
+"""One service of a rollout: observe, deploy, wait until it converges, evaluate."""
 
 import random
 import time
@@ -14,13 +14,13 @@ from pytest_gaia.system.signals import wait_for
 
 _FIRST, _LONGEST = 1.0, 30.0
 _LOOK_EVERY = 2.0
-"""seconds between observations; Fly's API allows one request a second for each app"""
+"""seconds between observations; Fly allows one request per second and app"""
 _LAST_LOOK = 30.0
-"""seconds in which a service can still be observed when its deadline has passed: the tool may have used all of it"""
+"""seconds for observations after the deadline: the tool may have used all the time before"""
 _STUCK_AFTER = 30.0
-"""seconds for which nothing moves, after which nothing is going to"""
+"""after this many seconds without a change, the rollout is stuck"""
 _SURE_AFTER = 2
-"""good observations in a row: a machine that goes back to its old image passes the first"""
+"""good observations in a row: a machine that is about to return to its old image passes the first"""
 _MOVING = frozenset(
     {"created", "creating", "starting", "stopping", "restarting", "suspending", "updating", "replacing", "destroying"}
 )
@@ -31,34 +31,34 @@ def _pause(seconds: float) -> None:
 
 
 def _spread(least: float, most: float) -> float:
-    # Spreading out the attempts of several machines; nothing secret depends on it.
+    # Jitter for retries of several machines; nothing secret depends on it.
     return random.uniform(least, most)  # noqa: S311
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """A clock, and how to wait on it."""
+    """A clock, and how to wait."""
 
     clock: Callable[[], float] = time.monotonic
-    """seconds, from any beginning"""
+    """seconds, from an arbitrary start"""
     wait: Callable[[float], None] = _pause
     spread: Callable[[float, float], float] = field(default=_spread)
-    """chooses between two numbers of seconds"""
+    """returns a random number between two numbers, in seconds"""
 
     def before_attempt(self, attempt: int) -> float:
-        """Return the seconds to wait before ``attempt`` (from 2): doubled each time, spread out, 30 at most."""
-        # The exponent is bounded as well: hundreds of attempts must not overflow a float.
+        """Return the seconds to wait before ``attempt`` (2 or more): exponential backoff with jitter, at most 30."""
+        # The exponent is limited, so that hundreds of attempts do not overflow a float.
         most: float = min(_LONGEST, _FIRST * 2 ** min(attempt - 1, 10))
         return self.spread(most / 2, most)
 
     def between_looks(self) -> float:
-        """Return the seconds to wait before something is observed again."""
+        """Return the seconds to wait before the next observation."""
         return self.spread(_LOOK_EVERY, _LOOK_EVERY * 1.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """Executes the steps of one rollout."""
+    """Runs the steps of one rollout."""
 
     rollout: Rollout
     hook: DeployHook
@@ -66,7 +66,7 @@ class Worker:
     pace: Pace
 
     def plan(self, step: Step) -> StepResult:
-        """Return the commands of ``step`` without running them."""
+        """Return the commands of ``step``. Nothing is changed."""
         reply = self._ask("plan", step, self.rollout.deadline)
         outcome: StepOutcome = "failed" if reply.status == "failed" else "planned"
         return StepResult(
@@ -74,9 +74,9 @@ class Worker:
         )
 
     def look(self, step: Step, until: float | None = None) -> Observation:
-        """Observe, and repeat until the deadline while the tool is rate-limited or does not respond.
+        """Observe; retry until the deadline while the tool is rate-limited or does not respond.
 
-        Raise ``DeployUnavailable`` if it never responded, ``DeployFailed`` if the hook cannot observe.
+        Raises ``DeployUnavailable`` if it never responded, ``DeployFailed`` if the hook cannot observe.
         """
         began = self.pace.clock()
         end = began + self.rollout.deadline if until is None else max(until, began + _LAST_LOOK)
@@ -86,13 +86,13 @@ class Worker:
             if reply.observation is not None and reply.status in ("done", "unchanged"):
                 return reply.observation
             if reply.status != "retry":
-                raise DeployFailed(f"{step.app} cannot be observed: {reply.message or 'the hook does not say why'}")
+                raise DeployFailed(f"{step.app} cannot be observed: {reply.message or 'the hook gives no reason'}")
             attempt += 1
             if not self._wait(step, reply.message, self.pace.before_attempt(attempt), end):
                 raise DeployUnavailable(f"{step.app} could not be observed in time: {reply.message}")
 
     def carry_out(self, step: Step, before: Observation) -> StepResult:
-        """Deploy until the tool has done it, has failed, or time is up; return what was observed to have come of it."""
+        """Deploy until the tool succeeds or fails, or the time is up; return the observed result."""
         began = self.pace.clock()
         until = began + self.rollout.deadline
         attempt = 0
@@ -101,14 +101,14 @@ class Worker:
             reply = self._ask(self.rollout.action, step, until - self.pace.clock(), attempt)
             after, outcome = self._settled(step, reply, before, until)
             done = _result(step, outcome, reply, before, after, attempt, self.pace.clock() - began)
-            # A tool that gave up may have succeeded; call it again only if it has not.
+            # A tool that failed may still have deployed; retry only if it has not.
             if outcome.good or reply.status != "retry":
                 return done
             if not self._wait(step, reply.message, self.pace.before_attempt(attempt + 1), until):
                 return done if outcome.kind == "split" else _unavailable(done, reply, self.rollout.deadline)
 
     def is_there(self, step: Step, seen: Observation) -> bool:
-        """Whether exactly the image that is asked for, by its digest, was seen to run everywhere, and to be well."""
+        """Whether the requested image, by digest, runs on all machines and is healthy."""
         rollout = self.rollout
         if not step.image or "@" not in step.image or rollout.rebuild:
             return False
@@ -117,11 +117,11 @@ class Worker:
         return not converged(seen, Wanted(step.image, None, step.checks_required, step.groups))
 
     def is_well(self, step: Step, seen: Observation) -> bool:
-        """Whether one image runs everywhere, and passes every check."""
+        """Whether one image runs on all machines and passes every check."""
         return not converged(seen, Wanted(None, None, step.checks_required, step.groups))
 
     def _settled(self, step: Step, reply: Reply, before: Observation, until: float) -> tuple[Observation, Outcome]:
-        """Observe until the wanted version runs, nothing changes any more, or the deadline has passed."""
+        """Observe and evaluate until the target runs, nothing changes any more, or the time is up."""
         request = self._request(self.rollout.action, step)
         wanted = Wanted.of(request, reply, checks_required=step.checks_required, groups=step.groups)
         watch = _Watch(self.pace.clock(), _STUCK_AFTER if reply.status in ("done", "unchanged") else 0.0)
@@ -132,12 +132,12 @@ class Worker:
             if watch.is_over(seen, now, good=outcome.good) or now >= until:
                 return seen, outcome
             pause = min(self.pace.between_looks(), until - now)
-            again = "looking once more: a machine can go back to its old image"
+            again = "checking again: a machine can return to its old image"
             self.progress.waiting(step.service, again if outcome.good else converged(seen, wanted))
             self.pace.wait(pause)
 
     def _wait(self, step: Step, reason: str, seconds: float, until: float) -> bool:
-        """Wait, and return True; False, at once, if the deadline comes first."""
+        """Wait and return True; return False immediately if the deadline comes first."""
         if self.pace.clock() + seconds >= until:
             return False
         self.progress.waiting(step.service, reason)
@@ -198,7 +198,7 @@ def _result(
 
 
 class _Watch:
-    """Decides when enough has been seen: good often enough in a row, or nothing that moves for too long."""
+    """Decides when to stop: enough good observations in a row, or no change for too long."""
 
     def __init__(self, now: float, patience: float) -> None:
         self._patience = patience
@@ -222,7 +222,7 @@ def _unavailable(done: StepResult, reply: Reply, deadline: float) -> StepResult:
 
 
 def _moving(seen: Observation) -> bool:
-    """Whether something is on its way, or a check has not decided yet."""
+    """Whether a change is in progress, or a check is undecided."""
     return any(
         machine.state in _MOVING or (machine.state == "started" and machine.passing + machine.critical < machine.checks)
         for machine in seen.machines

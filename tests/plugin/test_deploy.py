@@ -158,8 +158,8 @@ def test_the_options_say_what_is_deployed(deployer: Deployer) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--gaia-env=sandbox", "--gaia-deploy"), "sandbox runs on the embedded platform"),
-        (("--gaia-env=stage", "--gaia-simulate", "--gaia-deploy"), "which nothing is deployed to"),
+        (("--gaia-env=sandbox", "--gaia-deploy"), "sandbox runs on this machine"),
+        (("--gaia-env=stage", "--gaia-simulate", "--gaia-deploy"), "nothing can be deployed to it"),
         (("--gaia-env=dev", "--gaia-deploy"), "dev has no deployment"),
         (("--gaia-url=http://127.0.0.1:1", "--gaia-deploy"), "adhoc has no deployment"),
         (("--gaia-env=stage", "--gaia-deploy", "--collect-only"), "--gaia-deploy cannot be combined with --collect-only"),
@@ -167,7 +167,7 @@ def test_the_options_say_what_is_deployed(deployer: Deployer) -> None:
         (("--gaia-env=stage", "--gaia-deploy", "-f"), "--gaia-deploy and --looponfail exclude each other"),
         (("--gaia-env=stage", "--gaia-deploy", "--gaia-deploy-services=gatway"), "did you mean gateway"),
         (("--gaia-env=stage", "--gaia-deploy", "--gaia-deploy-services=,"), "--gaia-deploy-services names no service"),
-        (("--gaia-env=stage", "--gaia-deploy", "--gaia-deploy-image=x:1"), "the service is missing."),
+        (("--gaia-env=stage", "--gaia-deploy", "--gaia-deploy-image=x:1"), "has no service"),
         (("--gaia-env=stage", "--gaia-deploy-services=gateway"), "--gaia-deploy-services requires --gaia-deploy."),
         (("--gaia-env=stage", "--gaia-deploy-image=a=b"), "--gaia-deploy-image requires --gaia-deploy"),
         (("--gaia-env=stage", "--gaia-deploy-rebuild"), "--gaia-deploy-rebuild requires --gaia-deploy"),

@@ -36,7 +36,7 @@ def journal(root: Path, environment: str = "staging") -> list[tuple[str, str, st
     return [(each.event, each.service, each.outcome) for each in Journal(root, environment).entries()]
 
 
-@pytest.mark.parametrize("moment", ["auth: looking", "gateway: deploying"])
+@pytest.mark.parametrize("moment", ["auth: checking", "gateway: deploying"])
 def test_an_interruption_says_what_was_done_and_how_to_go_on(
     fake_tools: FakeTools, tmp_path: Path, moment: str
 ) -> None:
@@ -107,7 +107,7 @@ def test_a_roll_out_that_was_killed_is_told_of(fake_tools: FakeTools, tmp_path: 
 
     assert result.good
     (note,) = result.notes
-    assert "never came to its end: auth deployed, gateway in doubt" in note
+    assert "did not finish: auth deployed, gateway in doubt" in note
     assert f"note: {note}" in listener.told
     assert journal(tmp_path)[4:] == [
         ("begin", "", ""),
@@ -144,7 +144,7 @@ def test_a_journal_that_is_lost_on_the_way_is_said_and_stops_nothing(fake_tools:
     result = deploy(fly_rollout(tmp_path, "auth"), listener)
 
     assert result.good
-    assert any(told.startswith("note: the journal") for told in listener.told)
+    assert any(told.startswith("note: the deployment history") for told in listener.told)
 
 
 def test_the_deploy_file_is_kept_as_it_was(fake_tools: FakeTools, tmp_path: Path) -> None:

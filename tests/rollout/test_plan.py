@@ -125,7 +125,7 @@ def test_an_image_of_a_service_that_is_left_out_is_a_usage_error(tmp_path: Path,
 
 
 def test_an_image_cannot_be_built_anew(tmp_path: Path, deployment: Deployment) -> None:
-    with pytest.raises(ConfigError, match="--rebuild builds an image"):
+    with pytest.raises(ConfigError, match="--rebuild and --image cannot be combined"):
         plan_rollout(staging(), deployment, rootdir=tmp_path, images={"chat": "chat:v1"}, rebuild=True)
 
 
@@ -133,8 +133,8 @@ def test_an_image_cannot_be_built_anew(tmp_path: Path, deployment: Deployment) -
     ("environment", "message"),
     [
         (Environment("preview"), r"preview has no deployment.*\[env.preview\]"),
-        (Environment("sandbox", sandbox=True), "which nothing is deployed to"),
-        (Environment("staging", sandbox=True, simulated=True), "which nothing is deployed to"),
+        (Environment("sandbox", sandbox=True), "nothing can be deployed to it"),
+        (Environment("staging", sandbox=True, simulated=True), "nothing can be deployed to it"),
     ],
 )
 def test_an_environment_without_a_deployment_is_a_usage_error(

@@ -77,7 +77,7 @@ def test_it_takes_the_deploy_file_of_then(fake_tools: FakeTools, tmp_path: Path)
     assert step.config.read_text() == then
     # What its machines must show is what that file asks for.
     assert (step.checks_required, step.groups) == (True, {"app": True})
-    assert "with its deploy file of then" in step.origin
+    assert "with the deploy file of that time" in step.origin
     assert go_back(plan(tmp_path)).good
 
 
@@ -91,7 +91,7 @@ def test_where_nothing_was_seen_the_tool_s_list_is_believed_and_that_is_said(
     (step,) = plan(tmp_path).steps
 
     assert step.image == f"registry.fly.io/gaia-auth-staging:deployment-{1:026}"
-    assert step.origin.startswith("release 1, the newest complete one with another image; by the tool's word alone")
+    assert step.origin.startswith("release 1, the newest complete one with another image; reported by the tool only")
     assert go_back(plan(tmp_path)).good
 
 
@@ -111,7 +111,7 @@ def test_nothing_to_go_back_to_is_a_usage_error(fake_tools: FakeTools, tmp_path:
     fake_tools.platform("staging", ["auth"], release=1)
     fly_rollout(tmp_path, "auth")
 
-    with pytest.raises(ConfigError, match="there is nothing to go back to for auth"):
+    with pytest.raises(ConfigError, match="no rollback target for auth"):
         plan(tmp_path)
 
 
@@ -120,7 +120,7 @@ def test_one_that_cannot_go_back_stops_those_that_are_named_with_it(fake_tools: 
     deploy(tmp_path, auth=image("auth", 2))
     fly_rollout(tmp_path, "auth", "gateway")
 
-    with pytest.raises(ConfigError, match="nothing to go back to for gateway"):
+    with pytest.raises(ConfigError, match="no rollback target for gateway"):
         plan(tmp_path, "auth", "gateway")
     assert list(targets(plan(tmp_path))) == ["auth"]
 
@@ -149,7 +149,7 @@ def test_a_rollback_that_was_interrupted_goes_on_where_it_was(fake_tools: FakeTo
         deploy(tmp_path, auth=image("auth", number), gateway=image("gateway", number))
 
     def interrupt(service: str, text: str) -> None:
-        if (service, text[:10]) == ("auth", "going back"):
+        if (service, text[:12]) == ("auth", "rolling back"):
             raise KeyboardInterrupt
 
     with pytest.raises(RolloutInterrupted) as interruption:
@@ -168,7 +168,7 @@ def test_a_journal_that_cannot_be_read_is_a_usage_error(fake_tools: FakeTools, t
     fly_rollout(tmp_path, "auth")
     (tmp_path / ".gaia/deployments/staging.jsonl").mkdir(parents=True)
 
-    with pytest.raises(ConfigError, match="cannot read the deployment history"):
+    with pytest.raises(ConfigError, match=r"the deployment history .* cannot be read"):
         plan(tmp_path)
 
 
@@ -187,9 +187,9 @@ def test_an_image_that_is_gone_is_passed_over(fake_tools: FakeTools, tmp_path: P
 
     gateway, auth = plan(tmp_path).steps
 
-    assert (gateway.image, gateway.origin[:30]) == (image("gateway", 2), "as the last rollback was to, w")
-    assert (auth.image, "seen to run well until" in auth.origin) == (image("auth", 1), True)
-    assert f"{image('auth', 2)} is passed over: it was not in its registry on 20" in auth.origin
+    assert (gateway.image, gateway.origin[:30]) == (image("gateway", 2), "target of the last rollback, w")
+    assert (auth.image, "ran well until" in auth.origin) == (image("auth", 1), True)
+    assert f"{image('auth', 2)} was skipped: it was not in its registry on 20" in auth.origin
     assert go_back(plan(tmp_path)).good
 
 
@@ -200,6 +200,6 @@ def test_where_the_only_earlier_image_is_gone_that_is_the_message(fake_tools: Fa
     fake_tools.fault("gaia-auth-staging", "image-gone:1")
     assert not go_back(plan(tmp_path)).good
 
-    with pytest.raises(ConfigError, match="nothing to go back to for auth") as refused:
+    with pytest.raises(ConfigError, match="no rollback target for auth") as refused:
         plan(tmp_path)
-    assert f"{image('auth', 1)} is passed over: it was not in its registry" in str(refused.value)
+    assert f"{image('auth', 1)} was skipped: it was not in its registry" in str(refused.value)

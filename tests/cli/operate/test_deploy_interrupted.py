@@ -104,7 +104,7 @@ def test_a_second_run_continues_after_a_kill(operated: Path, gaia: Gaia, fake_to
     code, out, err = gaia("deploy", "staging", *images)
 
     assert code == 0
-    assert "never came to its end: auth deployed, gateway in doubt" in err
+    assert "did not finish: auth deployed, gateway in doubt" in err
     assert [line.split()[2] for line in out.splitlines()[1:]] == ["unchanged", "deployed"]
     assert deployed(fake_tools) == ["gaia-auth-staging", "gaia-gateway-staging", "gaia-gateway-staging"]
 

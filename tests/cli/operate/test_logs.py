@@ -132,7 +132,7 @@ def test_ctrl_c_ends_follow(talking: Path, fake_tools: FakeTools) -> None:
         (["staging", "nats"], "nats has no deploy file for staging"),
         (["stagign"], "did you mean staging?"),
         (["preview"], "preview has no deployment"),
-        (["sandbox"], "which nothing is deployed to"),
+        (["sandbox"], "nothing can be deployed to it"),
     ],
 )
 def test_a_usage_error_is_one_message(talking: Path, gaia: Gaia, arguments: list[str], message: str) -> None:
