@@ -102,7 +102,7 @@ def test_signatures_are_checked_with_the_keys_of_the_project(folder: Path, keyri
     write(Promotion.here(folder, {KEY_VARIABLE: pem}))
 
     (entry,) = Promotion.here(folder, {}).ledger.entries()
-    assert entry.problem.startswith("signed, but by no key that is trusted")
+    assert entry.problem.startswith("is signed by no trusted key")
 
     (folder / "keys").rename(folder / "trusted")
     assert settings(folder, '[ledger]\nkeys = "trusted"\n').ledger.keys[0].name == "ci"
@@ -121,7 +121,7 @@ def test_of_two_holders_of_one_environment_one_goes_on(folder: Path) -> None:
     promotion = Promotion.here(folder, {})
     promotion.lock("dev", "Ann").acquire(NOW)
 
-    with pytest.raises(DeployLocked, match="dev is held by Ann"):
+    with pytest.raises(DeployLocked, match="dev is locked by Ann"):
         promotion.lock("dev", "Bob").acquire(NOW)
     promotion.lock("staging", "Bob").acquire(NOW)
 

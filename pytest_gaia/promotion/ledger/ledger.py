@@ -1,9 +1,9 @@
-"""The ledger: signed statements, each naming the one before it. Whatever is changed in it is found.
+"""The ledger: a chain of signed statements, in which every later change is found.
 
-A statement carries its place (ledger, number, hash of the envelope before it) inside of what is signed. Changing a byte
-breaks a signature or the next link; leaving out, moving or repeating an entry breaks the chain. Once an entry is signed,
-every later one has to be. Only the removal of the newest entries leaves a whole chain: compare the head with the one that
-a report or a CI log holds (``--head``).
+The signature of a statement also covers its position: the ledger, the number, and the hash of the previous envelope. A
+changed byte breaks a signature or the next link. A removed, moved or repeated entry breaks the chain. After the first
+signed entry, all entries must be signed. Only the removal of the newest entries leaves an intact chain. To find that,
+compare the head with the one in a report or a CI log (``--head``).
 """
 
 import secrets
@@ -23,7 +23,7 @@ from pytest_gaia.promotion.ledger.stores import Store
 
 _CHAIN = "urn:pytest-gaia:chain/1"
 _CLOCK_SKEW = timedelta(minutes=5)
-"""by how much clocks of two machines may differ before an entry is said to be older than the one before it"""
+"""maximum difference between the clocks of two machines"""
 _TRIES = 20
 
 
@@ -38,28 +38,28 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True, rename={"kind": "_typ
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry as it was read. What it says counts only if ``problem`` is empty, and ``signers`` are who may say it."""
+    """One entry as it was read. It is evidence only if ``problem`` is empty, and only for the roles of ``signers``."""
 
     sequence: int
     sha256: str
-    """of the envelope's bytes as they are stored"""
+    """hash of the stored bytes of the envelope"""
     kind: str = ""
     """predicateType"""
     subjects: tuple[Subject, ...] = ()
     predicate: Predicate | None = None
     signers: tuple[TrustedKey, ...] = ()
-    """trusted keys that have signed it and were in force at its time"""
+    """trusted keys that signed it and were valid at that time"""
     time: datetime | None = None
     chain: Chain | None = None
     signed: bool = False
-    """whether it carries any signature at all"""
+    """whether it has any signature"""
     problem: str = ""
     doubt: str = ""
-    """why it is no evidence although the chain is whole: it is not signed, and the project trusts keys"""
+    """reason why it is no evidence in an intact chain: it is not signed, and the project trusts keys"""
 
     @property
     def word(self) -> str:
-        """What kind of evidence it is, in a word."""
+        """The kind of evidence, as one word."""
         return self.predicate.word if self.predicate else "unknown"
 
     def __str__(self) -> str:
@@ -67,21 +67,21 @@ class Entry:
 
 
 class Ledger:
-    """Entries in a store, and the keys that are trusted to have signed them."""
+    """The entries in a store, with the trusted keys."""
 
     def __init__(self, store: Store, keys: Sequence[TrustedKey]) -> None:
         self.store = store
         self.keys = tuple(keys)
 
     def entries(self) -> tuple[Entry, ...]:
-        """Return all entries in their order, each checked by itself and against the one before it."""
+        """Return all entries in order, each verified alone and against the previous one."""
         found: list[Entry] = []
         signed = False
         for position, (number, content) in enumerate(self.store.read().items(), 1):
             entry = _read(number, content, self.keys)
             problem = entry.problem or _misplaced(entry, position, found[-1] if found else None, found[:1])
             if not problem and signed and not entry.signed:
-                problem = "is not signed, and entries before it are: its signature was removed, or it never had one"
+                problem = "is not signed, but earlier entries are: its signature was removed, or never existed"
             doubt = "is not signed, and the project trusts keys" if self.keys and not entry.signed else ""
             found.append(replace(entry, problem=problem, doubt=doubt))
             signed = signed or entry.signed
@@ -89,11 +89,11 @@ class Ledger:
 
     @property
     def must_sign(self) -> bool:
-        """Whether an entry without a signature would break the ledger, or be no evidence."""
+        """Whether an entry without a signature breaks the ledger, or is no evidence."""
         return bool(self.keys) or any(entry.signed for entry in self.entries())
 
     def problems(self, head: str | None = None) -> tuple[str, ...]:
-        """Return what is wrong with the ledger; nothing where it is whole. ``head`` is a hash that it must contain."""
+        """Return the problems of the ledger; none if it is intact. ``head`` is a hash that it must contain."""
         return problems_of(self.entries(), head)
 
     @property
@@ -105,14 +105,14 @@ class Ledger:
     def append(
         self, kind: str, subjects: Iterable[Subject], predicate: Predicate, *, signers: Sequence[Signer]
     ) -> Entry:
-        """Write one statement, signed by ``signers``, after the newest; return it as it is read back.
+        """Append one statement, signed by ``signers``, and return it as a reader sees it.
 
-        Raises ``ConfigError`` where the store cannot be written, and without ``signers`` where every entry has to be
-        signed. Nothing is ever half-written.
+        Raises ``ConfigError`` if the store cannot be written, or if there are no ``signers`` and entries must be signed.
+        An entry is written completely or not at all.
         """
         if not signers and self.must_sign:
             raise ConfigError(
-                f"{self.store.name}: every entry of this ledger has to be signed, and there is no key here: set "
+                f"{self.store.name}: every entry of this ledger must be signed, and no signing key is set. Set "
                 "GAIA_SIGNING_KEY_FILE. Nothing was written."
             )
         values = msgspec.to_builtins(predicate)
@@ -126,19 +126,21 @@ class Ledger:
             except Taken:
                 continue
             return _read(chain.sequence, content, self.keys)
-        raise DeployUnavailable(f"{self.store.name}: {_TRIES} others wrote into the ledger first. Nothing was written.")
+        raise DeployUnavailable(
+            f"{self.store.name}: other processes wrote to the ledger first, {_TRIES} times. Nothing was written; try again."
+        )
 
 
 def problems_of(entries: Sequence[Entry], head: str | None = None) -> tuple[str, ...]:
-    """Return what is wrong with ``entries``, as :meth:`Ledger.problems` does."""
+    """Return the problems of ``entries``, as :meth:`Ledger.problems` does."""
     wrong = [f"entry {entry.sequence}: {entry.problem}" for entry in entries if entry.problem]
     if head and not any(entry.sha256.startswith(head) for entry in entries):
-        wrong.append(f"no entry has the hash {head}: entries were removed, or it is another ledger's head")
+        wrong.append(f"no entry has the hash {head}: entries were removed, or it is the head of another ledger")
     return tuple(wrong)
 
 
 def counted(entries: Sequence[Entry]) -> str:
-    """Return how many of ``entries`` were signed, and by how many keys: ``24 entries, 24 signed by 3 keys``."""
+    """Return the number of signed ``entries`` and of their keys: ``24 entries, 24 signed by 3 keys``."""
     if not entries:
         return "0 entries"
     keys = {key.keyid for entry in entries for key in entry.signers}
@@ -148,11 +150,11 @@ def counted(entries: Sequence[Entry]) -> str:
 
 
 def unsigned_of(entries: Sequence[Entry]) -> str:
-    """Return which of ``entries`` nobody has signed; empty where all are. Those that are a problem are left out."""
+    """Return a sentence about unsigned ``entries``; empty if there are none. Entries with a problem do not count."""
     numbers = [entry.sequence for entry in entries if not entry.signed and not entry.problem]
     if not numbers:
         return ""
-    # Whatever follows a signed entry is a problem, so that these are the first ones.
+    # An unsigned entry after a signed one is a problem, so these are the first entries.
     which = "entry 1 is" if len(numbers) == 1 else f"entries {numbers[0]} to {numbers[-1]} are"
     return f"{which} not signed: nothing shows who wrote {'it' if len(numbers) == 1 else 'them'}"
 
@@ -182,9 +184,9 @@ def _read(number: int, content: bytes, keys: Sequence[TrustedKey]) -> Entry:
         predicate = msgspec.convert(statement.predicate, known) if known else None
         time = _time(predicate)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        return Entry(number, digest, problem=f"cannot be read: {error}")
+        return Entry(number, digest, problem=f"is not readable: {error}")
     then = tuple(found for key in signers if (found := key.at(time)))
-    problem = "" if predicate is not None else f"of an unknown type {statement.predicate_type}"
+    problem = "" if predicate is not None else f"has the unknown type {statement.predicate_type}"
     if not problem and envelope.signatures and not then:
         problem = _unsound(signers, time)
     signed = bool(envelope.signatures)
@@ -194,23 +196,23 @@ def _read(number: int, content: bytes, keys: Sequence[TrustedKey]) -> Entry:
 
 def _unsound(signers: Sequence[TrustedKey], time: datetime | None) -> str:
     if not signers or time is None:
-        return "signed, but by no key that is trusted; or what was signed has been changed"
+        return "is signed by no trusted key, or was changed after it was signed"
     limits = "; ".join(f"{key.name} {key.limits}" for key in signers)
-    return f"dated {time.isoformat(timespec='seconds')}, and signed by a key that was not in force then: {limits}"
+    return f"is dated {time.isoformat(timespec='seconds')}, but signed with a key that was not valid then: {limits}"
 
 
 def _misplaced(entry: Entry, position: int, before: Entry | None, first: Sequence[Entry]) -> str:
     chain = entry.chain
     if chain is None or chain.sequence != entry.sequence:
-        return "stands at another place than it was written for: moved, or written twice"
+        return "is not at its original position: it was moved or copied"
     if entry.sequence != position:
         return f"follows entry {before.sequence if before else 0}: entries between them were removed"
     if chain.previous != (before.sha256 if before else ""):
-        return "does not follow the entry before it, which was changed, replaced or removed"
+        return "does not follow the previous entry, which was changed, replaced or removed"
     if first and first[0].chain and chain.ledger != first[0].chain.ledger:
         return "belongs to another ledger"
     if before and before.time and entry.time and entry.time < before.time - _CLOCK_SKEW:
-        return f"is dated {entry.time.isoformat()}, before the entry that it follows"
+        return f"is dated {entry.time.isoformat()}, earlier than the previous entry"
     return ""
 
 

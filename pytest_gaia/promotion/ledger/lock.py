@@ -1,8 +1,7 @@
-"""One promotion of an environment at a time, wherever it runs: a lock with a lifetime and a fencing number.
+"""A lock that allows one promotion of an environment at a time, with a lifetime and a fencing token.
 
-A holder that dies leaves a lock that ends by itself. One that only slept, and wakes after somebody else took over,
-still believes that it holds it: its fencing number is lower than the new holder's, and what it then writes into the
-ledger counts for nothing.
+If the holder dies, the lock expires. If the holder was only suspended, and another process took the lock, the holder
+still assumes that it has the lock. Its fencing token is lower then, and the entries that it writes do not count.
 """
 
 import os
@@ -23,41 +22,41 @@ from pytest_gaia.system.locks import held
 from pytest_gaia.system.signals import join
 
 LIFETIME = timedelta(minutes=10)
-"""how long a lock holds without being renewed"""
+"""time after which a lock expires unless it is renewed"""
 _TRIES = 5
 
 
 class LockState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of a lock, also after it was released: the fencing number never goes back."""
+    """The stored state of a lock. It also exists after a release, because the fencing token only increases."""
 
     environment: str
     fence: int
     token: str = ""
-    """known to the holder alone; empty: nobody holds it"""
+    """known only to the holder; empty if the lock is free"""
     holder: str = ""
     acquired: str = ""
     expires: str = ""
 
     def held(self, now: datetime) -> bool:
-        """Whether somebody holds it at ``now``."""
+        """Whether the lock is held at ``now``."""
         return bool(self.token) and now < datetime.fromisoformat(self.expires)
 
 
 Change: TypeAlias = Callable[[LockState | None], LockState]
-"""makes the new state from the one that is kept (None before the first time); may raise ``DeployLocked``"""
+"""computes the new state from the stored one (None at first); may raise ``DeployLocked``"""
 
 
 class FilePlace:
-    """A file of this machine; an exclusive lock of the system on it makes each exchange one step."""
+    """A file on this machine. An exclusive lock of the operating system makes each exchange atomic."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = f"{path.parent.name}/{path.name}"
 
     def exchange(self, change: Change) -> LockState:
-        """Read the state, let ``change`` make a new one, and keep that, all at once; return it.
+        """Replace the state with the result of ``change``, atomically, and return it.
 
-        Raises ``ConfigError`` where the file cannot be written.
+        Raises ``ConfigError`` if the file cannot be written.
         """
         try:
             make_folder(self.path.parent)
@@ -74,7 +73,7 @@ class FilePlace:
 
 
 class GitPlace:
-    """A file in a git reference, shared by all machines that push to its remote."""
+    """A file in a git reference, shared by all machines that use the remote."""
 
     def __init__(self, reference: GitReference, environment: str) -> None:
         self.reference = reference
@@ -82,7 +81,7 @@ class GitPlace:
         self.name = f"{reference.name}:{self.file}"
 
     def exchange(self, change: Change) -> LockState:
-        """As for a file; of two machines at once, one is :class:`Taken`."""
+        """Replace the state as for a file. Raises :class:`Taken` if another machine was faster."""
         tip = self.reference.fetch()
         state = change(_decoded(self.reference.files(tip).get(self.file, b""), self.name))
         self.reference.put(tip, {self.file: msgspec.json.encode(state)}, f"lock {state.environment} {state.fence}")
@@ -90,11 +89,11 @@ class GitPlace:
 
 
 Place: TypeAlias = FilePlace | GitPlace
-"""where the state of one lock is kept"""
+"""where the state of one lock is stored"""
 
 
 class Lock:
-    """A lock of one environment, as one holder uses it."""
+    """The lock of one environment, for one holder."""
 
     def __init__(self, place: Place, environment: str, holder: str, lifetime: timedelta = LIFETIME) -> None:
         self.place = place
@@ -105,14 +104,14 @@ class Lock:
         self.fence = 0
 
     def acquire(self, now: datetime) -> int:
-        """Take the lock; return its fencing number. Raises ``DeployLocked`` (13), naming the holder and its end."""
+        """Acquire the lock and return its fencing token. Raises ``DeployLocked`` (13) with the holder and the expiry."""
 
         def take(state: LockState | None) -> LockState:
             if state is not None and state.held(now) and state.token != self.token:
                 raise DeployLocked(
-                    f"{self.environment} is held by {state.holder} since {state.acquired}, until {state.expires} unless "
-                    "it is renewed. Two promotions at once would leave a mixture of both, so nothing was done. Wait "
-                    f"until it has ended, then try again. (lock: {self.place.name})"
+                    f"{self.environment} is locked by {state.holder} since {state.acquired}. The lock expires at "
+                    f"{state.expires} unless it is renewed. Two promotions at the same time would mix releases, so "
+                    f"nothing was changed. Wait for the other one to end, then try again. (lock: {self.place.name})"
                 )
             return self._state(now, (state.fence if state else 0) + 1, now.isoformat(timespec="seconds"))
 
@@ -120,20 +119,21 @@ class Lock:
         return self.fence
 
     def renew(self, now: datetime) -> None:
-        """Hold it for another lifetime. Raises ``DeployLocked`` if somebody else has taken over."""
+        """Extend the lock by another lifetime. Raises ``DeployLocked`` if another process has taken it."""
 
         def prolong(state: LockState | None) -> LockState:
             if state is None or state.token != self.token:
                 raise DeployLocked(
-                    f"{self.environment}: the lock was lost to {(state and state.holder) or 'nobody'}: this promotion "
-                    "did not renew it in time. What it has not finished is not done; observe before you go on."
+                    f"{self.environment}: this promotion did not renew its lock in time, and "
+                    f"{f'{state.holder} has taken it' if state and state.holder else 'it has expired'}. Unfinished steps "
+                    f"are not done. Before you continue, run `gaia status {self.environment}`."
                 )
             return self._state(now, state.fence, state.acquired)
 
         self._exchanged(prolong)
 
     def release(self) -> None:
-        """Give it back, if it is still held by this holder."""
+        """Release the lock, if this holder still has it."""
 
         def free(state: LockState | None) -> LockState:
             if state is None or state.token != self.token:
@@ -148,7 +148,10 @@ class Lock:
                 return self.place.exchange(change)
             except Taken:
                 continue
-        raise DeployLocked(f"{self.environment}: {_TRIES} others changed the lock first. (lock: {self.place.name})")
+        raise DeployLocked(
+            f"{self.environment}: other processes changed the lock first, {_TRIES} times; try again. "
+            f"(lock: {self.place.name})"
+        )
 
     def _state(self, now: datetime, fence: int, acquired: str) -> LockState:
         return LockState(
@@ -168,16 +171,17 @@ def _decoded(content: bytes, name: str) -> LockState | None:
         return msgspec.json.decode(content, type=LockState)
     except msgspec.MsgspecError as error:
         raise ConfigError(
-            f"{name}: the lock cannot be read: {error}. If nobody is promoting, remove it; the fencing number begins anew."
+            f"{name}: the lock is not readable: {error}. If no promotion is running, remove it; the fencing token then "
+            "starts again at 1."
         ) from None
 
 
 @contextmanager
 def renewed(lock: Lock, lost: Callable[[], object]) -> Iterator[int]:
-    """Take ``lock`` and keep it; give its fencing number. ``lost`` is called, in another thread, if it is taken over.
+    """Acquire ``lock``, renew it in a thread, and yield its fencing token. Raises ``DeployLocked`` if it is held.
 
-    A renewal that fails for another reason (a remote out of reach) is tried again until the lock ends by itself; who
-    writes evidence renews it once more before, and learns then. Raises ``DeployLocked`` where somebody else holds it.
+    If another process takes the lock, the thread calls ``lost``. A renewal that fails for another reason, such as an
+    unreachable remote, is tried again. Callers also renew the lock before they write evidence.
     """
     fence = lock.acquire(datetime.now(UTC))
     ended = threading.Event()
@@ -199,6 +203,6 @@ def renewed(lock: Lock, lost: Callable[[], object]) -> Iterator[int]:
     finally:
         ended.set()
         join(thread)
-        # What cannot be given back ends by itself.
+        # A lock that cannot be released expires.
         with suppress(GaiaError):
             lock.release()

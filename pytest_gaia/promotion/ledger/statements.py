@@ -1,9 +1,9 @@
 """The entries of the ledger: in-toto statements, with one typed predicate for each kind of evidence.
 
-Format: in-toto Statement v1 (https://in-toto.io/Statement/v1). A run is a ``test-result/v0.1`` and a gate's decision an
-SVR v0.2, both as in-toto's attestation repository defines them; in-toto has no predicate for a deployment, a sign-off,
-a waiver or a rollback, so that these are types of our own. Fields that a foreign type does not have stand under a key
-that is a URI, as its parsing rules ask for.
+The format is in-toto Statement v1 (https://in-toto.io/Statement/v1). A run is a ``test-result/v0.1``, and a decision of
+a gate is an SVR v0.2, as defined in the attestation repository of in-toto. in-toto has no predicates for deployments,
+approvals, waivers and rollbacks, so this project defines its own. Additional fields of in-toto's types are below a key
+that is a URI, as the parsing rules of in-toto require.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ ROLLBACK = "urn:pytest-gaia:rollback/1"
 CHECK = "urn:pytest-gaia:check/1"
 
 RUNS_WELL = frozenset({"deployed", "deployed_with_tool_error", "unchanged"})
-"""outcomes of a deployment or rollback after which what was meant to run does"""
-NO_RELEASE = "no bundle"
-"""what a deployment outside of a promotion brings, and the target of a rollback to images that nobody has bundled"""
+"""outcomes of a deployment or rollback after which the intended version runs"""
+NO_RELEASE = "no bundle"  # stored value; glossary: ok
+"""stored for a deployment outside of a promotion, and for a rollback to images that are in no release"""
 
 SHORT = 12
-"""digits of a release's id that people are shown"""
+"""digits of the ID of a release that are shown"""
 
 Decision: TypeAlias = Literal["PROMOTE", "REJECT", "DRIFT", "HOLD", "INFRA"]
-"""what a ledger can hold: a PARTIAL run is no evidence about a release, and is never written down"""
+"""verdicts in a ledger; a PARTIAL run is no evidence about a release, and is never stored"""
 DeployOutcome: TypeAlias = Literal["deployed", "deployed_with_tool_error", "unchanged", "phantom", "failed", "split"]
 OUTCOMES: dict[DeployOutcome, str] = {
     "deployed": "deployed",
@@ -48,7 +48,7 @@ SloStatus: TypeAlias = Literal["passed", "warned", "failed", "inconclusive"]
 
 
 def sha256_of(content: bytes) -> str:
-    """Return the SHA-256 of ``content``, as hex: what releases, entries and evidence name files by."""
+    """Return the SHA-256 of ``content`` as hex. Releases, entries and evidence identify files by it."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -59,7 +59,7 @@ _REASON = {**_STORED, "reason": "why"}
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What a statement is about: the image of one service, by its digest alone."""
+    """The subject of a statement: the image of one service, identified by its digest."""
 
     name: str
     digest: dict[str, str]
@@ -67,76 +67,76 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Resource(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A file that a statement rests on (in-toto ResourceDescriptor)."""
+    """A file that a statement is based on (ResourceDescriptor of in-toto)."""
 
     name: str
     digest: dict[str, str]
 
 
 class Chain(msgspec.Struct, frozen=True):
-    """The place of a statement in its ledger. It is signed with it, so that no entry can be moved, left out or replayed."""
+    """The signed position of a statement in its ledger, so that no entry can be moved, removed or repeated."""
 
     ledger: str
-    """id of the ledger: random, from its first entry on"""
+    """random ID of the ledger, chosen with the first entry"""
     sequence: int
     """from 1"""
     previous: str
-    """SHA-256 (hex) of the envelope before this one, as its bytes are stored; empty for the first"""
+    """SHA-256 (hex) of the stored bytes of the previous envelope; empty for the first entry"""
 
 
 class RunDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
-    """What ``test-result/v0.1`` has no field for."""
+    """Details of a run that ``test-result/v0.1`` has no field for."""
 
     environment: str
     release: str
     verdict: Decision
     plan: str
-    """SHA-256 of the sealed plan"""
+    """SHA-256 of the test plan"""
     planned: int
     missing: tuple[str, ...] = ()
-    """sealed tests of which the run has no pass and no excuse"""
+    """required tests that neither passed nor have an accepted outcome"""
     counts: dict[str, int] = {}
     flaky: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
-    """tests whose failure a rule excused"""
+    """tests with an expected failure"""
     suites: tuple[str, ...] = ()
-    """suites of which at least one test ran"""
+    """suites with at least one test that ran"""
     core_failed: tuple[str, ...] = ()
     core_passed: int = 0
     experimental_run: int = 0
-    """executed tests that are marked experimental"""
+    """number of executed tests that are marked experimental"""
     slo: tuple[SloResult, ...] = ()
     baseline: str = ""
-    """SHA-256 of the record that its times were compared with; empty where there was none"""
+    """SHA-256 of the results log that its times were compared with; empty if there was none"""
     slower: tuple[str, ...] = ()
-    """routes that were slower than in that record, significantly and by much"""
+    """routes that were clearly and significantly slower than in that results log"""
     digests: dict[str, str] = {}
-    """service → digest observed to run, at the end of the run; empty where nothing could be observed"""
+    """service → digest that ran at the end of the run; empty if nothing could be observed"""
     problem: str = ""
-    """why the run counts as failed, whatever its tests came to: what it has left contradicts its record"""
+    """reason why the run counts as failed regardless of its tests: its files contradict its results log"""
     addresses: dict[str, tuple[str, ...]] = {}
-    """member → host and port of every address at which it was tested; empty in entries that are older than this field"""
+    """service → host and port of every tested address; empty in entries older than this field"""
     hosts: tuple[str, ...] = ()
-    """the hosts that the project's files named for the environment"""
+    """the hosts that the files of the project list for the environment"""
     loopback: bool = False
-    """whether ``loopback = true`` let the environment be tested on this machine, though it comes after another one"""
+    """whether ``loopback = true`` allowed addresses on this machine, although the stage is not the first one"""
     misplaced: tuple[str, ...] = ()
-    """why the addresses are not known as the environment's, one sentence each; the run is no evidence then"""
+    """reasons why the addresses do not belong to the environment, one sentence each; the run is no evidence then"""
     drift: str = ""
-    """how what ran differed from the release, or changed while the suites ran"""
+    """how the running images differed from the release, or changed during the run"""
     plugins: tuple[str, ...] = ()
-    """pytest's plugins in the run: distribution and version; the module alone of one that no distribution has brought"""
+    """pytest plugins in the run: distribution and version, or the module of a plugin without a distribution"""
     rehearsal: bool = False
     ci: str = ""
-    """address of the CI run; empty outside of CI, and in older entries"""
+    """URL of the CI run; empty outside of CI, and in older entries"""
     started: str
     finished: str
     fence: int = 0
-    """fencing number of the lock under which it ran; 0: none was held"""
+    """fencing token of the lock during the run; 0 without a lock"""
 
 
 class SloResult(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
-    """One service level objective, measured."""
+    """The measurement of one service level objective."""
 
     route: str
     percentile: float
@@ -159,51 +159,52 @@ class RunPredicate(
         "details": "urn:pytest-gaia:run/1",
     },
 ):
-    """``test-result/v0.1``: PASSED if every sealed test passed, WARNED if some were excused or flaky, else FAILED."""
+    """``test-result/v0.1``: PASSED, WARNED (all outcomes accepted, some expected failures or flaky tests) or FAILED."""
 
     word: ClassVar[str] = "run"
 
     result: Literal["PASSED", "WARNED", "FAILED"]
     configuration: tuple[Resource, ...]
-    """gaia.toml, the sealed plan, the rules, the deploy files, the verdict file and the record"""
+    """gaia.toml, the test plan, the expectations, the deploy files, the verdict file and the results log"""
     passed: tuple[str, ...] = ()
     warned: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     details: RunDetails
 
     def digest_of(self, file: str) -> str:
-        """Return the SHA-256 of ``file`` as the run has left it; empty where the run names none."""
+        """Return the SHA-256 of ``file`` at the end of the run; empty if the run does not list the file."""
         return {each.name: each.digest.get("sha256", "") for each in self.configuration}.get(file, "")
 
     @property
     def environment(self) -> str:
-        """Where it ran."""
+        """The environment of the run."""
         return self.details.environment
 
     @property
     def release(self) -> str:
-        """Whose run it was."""
+        """The ID of the release that was tested."""
         return self.details.release
 
     @property
     def fence(self) -> int:
-        """Fencing number of the lock under which it ran."""
+        """Fencing token of the lock during the run."""
         return self.details.fence
 
     @property
     def time(self) -> str:
-        """When it had ended."""
+        """The end of the run."""
         return self.details.finished
 
     def __str__(self) -> str:
-        says = self.details
-        missing = f", {len(says.missing)} not passed" if says.missing else ""
-        problem = f"; {says.problem}" if says.problem else ""
-        return f"{says.environment} {says.release[:SHORT]}: {says.verdict}, {says.planned} sealed{missing}{problem}"
+        run = self.details
+        missing = f", {len(run.missing)} not passed" if run.missing else ""
+        problem = f"; {run.problem}" if run.problem else ""
+        tests = f"{run.planned} required {'test' if run.planned == 1 else 'tests'}"
+        return f"{run.environment} {run.release[:SHORT]}: {run.verdict}, {tests}{missing}{problem}"
 
 
 class DeploymentPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
-    """One deployment of a release to an environment, as it was observed."""
+    """One observed deployment of a release to an environment."""
 
     word: ClassVar[str] = "deployment"
 
@@ -212,17 +213,17 @@ class DeploymentPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_STO
     outcome: DeployOutcome
     reason: str = ""
     services: dict[str, str]
-    """service → digest observed"""
+    """service → observed digest"""
     versions: dict[str, int] = {}
     time: str
     rehearsal: bool = False
-    """whether it was part of a rollback drill"""
+    """whether the deployment was part of a rollback drill"""
     fence: int = 0
 
     def __str__(self) -> str:
         if self.release == NO_RELEASE:
-            return f"{self.environment} was {self.reason}: {self.outcome}"
-        return f"{self.environment} {self.release[:SHORT]}: {self.outcome}"
+            return f"{self.environment} was {self.reason}: {OUTCOMES[self.outcome]}"
+        return f"{self.environment} {self.release[:SHORT]}: {OUTCOMES[self.outcome]}"
 
 
 class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
@@ -233,15 +234,15 @@ class SignoffPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON
     environment: str
     release: str
     check: str
-    """id of the item, such as ``security-review``; or ``release`` for the release as a whole"""
+    """ID of the check, such as ``security-review``; or ``release`` for the release as a whole"""
     role: str
     signer: str
     reason: str = ""
     evidence: tuple[str, ...] = ()
-    """links, or digests of files"""
+    """URLs or digests of files"""
     time: str
     until: str
-    """after this moment it is worth nothing (ISO 8601)"""
+    """expiry time (ISO 8601)"""
 
     def __str__(self) -> str:
         about = f"{self.environment} {self.release[:SHORT]}: {self.check}"
@@ -264,39 +265,39 @@ class WaiverPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON)
 
     def __str__(self) -> str:
         about = f"{self.environment} {self.release[:SHORT]}: {self.check}"
-        return f"{about} let go by {self.signer} ({self.role}): {self.reason}"
+        return f"{about} waived by {self.signer} ({self.role}): {self.reason}"
 
 
 class GatePredicate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """SVR v0.2: only what is proved is listed; what is missing is not proved."""
+    """SVR v0.2: a list of proved properties. A property that is not listed is not proved."""
 
     word: ClassVar[str] = "gate"
 
     verifier: dict[str, object]
-    """``id`` of what decided, and ``policies``: digests of the settings it decided by"""
+    """``id`` of the tool that decided, and ``policies``: digests of its settings"""
     time_created: str
     properties: tuple[str, ...]
-    """such as ``GAIA_STAGING_VALIDATED``"""
+    """for example ``GAIA_STAGING_VALIDATED``"""
     decision: GateDetails = msgspec.field(name="urn:pytest-gaia:gate/1")
 
     @property
     def environment(self) -> str:
-        """Whose gate it was."""
+        """The environment of the gate."""
         return self.decision.environment
 
     @property
     def release(self) -> str:
-        """What it decided about."""
+        """The ID of the release."""
         return self.decision.release
 
     @property
     def fence(self) -> int:
-        """Fencing number of the lock under which it was decided."""
+        """Fencing token of the lock during the decision."""
         return self.decision.fence
 
     @property
     def time(self) -> str:
-        """When it was decided."""
+        """The time of the decision."""
         return self.time_created
 
     def __str__(self) -> str:
@@ -304,28 +305,28 @@ class GatePredicate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class GateDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
-    """The decision in words, and the evidence that it rests on."""
+    """The decision with its reasons and its evidence."""
 
     environment: str
     release: str
     verdict: Decision
     reasons: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
-    """SHA-256 of each envelope that it rests on"""
+    """SHA-256 of each envelope that was used as evidence"""
     waived: tuple[str, ...] = ()
     fence: int = 0
 
 
 class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
-    """A rollback of an environment to an earlier release; the release that it left is blocked."""
+    """A rollback of an environment to an earlier release, which blocks the later one."""
 
     word: ClassVar[str] = "rollback"
 
     environment: str
     release: str
-    """the one that was left"""
+    """the blocked release"""
     target: str
-    """the one that runs now"""
+    """the release that runs now"""
     reason: str
     outcome: DeployOutcome
     services: dict[str, str]
@@ -333,21 +334,21 @@ class RollbackPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASO
     rehearsal: bool = False
     fence: int = 0
     gone: tuple[str, ...] = ()
-    """services whose image of the target the registry no longer had"""
+    """services whose target image is missing from the registry"""
 
     def __str__(self) -> str:
-        how = "rehearsed " if self.rehearsal else ""
+        drill = "drill " if self.rehearsal else ""
         way = f"{self.release[:SHORT]} → {self.target[:SHORT]}"
-        return f"{self.environment} {how}{way}: {self.outcome}; {self.reason}"
+        return f"{self.environment} {drill}{way}: {OUTCOMES[self.outcome]}; {self.reason}"
 
 
 class CheckPredicate(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):
-    """The result of a tool about one check of one release."""
+    """The result of a tool for one check of one release."""
 
     word: ClassVar[str] = "check"
 
     environment: str
-    """the environment that the release is to go to"""
+    """the target environment of the release"""
     release: str
     check: str
     status: CheckStatus
@@ -378,4 +379,4 @@ PREDICATES: dict[str, type[Predicate]] = {
     ROLLBACK: RollbackPredicate,
     CHECK: CheckPredicate,
 }
-"""predicateType → the type that its predicate is read as"""
+"""predicateType → type of the predicate"""

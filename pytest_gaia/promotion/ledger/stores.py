@@ -1,4 +1,4 @@
-"""Where envelopes are kept: a folder with one file an entry, or a git reference with one commit an entry."""
+"""Stores of envelopes: a folder with one file per entry, or a git reference with one commit per entry."""
 
 import os
 import re
@@ -15,14 +15,14 @@ _NAME = re.compile(r"(\d{6})\.json")
 
 
 class FolderStore:
-    """``NNNNNN.json``, one an entry. Raises ``ConfigError`` where the folder cannot be read or written."""
+    """One file ``NNNNNN.json`` per entry. Raises ``ConfigError`` if the folder cannot be read or written."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder
         self.name = name
 
     def read(self) -> dict[int, bytes]:
-        """Return number → envelope; nothing where there is no folder yet."""
+        """Return number → envelope; an empty dictionary if there is no folder yet."""
         try:
             found = {int(match[1]): path for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))}
             return {number: found[number].read_bytes() for number in sorted(found)}
@@ -32,7 +32,7 @@ class FolderStore:
             raise self._error("read", error) from None
 
     def add(self, number: int, content: bytes) -> None:
-        """Write the entry beside its place first, so that a full disk or a kill leaves no half of one."""
+        """Write the entry to a draft first, so that no partial entry is left after a crash or on a full disk."""
         path = self.folder / f"{number:06}.json"
         draft = self.folder / f".{number:06}.{secrets.token_hex(4)}.draft"
         try:
@@ -41,7 +41,7 @@ class FolderStore:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            # A link, unlike a rename, fails where the name is taken.
+            # A link, unlike a rename, fails if the name exists.
             os.link(draft, path)
             _sync(self.folder)
         except FileExistsError:
@@ -72,12 +72,12 @@ class GitStore:
         self.name = reference.name
 
     def read(self) -> dict[int, bytes]:
-        """Return number → envelope, from the remote where there is one."""
+        """Return number → envelope, from the remote if there is one."""
         files = self.reference.files(self.reference.fetch())
         return {int(name[:6]): content for name, content in files.items()}
 
     def add(self, number: int, content: bytes) -> None:
-        """Commit one more entry; another process or machine that was faster makes it :class:`Taken`."""
+        """Commit one more entry. Raises :class:`Taken` if another process or machine was faster."""
         tip, name = self.reference.fetch(), f"{number:06}.json"
         if name in self.reference.files(tip):
             raise Taken
@@ -85,4 +85,4 @@ class GitStore:
 
 
 Store: TypeAlias = FolderStore | GitStore
-"""keeps numbered entries, and never writes one twice"""
+"""a store of numbered entries that are written once"""

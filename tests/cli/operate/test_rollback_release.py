@@ -453,7 +453,7 @@ def test_a_promotion_in_progress_is_not_disturbed(releases: Releases, gaia: Gaia
 
     for arguments in (["staging", "--drill"], ["staging", "--yes"]):
         code, _, err = gaia("rollback", *arguments)
-        assert (code, "staging is held by a promotion" in err) == (13, True)
+        assert (code, "staging is locked by a promotion" in err) == (13, True)
     assert fake_tools.calls("fly", "deploy") == []
 
 

@@ -46,14 +46,14 @@ def test_each_kind_of_entry_is_told_in_one_line(gaia: Gaia, pipeline: Underway) 
     assert len(lines) == 1 + len(pipeline.entries())
     for number, text in {
         1: f"deployment  local {pipeline.id}: deployed",
-        2: f"run         local {pipeline.id}: PROMOTE, 40 sealed",
+        2: f"run         local {pipeline.id}: PROMOTE, 40 required tests",
         3: f"gate        local {pipeline.id}: PROMOTE",
         4: f"sign-off    dev {pipeline.id}: feature-complete, by rita (release-manager) until",
         5: f"check       dev {pipeline.id}: no-breaking-api-change proved: nothing found",
     }.items():
         assert text in lines[number]
-    assert f"rollback    staging rehearsed {pipeline.id} → earlier: deployed; rehearsal" in out
-    assert f"waiver      production {pipeline.id}: core-verified let go by rita (release-manager)" in lines[-1]
+    assert f"rollback    staging drill {pipeline.id} → earlier: deployed; rehearsal" in out
+    assert f"waiver      production {pipeline.id}: core-verified waived by rita (release-manager)" in lines[-1]
     assert lines[-1].endswith(f"rita       {pipeline.entries()[-1].sha256[:12]}")
 
 
@@ -186,23 +186,23 @@ def swapped(pipeline: Underway) -> str:
     one, other = first.read_bytes(), second.read_bytes()
     first.write_bytes(other)
     second.write_bytes(one)
-    return "entry 4: stands at another place than it was written for"
+    return "entry 4: is not at its original position"
 
 
 def no_text(pipeline: Underway) -> str:
     pipeline.entry_file(2).write_bytes(b"\xff\xfe\x00")
-    return "entry 2: cannot be read"
+    return "entry 2: is not readable"
 
 
 def untrusted(pipeline: Underway) -> str:
     (pipeline.keyring.folder / "rita.toml").unlink()
-    return "entry 4: signed, but by no key that is trusted"
+    return "entry 4: is signed by no trusted key"
 
 
 def stripped(pipeline: Underway) -> str:
     number = len(pipeline.entries())
     pipeline.strip(number)
-    return f"entry {number}: is not signed, and entries before it are"
+    return f"entry {number}: is not signed, but earlier entries are"
 
 
 @pytest.mark.parametrize("damage", [changed, removed, swapped, no_text, untrusted, stripped])
@@ -296,7 +296,7 @@ def test_a_remote_out_of_reach_is_12(
     for arguments in (["ledger", "verify"], ["release", "check", pipeline.id, "--env", "dev"], ["ledger", "list"]):
         code, out, err = gaia(*arguments)
         assert (code, out) == (12, "")
-        assert "nowhere:refs/gaia/ledger: the remote is out of reach" in err
+        assert "nowhere:refs/gaia/ledger: the remote is unreachable" in err
 
 
 def test_without_the_package_that_verifies_it_is_said_which(

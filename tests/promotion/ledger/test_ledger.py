@@ -102,7 +102,7 @@ def test_the_payload_of_another_statement_under_an_old_signature_is_found(ledger
     statement["predicate"]["status"] = "failed"
     envelope["payload"] = base64.b64encode(json.dumps(statement).encode()).decode()
     path.write_text(json.dumps(envelope))
-    assert any("entry 2: signed, but by no key that is trusted" in each for each in ledger.problems())
+    assert any("entry 2: is signed by no trusted key" in each for each in ledger.problems())
 
 
 def test_a_signature_that_was_taken_off_breaks_the_next_link(ledger: Ledger, tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_a_signature_that_was_taken_off_breaks_the_next_link(ledger: Ledger, tmp
     path.write_text(json.dumps(envelope))
     entries = ledger.entries()
     assert not entries[1].signed
-    assert "is not signed, and entries before it are" in entries[1].problem
-    assert "does not follow the entry before it" in entries[2].problem
+    assert "is not signed, but earlier entries are" in entries[1].problem
+    assert "does not follow the previous entry" in entries[2].problem
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -128,7 +128,7 @@ def test_the_newest_removed_is_found_by_the_head_that_was_noted(ledger: Ledger, 
     files(tmp_path)[-1].unlink()
     assert ledger.problems() == ()
     assert ledger.problems(head) == (
-        f"no entry has the hash {head}: entries were removed, or it is another ledger's head",
+        f"no entry has the hash {head}: entries were removed, or it is the head of another ledger",
     )
 
 
@@ -137,21 +137,19 @@ def test_two_entries_that_changed_places_are_found(ledger: Ledger, tmp_path: Pat
     contents = first.read_bytes(), second.read_bytes()
     second.write_bytes(contents[0])
     first.write_bytes(contents[1])
-    assert "entry 2: stands at another place than it was written for: moved, or written twice" in ledger.problems()
+    assert "entry 2: is not at its original position: it was moved or copied" in ledger.problems()
 
 
 def test_an_entry_that_is_played_again_is_found(ledger: Ledger, tmp_path: Path) -> None:
     (tmp_path / "ledger" / "000005.json").write_bytes(files(tmp_path)[1].read_bytes())
-    assert ledger.problems() == ("entry 5: stands at another place than it was written for: moved, or written twice",)
+    assert ledger.problems() == ("entry 5: is not at its original position: it was moved or copied",)
 
 
 def test_an_entry_of_another_ledger_is_found(keyring: Keyring, key: SigningKey, ledger: Ledger, tmp_path: Path) -> None:
     other = keyring.ledger(tmp_path / "other")
     append(other, key, 4)
     files(tmp_path)[3].write_bytes((tmp_path / "other" / "000004.json").read_bytes())
-    assert ledger.problems() == (
-        "entry 4: does not follow the entry before it, which was changed, replaced or removed",
-    )
+    assert ledger.problems() == ("entry 4: does not follow the previous entry, which was changed, replaced or removed",)
 
 
 def test_a_key_that_nobody_trusts_signs_nothing(keyring: Keyring, ledger: Ledger) -> None:
@@ -159,7 +157,7 @@ def test_a_key_that_nobody_trusts_signs_nothing(keyring: Keyring, ledger: Ledger
     (keyring.folder / "stranger.toml").unlink()
     append(ledger, stranger)
     assert ledger.entries()[-1].signers == ()
-    assert any(each.startswith("entry 5: signed, but by no key that is trusted") for each in ledger.problems())
+    assert any(each.startswith("entry 5: is signed by no trusted key") for each in ledger.problems())
 
 
 def test_a_key_that_has_run_out_signs_nothing(keyring: Keyring, tmp_path: Path) -> None:
@@ -169,7 +167,7 @@ def test_a_key_that_has_run_out_signs_nothing(keyring: Keyring, tmp_path: Path) 
     (entry,) = ledger.entries()
     assert entry.signers == ()
     assert entry.problem == (
-        "dated 2026-11-23T12:00:00+00:00, and signed by a key that was not in force then: "
+        "is dated 2026-11-23T12:00:00+00:00, but signed with a key that was not valid then: "
         "old has not_after = 2026-01-01T00:00:00+00:00"
     )
 
@@ -185,7 +183,7 @@ def test_a_key_that_ended_later_has_signed_what_it_signed(keyring: Keyring, tmp_
     (entry,) = ledger.entries()
     assert (ledger.problems(), [signer.name for signer in entry.signers]) == ((), ["old"])
     ledger.append(CHECK, [], check(time=NOW + timedelta(seconds=1)), signers=[key])
-    assert ledger.problems()[0].startswith("entry 2: dated 2026-11-23T12:00:01+00:00, and signed by a key")
+    assert ledger.problems()[0].startswith("entry 2: is dated 2026-11-23T12:00:01+00:00, but signed with a key")
 
 
 def test_a_role_that_was_taken_away_counts_for_what_it_signed(keyring: Keyring, tmp_path: Path) -> None:
@@ -210,7 +208,7 @@ def test_the_newest_without_its_signature_is_found_whoever_is_trusted_now(
 
     problems = keyring.ledger(tmp_path / "ledger").problems()
 
-    assert problems[-1].startswith("entry 4: is not signed, and entries before it are")
+    assert problems[-1].startswith("entry 4: is not signed, but earlier entries are")
     assert len(problems) == (1 if trusted == "the same keys" else 4)
 
 
@@ -220,7 +218,7 @@ def test_nothing_is_written_unsigned_where_keys_are_trusted_or_were(
     before = ledger.entries()
     (keyring.folder / "ci.toml").unlink()
     for found in (ledger, keyring.ledger(tmp_path / "ledger")):
-        with pytest.raises(ConfigError, match="every entry of this ledger has to be signed"):
+        with pytest.raises(ConfigError, match="every entry of this ledger must be signed"):
             append(found, None)
     assert ledger.entries() == before
 
@@ -269,13 +267,13 @@ def test_clocks_may_differ_a_little_and_no_more(keyring: Keyring, key: SigningKe
 )
 def test_a_file_that_is_no_envelope_is_a_problem_and_no_crash(ledger: Ledger, tmp_path: Path, content: bytes) -> None:
     files(tmp_path)[1].write_bytes(content)
-    assert any(each.startswith("entry 2: cannot be read") for each in ledger.problems())
+    assert any(each.startswith("entry 2: is not readable") for each in ledger.problems())
 
 
 def test_a_statement_of_an_unknown_type_is_a_problem(keyring: Keyring, key: SigningKey, tmp_path: Path) -> None:
     ledger = keyring.ledger(tmp_path / "ledger")
     ledger.append("urn:other:1", [], check(), signers=[key])
-    assert ledger.problems() == ("entry 1: of an unknown type urn:other:1",)
+    assert ledger.problems() == ("entry 1: has the unknown type urn:other:1",)
 
 
 def test_many_writers_at_once_lose_nothing(keyring: Keyring, key: SigningKey, tmp_path: Path) -> None:
@@ -370,7 +368,7 @@ def test_a_rewritten_reference_is_found_by_the_head(
 
 def test_a_remote_out_of_reach_changes_nothing(clones: tuple[Path, Path], keyring: Keyring, key: SigningKey) -> None:
     git(clones[0], "remote", "set-url", "origin", "https://127.0.0.1:1/none.git")
-    with pytest.raises(DeployUnavailable, match="the remote is out of reach"):
+    with pytest.raises(DeployUnavailable, match="the remote is unreachable"):
         append(in_git(clones[0], keyring), key)
     assert git(clones[0], "for-each-ref", "refs/gaia") == ""
 

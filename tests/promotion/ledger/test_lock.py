@@ -39,7 +39,9 @@ def places(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Place, Place
 def test_one_holds_it_and_the_other_is_told_by_whom_and_until_when(places: tuple[Place, Place]) -> None:
     first, second = (Lock(place, "staging", name) for place, name in zip(places, ("ada", "ben"), strict=True))
     assert first.acquire(NOW) == 1
-    with pytest.raises(DeployLocked, match=r"staging is held by ada since 2026-11-23T12:00.*until 2026-11-23T12:10"):
+    with pytest.raises(
+        DeployLocked, match=r"staging is locked by ada since 2026-11-23T12:00.*expires at 2026-11-23T12:10"
+    ):
         second.acquire(NOW)
     first.release()
     assert second.acquire(NOW) == 2
@@ -49,10 +51,10 @@ def test_a_holder_that_died_loses_it_in_time(places: tuple[Place, Place]) -> Non
     first, second = (Lock(place, "staging", name) for place, name in zip(places, ("ada", "ben"), strict=True))
     first.acquire(NOW)
     assert second.acquire(NOW + LIFETIME) == 2
-    with pytest.raises(DeployLocked, match="lost to ben"):
+    with pytest.raises(DeployLocked, match="ben has taken it"):
         first.renew(NOW + LIFETIME)
     first.release()
-    with pytest.raises(DeployLocked, match="held by ben"):
+    with pytest.raises(DeployLocked, match="locked by ben"):
         Lock(places[0], "staging", "eve").acquire(NOW + LIFETIME)
 
 
@@ -88,7 +90,7 @@ def test_of_many_processes_at_once_exactly_one_has_it(tmp_path: Path) -> None:
 def test_a_lock_that_cannot_be_read_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "lock.json"
     path.write_text("nonsense")
-    with pytest.raises(ConfigError, match=r"the lock cannot be read: .*If nobody is promoting, remove it"):
+    with pytest.raises(ConfigError, match=r"the lock is not readable: .*If no promotion is running, remove it"):
         Lock(FilePlace(path), "staging", "ada").acquire(NOW)
 
 

@@ -119,9 +119,9 @@ def test_a_remote_out_of_reach_is_said(clones: tuple[Promotion, Promotion], tmp_
     (tmp_path / "origin.git").rename(tmp_path / "gone.git")
 
     keep_release(here.rootdir, release, FILES)
-    with pytest.raises(DeployUnavailable, match="the remote is out of reach"):
+    with pytest.raises(DeployUnavailable, match="the remote is unreachable"):
         here.share(release, FILES)
-    with pytest.raises(DeployUnavailable, match="the remote is out of reach"):
+    with pytest.raises(DeployUnavailable, match="the remote is unreachable"):
         there.release(release.short)
     assert here.release(release.short) == release, "what is kept here needs no remote"
 
