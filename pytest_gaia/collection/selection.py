@@ -24,7 +24,9 @@ def by_command(items: Sequence[pytest.Item], commands: Sequence[str]) -> tuple[l
     known = frozenset().union(*replaces.values())
     for command in commands:
         if command not in known:
-            raise ConfigError(f"--gaia-command: no collected test replaces {command!r}: {nearest(command, known)}")
+            raise ConfigError(
+                f"--gaia-command: no selected test belongs to the old command {command!r}; {nearest(command, known)}"
+            )
     return (
         [item for item in items if replaces[item] & wanted],
         [item for item in items if not replaces[item] & wanted],

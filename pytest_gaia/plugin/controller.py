@@ -230,7 +230,7 @@ class ControllerHooks:
         if self.run.sandbox is not None:
             from pytest_gaia.run.sandbox import START_SECONDS
 
-            with Waiting(self.terminal, "start of the sandbox", START_SECONDS) as waiting:
+            with Waiting(self.terminal, "starting the sandbox", START_SECONDS) as waiting:
                 self.run.sandbox.ready(START_SECONDS, waiting)
         return self.run.environment
 

@@ -68,6 +68,10 @@ class Promotion:
         """Environment → stage, of every environment but the sandbox."""
         return self.project.stages
 
+    def configured(self) -> tuple[str, ...]:
+        """Return the stages that the project configures; one with an error in its settings counts."""
+        return tuple(name for name in self.stages if self._is_configured(name))
+
     def resolve(self, name: str, environ: Mapping[str, str] | None = None) -> Environment:
         """Return the environment ``name``, by the variables of this process or by ``environ``."""
         variables = self.environ if environ is None else environ
@@ -145,6 +149,15 @@ class Promotion:
             return Lock(FilePlace(self.rootdir / LOCKS / f"{environment}.json"), environment, holder)
         reference = GitReference(self.rootdir, LOCK_REFERENCE, self.settings.remote)
         return Lock(GitPlace(reference, environment), environment, holder)
+
+    def _is_configured(self, name: str) -> bool:
+        try:
+            self.resolve(name)
+        except NotConfigured:
+            return False
+        except GaiaError:
+            return True
+        return True
 
     def _unknown(self, name: str) -> ConfigError:
         return ConfigError(f"no stage is named {name!r}; {nearest(name, self.stages)}")

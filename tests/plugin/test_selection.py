@@ -106,7 +106,9 @@ def test_an_unknown_command_is_a_usage_error(small: pytest.Pytester, server: Scr
     result = run(small, server, "--gaia-command=persona-list")
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*no collected test replaces 'persona-list': did you mean personas-list*"])
+    result.stderr.fnmatch_lines(
+        ["*no selected test belongs to the old command 'persona-list'; did you mean personas-list*"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -261,7 +261,7 @@ def test_waiting_is_told_in_lines_where_there_is_no_terminal(shown: Callable[...
     text = shown("-k", "passes or compares")
 
     assert re.search(r"(?m)^gaia: readiness of small: waiting for gateway, at most [\d.]+ s$", text)
-    assert re.search(r"(?m)^gaia: readiness of small: waited \d+\.\d s$", text)
+    assert re.search(r"(?m)^gaia: readiness of small: took \d+\.\d s$", text)
 
 
 def test_forced_colours_and_a_terminal_that_is_switched_off(

@@ -128,9 +128,14 @@ def _running(promotion: Promotion, situation: Situation) -> tuple[Comparison, ..
 def _check_stages(promotion: Promotion, release: Release, *, as_json: bool) -> int:
     """Show the checks of the pipeline for every stage; return 11 if one did not pass."""
     targets = dict.fromkeys(check.target for check in CHECKS if check.target in promotion.stages)
+    configured = promotion.configured()
+    # A project with other stages only has no checks of the pipeline.
+    added = () if any(target in configured for target in targets) else configured
+    targets = dict.fromkeys(added) or targets
     situations = [promotion.situation(target, release) for target in targets]
     checks: dict[str, list[Check]] = {
-        each.environment: [check for check in evaluate(each).checks if check.in_pipeline] for each in situations
+        each.environment: [check for check in evaluate(each).checks if check.in_pipeline or each.environment in added]
+        for each in situations
     }
     # The checks of one stage rest on entries, and a corrupt ledger proves nothing.
     problems = problems_of(situations[0].entries) if situations else ()

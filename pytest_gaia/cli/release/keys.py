@@ -93,7 +93,7 @@ def generate_key(
     check_name(name)
     promotion = Promotion.here()
     _check_roles(promotion, role, identity or ())
-    private = (output or _config_folder() / f"{name}.pem").absolute()
+    private = Path(os.path.abspath(output or _config_folder() / f"{name}.pem"))  # noqa: PTH100  # keeps symbolic links
     folder = promotion.rootdir / promotion.settings.keys
     public = create_pair(private, lambda text: write_trusted(folder, name, text, role, identity or ()))
     typer.echo(f"public:  {os.path.relpath(public)}   commit it")

@@ -125,7 +125,8 @@ def create_release(
 
 
 def _show_next(promotion: Promotion, release: Release) -> None:
-    first = next((name for name, stage in promotion.stages.items() if stage.previous is None), "local")
+    stages = {name: promotion.stages[name] for name in promotion.configured()} or promotion.stages
+    first = next((name for name, stage in stages.items() if stage.previous is None), next(iter(stages), "ENV"))
     typer.echo(f"saved in {releases.FOLDER}/{release.id}.json\nnext: gaia promote {first} {release.short}")
 
 

@@ -26,9 +26,9 @@ Run the tests of an environment with pytest.
   gaia test -e staging -- -n 4 --junitxml=staging.xml
   gaia test -e dev --dry-run        print the pytest command line
 
-The default environment is that of GAIA_ENV, else of gaia.toml, else the sandbox. The smoke tests are health, status,
-providers, models and caches; if they pass, the verdict is PARTIAL, which cannot promote a release. Arguments after `--`
-are passed to pytest.
+The default environment is that of GAIA_ENV, else of gaia.toml, else the sandbox. The smoke tests are the suite
+`smoke` (of the Gaia Platform: health, status, providers, models and caches). If they pass, the verdict is PARTIAL, which
+cannot promote a release. Arguments after `--` are passed to pytest.
 
 The exit code is that of pytest; `gaia help exit-codes` lists them.
 """
@@ -148,9 +148,19 @@ def run_environment(
     here = options_here(env, project=project)
     # An unknown environment is an error of this command, not of pytest.
     resolve(here)
-    chosen = (*options, *(select("all", ()).options if smoke else ()))
+    chosen = (*options, *(_smoke_options(here.project) if smoke else ()))
     before = (*project_suites(here.project), *((f"--gaia-env={env}",) if env else ()))
     _become_pytest(context, before, chosen, chosen, dry_run=dry_run)
+
+
+def _smoke_options(project: Project) -> tuple[str, ...]:
+    """Return the options that select the smoke tests: those of the Gaia Platform, else the suite ``smoke``."""
+    if project.file is not None and project.file.platform == "gaia":
+        return tuple(select("all", ()).options)
+    if not any((suite / "smoke").is_dir() for suite in project.suites):
+        folder = os.path.relpath(project.suites[0], project.rootdir)
+        raise ConfigError(f"the project has no suite `smoke`. Put its smoke tests into {folder}/smoke.")
+    return ("-m=smoke",)
 
 
 def _become_pytest(

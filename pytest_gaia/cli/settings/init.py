@@ -67,7 +67,8 @@ def create_project(
         typer.echo(f"skipped  {name}: {reason}")
     if "pytest.toml" in skipped:
         settings = contents["pytest.toml"].splitlines()[1:]
-        echo_lines(["", "Add these settings to your configuration of pytest:", *(f"  {line}" for line in settings)])
+        if not _holds_all(folder / "pytest.toml", settings):
+            echo_lines(["", "Add these settings to your configuration of pytest:", *(f"  {line}" for line in settings)])
     echo_lines(["", "Next steps:", *_next_steps(contents)])
 
 
@@ -126,6 +127,10 @@ def _reason_to_skip(folder: Path, name: str) -> str:
 
 def _holds(path: Path, pattern: str) -> bool:
     return path.is_file() and bool(re.search(pattern, path.read_text(encoding="utf-8", errors="replace"), re.MULTILINE))
+
+
+def _holds_all(path: Path, lines: Sequence[str]) -> bool:
+    return path.is_file() and {*lines} <= {*path.read_text(encoding="utf-8", errors="replace").splitlines()}
 
 
 def _filled(name: str, values: dict[str, str]) -> str:

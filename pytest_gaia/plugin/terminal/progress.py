@@ -66,7 +66,7 @@ class Waiting:
         if self._shown:
             erase_line(self._terminal)
         elif self._server_info:
-            self._terminal.write_line(f"gaia: {self._purpose}: waited {self._elapsed:.1f} s")
+            self._terminal.write_line(f"gaia: {self._purpose}: took {self._elapsed:.1f} s")
 
     def __call__(self, pending: tuple[str, ...] = ()) -> None:
         """Show ``pending``, the elapsed time and the time limit."""

@@ -68,7 +68,7 @@ def running_images(observations: Sequence[ServiceObservation], environment: str)
     ]
     if wrong:
         raise DeployFailed(
-            f"{environment}: no release can be made of what runs there: {'; '.join(wrong)}. Nothing was made. Deploy it "
+            f"{environment}: what runs there cannot become a release: {'; '.join(wrong)}. No release was created. Deploy first "
             f"(gaia deploy {environment}), name the images (--image SERVICE=…@sha256:…), or leave services out (--services)."
         )
     return tuple(_component(observed) for observed in observations)

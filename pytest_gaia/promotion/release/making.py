@@ -84,8 +84,8 @@ def beside(promotion: Promotion) -> tuple[str, ...]:
 
 def _changed(files: tuple[str, ...]) -> str:
     return (
-        f"the work tree is not what the commit says: {listed(files)}. Nothing was made. Commit it (or "
-        "ignore what is no part of a release); --allow-dirty makes a local release, which goes no further than dev."
+        f"the work tree has uncommitted changes: {listed(files)}. No release was created. Commit or ignore these files. "
+        "With --allow-dirty the release is local, and can be promoted to local and dev only."
     )
 
 

@@ -113,7 +113,7 @@ def test_what_runs_two_images_is_no_release(gaia: Gaia, committed: Repository, f
     code, _, err = gaia("release", "create", "--env", "staging")
 
     assert code == 1
-    assert "staging: no release can be made of what runs there: auth (gaia-auth-staging) runs 2 images: sha256:" in err
+    assert "staging: what runs there cannot become a release: auth (gaia-auth-staging) runs 2 images: sha256:" in err
     assert "gateway" not in err
     assert not (committed.folder / FOLDER).exists()
 
@@ -126,7 +126,9 @@ def test_what_was_never_deployed_is_none_either(gaia: Gaia, committed: Repositor
     code, _, err = gaia("release", "create", "--env", "staging")
 
     assert code == 1
-    assert "auth (gaia-auth-staging) has no machine; gateway (gaia-gateway-staging) was never deployed. Nothing" in err
+    assert (
+        "auth (gaia-auth-staging) has no machine; gateway (gaia-gateway-staging) was never deployed. No release" in err
+    )
 
 
 def test_what_cannot_be_observed_is_exit_12(gaia: Gaia, committed: Repository, fake_tools: FakeTools) -> None:
@@ -179,7 +181,7 @@ def test_outside_of_git_and_with_changes_there_is_no_release(gaia: Gaia, operate
     committed.write("new.py")
     code, _, err = gaia("release", "create", "--image", f"auth={AUTH}")
     assert code == 4
-    assert err.startswith("gaia: the work tree is not what the commit says: new.py. Nothing was made.")
+    assert err.startswith("gaia: the work tree has uncommitted changes: new.py. No release was created.")
 
     assert made(gaia, "--image", f"auth={AUTH}", "--allow-dirty")["kind"] == "local"
 
@@ -281,3 +283,20 @@ def test_help_teaches(gaia: Gaia, command: str) -> None:
     assert code == 0
     assert f"gaia release {command} " in out
     assert "--json" in out
+
+
+def test_a_project_with_other_stages_sees_only_those(gaia: Gaia, operated: Path, committed: Repository) -> None:
+    committed.write(
+        "gaia.toml", '[env.preview]\nurl = "https://preview.example.com"\nservices = ["gateway"]\n[env.preview.stage]\n'
+    )
+    committed.commit()
+
+    code, out, err = gaia("release", "create", "--image", f"gateway={GATEWAY}")
+    assert (code, err) == (0, "")
+    short = out.split()[1]
+    assert out.endswith(f"next: gaia promote preview {short}\n")
+
+    code, out, err = gaia("release", "check", short)
+    assert (code, err) == (11, "")
+    assert out.startswith("preview\n")
+    assert "staging" not in out

@@ -75,6 +75,25 @@ def test_files_are_never_overwritten(folder: Path, capsys: pytest.CaptureFixture
     assert files(folder) == before
 
 
+def test_a_second_run_asks_for_no_settings_that_exist(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (run(["init"]), run(["init"])) == (0, 0)
+
+    out = capsys.readouterr().out
+    assert "skipped  pytest.toml: exists" in out
+    assert "Add these settings" not in out
+
+
+def test_the_smoke_tests_of_a_project_are_its_suite_smoke(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["init"]) == 0
+    capsys.readouterr()
+    assert run(["test", "--smoke", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "pytest tests -m=smoke\n"
+
+    (folder / "tests/smoke").rename(folder / "tests/orders")
+    assert run(["test", "--smoke", "--dry-run"]) == 4
+    assert "Put its smoke tests into tests/smoke" in capsys.readouterr().err
+
+
 def test_environments_come_from_the_command_line_and_from_deploy_files(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
