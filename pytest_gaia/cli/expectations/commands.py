@@ -36,7 +36,7 @@ from pytest_gaia.wording import counted
 app = typer.Typer(
     name="expectations",
     help="""\
-List, check, explain and draft expectations of known failures
+List, check, explain and draft expectations of known failures.
 
 \b
 Examples:

@@ -57,7 +57,7 @@ app = typer.Typer(
     name="slo",
     cls=_Group,
     help="""\
-Compare response times with service level objectives
+Compare response times with service level objectives.
 
 \b
 Examples:

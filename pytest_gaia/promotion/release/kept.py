@@ -114,7 +114,7 @@ def is_file(prefix: str) -> bool:
 
 def _not_one(prefix: str, found: list[str], known: list[str]) -> str:
     if not known:
-        return f"release {prefix!r}: {FOLDER} has no release yet. To create one, run `gaia release create -h`."
+        return f"release {prefix!r} is unknown: the project has no release yet. To create one, run `gaia release create -h`."
     if len(prefix) < _LEAST_DIGITS:
         return f"release {prefix!r}: give at least {_LEAST_DIGITS} digits of its ID. {_listed(known)}"
     if found:

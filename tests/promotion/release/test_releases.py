@@ -256,7 +256,7 @@ def test_a_release_is_found_in_a_file(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_release_that_is_not_found_names_those_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"\.gaia/bundles has no release yet\. To create one"):
+    with pytest.raises(ConfigError, match=r"the project has no release yet\. To create one"):
         find_release(tmp_path, "abcd")
     known = [keep_release(tmp_path, made_release(f"{number}"), {}) for number in range(10)]
     for age, release in enumerate(reversed(known)):
