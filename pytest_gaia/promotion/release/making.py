@@ -42,7 +42,7 @@ def make_release(
     """
     parts = tuple(sorted(components))
     if not parts:
-        raise ConfigError("a release needs images: --image SERVICE=REF@sha256:… for each, or --from-env ENV.")
+        raise ConfigError("a release needs images: --image SERVICE=REF@sha256:… for each, or --env ENV.")
     commit = commits.head(promotion.rootdir, beside=beside(promotion))
     if commit.changed and not allow_dirty:
         raise ConfigError(_changed(commit.changed))

@@ -153,7 +153,7 @@ def test_images_of_compose_are_on_this_machine_alone(gaia: Gaia, committed: Repo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "a release needs images: --image SERVICE=REF@sha256:… for each, or --from-env ENV."),
+        ((), "a release needs images: --image SERVICE=REF@sha256:… for each, or --env ENV."),
         (("--image", f"gatway={GATEWAY}"), "--image: unknown service 'gatway'; did you mean gateway?"),
         (("--image", "gateway=r/gateway:1"), "--image gateway=r/gateway:1: say the digest (…@sha256:…)"),
         (("--image", "gateway=r/gateway@sha256:12"), "--image gateway: 'sha256:12' is no digest"),

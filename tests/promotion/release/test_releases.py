@@ -116,7 +116,7 @@ def test_a_changed_work_tree_is_refused_or_makes_a_local_release(repository: Rep
     for number in range(7):
         repository.write(f"new{number}.py")
 
-    with pytest.raises(ConfigError, match=r"not what the commit says: new0\.py, .*new4\.py and 2 more\. Nothing"):
+    with pytest.raises(ConfigError, match=r"uncommitted changes: new0\.py, .*new4\.py and 2 more\. No release"):
         made(repository.folder)
     release = made(repository.folder, allow_dirty=True)
 
