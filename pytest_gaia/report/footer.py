@@ -25,7 +25,7 @@ _SHOWN: tuple[Outcome, ...] = (
 
 
 def _numbered(count: int, outcome: Outcome) -> str:
-    plural = {"expected failure": "expected failures", "unexpected pass": "unexpected passes"}
+    plural = {"error": "errors", "expected failure": "expected failures", "unexpected pass": "unexpected passes"}
     return f"{count} {outcome if count == 1 else plural.get(outcome, outcome)}"
 
 

@@ -164,7 +164,7 @@ def test_a_fixture_outside_of_the_suites_says_which_folders_are_suites(pytester:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
         [
-            "*this run does not use Gaia: it runs no test below a folder that `suites` in ?gaia? of gaia.toml names (tests/integration).*"
+            "*this run does not use Gaia: no test is in a folder that `suites` in ?gaia? of gaia.toml lists (tests/integration).*"
         ]
     )
 

@@ -123,7 +123,7 @@ def test_the_name_of_a_parameter_in_the_path_is_no_difference() -> None:
             "body.mood: values calm|keen became calm",
         ),
         (
-            lambda d: persona(d)["properties"]["traits"]["checks"]["properties"].pop("level"),
+            lambda d: persona(d)["properties"]["traits"]["items"]["properties"].pop("level"),
             GET,
             "200.traits[].level is gone",
         ),
