@@ -1,1 +1,1 @@
-"""From "the tests passed" to "this release may go there": release, evidence, checklist, gate, ledger, rollback."""
+"""Promotion of releases: releases, evidence, release checks, gate, ledger and rollback."""

@@ -1,4 +1,4 @@
-"""What every command of a promotion begins with: the project, its stages, its ledger, its releases, its lock, its keys."""
+"""The project as the commands for promotions use it: stages, ledger, releases, locks and keys."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOCK_REFERENCE = "refs/gaia/locks"
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """The project as promotions see it."""
+    """A project with its ledger, as promotions use it."""
 
     project: Project
     ledger: Ledger
@@ -41,15 +41,15 @@ class Promotion:
 
     @classmethod
     def here(cls, cwd: Path | None = None, environ: Mapping[str, str] | None = None) -> Promotion:
-        """Return the project around ``cwd``, or around the current folder; nothing is made.
+        """Return the project that contains ``cwd`` (by default the current folder); no file is created.
 
-        Raises ``ConfigError`` for a mistake in gaia.toml or in the file of a trusted key.
+        Raises ``ConfigError`` for an error in gaia.toml or in the file of a trusted key.
         """
         return cls.of(Project.around(cwd or Path.cwd()), environ)
 
     @classmethod
     def of(cls, project: Project, environ: Mapping[str, str] | None = None) -> Promotion:
-        """Return ``project`` as promotions see it. Raises ``ConfigError`` as :meth:`here` does."""
+        """Return a promotion of ``project``. Raises ``ConfigError`` as :meth:`here` does."""
         ledger = open_ledger(project.ledger, project.rootdir)
         return cls(project, ledger, os.environ if environ is None else environ)
 
@@ -60,12 +60,12 @@ class Promotion:
 
     @property
     def settings(self) -> LedgerSettings:
-        """Where the ledger is kept."""
+        """The settings of the ledger."""
         return self.project.ledger
 
     @property
     def stages(self) -> Mapping[str, Stage]:
-        """Environment → stage, of every environment but the sandbox."""
+        """Environment → stage, for all environments except the sandbox."""
         return self.project.stages
 
     def configured(self) -> tuple[str, ...]:
@@ -73,14 +73,14 @@ class Promotion:
         return tuple(name for name in self.stages if self._is_configured(name))
 
     def resolve(self, name: str, environ: Mapping[str, str] | None = None) -> Environment:
-        """Return the environment ``name``, by the variables of this process or by ``environ``."""
+        """Return the environment ``name``, resolved with ``environ`` or the variables of this process."""
         variables = self.environ if environ is None else environ
         return resolve(Options(project=self.project, environ=variables, env=name))
 
     def stage(self, environment: str) -> Stage:
-        """Return what promotes a release into ``environment``, with the services that are deployed there.
+        """Return the stage of ``environment``, with the services that are deployed there.
 
-        Raises ``ConfigError`` for an unknown one, and for deploy files that do not say which services those are.
+        Raises ``ConfigError`` for an unknown environment, and if the deploy files do not define the services.
         """
         if environment not in self.stages:
             raise self._unknown(environment)
@@ -88,23 +88,23 @@ class Promotion:
         return replace(stage, services=self._deployed(environment)) if stage.services is None else stage
 
     def deployed(self) -> tuple[str, ...]:
-        """Return every service that is deployed to any environment; one whose deploy files are wrong adds none."""
+        """Return the services that are deployed to any environment; environments with invalid deploy files are skipped."""
         found: dict[str, None] = {}
         for environment in self.stages:
-            # Another environment's mistake is no reason to refuse what this one needs.
+            # An error in another environment must not block this one.
             with suppress(GaiaError):
                 found |= dict.fromkeys(self.stage(environment).services or ())
         return tuple(found)
 
     def services(self, environment: str, release: Release) -> tuple[str, ...]:
-        """Return the services of ``release`` that ``environment`` runs, in the order in which they are deployed."""
+        """Return the services of ``release`` that ``environment`` runs, in the order of deployment."""
         services = self.stage(environment).services
         return in_order(each for each in release.digests if services is None or each in services)
 
     def release(self, prefix: str) -> Release:
-        """Return the release of the project whose id begins with ``prefix``; ``ConfigError`` names those there are.
+        """Return the release whose ID begins with ``prefix``. Raises ``ConfigError`` with a list of known releases.
 
-        Where the ledger is in git, one that is not kept here yet is looked for beside it, and kept.
+        If the ledger is in git, a release that is missing here is fetched from there.
         """
         try:
             return releases.find_release(self.rootdir, prefix)
@@ -115,12 +115,12 @@ class Promotion:
             return releases.find_release(self.rootdir, prefix)
 
     def share(self, release: Release, files: Mapping[str, bytes]) -> None:
-        """Put a release and its deploy files where other machines find them: beside a ledger that is in git."""
+        """Store a release and its deploy files next to the ledger in git, for other machines."""
         if self.settings.git is not None:
             share_release(self._shared_releases(), release, files)
 
     def bring_releases(self) -> None:
-        """Keep here the releases that others have made, where the ledger is in git."""
+        """Fetch the releases of other machines, if the ledger is in git."""
         if self.settings.git is not None:
             bring_releases(self._shared_releases(), self.rootdir)
 
@@ -128,21 +128,21 @@ class Promotion:
         return GitReference(self.rootdir, RELEASES, self.settings.remote)
 
     def signers(self) -> list[SigningKey]:
-        """Return the key that signs here, if there is one. Raises ``ConfigError`` for one that cannot be read."""
+        """Return the configured signing key, if there is one. Raises ``ConfigError`` if it cannot be read."""
         key = signing_key(self.environ)
         return [key] if key else []
 
     def situation(
         self, environment: str, release: Release, now: datetime | None = None, entries: tuple[Entry, ...] | None = None
     ) -> Situation:
-        """Return what the gate of ``environment`` decides from about ``release``; ``entries`` are the ledger's, if read."""
+        """Return the evidence on ``release`` for the gate of ``environment``. By default, read ``entries`` of the ledger."""
         stage, moment = self.stage(environment), now or datetime.now(UTC)
         found = self.ledger.entries() if entries is None else entries
         here = done_here(self.rootdir, (environment, *([stage.previous] if stage.previous else [])))
         return Situation(environment, stage, release, found, moment, here=here)
 
     def lock(self, environment: str, holder: str) -> Lock:
-        """Return the lock of ``environment``, not yet taken: shared as the ledger is."""
+        """Return the lock of ``environment``, not acquired. It is in git if the ledger is."""
         if environment not in self.stages:
             raise self._unknown(environment)
         if self.settings.git is None:
@@ -163,14 +163,14 @@ class Promotion:
         return ConfigError(f"no stage is named {name!r}; {nearest(name, self.stages)}")
 
     def _deployed(self, name: str) -> tuple[str, ...] | None:
-        """Return the services that ``gaia deploy`` deploys to ``name``; None where it is not deployed from here."""
-        # Those who only look at releases and entries do without what plans a deployment.
+        """Return the services that ``gaia deploy`` deploys to ``name``; None if gaia does not deploy it."""
+        # Imported late, because commands that only read releases and entries do not need it.
         from pytest_gaia.rollout.plan import apps_of, choose
 
         try:
             environment = self.resolve(name, {})
         except NotConfigured:
-            # What shows that a release ran there, if anything does, is in the ledger, and has to be for all of it.
+            # Only entries of the ledger can show that a release ran there, and then for all of its services.
             return None
         if environment.deploy is None:
             return None
@@ -179,7 +179,7 @@ class Promotion:
 
 
 def open_ledger(settings: LedgerSettings, rootdir: Path) -> Ledger:
-    """Return the ledger of the project at ``rootdir``, read with the keys that it trusts; nothing is made."""
+    """Return the ledger of the project at ``rootdir`` with its trusted keys; no file is created."""
     keys = trusted_keys(rootdir / settings.keys)
     if settings.git is not None:
         return Ledger(GitStore(GitReference(rootdir, settings.git, settings.remote)), keys)

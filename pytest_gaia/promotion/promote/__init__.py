@@ -1,1 +1,1 @@
-"""What writes into the ledger: promotions, rollbacks and their rehearsals, findings of tools, and words of people."""
+"""Writers of ledger entries: promotions, rollbacks and rollback drills, results of tools, approvals and waivers."""

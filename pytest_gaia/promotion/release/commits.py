@@ -1,4 +1,4 @@
-"""What git knows of a release: its commit, whether that is all of it, and who wrote what is new."""
+"""Information from git about a release: its commit, changes outside of the commit, and the authors of new commits."""
 
 import hashlib
 import os
@@ -13,10 +13,10 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.system.git import git, said
 
 LAST = 50
-"""commits whose authors count where nothing was released yet"""
+"""number of commits whose authors count if nothing was released yet"""
 
 _AS_IT_IS = {"GIT_GRAFT_FILE": os.devnull}
-"""what this clone has put beside commits to give them other parents (grafts) is not what they are"""
+"""ignore grafts, with which a clone can change the parents of commits"""
 _AUTHORS = "%ae%x00%(trailers:key=Co-authored-by,valueonly,separator=%x00)%x00"
 _ADDRESS = re.compile(r"<([^<>]*)>\s*$")
 
@@ -25,58 +25,58 @@ _SETTINGS = (
     *("gaia.toml", "conftest.py", "pyproject.toml", "pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini"),
     *("tox.ini", "setup.cfg", ".coveragerc"),
 )
-"""what pytest and its plugins read in the project's folder and in those above it"""
+"""files that pytest and its plugins read in the folder of the project and in its parents"""
 _READ = (".py", ".pyc", ".so", ".pyd", ".pth", ".toml", ".ini", ".cfg", ".coveragerc")
-"""endings of files that are code or settings"""
+"""suffixes of files with code or settings"""
 _REGULAR = ("100644", "100755")
-"""modes of files that are no links"""
+"""modes of files that are not links"""
 _IMPORTABLE = (*(f":(glob)*{ending}" for ending in _READ), ":(glob)*/__init__.py")
-"""what Python finds in the project's folder, before what is installed"""
+"""files that Python imports from the folder of the project, before installed packages"""
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The commit of a work tree."""
+    """The commit of a working tree."""
 
     id: str
     changed: tuple[str, ...] = ()
-    """files that differ from it, and new ones that are not ignored"""
+    """files that differ from the commit, and new files that are not ignored"""
 
 
 def head(rootdir: Path, *, beside: Sequence[str] = ()) -> Commit:
     """Return the commit that is checked out around ``rootdir``.
 
-    ``beside`` are folders (relative to ``rootdir``) whose files are no part of a release. Raises ``ConfigError``
-    outside of a repository, for one without a commit, and where there is no git.
+    ``beside`` lists folders (relative to ``rootdir``) whose files are not part of a release. Raises ``ConfigError``
+    outside of a repository, in a repository without a commit, and without git.
     """
     commit = _git(rootdir, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip()
     if not commit:
-        raise ConfigError("a release names a commit, and there is none here yet: commit, then try again.")
+        raise ConfigError("a release needs a commit, and this repository has none: commit, then try again.")
     left_out = (f":(exclude){folder}" for folder in beside)
     status = _git(rootdir, "-c", "core.quotePath=false", "status", "--porcelain", "--", ":/", *left_out)
     return Commit(commit, tuple(line[3:] for line in status.splitlines()))
 
 
 def strays(rootdir: Path, commit: str, *, beside: Sequence[str], folders: Sequence[str]) -> dict[str, str]:
-    """Return what a run reads and ``commit`` does not hold so: file → ``is gone``, or how and the SHA-256 it has now.
+    """Return the files of a run that differ from ``commit``: file → ``is gone``, or the difference with its SHA-256.
 
-    These are all files of ``commit`` in the project that have changed, and new ones that are code or settings; in
-    ``folders`` (relative to ``rootdir``) new files of any kind. What git is told to ignore counts where it is code or
-    settings that a run would load: in ``folders``, and beside gaia.toml. ``beside`` is as for :func:`head`.
+    This covers changed files of ``commit`` in the project, new files with code or settings, and all new files in
+    ``folders`` (relative to ``rootdir``). Ignored files count if a run would load them as code or settings: in
+    ``folders``, and next to gaia.toml. ``beside`` is as for :func:`head`.
 
-    Raises ``ConfigError`` where the repository does not have ``commit``.
+    Raises ``ConfigError`` if the repository does not have ``commit``.
     """
     top = _top(rootdir)
     within = PurePosixPath(_git(rootdir, "rev-parse", "--show-prefix").strip())
     settings = [f":(top){folder / name}" for folder in (within, *within.parents) for name in _SETTINGS]
     where = [".", *folders, *settings, *(f":(exclude){folder}" for folder in beside)]
     with tempfile.TemporaryDirectory(prefix="gaia-index-") as folder:
-        # An index of its own: the one of the work tree can be told to look away (--assume-unchanged).
-        index = {"GIT_INDEX_FILE": os.path.join(folder, "index")}  # noqa: PTH118 - a text is asked for
+        # A separate index, because the one of the working tree can hide changes (--assume-unchanged).
+        index = {"GIT_INDEX_FILE": os.path.join(folder, "index")}  # noqa: PTH118 - git needs a string
         if _run(rootdir, "read-tree", commit, environ=index).returncode:
             raise ConfigError(
-                f"commit {commit[:12]} of the release is not in this repository, so nobody can tell whether the suites here "
-                "are those of the release. Fetch it (git fetch), and check it out."
+                f"commit {commit[:12]} of the release is not in this repository, so the suites cannot be compared with the "
+                "release. Fetch the commit (git fetch), and check it out."
             )
         held = _listed(rootdir, index, "ls-files", "--stage", "--full-name", "-z", "--", *where)
         changed = _listed(rootdir, index, "diff", "--no-ext-diff", "--ignore-submodules=none", "--name-only", "--no-renames", "-z", "--", *where)  # fmt: skip
@@ -98,20 +98,20 @@ def is_inside(path: Path, folder: Path) -> bool:
 
 
 def _top(rootdir: Path) -> Path:
-    """Return the folder of the work tree. Raises ``ConfigError`` where git looks at another one than that of ``rootdir``."""
+    """Return the folder of the working tree. Raises ``ConfigError`` if it does not contain ``rootdir``."""
     top = Path(_git(rootdir, "rev-parse", "--show-toplevel").removesuffix("\n"))
     if not is_inside(rootdir, top):
         raise ConfigError(
-            f"git looks at {top}, and the project is in {rootdir}, so nobody can tell whether the suites here are those of "
-            "the release. Unset GIT_DIR, GIT_WORK_TREE and core.worktree (git config --unset core.worktree)."
+            f"git uses the working tree {top}, but the project is in {rootdir}, so the suites cannot be compared with the "
+            "release. Unset GIT_DIR, GIT_WORK_TREE and core.worktree (git config --unset core.worktree)."
         )
     return top
 
 
 def _disguised(top: Path, held: Sequence[str]) -> list[str]:
-    """Return which Python files of ``held`` (as of ``git ls-files --stage``) differ, whatever filters this clone has for them.
+    """Return the Python files of ``held`` (output of ``git ls-files --stage``) that differ, without filters.
 
-    What git compares has gone through filters, which a clone can set up for itself. Line ends may differ.
+    git compares files after its filters, and each clone can define its own. Line ends may differ.
     """
     found = []
     for line in held:
@@ -125,8 +125,8 @@ def _disguised(top: Path, held: Sequence[str]) -> list[str]:
 
 
 def _blob(content: bytes, like: str) -> str:
-    """Return the name that git has for a file of ``content``, by the same hash as ``like``."""
-    # S324: it is the hash that git uses.
+    """Return the object ID of a file with ``content``, with the hash algorithm of ``like``."""
+    # S324: git uses this hash.
     new = hashlib.sha1 if len(like) == 2 * hashlib.sha1().digest_size else hashlib.sha256  # noqa: S324
     return new(b"blob %d\0%b" % (len(content), content)).hexdigest()
 
@@ -137,23 +137,23 @@ def knows(rootdir: Path, commit: str) -> bool:
 
 
 def committed(rootdir: Path, commit: str, file: str) -> str | None:
-    """Return the text of ``file`` (beside or below ``rootdir``) as ``commit`` has it; None where that is not known."""
+    """Return the text of ``file`` (in ``rootdir`` or below) in ``commit``; None if it is unknown."""
     found = _run(rootdir, "cat-file", "blob", f"{commit}:./{file}")
     return None if found.returncode else _text(found.stdout)
 
 
 def authors(rootdir: Path, since: str | None = None) -> tuple[str, ...]:
-    """Return who wrote what HEAD has and ``since`` has not, as lower-case e-mail addresses, co-authors included.
+    """Return the authors and co-authors of the commits after ``since``, as lower-case email addresses.
 
-    Where that is nothing, or ``since`` is not known, those of the last :data:`LAST` commits: with nobody as author,
-    anybody could approve. Addresses are taken as they were committed: a mailmap could turn one into another.
+    If there are none, or ``since`` is unknown, return those of the last :data:`LAST` commits: without an author, anyone
+    could approve. A mailmap is ignored, because it can replace one address by another.
 
-    Raises ``ConfigError`` in a shallow clone, which does not know them all.
+    Raises ``ConfigError`` in a shallow clone, which lacks commits.
     """
     if _git(rootdir, "rev-parse", "--is-shallow-repository").strip() == "true":
         raise ConfigError(
-            "the history here is cut off (a shallow clone), so nobody can tell who wrote what is new, and those must not "
-            "approve it. Fetch all of it: git fetch --unshallow (actions/checkout: fetch-depth: 0; GitLab: GIT_DEPTH: 0)."
+            "this repository is a shallow clone, so the authors of the release, who must not approve it, are unknown. Fetch "
+            "the full history: git fetch --unshallow (actions/checkout: fetch-depth: 0; GitLab: GIT_DEPTH: 0)."
         )
     new = _addresses(rootdir, f"{since}..HEAD") if since and knows(rootdir, since) else ()
     return new or _addresses(rootdir, f"-{LAST}", "HEAD")
@@ -168,7 +168,7 @@ def _addresses(rootdir: Path, *which: str) -> tuple[str, ...]:
 def _git(rootdir: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
     found = _run(rootdir, *arguments, environ=environ)
     if found.returncode > 1 or (found.returncode and found.stderr):
-        raise ConfigError(f"a release names a commit, and git does not tell which: {said(found, 0)}.")
+        raise ConfigError(f"a release needs a commit, and git reports none: {said(found, 0)}.")
     return _text(found.stdout)
 
 
@@ -177,7 +177,7 @@ def _listed(rootdir: Path, index: Mapping[str, str], *arguments: str) -> list[st
 
 
 def _state(path: Path, how: str) -> str:
-    """Return how a file differs, with what it holds, so that two states of it can be told apart."""
+    """Return how a file differs, with a hash of its content, so that two states are distinguishable."""
     try:
         content = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
     except OSError:
@@ -189,7 +189,7 @@ def _run(rootdir: Path, *arguments: str, environ: Mapping[str, str] | None = Non
     try:
         return git(rootdir, *arguments, environ=_AS_IT_IS | dict(environ or {}))
     except FileNotFoundError:
-        raise ConfigError("a release names a commit, and there is no git on PATH.") from None
+        raise ConfigError("a release needs a commit, and git is not on PATH. Install git.") from None
 
 
 def _text(content: bytes) -> str:

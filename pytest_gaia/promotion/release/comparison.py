@@ -1,4 +1,4 @@
-"""Is a release still what it was made of: its images, its deploy files, and what was seen to run?"""
+"""Comparison of a release with its images, its deploy files, and the running images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ Status = Literal["same", "differs", "unknown", "left out"]
 
 
 def deploy_files(folder: DeployFolder) -> dict[str, bytes]:
-    """Return name → content of every deploy file in ``folder``, of all environments; none where there is no folder.
+    """Return name → content of every deploy file in ``folder``, for all environments; empty without a folder.
 
-    Whether ``gaia.toml`` knows the environment makes no difference: what a release holds must not change with it.
+    The environments in ``gaia.toml`` make no difference, so that they do not change the content of a release.
 
-    Raises ``ConfigError`` for one that cannot be read.
+    Raises ``ConfigError`` if a file cannot be read.
     """
     paths = [file.path for file in fly_names(folder.path)]
     if compose := compose_file(folder.path):
@@ -30,7 +30,7 @@ def deploy_files(folder: DeployFolder) -> dict[str, bytes]:
 
 
 def differences(wanted: Mapping[str, str], found: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
-    """Yield (file, how it differs) for every file that is not as ``wanted`` (file → SHA-256) says."""
+    """Yield (file, difference) for every file that differs from ``wanted`` (file → SHA-256)."""
     for name in sorted(wanted.keys() | found.keys()):
         if name not in found:
             yield name, "is gone"
@@ -49,24 +49,24 @@ def _content(folder: DeployFolder, path: Path) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One thing that was compared."""
+    """The result of one comparison."""
 
     what: str
     """``image gateway``, ``deploy file fly.auth.dev.toml``, ``kept file …``, ``running gateway``"""
     status: Status
-    """``unknown``: it could not be looked at; ``left out``: the environment has no such service, or the release none"""
+    """``unknown``: not observed; ``left out``: the environment or the release lacks the service"""
     reason: str = ""
 
 
 def check_images(release: Release) -> Iterator[Comparison]:
-    """Yield, for each image, whether its reference names one digest and no other."""
+    """Yield, for each image, whether its reference has exactly the digest of the release."""
     for part in sorted(release.components):
         problem = _loose(part)
         yield Comparison(f"image {part.service}", "differs" if problem else "same", problem)
 
 
 def check_files(release: Release, found: Mapping[str, bytes], *, what: str) -> Iterator[Comparison]:
-    """Yield, for each deploy file, whether it is as it was; ``found`` is name → content now."""
+    """Yield, for each deploy file, whether it is unchanged; ``found`` is name → current content."""
     different = dict(differences(release.configs, found))
     for name in sorted(release.configs.keys() | found.keys()):
         yield Comparison(f"{what} {name}", "differs" if name in different else "same", different.get(name, ""))
@@ -75,7 +75,7 @@ def check_files(release: Release, found: Mapping[str, bytes], *, what: str) -> I
 def check_running(
     release: Release, observations: Sequence[ServiceObservation], environment: str
 ) -> Iterator[Comparison]:
-    """Yield, for each service of the release or of the environment, whether what runs is what is in the release."""
+    """Yield, for each service of the release or the environment, whether it runs the image of the release."""
     seen = {observed.service: observed for observed in observations}
     for service in sorted(release.digests.keys() | seen.keys()):
         what = f"running {service}"
@@ -100,8 +100,8 @@ def _running(what: str, observed: ServiceObservation, wanted: str) -> Comparison
 
 def _loose(part: Component) -> str:
     if not DIGEST.fullmatch(part.digest):
-        return f"{part.digest or 'nothing'} is no digest"
+        return f"{part.digest or 'nothing'} is not a digest"
     named = digest_of(part.image)
     if named is None:
-        return f"{part.image} names no digest; it can become another image"
-    return "" if named == part.digest else f"{part.image} names another digest than {part.digest[:19]}"
+        return f"{part.image} has no digest, so it can change"
+    return "" if named == part.digest else f"{part.image} has another digest than {part.digest[:19]}"

@@ -1,4 +1,4 @@
-"""The images of a release: named on a command line, or seen to run in an environment."""
+"""The images of a release, from a command line or from a running environment."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -16,13 +16,13 @@ from pytest_gaia.rollout.plan import plan_rollout
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 LOCAL_HOOK = "compose"
-"""the hook whose images are on one machine only"""
+"""the hook whose images exist on one machine only"""
 
 
 def named_images(images: Mapping[str, str], deployed: Collection[str] = ()) -> tuple[Component, ...]:
-    """Return service → reference as components; ``deployed`` are services of the project's own.
+    """Return service → reference as components; ``deployed`` lists additional services of the project.
 
-    Raises ``ConfigError`` for a service or a digest that is none.
+    Raises ``ConfigError`` for an unknown service or an invalid digest.
     """
     known = dict.fromkeys((*SERVICES, *deployed))
     found = []
@@ -32,29 +32,31 @@ def named_images(images: Mapping[str, str], deployed: Collection[str] = ()) -> t
         digest = digest_of(reference)
         if digest is None:
             raise ConfigError(
-                f"--image {service}={reference}: say the digest (…@sha256:…): a tag can be moved, and then nobody knows "
-                f"what was tested. `docker buildx imagetools inspect {reference}` shows it; so does whoever pushed it."
+                f"--image {service}={reference}: add the digest (…@sha256:…), because a tag can move to an untested image. "
+                f"To print the digest, run `docker buildx imagetools inspect {reference}`."
             )
         if not DIGEST.fullmatch(digest):
-            raise ConfigError(f"--image {service}: {digest!r} is no digest: sha256: and 64 hexadecimal digits.")
+            raise ConfigError(
+                f"--image {service}: {digest!r} is not a digest. A digest is sha256: and 64 hexadecimal digits."
+            )
         found.append(Component(service, reference, digest))
     return tuple(found)
 
 
 def look(environment: Environment, rootdir: Path, services: Sequence[str] = ()) -> tuple[ServiceObservation, ...]:
-    """Observe ``services`` of ``environment`` (by default those that are deployed there) through its deploy hook.
+    """Observe ``services`` of ``environment`` (by default all deployed services) through its deploy hook.
 
-    Raises ``ConfigError`` where it is not deployed from here.
+    Raises ``ConfigError`` if gaia does not deploy the environment.
     """
     rollout = plan_rollout(environment, environment.deployment, rootdir=rootdir, services=services, check=False)
     return observe_services(rollout, hook_for(environment, rootdir=rootdir))
 
 
 def running_images(observations: Sequence[ServiceObservation], environment: str) -> tuple[Component, ...]:
-    """Return what was seen to run, one image a service.
+    """Return the running images, one for each service.
 
-    Raises ``DeployUnavailable`` where a service could not be observed, and ``DeployFailed`` where one runs nothing or
-    several images: that is no release.
+    Raises ``DeployUnavailable`` if a service could not be observed, and ``DeployFailed`` if a service runs no image or
+    several images.
     """
     unseen: dict[str, list[str]] = {}
     for observed in observations:
@@ -62,7 +64,7 @@ def running_images(observations: Sequence[ServiceObservation], environment: str)
             unseen.setdefault(observed.problem, []).append(f"{observed.service} ({observed.app})")
     if unseen:
         reason = " ".join(f"{', '.join(services)}: {problem}" for problem, services in unseen.items())
-        raise DeployUnavailable(f"{environment}: what runs there could not be observed. {reason}")
+        raise DeployUnavailable(f"{environment}: the running images could not be observed. {reason}")
     wrong = [
         f"{observed.service} ({observed.app}) {problem}" for observed in observations if (problem := not_one(observed))
     ]
@@ -75,7 +77,7 @@ def running_images(observations: Sequence[ServiceObservation], environment: str)
 
 
 def not_one(observed: ServiceObservation) -> str:
-    """Return why a service that was observed does not run one image; an empty text if it does."""
+    """Return the reason why an observed service does not run exactly one image; '' if it does."""
     seen = observed.observation
     if seen is None or not seen.exists:
         return "was never deployed"
@@ -85,7 +87,7 @@ def not_one(observed: ServiceObservation) -> str:
     if len(found) > 1:
         return f"runs {len(found)} images: {', '.join(each[:19] for each in found)}"
     if not found or not all(machine.digest and machine.image for machine in seen.machines):
-        return "does not say which image it runs"
+        return "does not report its image"
     return ""
 
 

@@ -138,7 +138,7 @@ class SharedRelease(msgspec.Struct, frozen=True):
 def share_release(reference: GitReference, release: Release, files: Mapping[str, bytes]) -> None:
     """Put ``release`` and its deploy ``files`` into ``reference``, unless it is there already.
 
-    Raises ``ConfigError`` where git refuses, ``DeployUnavailable`` where the remote is out of reach or others are always
+    Raises ``ConfigError`` if git fails, and ``DeployUnavailable`` if the remote is unreachable or other machines are always
     faster.
     """
     name = f"{release.id}.json"
@@ -152,17 +152,17 @@ def share_release(reference: GitReference, release: Release, files: Mapping[str,
         except Taken:
             continue
         return
-    raise DeployUnavailable(f"{reference.name}: {_TRIES} others wrote first; try again.")
+    raise DeployUnavailable(f"{reference.name}: other processes wrote first, {_TRIES} times; try again.")
 
 
 def bring_releases(reference: GitReference, rootdir: Path) -> None:
-    """Keep every release of ``reference`` in the project at ``rootdir`` that is not there; raises as above.
+    """Save every missing release from ``reference`` in the project at ``rootdir``; raises as :func:`share_release`.
 
-    What is not the release that its name says is left out.
+    A release whose ID differs from its file name is skipped.
     """
     commit, here = reference.fetch(), release_files(rootdir)
     missing = [name for name in reference.names(commit) if name.removesuffix(".json") not in here]
-    # In the order in which they were made, which is the order in which they are shown.
+    # In the order of their creation, because lists are sorted by the time of the file.
     found = [shared for name in missing for shared in _read(name, reference.file(commit, name))]
     for each in sorted(found, key=lambda shared: shared.release.created):
         keep_release(rootdir, each.release, each.configs)
@@ -174,7 +174,7 @@ def _read(name: str, content: bytes) -> Iterator[SharedRelease]:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return
     digests = {name: sha256_of(config) for name, config in shared.configs.items()}
-    # A name with a folder in it would be written elsewhere.
+    # A name with a folder would write to another place.
     if (
         f"{shared.release.id}.json" == name
         and digests == shared.release.configs

@@ -1,4 +1,4 @@
-"""Making a release of images, and of what the project is at this moment, its newest migration included."""
+"""Creation of a release from images, the current commit, the deploy files and the newest migration."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ from pytest_gaia.promotion.release.model import Component, Release
 from pytest_gaia.wording import listed
 
 DIRTY = "-dirty"
-"""end of the commit of a release that holds more than the commit does, as ``git describe`` writes it"""
+"""suffix of the commit of a release with uncommitted changes, as in ``git describe``"""
 _KEPT = ".gaia"
 
 
@@ -35,10 +35,10 @@ def make_release(
     head: str | None = None,
     allow_dirty: bool = False,
 ) -> tuple[Release, dict[str, bytes]]:
-    """Return a release of ``components`` with the deploy files that it names; nothing is kept yet.
+    """Return a release of ``components`` and its deploy files, without saving them.
 
-    ``only_here`` says that its images are on this machine alone. Raises ``ConfigError``: no image, a work tree with
-    changes (unless ``allow_dirty``, which makes it a local one), and whatever git or the migrations do not tell.
+    ``only_here``: the images exist on this machine only. Raises ``ConfigError`` without images, for a working tree with
+    changes (unless ``allow_dirty``, which makes a local release), and if the commit or the migration is unknown.
     """
     parts = tuple(sorted(components))
     if not parts:
@@ -60,7 +60,7 @@ def make_release(
 
 
 def last_released(promotion: Promotion) -> str | None:
-    """Return the commit of the newest release that has passed production's gate; None for none."""
+    """Return the commit of the newest release that passed the gate of production; None if there is none."""
     promotion.bring_releases()
     entries, now = promotion.ledger.entries(), datetime.now(UTC)
     stage = promotion.stages[PRODUCTION]
@@ -73,7 +73,7 @@ def last_released(promotion: Promotion) -> str | None:
 
 
 def beside(promotion: Promotion) -> tuple[str, ...]:
-    """Return the folders in which a promotion itself writes."""
+    """Return the folders that a promotion itself writes to."""
     return _KEPT, *(
         [promotion.settings.path]
         if promotion.settings.git is None
@@ -84,21 +84,21 @@ def beside(promotion: Promotion) -> tuple[str, ...]:
 
 def _changed(files: tuple[str, ...]) -> str:
     return (
-        f"the work tree has uncommitted changes: {listed(files)}. No release was created. Commit or ignore these files. "
+        f"the working tree has uncommitted changes: {listed(files)}. No release was created. Commit or ignore these files. "
         "With --allow-dirty the release is local, and can be promoted to local and dev only."
     )
 
 
 def migration_head(rootdir: Path) -> str:
-    """Return the newest migration of the project at ``rootdir``; empty where it has none.
+    """Return the newest migration of the project at ``rootdir``; empty if there is none.
 
-    Alembic's files say what they follow, so its head is the one that none follows; elsewhere it is the last name, with
-    its numbers compared as numbers. Raises ``ConfigError`` where that is not one.
+    The head of Alembic is the revision that no other revision follows. Elsewhere it is the last name, with numbers
+    compared as numbers. Raises ``ConfigError`` if there are several.
     """
     heads = dict(_heads(rootdir))
     if len(set(heads.values())) > 1:
         found = ", ".join(f"{head} in {folder}" for folder, head in heads.items())
-        raise ConfigError(f"there are several newest migrations: {found}. Say which counts: --migration-head.")
+        raise ConfigError(f"there are several newest migrations: {found}. Select one: --migration-head.")
     return next(iter(heads.values()), "")
 
 
@@ -122,21 +122,21 @@ def _alembic_head(paths: Iterable[Path], folder: str) -> str:
     heads = sorted(revisions - followed)
     if len(heads) > 1:
         raise ConfigError(
-            f"{folder} has {len(heads)} heads: {', '.join(heads)}. Merge them (alembic merge heads), or say which counts: "
+            f"{folder} has {len(heads)} heads: {', '.join(heads)}. Merge them (alembic merge heads), or select one: "
             "--migration-head."
         )
     return heads[0] if heads else ""
 
 
 def _assigned(path: Path) -> dict[str, object]:
-    """Return the names that a file gives plain values to. It is read, and never run."""
+    """Return the names in a file that have literal values. The file is parsed, and never executed."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError) as error:
-        raise ConfigError(f"{path.name}: this migration cannot be read: {error}. Say --migration-head.") from None
+        raise ConfigError(f"{path.name}: this migration cannot be read: {error}. Pass --migration-head.") from None
     found: dict[str, object] = {}
     for node in tree.body:
-        # Alembic's template annotates its names since 1.12.
+        # The template of Alembic has annotations since 1.12.
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         value = getattr(node, "value", None)
         if isinstance(targets[0], ast.Name) and isinstance(value, ast.expr):

@@ -137,7 +137,7 @@ def test_what_cannot_be_observed_is_exit_12(gaia: Gaia, committed: Repository, f
     code, _, err = gaia("release", "create", "--env", "staging")
 
     assert code == 12
-    assert err.startswith("gaia: staging: what runs there could not be observed. auth (gaia-auth-staging): ")
+    assert err.startswith("gaia: staging: the running images could not be observed. auth (gaia-auth-staging): ")
     assert "gateway (gaia-gateway-staging): " in err
     assert "fly auth login" in err
 
@@ -155,8 +155,8 @@ def test_images_of_compose_are_on_this_machine_alone(gaia: Gaia, committed: Repo
     [
         ((), "a release needs images: --image SERVICE=REF@sha256:… for each, or --env ENV."),
         (("--image", f"gatway={GATEWAY}"), "--image: unknown service 'gatway'; did you mean gateway?"),
-        (("--image", "gateway=r/gateway:1"), "--image gateway=r/gateway:1: say the digest (…@sha256:…)"),
-        (("--image", "gateway=r/gateway@sha256:12"), "--image gateway: 'sha256:12' is no digest"),
+        (("--image", "gateway=r/gateway:1"), "--image gateway=r/gateway:1: add the digest (…@sha256:…)"),
+        (("--image", "gateway=r/gateway@sha256:12"), "--image gateway: 'sha256:12' is not a digest"),
         (("--image", GATEWAY), "has no service"),
         (("--image", f"auth={AUTH}", "--image", f"auth={GATEWAY}"), "--image gives auth two images"),
         (("--services", "auth", "--image", f"auth={AUTH}"), "--services selects services that run in an environment"),
@@ -181,14 +181,14 @@ def test_outside_of_git_and_with_changes_there_is_no_release(gaia: Gaia, operate
     committed.write("new.py")
     code, _, err = gaia("release", "create", "--image", f"auth={AUTH}")
     assert code == 4
-    assert err.startswith("gaia: the work tree has uncommitted changes: new.py. No release was created.")
+    assert err.startswith("gaia: the working tree has uncommitted changes: new.py. No release was created.")
 
     assert made(gaia, "--image", f"auth={AUTH}", "--allow-dirty")["kind"] == "local"
 
     subprocess.run(["rm", "-rf", ".git"], cwd=operated, check=True)
     code, _, err = gaia("release", "create", "--image", f"auth={AUTH}")
     assert code == 4
-    assert "git does not tell which: not a git repository" in err
+    assert "git reports none: not a git repository" in err
 
 
 def test_the_output_is_a_release_that_every_command_takes(gaia: Gaia, committed: Repository) -> None:

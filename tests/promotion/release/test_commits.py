@@ -131,12 +131,12 @@ def test_a_shallow_clone_is_refused(repository: Repository, tmp_path: Path) -> N
 def test_outside_of_a_repository_without_a_commit_and_without_git(
     repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ConfigError, match="there is none here yet: commit"):
+    with pytest.raises(ConfigError, match="this repository has none: commit"):
         head(repository.folder)
-    with pytest.raises(ConfigError, match="git does not tell which: not a git repository"):
+    with pytest.raises(ConfigError, match="git reports none: not a git repository"):
         head(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigError, match="there is no git on PATH"):
+    with pytest.raises(ConfigError, match="git is not on PATH"):
         head(repository.folder)
 
 
@@ -260,7 +260,7 @@ def test_another_work_tree_is_not_compared_in_the_place_of_this_one(
         monkeypatch.setenv("GIT_DIR", str(repository.folder / ".git"))
         monkeypatch.setenv(way, str(clean))
 
-    with pytest.raises(ConfigError, match=f"git looks at {clean}, and the project is in {project}"):
+    with pytest.raises(ConfigError, match=f"git uses the working tree {clean}, but the project is in {project}"):
         differing(project)
 
 

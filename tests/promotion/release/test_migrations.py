@@ -73,7 +73,7 @@ def test_so_are_two_kinds_of_migrations(tmp_path: Path) -> None:
     alembic(tmp_path / "alembic" / "versions", "f00", "None")
     write(tmp_path / "migrations", "0001_a.sql")
 
-    with pytest.raises(ConfigError, match=r"f00 in alembic/versions, 0001_a in migrations\. Say which"):
+    with pytest.raises(ConfigError, match=r"f00 in alembic/versions, 0001_a in migrations\. Select one"):
         migration_head(tmp_path)
 
 

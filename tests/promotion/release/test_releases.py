@@ -208,7 +208,7 @@ def test_the_same_release_made_again_is_the_first_one(repository: Repository) ->
 def test_a_folder_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:
     (tmp_path / ".gaia").mkdir(mode=0o500)
 
-    with pytest.raises(ConfigError, match=r"\.gaia/bundles: the release cannot be kept: Permission denied"):
+    with pytest.raises(ConfigError, match=r"\.gaia/bundles: the release cannot be saved: Permission denied"):
         keep_release(tmp_path, made_release(), {})
 
 
@@ -355,7 +355,7 @@ def seen(*images: str | None, exists: bool = True) -> Observation:
         (seen(DIGEST, DIGEST), "same", ""),
         (seen("sha256:2"), "differs", f"gaia-gateway runs sha256:2, the release has {DIGEST[:19]}"),
         (seen(DIGEST, "sha256:2"), "differs", "gaia-gateway runs 2 images: "),
-        (seen(DIGEST, None), "differs", "gaia-gateway does not say which image it runs"),
+        (seen(DIGEST, None), "differs", "gaia-gateway does not report its image"),
         (seen(), "differs", "gaia-gateway has no machine"),
         (seen(exists=False), "differs", "gaia-gateway was never deployed"),
         (None, "unknown", "the API does not answer"),
