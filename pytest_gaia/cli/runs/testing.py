@@ -148,8 +148,8 @@ def run_environment(
     here = options_here(env, project=project)
     # An unknown environment is an error of this command, not of pytest.
     resolve(here)
-    chosen = (*options, *(_smoke_options(here.project) if smoke else ()))
     before = (*project_suites(here.project), *((f"--gaia-env={env}",) if env else ()))
+    chosen = (*options, *(_smoke_options(here.project) if smoke else ()))
     _become_pytest(context, before, chosen, chosen, dry_run=dry_run)
 
 
