@@ -1,7 +1,7 @@
-"""What has changed between two OpenAPI 3 documents of one service, and which of it breaks a client of the older one.
+"""Differences between two OpenAPI 3 documents of one service, and whether they break clients of the older one.
 
-A request may be taken more freely, an answer may say more; the other way round breaks. Rules follow the substitution of
-JSON Schemas: what a client may send must stay allowed, what it reads must stay there.
+A service may accept more in requests and return more in responses. The opposite breaks clients: requests that were
+allowed must stay allowed, and fields that clients read must stay.
 """
 
 import re
@@ -16,7 +16,7 @@ Document = dict[str, Any]
 Place = tuple[str, str]
 
 WHOLE = "the document"
-"""stands for an operation where a change belongs to none"""
+"""the operation of changes that belong to no operation"""
 _ORDER = {"breaking": 0, "unclear": 1, "compatible": 2}
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _OF_A_PATH = {*METHODS, "parameters", "summary", "description", "servers", "$ref"}
@@ -27,14 +27,14 @@ class ApiChange:
     """One difference."""
 
     kind: Literal["breaking", "compatible", "unclear"]
-    """``unclear``: it could not be compared, so that nobody knows"""
+    """``unclear``: the parts cannot be compared, so the effect is unknown"""
     operation: str
-    """such as ``GET /api/v0.2/personas``"""
+    """for example ``GET /api/v0.2/personas``"""
     text: str
     schema: str = ""
     """name of the schema that changed, if it has one"""
     also: tuple[str, ...] = ()
-    """other operations that use it, a few of them where they are many"""
+    """other operations that use it; the first few if there are many"""
 
     def __str__(self) -> str:
         if not self.also:
@@ -44,15 +44,15 @@ class ApiChange:
 
 
 def difference(before: Document, after: Document) -> tuple[ApiChange, ...]:
-    """Return every difference of two documents, breaking ones first.
+    """Return the differences between two documents, breaking ones first.
 
-    Raises ``ValueError`` for what is no OpenAPI 3 document.
+    Raises ``ValueError`` if one is not an OpenAPI 3 document.
     """
     for document in (before, after):
         if not str(document.get("openapi", "")).startswith("3.") or not isinstance(document.get("paths"), dict):
             raise ValueError("not an OpenAPI 3 document: it has no `openapi: 3.…` or no `paths`")
     schemas = Schemas(before, after)
-    # Each schema is reported where it is met first, so the order has to be the same every time.
+    # Each schema is reported at its first use, so the order must be stable.
     found = list(_operations(schemas, _by_operation(before, schemas.old), _by_operation(after, schemas.new)))
     found += [(WHOLE, change) for change in _whole(schemas, before, after)]
     changes = (_reported(schemas, name, change) for name, change in found)
@@ -68,7 +68,7 @@ def _reported(schemas: Schemas, operation: str, change: Change) -> ApiChange:
 
 
 def _by_operation(document: Document, followed: Callable[[Document], Document]) -> dict[str, Document]:
-    """Return method and path → operation. What a parameter of the path is called is no business of a client."""
+    """Return method and path → operation. Names of path parameters do not matter for clients."""
     return {
         f"{method.upper()} {re.sub(r'{[^}]*}', '{}', path)}": {
             "security": document.get("security"),
@@ -84,7 +84,7 @@ def _by_operation(document: Document, followed: Callable[[Document], Document]) 
 
 
 def _by_place(path: str, parameters: Iterable[Document]) -> dict[tuple[str, str], Document]:
-    """Return where it goes and its name → parameter; those of the path go by their number in it."""
+    """Return (location, name) → parameter; a path parameter has its number as its name."""
     numbers = {name: str(number) for number, name in enumerate(re.findall(r"{([^}]*)}", path), 1)}
     return {
         (each["in"], numbers.get(each["name"], "") if each["in"] == "path" else each["name"]): each
@@ -108,30 +108,30 @@ def _operations(
 def _operation(schemas: Schemas, before: Document, after: Document) -> Iterator[Change]:
     yield from _parameters(schemas, before["parameters"], after["parameters"])
     yield from _request(schemas, before.get("requestBody"), after.get("requestBody"))
-    yield from _answers(schemas, before.get("responses", {}), after.get("responses", {}))
+    yield from _responses(schemas, before.get("responses", {}), after.get("responses", {}))
     yield from _security(before.get("security"), after.get("security"))
     yield from _unclear("callbacks", before.get("callbacks"), after.get("callbacks"))
 
 
 def _whole(schemas: Schemas, before: Document, after: Document) -> Iterator[Change]:
-    """Yield what differs beside the operations, and what of them is of a kind that is not known."""
+    """Yield differences outside of operations, and unknown parts of paths."""
     yield from _unclear("webhooks", before.get("webhooks"), after.get("webhooks"))
     schemes = [document.get("components", {}).get("securitySchemes") or {} for document in (before, after)]
     for name in sorted(schemes[0].keys() & schemes[1].keys()):
         old, new = schemas.old(schemes[0][name]), schemas.new(schemes[1][name])
-        # Addresses to get credentials from differ between environments.
+        # URLs of login pages differ between environments.
         ways = ([each.get(key) for key in ("type", "in", "name", "scheme")] for each in (old, new))
-        yield from _unclear(f"the way to give the credentials {name}", *ways)
+        yield from _unclear(f"the security scheme {name}", *ways)
     items = [(path, schemas.old(item)) for path, item in before["paths"].items()]
     items += [(path, schemas.new(item)) for path, item in after["paths"].items()]
     for path, key in sorted({(path, key) for path, item in items for key in item.keys() - _OF_A_PATH}):
         if not key.startswith("x-"):
-            yield Change(False, f"{key} {path} is of a kind that is not compared", unclear=True)
+            yield Change(False, f"{key} {path} cannot be compared", unclear=True)
 
 
 def _unclear(what: str, before: Any, after: Any) -> Iterator[Change]:
     if (before or None) != (after or None):
-        yield Change(False, f"{what} changed, and is not compared", unclear=True)
+        yield Change(False, f"{what} changed, and cannot be compared", unclear=True)
 
 
 def _parameters(schemas: Schemas, old: Mapping[Place, Document], new: Mapping[Place, Document]) -> Iterator[Change]:
@@ -139,11 +139,11 @@ def _parameters(schemas: Schemas, old: Mapping[Place, Document], new: Mapping[Pl
         if key[0] == "path":
             continue
         required = bool(new[key].get("required"))
-        needed = "needs" if required else "takes"
-        yield Change(required, f"{needed} a new {key[0]} parameter {key[1]!r}")
+        verb = "requires" if required else "accepts"
+        yield Change(required, f"{verb} a new {key[0]} parameter {key[1]!r}")
     for key in old.keys() - new.keys():
         if key[0] != "path":
-            yield Change(True, f"no longer takes the {key[0]} parameter {key[1]!r}")
+            yield Change(True, f"no longer accepts the {key[0]} parameter {key[1]!r}")
     for key in sorted(old.keys() & new.keys()):
         where = f"{key[0]} parameter {old[key]['name']!r}"
         if new[key].get("required") and not old[key].get("required"):
@@ -168,26 +168,27 @@ def _request(schemas: Schemas, before: Document | None, after: Document | None) 
         return
     if before is None or after is None:
         required = bool((after or {}).get("required"))
-        yield Change(required or after is None, "takes a body now" if after is not None else "no longer takes a body")
+        text = "now accepts a body" if after is not None else "no longer accepts a body"
+        yield Change(required or after is None, text)
         return
     old, new = schemas.old(before), schemas.new(after)
     if new.get("required") and not old.get("required"):
         yield Change(True, "the body is now required")
     for kind in _content(old).keys() - _content(new).keys():
-        yield Change(True, f"no longer takes {kind}")
+        yield Change(True, f"no longer accepts {kind}")
     yield from _bodies(schemas.request, _content(old), _content(new), "body")
 
 
-def _answers(schemas: Schemas, before: Document, after: Document) -> Iterator[Change]:
+def _responses(schemas: Schemas, before: Document, after: Document) -> Iterator[Change]:
     for status in before.keys() - after.keys():
-        yield Change(status.startswith("2"), f"no longer answers {status}")
+        yield Change(status.startswith("2"), f"no longer returns {status}")
     for status in after.keys() - before.keys():
-        yield Change(False, f"answers {status} as well")
+        yield Change(False, f"also returns {status}")
     for status in sorted(before.keys() & after.keys()):
         old, new = schemas.old(before[status]), schemas.new(after[status])
         for kind in _content(old).keys() - _content(new).keys():
             yield Change(True, f"{status} is no longer {kind}")
-        yield from _bodies(schemas.answer, _content(old), _content(new), status)
+        yield from _bodies(schemas.response, _content(old), _content(new), status)
         yield from _headers(schemas, old.get("headers") or {}, new.get("headers") or {}, status)
 
 
@@ -197,18 +198,18 @@ def _headers(schemas: Schemas, before: Document, after: Document, status: str) -
         yield Change(True, f"{status} no longer has the header {name}")
     for name in sorted(old.keys() & new.keys()):
         one, other = schemas.old(old[name]), schemas.new(new[name])
-        yield from schemas.answer(one.get("schema"), other.get("schema"), f"{status} header {name}")
+        yield from schemas.response(one.get("schema"), other.get("schema"), f"{status} header {name}")
 
 
 def _security(before: list[Any] | None, after: list[Any] | None) -> Iterator[Change]:
     if after and not before:
-        yield Change(True, "asks for credentials now")
+        yield Change(True, "now requires credentials")
     elif before and not after:
-        yield Change(False, "no longer asks for credentials")
+        yield Change(False, "no longer requires credentials")
     elif before and after:
         for demand in before:
             if demand not in after:
-                yield Change(True, f"no longer takes the credentials {', '.join(demand) or 'none'}")
+                yield Change(True, f"no longer accepts the credentials {', '.join(demand) or 'none'}")
 
 
 def _content(part: Document) -> dict[str, Document]:

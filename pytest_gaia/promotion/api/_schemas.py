@@ -1,8 +1,8 @@
-"""The difference of two JSON Schemas as they stand in OpenAPI documents, seen by who sends and by who reads.
+"""Differences between two JSON Schemas in OpenAPI documents, for senders and for readers.
 
-References are followed, and what ``allOf`` adds is merged. A pair of schemas is compared once, wherever it is used, so
-that the work grows with the documents and not with the ways through them; that also ends schemas that refer to
-themselves. What is not understood and differs is reported as unclear.
+References are followed, and ``allOf`` is merged. Each pair of schemas is compared once, regardless of how often it is
+used. This limits the work to the size of the documents, and handles recursive schemas. Differences in unknown keywords
+are reported as unclear.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FOR_PEOPLE = frozenset(
     ("title", "description", "default", "example", "examples", "deprecated", "externalDocs", "xml", "$comment", "$id",
      "$schema", "$anchor", "$defs", "definitions")
 )  # fmt: skip
-"""keywords that say nothing about values"""
+"""keywords that do not restrict values"""
 _ANY: Schema = {}
 _NOTHING: Schema = {"not": _ANY}
 
@@ -28,30 +28,30 @@ _MOST = ("maxLength", "maximum", "exclusiveMaximum", "maxItems", "maxProperties"
 _COMPARED = frozenset(
     ("$ref", "type", "nullable", "enum", "const", "pattern", "format", "properties", "required", "anyOf", "oneOf")
 ) | {*_LEAST, *_MOST}
-"""keywords with a comparison of their own"""
+"""keywords with their own comparison"""
 _ONE = ("items", "propertyNames", "then", "else", "unevaluatedItems", "unevaluatedProperties")
 _EITHER_WAY = ("not", "if", "contains")
-"""keywords that hold a schema of which nobody can tell whether to allow less in it allows less as a whole"""
+"""keywords whose schema may restrict or extend the values of the whole schema"""
 _MANY = ("allOf", "prefixItems")
 _NAMED = ("patternProperties", "dependentSchemas")
 _LONGEST = 300
-"""characters of a place, before its middle is left out"""
+"""maximum characters of a location; a longer one is shortened in the middle"""
 ALSO = 4
-"""operations that are named beside the first one"""
-_LOOKED_AT = 500
-"""pairs that are looked through for them"""
+"""maximum number of other operations in a message"""
+_SEARCHED = 500
+"""maximum number of pairs to search for them"""
 
 
 class Resolver:
-    """Follows the references of one document, and merges what ``allOf`` adds, each once."""
+    """Follows the references in one document, and merges ``allOf``, once for each schema."""
 
     def __init__(self, document: Schema) -> None:
         self._document = document
         self._found: dict[int, tuple[Schema, Schema | None]] = {}
-        """id of a schema → itself, which keeps the id its own, and what it comes to; None while that is being found"""
+        """id of a schema → the schema (so that its id stays unique) and the result; None while it is computed"""
 
     def followed(self, part: Schema) -> Schema:
-        """Follow references inside the document. Raises ``ValueError`` for one that leads nowhere."""
+        """Follow references inside the document. Raises ``ValueError`` if the target does not exist."""
         seen: set[str] = set()
         while (reference := part.get("$ref")) is not None:
             if reference in seen:
@@ -61,7 +61,7 @@ class Resolver:
         return part
 
     def schema(self, part: Any) -> Schema:
-        """Return what a schema comes to; none, and ``true``, allow everything."""
+        """Return a schema with references and ``allOf`` resolved. No schema, and ``true``, allow everything."""
         part = self._without_aliases(part)
         if part is None or part is True:
             return _ANY
@@ -76,7 +76,7 @@ class Resolver:
         return known[1]
 
     def _without_aliases(self, part: Any) -> Any:
-        """Follow a reference that nothing stands beside, however many follow it."""
+        """Follow a chain of references without other keywords."""
         seen: set[int] = set()
         while isinstance(part, dict) and "$ref" in part and not part.keys() - {"$ref"} - FOR_PEOPLE:
             if id(part) in seen:
@@ -87,17 +87,17 @@ class Resolver:
 
     def _target(self, reference: str) -> Any:
         if not reference.startswith("#/"):
-            raise ValueError(f"{reference}: only references inside of the document are followed")
+            raise ValueError(f"{reference}: references to other documents are not supported")
         target: Any = self._document
         for name in reference[2:].split("/"):
             try:
                 target = target[name.replace("~1", "/").replace("~0", "~")]
             except (KeyError, TypeError):
-                raise ValueError(f"{reference}: leads nowhere") from None
+                raise ValueError(f"{reference}: the target does not exist") from None
         return target
 
     def _merged(self, part: Schema) -> Schema:
-        """Return ``part`` with what its ``$ref`` and ``allOf`` add to it; what they say differently stays beside it."""
+        """Return ``part`` merged with its ``$ref`` and ``allOf``. Contradictions stay in ``allOf``."""
         added = [self._target(str(part["$ref"]))] if "$ref" in part else []
         added += part.get("allOf", ())
         own = {key: value for key, value in part.items() if key not in ("$ref", "allOf")}
@@ -135,64 +135,64 @@ def _same(one: Any, other: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference, and whether it breaks a client of the older document."""
+    """One difference, and whether it breaks clients of the older document."""
 
     breaks: bool
     text: str
     unclear: bool = False
-    """whether it is not known if it breaks: this part could not be compared"""
+    """whether the effect is unknown, because this part cannot be compared"""
     pair: Pair | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Pair:
-    """Two schemas that stand in the same place of two documents."""
+    """Two schemas at the same location in two documents."""
 
     old: Schema
     new: Schema
     sent: bool | None
-    """whether the client sends it, or reads it; None: every difference of it is unclear"""
+    """whether clients send it or read it; None: every difference is unclear"""
     where: str
-    """the first place"""
+    """the first location"""
     name: str = ""
-    """of the schema that it belongs to, if that has one"""
+    """name of its schema, if there is one"""
     users: list[Pair | str] = field(default_factory=list)
-    """what they are used by: schemas, and operations"""
+    """schemas and operations that use it"""
 
 
 class Schemas:
-    """The schemas of two documents, whose references are followed."""
+    """Compares the schemas of two documents."""
 
     def __init__(self, before: Schema, after: Schema) -> None:
         self.operation = ""
-        """the one that is being compared"""
+        """the current operation"""
         self._before = Resolver(before)
         self._after = Resolver(after)
         self._pairs: dict[tuple[int, int, bool | None], Pair] = {}
         self._next: deque[Pair] = deque()
 
     def old(self, part: Schema) -> Schema:
-        """Return ``part`` of the older document, followed if it is a reference."""
+        """Return ``part`` of the older document, with references followed."""
         return self._before.followed(part)
 
     def new(self, part: Schema) -> Schema:
-        """Return ``part`` of the newer document, followed if it is a reference."""
+        """Return ``part`` of the newer document, with references followed."""
         return self._after.followed(part)
 
     def request(self, old: Schema | None, new: Schema | None, where: str) -> Iterator[Change]:
-        """Yield the differences of what may be sent: to allow less breaks."""
+        """Yield the differences of a request. Allowing less breaks clients."""
         yield from self._compared(old, new, where, sent=True)
 
-    def answer(self, old: Schema | None, new: Schema | None, where: str) -> Iterator[Change]:
-        """Yield the differences of what is answered: to say less, or something else, breaks."""
+    def response(self, old: Schema | None, new: Schema | None, where: str) -> Iterator[Change]:
+        """Yield the differences of a response. Returning less, or other values, breaks clients."""
         yield from self._compared(old, new, where, sent=False)
 
     def also(self, change: Change, operation: str) -> tuple[str, ...]:
-        """Return other operations than ``operation`` that use the schemas of ``change``, a few of them."""
+        """Return a few operations, except ``operation``, that use the schemas of ``change``."""
         users: deque[Pair | str] = deque([change.pair] if change.pair else [])
         found: list[str] = []
         seen: set[int] = set()
-        while users and len(found) <= ALSO and len(seen) < _LOOKED_AT:
+        while users and len(found) <= ALSO and len(seen) < _SEARCHED:
             user = users.popleft()
             if isinstance(user, str):
                 found += [user] if user != operation and user not in found else []
@@ -209,7 +209,7 @@ class Schemas:
                 yield Change(change.breaks, change.text, change.unclear or pair.sent is None, pair)
 
     def _use(self, old: Any, new: Any, where: str, sent: bool | None, user: Pair | str) -> None:
-        """Have two schemas compared, unless they have been."""
+        """Queue two schemas for comparison, unless that was done before."""
         before, after = self._before.schema(old), self._after.schema(new)
         if (pair := self._pairs.get((id(before), id(after), sent))) is None:
             name = (
@@ -241,14 +241,14 @@ class Schemas:
             self._use(before[name], after[name], f"{where}.{name}", sent, pair)
 
     def _branches(self, pair: Pair) -> Iterator[Change]:
-        """Compare the branches of ``anyOf`` and ``oneOf`` that are of one kind; those of one side alone are its types."""
+        """Compare the branches of ``anyOf`` and ``oneOf`` with the same type. Other branches count as types."""
         alike = _types(pair.old) == _types(pair.new)
         if alike and bool(pair.old.get("nullable")) != bool(pair.new.get("nullable")):
             yield _unclear(pair, "nullable")
         for keyword, other in (("anyOf", "oneOf"), ("oneOf", "anyOf")):
             if keyword not in pair.old and keyword not in pair.new:
                 continue
-            # A schema without branches is its only one.
+            # A schema without branches counts as its only branch.
             before, after = (
                 _by_kind(each.get(keyword, () if other in each else (each,))) for each in (pair.old, pair.new)
             )
@@ -276,13 +276,13 @@ class Schemas:
                 yield _unclear(pair, keyword)
 
     def _more(self, pair: Pair, old: Any, new: Any) -> Iterator[Change]:
-        """Compare what else an object may hold: anything unless it says otherwise."""
+        """Compare ``additionalProperties``, which allows everything by default."""
         if (old is False) == (new is False):
             if old is not False:
                 self._use(old, new, f"{pair.where}.*", pair.sent, pair)
             return
-        # An answer may say more, as where a field is new.
-        text = f"{pair.where}: other fields are {'no longer' if new is False else 'now'} taken"
+        # A response may have more fields, as with a new field.
+        text = f"{pair.where}: other fields are {'no longer' if new is False else 'now'} allowed"
         yield Change(bool(pair.sent) and new is False, text)
 
     def _each(self, pair: Pair, keyword: str, old: Any, new: Any) -> Iterator[Change]:
@@ -295,7 +295,7 @@ class Schemas:
 
 
 def _unclear(pair: Pair, what: str) -> Change:
-    return Change(False, f"{pair.where}: {what} changed, and is not compared", unclear=True)
+    return Change(False, f"{pair.where}: {what} changed, and cannot be compared", unclear=True)
 
 
 def _inside(where: str, keyword: str) -> str:
@@ -317,7 +317,7 @@ def _numbered(parts: Any) -> dict[str, Any]:
 
 
 def _changed(sent: bool | None, narrower: bool, wider: bool) -> bool:
-    """Whether other values break a client: who sends must not be refused, who reads must not be surprised."""
+    """Whether a change of values breaks clients: senders must not be refused, readers must not get new values."""
     return narrower if sent else wider
 
 
@@ -340,7 +340,7 @@ def _values(old: Schema, new: Schema, where: str, *, sent: bool | None) -> Itera
 
 
 def _types(schema: Schema) -> frozenset[str] | None:
-    """Return the types that a value may have; None for any. A number may be an integer."""
+    """Return the possible types of a value; None for any type. A number may be an integer."""
     parts = schema.get("anyOf") or schema.get("oneOf")
     if parts:
         return frozenset().union(*(_types(part) or {_name(part)} for part in parts))
@@ -363,7 +363,7 @@ def _choices(schema: Schema) -> frozenset[str] | None:
 
 
 def _narrower(before: frozenset[str] | None, after: frozenset[str] | None) -> bool:
-    """Whether a value that was possible before no longer is; None stands for everything."""
+    """Whether a value that was possible before is impossible now; None means all values."""
     return after is not None and (before is None or not before <= after)
 
 

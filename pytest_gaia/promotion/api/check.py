@@ -1,4 +1,4 @@
-"""Does a release break what production promises its clients? Decided from the documents of two environments."""
+"""Release check for breaking API changes, by comparison of the OpenAPI documents of two environments."""
 
 import hashlib
 import json
@@ -19,26 +19,26 @@ from pytest_gaia.promotion.release.model import Release
 EXIT_CODES: dict[CheckStatus, int] = {"proved": 0, "failed": 1, "inconclusive": 11}
 
 CHECK_ID = "no-breaking-api-change"
-"""of the checklist"""
+"""ID of the release check"""
 
-# What a document that only looks like one makes the comparison of its parts stumble over.
+# Errors in the comparison of malformed documents.
 _MALFORMED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 
 
 BASELINE = "production"
-"""the environment whose clients must not be broken"""
+"""the environment whose clients must not break"""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceChange:
-    """One difference, and of which service."""
+    """One difference in the API of a service."""
 
     service: str
     change: ApiChange
 
     @property
     def breaking(self) -> bool:
-        """Whether a client of the older document may stumble over it."""
+        """Whether it may break a client of the older document."""
         return self.change.kind == "breaking"
 
     def __str__(self) -> str:
@@ -47,25 +47,25 @@ class ServiceChange:
 
 @dataclass(frozen=True, slots=True)
 class ApiCheck:
-    """What the comparison of two snapshots has come to."""
+    """The result of a comparison of two snapshots."""
 
     status: CheckStatus
     reason: str
     changes: tuple[ServiceChange, ...] = ()
     unclear: tuple[str, ...] = ()
-    """what could not be compared, one sentence each"""
+    """parts that could not be compared, one sentence each"""
     notes: tuple[str, ...] = ()
     compared: dict[str, tuple[str, str]] | None = None
     """service → SHA-256 of the older and of the newer document"""
 
     @property
     def exit_code(self) -> int:
-        """0 nothing breaks, 1 something does, 11 not known."""
+        """0: no breaking change; 1: a breaking change; 11: unknown."""
         return EXIT_CODES[self.status]
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """What goes into the ledger: what breaks, what is not clear, and what was compared with what."""
+        """The findings for the ledger: breaking changes, unclear parts, and the compared documents."""
         digests = (self.compared or {}).items()
         return (
             *(str(each) for each in self.changes if each.breaking),
@@ -75,7 +75,7 @@ class ApiCheck:
 
 
 def check(before: Snapshot, after: Snapshot) -> ApiCheck:
-    """Compare what ``before`` promises with what ``after`` offers. Only what was compared proves anything."""
+    """Compare the documents in ``before`` with those in ``after``. Only compared documents count as proof."""
     changes: list[ServiceChange] = []
     unclear: list[str] = []
     notes = [f"{name}: is new" for name in after if name not in before and after[name].document is not None]
@@ -83,7 +83,7 @@ def check(before: Snapshot, after: Snapshot) -> ApiCheck:
     for name, older in before.items():
         newer = after.get(name)
         if older.document is None and not older.published:
-            notes.append(f"{name}: publishes no document ({older.problem}): nothing to hold it to")
+            notes.append(f"{name}: publishes no document ({older.problem}), so nothing was compared")
         elif reason := _lacking(name, older, newer):
             unclear.append(reason)
         elif older.document is not None and newer is not None and newer.document is not None:
@@ -93,13 +93,13 @@ def check(before: Snapshot, after: Snapshot) -> ApiCheck:
                 unclear += [f"{name}: {each.operation} {each}" for each in found if each.kind == "unclear"]
                 compared[name] = _digest(older.document), _digest(newer.document)
             except _MALFORMED as error:
-                unclear.append(f"{name}: a document cannot be understood: {error}")
+                unclear.append(f"{name}: a document is invalid: {error}")
     status, reason = _evaluated(changes, unclear, list(compared))
     return ApiCheck(status, reason, tuple(changes), tuple(unclear), tuple(notes), compared)
 
 
 def undecided(reason: str) -> ApiCheck:
-    """Return that nothing could be compared, and why."""
+    """Return an inconclusive result with this reason."""
     return ApiCheck("inconclusive", reason, unclear=(reason,))
 
 
@@ -113,16 +113,16 @@ def _evaluated(changes: list[ServiceChange], unclear: list[str], compared: list[
         return "inconclusive", unclear[0] + (f" (and {len(unclear) - 1} more)" if len(unclear) > 1 else "")
     if not compared:
         return "inconclusive", "no service has a document on both sides"
-    added = f", {len(changes)} compatible changes" if changes else ", no change"
-    return "proved", f"nothing breaks in {', '.join(compared)}{added}"
+    compatible = "1 compatible change" if len(changes) == 1 else f"{len(changes) or 'no'} compatible changes"
+    return "proved", f"no breaking change in {', '.join(compared)}; {compatible}"
 
 
 def _lacking(name: str, older: Fetched, newer: Fetched | None) -> str:
     if older.document is None:
-        return f"{name}: the older document is not known: {older.problem}"
+        return f"{name}: the older document is missing: {older.problem}"
     if newer is None:
-        return f"{name}: the newer side has no document of it"
-    return "" if newer.document is not None else f"{name}: the newer document is not known: {newer.problem}"
+        return f"{name}: the newer side has no document"
+    return "" if newer.document is not None else f"{name}: the newer document is missing: {newer.problem}"
 
 
 def _digest(document: dict[str, Any]) -> str:
@@ -130,29 +130,29 @@ def _digest(document: dict[str, Any]) -> str:
 
 
 def check_release(promotion: Promotion, environment: str, release: Release, now: datetime) -> ApiCheck:
-    """Compare the environment that ``release`` comes from, on its way into ``environment``, with production.
+    """Compare the stage before ``environment``, which must run ``release``, with production.
 
-    A first stage that asks for this is compared itself: the release runs nowhere before. Where production does not answer,
-    its documents that were kept last count. Raises ``ConfigError`` for any other first stage.
+    If ``environment`` is the first stage and requires this check, it is compared itself. If production is unreachable, its
+    last saved documents count. Raises ``ConfigError`` for any other first stage.
     """
     previous = promotion.stage(environment).previous
     if previous is None and BY_ID[CHECK_ID].target == environment:
         previous = environment
     if previous is None:
         raise ConfigError(
-            f"{environment} is the first stage: a release comes there from nowhere, and there is nothing to compare. "
-            f"Set `promote_from` in [env.{environment}.stage] of gaia.toml, or compare two: gaia api diff A B."
+            f"{environment} is the first stage, so there is no earlier environment to compare. Set `promote_from` in "
+            f"[env.{environment}.stage] of gaia.toml, or compare two environments: gaia api diff A B."
         )
     candidate, baseline = environment_apart(promotion, previous), environment_apart(promotion, BASELINE)
     if same := _same_address(candidate, baseline):
-        return undecided(f"{previous} and {BASELINE} have the same address, {same}: that compares nothing")
+        return undecided(f"{previous} and {BASELINE} have the same address, {same}, so a comparison proves nothing")
     if problem := not_running(promotion, candidate, release, now):
         return undecided(problem)
     return check(baseline_of(promotion, baseline), fetch(candidate))
 
 
 def baseline_of(promotion: Promotion, environment: Environment) -> Snapshot:
-    """Return what ``environment`` promises now; where it does not answer, what it was last seen to promise."""
+    """Return the current documents of ``environment``; if it is unreachable, the last saved ones."""
     folder = kept_folder(promotion.rootdir, environment.name)
     try:
         return with_kept(fetch(environment), folder)

@@ -1,4 +1,4 @@
-"""The OpenAPI documents of an environment's services: fetched, kept, and read back."""
+"""The OpenAPI documents of the services of an environment: fetch, save and load them."""
 
 import json
 from dataclasses import dataclass
@@ -15,25 +15,25 @@ from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.observation.probes import classified, opener
 
 FOLDER = ".gaia/api"
-"""where the last documents of each environment are kept, below the folder of gaia.toml"""
+"""folder for the last documents of each environment, below the folder of gaia.toml"""
 PATH = "/openapi.json"
 _LARGEST = 32 * 1024 * 1024
-"""bytes of a document; more is no description of an API"""
+"""maximum bytes of a document"""
 _NONE_THERE = (404, 405, 410)
-"""answers of a service that publishes no document"""
+"""status codes of a service that publishes no document"""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The document of one service, or why there is none."""
+    """The document of one service, or the reason why there is none."""
 
     service: str
     document: dict[str, Any] | None = None
     problem: str = ""
     published: bool = True
-    """False: the service has answered that it publishes none"""
+    """False: the service responded that it publishes none"""
     kept: str = ""
-    """where it was read from, if it was not fetched just now"""
+    """file that it was loaded from; empty if it was fetched"""
 
 
 Snapshot = dict[str, Fetched]
@@ -41,26 +41,26 @@ Snapshot = dict[str, Fetched]
 
 
 def fetch(environment: Environment) -> Snapshot:
-    """Ask every service of ``environment`` that has a URL for its document. One that has none says so.
+    """Fetch the document of every service of ``environment`` that has a URL.
 
-    Raises ``ConfigError`` where no service has a URL.
+    Raises ``ConfigError`` if no service has a URL.
     """
-    asked = {name: environment.urls[name] for name in HTTP_SERVICES if name in environment.urls}
-    if not asked:
+    urls = {name: environment.urls[name] for name in HTTP_SERVICES if name in environment.urls}
+    if not urls:
         raise ConfigError(
-            f"{environment.name}: no service has an address to ask for {PATH}; say one in gaia.toml "
-            f"([env.{environment.name}] url), or GAIA_GATEWAY_URL."
+            f"{environment.name}: no service has a URL to fetch {PATH} from. Set `url` in [env.{environment.name}] of "
+            "gaia.toml, or GAIA_GATEWAY_URL."
         )
-    return {name: _fetched(name, url, environment.timeouts.response) for name, url in asked.items()}
+    return {name: _fetched(name, url, environment.timeouts.response) for name, url in urls.items()}
 
 
 def documents(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-    """Return service → document of those that have one."""
+    """Return service → document for all services that have one."""
     return {name: each.document for name, each in snapshot.items() if each.document is not None}
 
 
 def keep(snapshot: Snapshot, folder: Path) -> tuple[Path, ...]:
-    """Write each document to ``folder/<service>.json``; what was kept of others stays. Raises ``ConfigError``."""
+    """Write each document to ``folder/<service>.json``; other files stay. Raises ``ConfigError``."""
     written = []
     try:
         make_folder(folder)
@@ -73,25 +73,25 @@ def keep(snapshot: Snapshot, folder: Path) -> tuple[Path, ...]:
 
 
 def load(path: Path) -> Snapshot:
-    """Read what :func:`keep` has written: a folder, or the file of one service.
+    """Load a folder of :func:`keep`, or the file of one service.
 
-    Raises ``ConfigError`` where there is none, and for a file that holds no JSON object.
+    Raises ``ConfigError`` if there is no file, and for a file that is not a JSON object.
     """
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     if not files:
         raise ConfigError(
-            f"{path}: no document is in this folder; `gaia api snapshot ENV --output {path}` writes them."
+            f"{path}: this folder has no documents. To create them, run `gaia api snapshot ENV --output {path}`."
         )
     return {file.stem: Fetched(file.stem, _read(file), kept=str(file)) for file in files}
 
 
 def kept_folder(rootdir: Path, environment: str) -> Path:
-    """Return the folder of the last documents of ``environment`` that were kept; it need not be there."""
+    """Return the folder of the last saved documents of ``environment``; it may not exist."""
     return rootdir / FOLDER / environment
 
 
 def with_kept(snapshot: Snapshot, folder: Path) -> Snapshot:
-    """Return ``snapshot`` with the documents in ``folder`` for those services that gave none, though they may have one."""
+    """Return ``snapshot``, completed with the documents in ``folder`` for services that did not respond."""
     kept = load(folder) if folder.is_dir() and any(folder.glob("*.json")) else {}
     lacking = {name for name, each in snapshot.items() if each.document is None and each.published}
     return {**snapshot, **{name: each for name, each in kept.items() if name in lacking or name not in snapshot}}
@@ -114,9 +114,9 @@ def _fetched(service: str, url: str, timeout: float) -> Fetched:
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
-        return Fetched(service, problem=f"GET {PATH} returned something else than JSON")
+        return Fetched(service, problem=f"GET {PATH} did not return JSON")
     if not isinstance(document, dict):
-        return Fetched(service, problem=f"GET {PATH} returned no JSON object")
+        return Fetched(service, problem=f"GET {PATH} did not return a JSON object")
     return Fetched(service, document)
 
 
@@ -126,7 +126,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: no JSON: {error}.") from None
+        raise ConfigError(f"{path}: invalid JSON: {error}.") from None
     if not isinstance(document, dict):
-        raise ConfigError(f"{path}: holds no JSON object, and so no OpenAPI document.")
+        raise ConfigError(f"{path}: not an OpenAPI document, because it is not a JSON object.")
     return document

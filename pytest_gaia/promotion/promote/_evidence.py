@@ -1,4 +1,4 @@
-"""From what pytest has left behind to what goes into the ledger. Pure; whatever is not shown is not claimed."""
+"""Conversion of the files of a run into ledger entries, without side effects and without unproved claims."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -26,7 +26,7 @@ from pytest_gaia.verdict.report import VerdictFile
 
 _ACCEPTED = frozenset({"expected failure", "tolerated", "unexpected pass"})
 _GOOD: tuple[DeployOutcome, ...] = ("deployed_with_tool_error", "deployed", "unchanged")
-"""what has to be told comes first"""
+"""in order of precedence"""
 _BAD: tuple[DeployOutcome, ...] = ("split", "phantom", "failed")
 
 
@@ -34,15 +34,15 @@ _NO_BASELINE = Baseline()
 
 
 _CLOCK_STEP = timedelta(seconds=5)
-"""by how much the clock of this machine may have been set while the run went on"""
+"""maximum change of the clock of this machine during the run"""
 _SHOWN = 3
-"""differences that are named"""
+"""maximum number of differences in a message"""
 _LONGEST = 60
-"""characters that are shown of a value"""
+"""maximum number of characters of a value in a message"""
 
 
 class Unfit(ValueError):
-    """The run has left nothing that could be judged; the message says why."""
+    """The run left no results that can be evaluated; the message is the reason."""
 
 
 def run_predicate(
@@ -57,9 +57,9 @@ def run_predicate(
     problem: str = "",
     ci: str = "",
 ) -> RunPredicate:
-    """Return what the run shows by the ``verdict`` that the promotion itself has come to.
+    """Return the ledger entry for a run, with the ``verdict`` that the promotion itself computed.
 
-    ``running`` is service → digest as observed after the last test; ``problem``, why it counts as failed in any case.
+    ``running`` is service → digest, observed after the last test. With a ``problem``, the run counts as failed.
     """
     classifications = [msgspec.convert(test, Classification, from_attributes=True) for test in verdict.tests]
     outcomes = {classification.node: classification.outcome for classification in classifications}
@@ -85,7 +85,7 @@ def run_predicate(
 
 
 def located(run: RunPredicate, environment: Environment, tested: Mapping[str, tuple[str, ...]]) -> RunPredicate:
-    """Return ``run`` with the addresses that were ``tested``: it is evidence only if they are known as the environment's."""
+    """Return ``run`` with the ``tested`` addresses. It is evidence only if they belong to the environment."""
     wrong = misplaced(environment, tested) if tested else ("the results log has no tested address",)
     details = msgspec.structs.replace(
         run.details,
@@ -135,10 +135,10 @@ def _details(
 def deployment_predicate(
     seen: DeploymentSeen | None, services: Sequence[str], *, environment: str, release: Release, time: str, fence: int
 ) -> DeploymentPredicate:
-    """Return what became of ``services``; a service of which nothing was told has failed."""
-    told = {service.service: service for service in seen.services} if seen else {}
-    known = [told[name] for name in services if name in told]
-    outcome, reason = _outcome(known, [name for name in services if name not in told], seen)
+    """Return the ledger entry for the deployment of ``services``. A service without a result counts as failed."""
+    reported = {service.service: service for service in seen.services} if seen else {}
+    known = [reported[name] for name in services if name in reported]
+    outcome, reason = _outcome(known, [name for name in services if name not in reported], seen)
     return DeploymentPredicate(
         environment=environment,
         release=release.id,
@@ -177,7 +177,7 @@ def _result(verdict: VerdictFile, lacking: Sequence[str], warned: set[str]) -> L
 
 
 def _decision(verdict: VerdictFile) -> Decision:
-    """Return the verdict as it is written down: a partial run holds a release, as too little evidence does."""
+    """Return the verdict for the ledger. A partial run is stored as HOLD, because its evidence is incomplete."""
     return "HOLD" if verdict.verdict == "PARTIAL" else verdict.verdict
 
 
@@ -191,10 +191,11 @@ def contradiction(
     codes: tuple[int | None, int],
     between: tuple[str, str],
 ) -> str:
-    """Return how what a run has left contradicts its record, in words; '' where all of it agrees.
+    """Return how the files of a run contradict its results log, as a sentence; '' if they agree.
 
-    ``own`` is what the promotion has judged of the record, ``theirs`` the run's verdict file, ``codes`` what pytest has
-    ended with and what it ends with by the record, ``between`` when the plan was sealed and when pytest had ended.
+    ``own`` is the verdict that the promotion computed from the results log, ``theirs`` the verdict file of the run,
+    ``codes`` the exit code of pytest and the one expected from the results log, ``between`` the times when the plan was
+    written and when pytest ended.
     """
     assert record.end is not None
     found = [f"{what}: {seen[:19] or 'none'}, not {wanted[:19]}" for what, wanted, seen in (
@@ -230,7 +231,7 @@ def _short(value: object) -> str:
     return f"{text[:_LONGEST]} …" if len(text) > _LONGEST else text
 
 
-def _within(record: RecordedRun, sealed: str, ended: str) -> bool:
+def _within(record: RecordedRun, planned: str, ended: str) -> bool:
     assert record.end is not None
-    first, last = time_of(sealed) - _CLOCK_STEP, time_of(ended) + _CLOCK_STEP
+    first, last = time_of(planned) - _CLOCK_STEP, time_of(ended) + _CLOCK_STEP
     return first <= time_of(record.start.started) and time_of(record.end.finished) <= last

@@ -1,4 +1,4 @@
-"""What a promotion writes into the ledger about its run: the deployment first, then the tests."""
+"""Writing the results of a promotion to the ledger: first the deployment, then the tests."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -32,36 +32,36 @@ from pytest_gaia.verdict.report import VerdictFile, verdict_file
 from pytest_gaia.wording import counted, listed
 
 _ABANDONED = "abandoned-"
-"""beginning of the names of records of runs that nobody has written down"""
+"""prefix of results logs of runs that are not in the ledger yet"""
 _IN_PYTEST = "plugin"
 _UNTOUCHED = (ConfigError.exit_code, DeployLocked.exit_code)
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was written."""
+    """The result of writing the evidence."""
 
     deployment: str = ""
     word: Word = "HOLD"
     problem: str = ""
-    """why the run shows nothing"""
+    """reason why the run proves nothing"""
     untouched: bool = False
-    """nothing was deployed and nothing tested, so that there is nothing to write down"""
+    """nothing was deployed or tested, and nothing was written"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """What a run has left, as the promotion itself judges it."""
+    """The files of a run, with the verdict that the promotion computed."""
 
     plan: SealedPlan
     record: RecordedRun
     verdict: VerdictFile
     problem: str
-    """how what else it has left contradicts its record"""
+    """how the other files contradict the results log"""
 
 
 def keep_evidence(plan: Plan, sealed: Mark, ran: Mark, fence: int) -> Kept:
-    """Write down what the run has left; what it has not left is not claimed. Raises ``ConfigError``."""
+    """Write the results of the run to the ledger. Raises ``ConfigError``."""
     running = _running(plan)
     try:
         left = _left(plan, sealed, ran)
@@ -78,7 +78,7 @@ def keep_evidence(plan: Plan, sealed: Mark, ran: Mark, fence: int) -> Kept:
     deployment = _deployment(plan, left.verdict, ran, running, fence)
     seen = deployment.services if plan.hook == _IN_PYTEST and not left.verdict.changed else running
     run = _run(plan, left, ran, seen, fence)
-    # A promotion that goes on behind this step has written it already: one run is never evidence twice.
+    # A resumed promotion may have written the run already. One run is never evidence twice.
     if not any(_same(entry.predicate, run) for entry in plan.promotion.ledger.entries()):
         _write_deployment(plan, deployment)
         plan.promotion.ledger.append(RUN, plan.release.subjects(), run, signers=plan.signers)
@@ -86,9 +86,10 @@ def keep_evidence(plan: Plan, sealed: Mark, ran: Mark, fence: int) -> Kept:
 
 
 def abandon(plan: Plan) -> None:
-    """Set aside the record of a run in which tests failed, and of which nothing is in the ledger: it was ended before that.
+    """Rename the results log of an interrupted run with failed tests that is not in the ledger.
 
-    To try again until it passes is no proof, and so the next evidence begins with it (:func:`keep_abandoned`).
+    The next promotion writes it to the ledger first (:func:`keep_abandoned`), because repeating a run until it passes is
+    no proof.
     """
     path = plan.commands.folder / RECORD
     digest = sha256_of(content := _read(path))
@@ -98,7 +99,7 @@ def abandon(plan: Plan) -> None:
 
 
 def keep_abandoned(plan: Plan, fence: int) -> None:
-    """Write down what :func:`abandon` has set aside, as runs that were rejected. Raises ``ConfigError``."""
+    """Write the runs of :func:`abandon` to the ledger as rejected. Raises ``ConfigError``."""
     for path in sorted(plan.commands.folder.glob(f"{_ABANDONED}*.jsonl")):
         content = _read(path)
         if failed := _failed(plan, content):
@@ -109,7 +110,7 @@ def keep_abandoned(plan: Plan, fence: int) -> None:
 
 
 def _failed(plan: Plan, content: bytes) -> tuple[str, ...]:
-    """Return the tests that reject the release in what a run has written so far; none where that cannot be read."""
+    """Return the blocking tests in an incomplete results log; none if it cannot be read."""
     try:
         record = decode_run(content, plan.commands.folder / RECORD)
     except ConfigError:
@@ -120,7 +121,7 @@ def _failed(plan: Plan, content: bytes) -> tuple[str, ...]:
 
 
 def _evaluated(plan: Plan, record: RecordedRun) -> EvaluatedRun:
-    # The day that the run has judged by is that of its beginning.
+    # A run evaluates expectations at the day of its start.
     context = record.start.context(plan.name, time_of(record.start.started).date(), plan.tolerance)
     return evaluate_run(record.start, record.tests, record.end, plan.expectations, context)
 
@@ -143,10 +144,9 @@ def _write_rejected(
 
 
 def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
-    """Judge the record by the rules that were read before any test ran, and compare the rest with that.
+    """Evaluate the results log with the expectations from before the run, and compare the other files with it.
 
-    Raises :class:`Unfit` where pytest did not come to its end, and ``ConfigError`` where the files are not those that it
-    has written.
+    Raises :class:`Unfit` if pytest did not complete, and ``ConfigError`` if the files were changed.
     """
     folder = plan.commands.folder
     record = decode_run(_written(folder / RECORD, ran.record), folder / RECORD)
@@ -157,11 +157,11 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
         raise ConfigError(
             f"{PLAN}: changed since it was saved: {sha256_of(content)[:12]}, saved as {sealed.files.get(PLAN, '')[:12]}"
         )
-    owed = read_plan(folder / PLAN)
+    required = read_plan(folder / PLAN)
     evaluated = _evaluated(plan, record)
     own = verdict_file(evaluated)
     problem = contradiction(
-        owed,
+        required,
         own,
         _theirs(plan),
         record,
@@ -171,11 +171,11 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
     )
     if ran.changed:
         problem = "; ".join(filter(None, (problem, f"files changed during the run: {listed(ran.changed)}")))
-    return _Left(owed, record, own, problem)
+    return _Left(required, record, own, problem)
 
 
 def _written(path: Path, reported: str) -> bytes:
-    """Return the record, if it is the one that pytest has reported at its end."""
+    """Return the results log, if its hash is the one that pytest reported at its end."""
     content = _read(path)
     if not reported or (not content and reported == sha256_of(content)):
         raise Unfit("pytest ended without a results log; its result is unknown")
@@ -185,12 +185,12 @@ def _written(path: Path, reported: str) -> bytes:
 
 
 def _untouched(plan: Plan, ran: Mark) -> bool:
-    """Whether the run has ended before its first test, and before anything was deployed."""
+    """Whether the run ended before its first test and before any deployment."""
     return ran.exit_code in _UNTOUCHED and not ran.problem and not _read(plan.commands.folder / RECORD)
 
 
 def _nothing_known(plan: Plan, running: dict[str, str], reason: str, fence: int) -> Kept:
-    """Until it is known what was done, the environment does not run the release."""
+    """Write a failed deployment, because it is unknown what the environment runs."""
     _write_deployment(plan, msgspec.structs.replace(_deployed(plan, None, fence), services=running, reason=reason))
     return Kept("failed", problem=reason)
 
@@ -213,14 +213,14 @@ def _run(plan: Plan, left: _Left, ran: Mark, running: dict[str, str], fence: int
 def _deployment(
     plan: Plan, verdict: VerdictFile, ran: Mark, running: dict[str, str], fence: int
 ) -> DeploymentPredicate:
-    """Return what was deployed; or, where nothing is deployed, whether what runs was the release before and after."""
+    """Return the deployment; or, without a deployment, whether the release ran before and after the tests."""
     if plan.deploys:
         return _deployed(plan, verdict.deployment, fence)
     wrong = ran.problem or ", ".join(s for s in plan.services if running.get(s) != plan.release.digests[s])
-    says = msgspec.structs.replace(_deployed(plan, None, fence), services=running)
+    deployment = msgspec.structs.replace(_deployed(plan, None, fence), services=running)
     if wrong or verdict.changed:
-        return msgspec.structs.replace(says, reason=f"nothing was deployed, and other images run there: {wrong}")
-    return msgspec.structs.replace(says, outcome="unchanged", reason="")
+        return msgspec.structs.replace(deployment, reason=f"nothing was deployed, and other images run there: {wrong}")
+    return msgspec.structs.replace(deployment, outcome="unchanged", reason="")
 
 
 def _deployed(plan: Plan, seen: DeploymentSeen | None, fence: int) -> DeploymentPredicate:
@@ -229,18 +229,18 @@ def _deployed(plan: Plan, seen: DeploymentSeen | None, fence: int) -> Deployment
     )
 
 
-def _write_deployment(plan: Plan, says: DeploymentPredicate) -> None:
-    plan.promotion.ledger.append(DEPLOYMENT, plan.release.subjects(), says, signers=plan.signers)
+def _write_deployment(plan: Plan, deployment: DeploymentPredicate) -> None:
+    plan.promotion.ledger.append(DEPLOYMENT, plan.release.subjects(), deployment, signers=plan.signers)
 
 
 def _running(plan: Plan) -> dict[str, str]:
-    """Return what runs after the last test; a hook in conftest.py can be asked by pytest alone, which has done so."""
+    """Return the images that run after the last test. Only pytest itself can use a hook in conftest.py."""
     if plan.hook == _IN_PYTEST:
         return {}
     try:
         return observed(plan.environment, plan.promotion.rootdir, plan.services)
     except GaiaError:
-        # What could not be observed is not claimed; the gate holds for it.
+        # Without an observation, the gate decides HOLD.
         return {}
 
 
@@ -251,7 +251,7 @@ def _theirs(plan: Plan) -> VerdictFile | None:
 
 
 def _read(path: Path) -> bytes:
-    """Return what the file at ``path`` holds; nothing where there is none."""
+    """Return the content of the file at ``path``; empty if it does not exist."""
     with suppress(OSError):
         return path.read_bytes()
     return b""

@@ -1,6 +1,6 @@
-"""How far a promotion has come, on this machine: what ``gaia promote --resume`` goes on from.
+"""The progress of a promotion on this machine, for ``gaia promote --resume``.
 
-It is in ``.gaia/promotions/<environment>.jsonl``, and proves nothing: the ledger does.
+It is stored in ``.gaia/promotions/<environment>.jsonl``. It is no evidence; only the ledger is.
 """
 
 import os
@@ -22,32 +22,32 @@ StepName: TypeAlias = Literal["begin", "lock", "seal", "run", "evidence", "gate"
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line: a step was done."""
+    """One line of the journal: a completed step."""
 
     step: StepName
     run: str
-    """id of the promotion"""
+    """ID of the promotion"""
     when: str
     """ISO 8601, UTC"""
     release: str
     token: str = ""
-    """``begin``: of the lock, so that going on here may take over what this promotion itself still holds"""
+    """``begin``: token of the lock, with which a resumed promotion takes over its own lock"""
     fence: int = 0
-    """``lock``: the fencing number"""
+    """``lock``: the fencing token"""
     files: dict[str, str] = {}
-    """``seal``, ``run``: file → SHA-256 of what the step has left"""
+    """``seal``, ``run``: file → SHA-256 of the files of the step"""
     record: str = ""
-    """``run``: SHA-256 of the record, as pytest has reported it when it was done; empty where it has not"""
+    """``run``: SHA-256 of the results log, as pytest reported it at its end; empty if it did not"""
     exit_code: int | None = None
-    """``run``: pytest's; ``end``: of the promotion"""
+    """``run``: exit code of pytest; ``end``: exit code of the promotion"""
     changed: tuple[str, ...] = ()
-    """``run``: what of suites, settings, rules and keys is another at its end than before the plan was sealed"""
+    """``run``: suites, settings, expectations and keys that changed since the plan was written"""
     problem: str = ""
-    """``run``: what else is known of it: that something was deployed; where nothing is, that something else ran before"""
+    """``run``: a deployment has begun; or, without deployments, another release ran before"""
 
 
 class Journal:
-    """The journal of one environment. Raises ``ConfigError`` where it cannot be read or written."""
+    """The journal of one environment. Raises ``ConfigError`` if it cannot be read or written."""
 
     def __init__(self, rootdir: Path, environment: str) -> None:
         self.folder = rootdir / FOLDER
@@ -55,33 +55,33 @@ class Journal:
         self.path = self.folder / f"{environment}.jsonl"
 
     def add(self, mark: Mark) -> None:
-        """Add one line, and wait until it is on the disk."""
+        """Add one line, and wait until it is on disk."""
         try:
-            # Readable by its owner alone: it holds the lock's token.
+            # Readable only by its owner, because it contains the token of the lock.
             make_ignored_folder(self.folder)
             add_line(self.path, mark)
         except OSError as error:
             raise self._error(error) from None
 
     def marks(self) -> tuple[Mark, ...]:
-        """Return all lines that can be read, the oldest first."""
+        """Return all readable lines, oldest first."""
         try:
             return read_lines(self.path, Mark)
         except OSError as error:
             raise self._error(error) from None
 
     def unfinished(self) -> tuple[Mark, ...]:
-        """Return the lines of the last promotion, if it never came to its end."""
+        """Return the lines of the last promotion, if it did not end."""
         marks = self.marks()
         last = [mark for mark in marks if mark.run == marks[-1].run] if marks else []
         return () if any(mark.step == "end" for mark in last) else tuple(last)
 
     @contextmanager
     def alone(self) -> Iterator[int]:
-        """Keep others on this machine away, as long as this process or one that inherits the descriptor lives.
+        """Lock out other promotions on this machine while this process, or one that inherits the descriptor, runs.
 
-        The system frees it with the last of them, however they end: what ``kill -9`` has left behind is free again,
-        but for a pytest that it has left running. Raises ``DeployLocked``.
+        The operating system releases the lock when the last of them ends, also after ``kill -9``. Raises
+        ``DeployLocked``.
         """
         try:
             make_ignored_folder(self.folder)
@@ -100,6 +100,6 @@ class Journal:
 
     def _error(self, error: OSError) -> ConfigError:
         return ConfigError(
-            f"{FOLDER}: the journal cannot be used: {error.strerror}. A promotion that cannot say how far it has come "
-            "does not begin."
+            f"{FOLDER}: the journal of promotions cannot be used: {error.strerror}. Nothing was done. Fix the permissions "
+            "or free disk space."
         )

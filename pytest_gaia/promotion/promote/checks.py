@@ -1,9 +1,9 @@
-"""What tools find about a release: whether it is what runs somewhere, and whether it goes out with experimental features on.
+"""Release checks by tools: whether an environment runs a release, and whether experimental features are off.
 
-Two things have to hold for the latter. No deploy file of the release switches one on in the environment that it goes to:
-no variable that is named as one is (``EXPERIMENTAL…``, ``ENABLE_EXPERIMENTAL…``, ``FEATURE_…EXPERIMENTAL…``) has a value
-that means yes. And nothing that the release is let through for rests on one: the environment leaves experimental checks
-out, or the release's newest run in the stage before ran none of them.
+The check of experimental features has two conditions. First, no deploy file of the release switches such a feature on in
+the target environment, with a variable such as ``EXPERIMENTAL…``, ``ENABLE_EXPERIMENTAL…`` or ``FEATURE_…EXPERIMENTAL…``.
+Second, no evidence depends on such a feature: the environment excludes experimental tests, or the newest run of the
+release in the previous stage ran none of them.
 """
 
 import re
@@ -25,9 +25,9 @@ from pytest_gaia.promotion.release.kept import configs_folder
 from pytest_gaia.promotion.release.model import Release
 
 Found: TypeAlias = tuple[CheckStatus, str, tuple[str, ...]]
-"""status, why, findings"""
+"""status, reason, findings"""
 CHECK_ID = "no-experimental-features"
-"""of the checklist"""
+"""ID of the release check"""
 NAME = re.compile(r"^(?:\w*_)?(?:ENABLE_)?EXPERIMENTAL|^FEATURES?_\w*EXPERIMENTAL", re.IGNORECASE)
 """names of variables that switch an experimental feature"""
 _OFF = ("", "0", "false", "no", "off", "none", "disabled", "never")
@@ -35,9 +35,9 @@ _VARIABLE = re.compile(r"\$\{?\w")
 
 
 def environment_apart(promotion: Promotion, name: str) -> Environment:
-    """Return the environment ``name`` by its own settings: ``GAIA_GATEWAY_URL`` and its like count for one alone.
+    """Return the environment ``name``. Variables such as ``GAIA_GATEWAY_URL`` apply to one environment only.
 
-    Else two environments that are compared would be one and the same. Raises ``ConfigError`` for an unknown name.
+    Otherwise two environments in a comparison could have the same address. Raises ``ConfigError`` for an unknown name.
     """
     found = resolve_each(Options(project=promotion.project, environ=promotion.environ), apart=True)
     if name not in found:
@@ -49,9 +49,9 @@ def environment_apart(promotion: Promotion, name: str) -> Environment:
 
 
 def not_running(promotion: Promotion, environment: Environment, release: Release, now: datetime) -> str:
-    """Return why it is not known that ``environment`` runs ``release``; an empty text if it does.
+    """Return the reason why it is not known that ``environment`` runs ``release``; '' if it does.
 
-    It is observed where it is deployed from here; elsewhere the newest deployment in the ledger says it.
+    If gaia deploys the environment, it is observed. Otherwise the newest deployment in the ledger counts.
     """
     if environment.deploy is None:
         return _not_said_to_run(promotion, environment.name, release, now)
@@ -72,9 +72,9 @@ def record_check(
     found: tuple[CheckStatus, str, Sequence[str]],
     now: datetime,
 ) -> Entry:
-    """Write what was found (status, why, findings) about ``item`` into the ledger; return the entry.
+    """Write the result (status, reason, findings) of ``check`` to the ledger; return the entry.
 
-    Raises ``ConfigError`` where it would not count for want of a signature.
+    Raises ``ConfigError`` if the entry needs a signature and there is no key.
     """
     status, reason, findings = found
     predicate = CheckPredicate(
@@ -98,9 +98,9 @@ def _not_said_to_run(promotion: Promotion, name: str, release: Release, now: dat
 
 
 def check_experimental(promotion: Promotion, environment: str, release: Release, now: datetime) -> Found:
-    """Return what is found about ``release`` on its way into ``environment``.
+    """Return the result of the check for a promotion of ``release`` to ``environment``.
 
-    Raises ``ConfigError`` for an unknown environment, and for deploy files that cannot be read.
+    Raises ``ConfigError`` for an unknown environment, and if the deploy files cannot be read.
     """
     settings = promotion.resolve(environment, {})
     files, problem = _files(promotion, settings, release)
@@ -115,7 +115,7 @@ def check_experimental(promotion: Promotion, environment: str, release: Release,
 
 
 def _files(promotion: Promotion, environment: Environment, release: Release) -> tuple[Deployment | None, str]:
-    """Return the deploy files of the release for the environment, as they were when it was made; or why there are none."""
+    """Return the saved deploy files of the release for the environment, or the reason why there are none."""
     folder = promotion.project.deploy_files_in(configs_folder(promotion.rootdir, release))
     source = environment.deploy_source
     if source is None:
@@ -138,7 +138,7 @@ def _switched_on(files: Deployment | None) -> Iterator[str]:
 
 
 def _unseen(files: Deployment | None, environment: Environment) -> Iterator[str]:
-    """Yield what is switched somewhere that a deploy file does not show: by another variable, or by a secret."""
+    """Yield experimental features with an unknown value: it comes from another variable or from a secret."""
     for app in files.apps if files else ():
         for name, value in app.env.items():
             if NAME.search(name) and _VARIABLE.search(value):

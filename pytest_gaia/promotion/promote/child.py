@@ -1,4 +1,4 @@
-"""The two runs of pytest that a promotion is made of: their command lines, and the processes that they are."""
+"""The two runs of pytest in a promotion: their command lines and their processes."""
 
 from __future__ import annotations
 
@@ -30,45 +30,45 @@ _OPTIONS = (
     "--rootdir", "--config-file", "--override-ini", "--confcutdir", "--noconftest", "--import-mode", "--pyargs",
     "--disable-plugin-autoload", "--pdbcls", "--tx", "--px", "--rsyncdir", "--looponfail", "--cov-config",
 )  # fmt: skip
-"""long options that change which code or settings a run loads; those of this plugin do in any case"""
+"""long options that change which code or settings a run loads; all options of this plugin are refused, too"""
 _BEGINNINGS = ("--co", "--cov", "--pdb")
-"""options that are no abbreviation of one of them"""
+"""options that are not abbreviations of them"""
 _SHORT = "cofp"
-"""short options that do the same"""
+"""short options with the same effect"""
 _WITH_VALUE = "kmnrW"
-"""other short options that take the rest of their word for their value"""
+"""other short options with a value in the same word"""
 _LEFT_OUT = ("no:cacheprovider", "no:randomly", "no:sugar")
-"""what ``-p`` may name: plugins without which a run shows the same"""
+"""allowed values of ``-p``: plugins that do not change the result"""
 _VARIABLES = (
     *("PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTHONSTARTUP", "PYTHONHOME", "PYTHONOPTIMIZE"),
     "PYTHONPYCACHEPREFIX",
 )
-"""variables that change which code a run loads, or what that means"""
+"""variables that change which code a run loads, or how it runs"""
 _PATH = "PYTHONPATH"
 
 
-_OUT_OF_REACH = 12
+_UNREACHABLE = 12
 _SHOWN_LINES = 12
 _LONGEST = 1024
-"""bytes of what pytest reports about its record that are looked at; it reports 64"""
+"""maximum bytes to read from the report of pytest; it writes 64"""
 _LOOK_EVERY = 2.0
-"""seconds between two looks whether the lock is still held"""
+"""seconds between two checks of the lock"""
 
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """What is run for one promotion, in the folder of gaia.toml."""
+    """The command lines of one promotion, for the folder of gaia.toml."""
 
     seal: tuple[str, ...]
     run: tuple[str, ...]
     folder: Path
-    """where plan, record and verdict file are written"""
+    """folder of the test plan, the results log and the verdict file"""
 
     @classmethod
     def of(
         cls, project: Project, environment: str, release: Release, services: Sequence[str], extra: Sequence[str]
     ) -> Commands:
-        """Return them; ``services`` are deployed, none where nothing is. Raises ``ConfigError`` without any suite."""
+        """Return the command lines, which deploy ``services``. Raises ``ConfigError`` if there is no suite."""
         rootdir = project.rootdir
         suites = [os.path.relpath(suite, rootdir) for suite in project.suites]
         if not suites:
@@ -88,17 +88,17 @@ class Commands:
 
 
 def shown(words: Sequence[str], rootdir: Path) -> str:
-    """Return a command line as people type it in the folder of gaia.toml."""
+    """Return a command line for a message, as typed in the folder of gaia.toml."""
     return shlex.join(("pytest", *(word for word in words if word != f"--rootdir={rootdir}")))
 
 
 def executed(words: Sequence[str]) -> list[str]:
-    """Return what is executed: the pytest of this very Python."""
+    """Return the full command: pytest of this Python interpreter."""
     return [sys.executable, "-m", "pytest", *words]
 
 
 def check_environ(environ: Mapping[str, str], rootdir: Path) -> None:
-    """Raise ``ConfigError`` where a variable, or an option in ``PYTEST_ADDOPTS``, would change what is tested."""
+    """Raise ``ConfigError`` if a variable, or an option in ``PYTEST_ADDOPTS``, changes what is tested."""
     given = [name for name in _VARIABLES if environ.get(name)]
     outside = [
         entry for entry in environ.get(_PATH, "").split(os.pathsep) if entry and not is_inside(rootdir / entry, rootdir)
@@ -119,7 +119,7 @@ def check_environ(environ: Mapping[str, str], rootdir: Path) -> None:
 
 
 def added_paths(environ: Mapping[str, str], rootdir: Path) -> list[str]:
-    """Return the folders below ``rootdir`` (relative to it) from which ``PYTHONPATH`` lets a run load code."""
+    """Return the folders of ``PYTHONPATH`` that are below ``rootdir``, relative to it."""
     entries = (
         os.path.relpath((rootdir / entry).resolve(), rootdir.resolve())
         for entry in environ.get(_PATH, "").split(os.pathsep)
@@ -128,7 +128,7 @@ def added_paths(environ: Mapping[str, str], rootdir: Path) -> list[str]:
 
 
 def _check_extra(extra: Sequence[str]) -> None:
-    """Refuse what would change which platform is tested, which code and settings are loaded, or what is written."""
+    """Raise ``ConfigError`` for an option that changes the tested platform, the loaded code and settings, or the output."""
     if found := next(filter(None, starmap(_refused, pairwise((*extra, "")))), None):
         raise ConfigError(
             f"{found} is not allowed in a promotion, which decides itself what to deploy, load, test and record. Use options "
@@ -137,7 +137,7 @@ def _check_extra(extra: Sequence[str]) -> None:
 
 
 def _refused(word: str, following: str) -> str:
-    """Return the option that ``word`` gives, if it is one that a promotion refuses; '' for any other."""
+    """Return the option in ``word`` if a promotion refuses it; '' otherwise."""
     if word.startswith("--"):
         name = word.partition("=")[0]
         refused = name.startswith("--gaia") or any(each.startswith(name) for each in (*_OPTIONS, "--gaia"))
@@ -149,7 +149,7 @@ def _refused(word: str, following: str) -> str:
 
 
 def _refused_short(letters: str, following: str) -> str:
-    """Look through a word such as ``-vpNAME``: options without a value, and one with the rest as its value."""
+    """Parse a word such as ``-vpNAME``: options without a value, and one with the rest as its value."""
     for position, letter in enumerate(letters):
         if letter == "p" and (letters[position + 1 :] or following).strip() in _LEFT_OUT:
             return ""
@@ -172,17 +172,17 @@ def _deploying(release: Release, services: Sequence[str]) -> tuple[str, ...]:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, SIGTERM or SIGHUP came while pytest ran, and it has ended."""
+    """Ctrl-C, SIGTERM or SIGHUP arrived while pytest ran, and pytest has ended."""
 
 
 def seal_plan(words: Sequence[str], promotion: Promotion, keep: int) -> None:
-    """Have pytest write the plan. Raises ``ConfigError`` with its last lines where it does not."""
+    """Let pytest write the test plan. Raises ``ConfigError`` with the last lines of its output if that fails."""
     with _started(words, promotion, keep, subprocess.PIPE) as process:
         code, output = _waited(process)
     if code == 0:
         return
     lines = [line for line in output.splitlines() if line.strip()][-_SHOWN_LINES:]
-    error = EnvironmentUnavailable if code == _OUT_OF_REACH else ConfigError
+    error = EnvironmentUnavailable if code == _UNREACHABLE else ConfigError
     raise error(
         "The test plan could not be created, so nothing was deployed. "
         f"{shown(words, promotion.rootdir)} exited with {code}:\n" + "\n".join(lines)
@@ -192,9 +192,9 @@ def seal_plan(words: Sequence[str], promotion: Promotion, keep: int) -> None:
 def run_pytest(
     words: Sequence[str], promotion: Promotion, keep: int, output: int | None, lost: Callable[[], bool]
 ) -> tuple[int, str]:
-    """Run it to its end; return its exit code and what it has reported as the digest of its record.
+    """Run pytest to its end; return its exit code and the digest of the results log that it reported.
 
-    ``lost`` says that the lock is gone: it is then interrupted.
+    If ``lost`` returns true, the lock was lost, and pytest is interrupted.
     """
     with DigestPipe() as pipe:
         code = _ran(words, promotion, keep, output, lost, pipe)
@@ -202,18 +202,18 @@ def run_pytest(
 
 
 class DigestPipe:
-    """Where one run of pytest reports the digest of its record: only a process that has inherited it can."""
+    """A pipe on which pytest reports the digest of its results log. Only a process that inherits it can write."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         self.inherited = (self._write,)
-        """the descriptors that pytest has to be given"""
+        """file descriptors that pytest must inherit"""
         self.variables = {RECORD_PIPE_VARIABLE: str(self._write)}
-        """the variables that tell pytest of them"""
+        """environment variables with their numbers, for pytest"""
 
     def reported(self) -> str:
-        """Return what was reported, once pytest has ended; empty where it was nothing."""
+        """Return the report of pytest after its end; empty if there is none."""
         with suppress(BlockingIOError):
             return os.read(self._read, _LONGEST).decode(errors="replace")
         return ""
@@ -235,13 +235,13 @@ def _ran(
     pipe: DigestPipe,
 ) -> int:
     with _started(words, promotion, keep, output, pipe) as process, like_interrupts():
-        told = False
+        interrupted = False
         while True:
             try:
                 return process.wait(_LOOK_EVERY)
             except subprocess.TimeoutExpired:
-                if lost() and not told:
-                    told = True
+                if lost() and not interrupted:
+                    interrupted = True
                     _interrupt(process)
             except KeyboardInterrupt:
                 _interrupt(process)
@@ -252,8 +252,8 @@ def _ran(
 def _started(
     words: Sequence[str], promotion: Promotion, keep: int, output: int | None, pipe: DigestPipe | None = None
 ) -> subprocess.Popen[str]:
-    # In a group of its own: Ctrl-C then reaches it once, through this process, and not twice.
-    # S603: no shell, and the words are of this promotion.
+    # In its own process group, so that Ctrl-C reaches it once, through this process.
+    # S603: no shell; the command is built here.
     return subprocess.Popen(  # noqa: S603
         executed(words),
         cwd=promotion.rootdir,

@@ -1,9 +1,9 @@
-"""Service level objectives, measured from the exchanges of a recorded run, and compared with the last promoted one.
+"""Measurement of service level objectives from a results log, and comparison with the last promoted run.
 
-Percentiles are those of ``statistics.quantiles`` (inclusive). Two runs are compared by the Mann–Whitney U test (normal
-approximation with correction for ties and for continuity: Hollander, Wolfe, Chicken, *Nonparametric Statistical
-Methods*, 3rd ed., section 4.1), and only a difference that is also large counts: the medians must differ by
-:data:`EFFECT_FLOOR`. A run of many samples would otherwise find every nothing significant.
+Percentiles are those of ``statistics.quantiles`` (inclusive). Two runs are compared with the Mann–Whitney U test (normal
+approximation with correction for ties and continuity: Hollander, Wolfe, Chicken, *Nonparametric Statistical Methods*, 3rd
+ed., section 4.1). The medians must also differ by :data:`EFFECT_FLOOR`, because with many samples every small difference
+is significant.
 """
 
 import math
@@ -24,14 +24,14 @@ from pytest_gaia.promotion.promote.child import RECORD
 from pytest_gaia.verdict.evidence import TestRecord, read_run
 
 EFFECT_FLOOR = 1.25
-"""how much slower the median must be to be called slower"""
+"""minimum ratio of the medians for "slower" and "faster\""""
 SIGNIFICANCE = 0.01
 """two-sided"""
 LEAST_COMPARED = 50
-"""samples on either side below which a comparison only advises"""
+"""minimum number of samples on each side for a comparison that counts"""
 
 Samples = dict[str, list[float]]
-"""route (method and template) → milliseconds, in the order in which they were taken"""
+"""route (method and template) → milliseconds, in the order of measurement"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ class Comparison:
     p_value: float
     word: Literal["slower", "faster", "same"]
     decides: bool
-    """whether there were enough samples for it to count; else it only advises"""
+    """whether there were enough samples; otherwise the comparison is only information"""
 
 
 def samples_of(tests: Iterable[TestRecord]) -> Samples:
-    """Return how long each route took, answered requests of tests that passed alone.
+    """Return the response times of each route, from the tests that passed.
 
-    A test's later attempts count no less than its first, and a request's repetitions no less: users wait for them.
-    What never got an answer has no time of its own, and is the judge's matter.
+    Repeated attempts of a test and repeated requests count, too, because users wait for them. A request without a
+    response has no time; it is part of the outcome of its test.
     """
     found: Samples = {}
     for test in tests:
@@ -66,28 +66,28 @@ def samples_of(tests: Iterable[TestRecord]) -> Samples:
 
 
 def measure(slos: Iterable[Slo], samples: Mapping[str, Sequence[float]]) -> tuple[SloResult, ...]:
-    """Return each objective with what was measured. Too few samples conclude nothing; none at all neither."""
+    """Return each objective with its measurement. With too few samples, the result is inconclusive."""
     return tuple(_measured(slo, samples.get(slo.route, ())) for slo in slos)
 
 
 def compare(samples: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]]) -> tuple[Comparison, ...]:
-    """Return every route that both runs have, by name."""
+    """Return a comparison for every route that both runs have, sorted by name."""
     return tuple(
         _compared(route, samples[route], baseline[route]) for route in sorted(samples.keys() & baseline.keys())
     )
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the ``percent``-th percentile of ``values``, of which there is at least one."""
+    """Return the ``percent``-th percentile of ``values``, which must not be empty."""
     if len(values) == 1:
         return values[0]
-    # In thousandths, so that 99.9 is one of the cut points; there are 999 of them.
+    # In thousandths, with 999 cut points, so that 99.9 is one of them.
     cut = round(percent * 10)
     return max(values) if cut >= 1000 else statistics.quantiles(values, n=1000, method="inclusive")[max(0, cut - 1)]
 
 
 def mann_whitney(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return the two-sided p-value of the hypothesis that both were drawn alike (1.0 where they hold the same values)."""
+    """Return the two-sided p-value of the hypothesis of equal distributions (1.0 if all values are equal)."""
     n, m = len(first), len(second)
     ranks = _ranks([*first, *second])
     u = sum(ranks[value] for value in first) - n * (n + 1) / 2
@@ -101,7 +101,7 @@ def mann_whitney(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def _ranks(values: Iterable[float]) -> dict[float, float]:
-    """Return value → its rank from 1; equal values share the mean of theirs."""
+    """Return value → rank from 1; equal values share their mean rank."""
     ranks: dict[float, float] = {}
     before = 0
     for value, same in groupby(sorted(values)):
@@ -159,14 +159,14 @@ def _compared(route: str, now: Sequence[float], before: Sequence[float]) -> Comp
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """An earlier run; empty where there is none to compare with."""
+    """An earlier run; empty if there is none."""
 
     record: str = ""
-    """SHA-256 of its record"""
+    """SHA-256 of its results log"""
     samples: Samples = field(default_factory=dict)
 
     def slower(self, samples: Samples) -> tuple[str, ...]:
-        """Return a sentence for each route that is slower now, as far as there were enough samples to decide."""
+        """Return a sentence for each route that is slower now and has enough samples."""
         return tuple(
             f"{each.route}: median {each.median_ms:g} ms, {each.baseline_median_ms:g} ms before"
             for each in compare(samples, self.samples)
@@ -175,21 +175,21 @@ class Baseline:
 
 
 def baseline_of(rootdir: Path, entries: Sequence[Entry], environment: str, release: str) -> Baseline:
-    """Return the last run of another release in ``environment`` that came to PROMOTE.
+    """Return the last run of another release in ``environment`` with the verdict PROMOTE.
 
-    Its record counts if it is what the ledger says that it was. An older run never stands in for it.
+    If its results log is missing or differs from the ledger, the baseline is empty; no older run replaces it.
     """
     for entry in reversed(entries):
-        says = entry.predicate
-        if entry.problem or entry.doubt or not isinstance(says, RunPredicate) or says.details.release == release:
+        run = entry.predicate
+        if entry.problem or entry.doubt or not isinstance(run, RunPredicate) or run.details.release == release:
             continue
-        if (says.details.environment, says.details.verdict, says.details.rehearsal) == (environment, "PROMOTE", False):
-            return _read(rootdir / FOLDER / f"{environment}-{says.details.release[:SHORT]}" / RECORD, says)
+        if (run.details.environment, run.details.verdict, run.details.rehearsal) == (environment, "PROMOTE", False):
+            return _read(rootdir / FOLDER / f"{environment}-{run.details.release[:SHORT]}" / RECORD, run)
     return Baseline()
 
 
-def _read(path: Path, says: RunPredicate) -> Baseline:
-    known = says.digest_of(RECORD)
+def _read(path: Path, run: RunPredicate) -> Baseline:
+    known = run.digest_of(RECORD)
     try:
         found = sha256_of(path.read_bytes())
         return Baseline(known, samples_of(read_run(path).tests)) if found == known else Baseline()

@@ -1,4 +1,4 @@
-"""What a promotion is going to do, after everything was looked at that can be known before, and what is seen to run."""
+"""The plan of a promotion, with all checks that are possible before any change, and observation of running images."""
 
 import os
 import secrets
@@ -34,7 +34,7 @@ from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A promotion that may begin: everything that can be known before was looked at."""
+    """A promotion that passed all checks that are possible before it starts."""
 
     promotion: Promotion
     environment: Environment
@@ -44,11 +44,11 @@ class Plan:
     deploys: bool
     commands: Commands
     expectations: ExpectationSet
-    """of the suites, as they were before any code of the project ran"""
+    """expectations of the suites, read before any code of the project runs"""
     tolerance: Tolerance
-    """of the environment, likewise"""
+    """tolerance of the environment, read at the same time"""
     strays: dict[str, str]
-    """what a run reads and the release's commit does not hold so: file → how; of a dirty release it is no reason to refuse"""
+    """file → difference from the commit of the release; for a dirty release this is no reason to refuse"""
     signers: list[Signer] = field(default_factory=list, repr=False)
 
     @property
@@ -58,19 +58,19 @@ class Plan:
 
     @property
     def hook(self) -> str:
-        """What is asked what runs there."""
+        """The deploy hook that observes the environment; empty without one."""
         return self.environment.deploy.hook if self.environment.deploy else ""
 
 
 def plan_promotion(
     promotion: Promotion, name: str, release: Release, extra: Sequence[str], *, signing: bool = True
 ) -> Plan:
-    """Look at everything that can be known before anything is done; nothing is changed.
+    """Perform all checks that are possible before a change, and return the plan; nothing is changed.
 
-    Without ``signing`` it is going to run tests and write nothing into the ledger, and the key must not be at hand.
+    Without ``signing``, the promotion runs tests and writes nothing to the ledger, and a signing key is refused.
 
-    Raises ``ConfigError``: an unknown environment, one that cannot be observed, no suites, options that are not for a
-    promotion, a key that is asked for and missing, not trusted or out of force, a ledger that cannot be written.
+    Raises ``ConfigError`` for an unknown environment, an environment that cannot be observed, missing suites, an option
+    that is not allowed, a required key that is missing, untrusted or expired, and a ledger that cannot be written.
     """
     given = [each for each in (KEY_VARIABLE, KEY_FILE_VARIABLE) if promotion.environ.get(each)]
     if given and not signing:
@@ -105,7 +105,7 @@ def plan_promotion(
 
 
 def strays_of(promotion: Promotion, release: Release) -> dict[str, str]:
-    """Return what of suites, settings, rules and keys is not as in the release's commit, as :func:`commits.strays` does."""
+    """Return the suites, settings, expectations and keys that differ from the commit, as :func:`commits.strays` does."""
     rootdir = promotion.rootdir
     folders = [os.path.relpath(folder, rootdir) for folder in promotion.project.suites]
     if (rootdir / promotion.settings.keys).is_dir():
@@ -115,7 +115,7 @@ def strays_of(promotion: Promotion, release: Release) -> dict[str, str]:
 
 
 def _as_committed(environment: Environment, promotion: Promotion, release: Release) -> Environment:
-    """Return ``environment`` without ``loopback = true`` if the release's commit has other settings."""
+    """Return ``environment`` without ``loopback = true`` if the commit of the release has other settings."""
     if not environment.loopback:
         return environment
     path = promotion.project.path
@@ -125,7 +125,7 @@ def _as_committed(environment: Environment, promotion: Promotion, release: Relea
 
 
 def _own_addresses(environment: Environment) -> Check:
-    """Return whether what is going to be tested is known as the environment; the run's record is asked again afterwards."""
+    """Return a check that the addresses belong to the environment. It is repeated with the results log of the run."""
     wrong = misplaced(environment)
     at = ", ".join(f"{service} at {address}" for service, address in environment.addresses.items())
     finding = (
@@ -137,7 +137,7 @@ def _own_addresses(environment: Environment) -> Check:
 
 
 def changed_files(plan: Plan) -> tuple[str, ...]:
-    """Return the files that are not those of the release, each with how it differs: deploy files, and what a run reads."""
+    """Return the files that differ from the release, with the difference: deploy files, and files that a run reads."""
     found = deploy_files(plan.promotion.project.deploy_folder)
     deployed = dict(differences(plan.release.configs, found))
     strays = {} if plan.release.commit.endswith(DIRTY) else plan.strays
@@ -146,7 +146,7 @@ def changed_files(plan: Plan) -> tuple[str, ...]:
 
 
 def check_writable(plan: Plan) -> None:
-    """Raise ``ConfigError`` where the ledger could not take the evidence: better now than after the deployment."""
+    """Raise ``ConfigError`` if the ledger is not writable, before anything is deployed."""
     store = plan.promotion.ledger.store
     if not isinstance(store, FolderStore):
         return
@@ -162,10 +162,10 @@ def check_writable(plan: Plan) -> None:
 
 
 def environment_of(promotion: Promotion, name: str) -> tuple[Environment, bool]:
-    """Return the environment as it can be observed, and whether a promotion deploys it.
+    """Return the environment with a way to observe it, and whether a promotion deploys it.
 
-    One without deploy settings is not deployed. If all of its addresses are on this machine, Docker Compose is asked
-    what runs; raises ``ConfigError`` for any other: nobody could say that what was tested is the release.
+    An environment without deploy settings is not deployed. If all its addresses are on this machine, Docker Compose
+    reports its images. Otherwise ``ConfigError`` is raised, because the tested images would be unknown.
     """
     environment = promotion.resolve(name)
     if environment.deploy is not None:
@@ -179,11 +179,11 @@ def environment_of(promotion: Promotion, name: str) -> tuple[Environment, bool]:
 
 
 def observed(environment: Environment, rootdir: Path, services: Sequence[str]) -> dict[str, str]:
-    """Return service → digest of every one of ``services`` that was seen to run one image; others are left out."""
+    """Return service → digest for each of ``services`` that runs exactly one image; others are omitted."""
     found = {}
     for each in look(environment, rootdir, services):
         seen = each.observation
-        # A machine that does not say what it runs could run anything.
+        # A machine that does not report its image could run anything.
         if seen is not None and all(machine.digest for machine in seen.machines) and len(digests(seen)) == 1:
             (found[each.service],) = digests(seen)
     return found

@@ -1,6 +1,6 @@
-"""Trying a rollback before it is needed: back to the earlier release, looked at, forward again, looked at.
+"""Rollback drills: roll back to the earlier release, check it, roll forward again, and check that.
 
-That is done by the suite ``health`` of the project, or, where it has none, by whether the members answer.
+A check runs the suite ``health`` of the project. Without that suite, it probes the services.
 """
 
 import subprocess
@@ -46,35 +46,35 @@ from pytest_gaia.verdict.evaluated import evaluate_run
 from pytest_gaia.verdict.evidence import decode_run, time_of
 
 Smoke: TypeAlias = Callable[[], str]
-"""looks whether what runs now works; returns why not"""
+"""checks the running release; returns the problem, or ''"""
 
-_WHY = "rehearsal"
+_REASON = "rollback drill"
 _FINE = ("same", "left out")
 
 
 SUITE = "health"
 _STANDARD_ERROR = 2
-"""the descriptor: standard output holds the result of the command alone"""
+"""file descriptor; standard output is only for the result of the command"""
 
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """What became of a rehearsal."""
+    """The result of a rollback drill."""
 
     back: RolloutResult
     forth: RolloutResult
     problem: str
-    """why it does not count as one that worked; empty if it does"""
+    """reason why the drill failed; empty if it passed"""
     entry: Entry
 
     @property
     def exit_code(self) -> int:
-        """That of the roll-out that failed, 1 where both worked and a look did not, else 0."""
+        """The exit code of the failed rollout; 1 if only a check failed; else 0."""
         return self.forth.exit_code or self.back.exit_code or (1 if self.problem else 0)
 
 
 def check_there(promotion: Promotion, environment: Environment, plan: RollbackPlan) -> None:
-    """Raise ``ConfigError`` if a service runs neither the release nor, after an interrupted rehearsal, its target."""
+    """Raise ``ConfigError`` if a service runs neither the release nor, after an interrupted drill, its target."""
     observations = look(environment, promotion.rootdir, promotion.services(environment.name, plan.release))
     as_release, as_target = (
         {each.what: each for each in check_running(release, observations, environment.name)}
@@ -96,16 +96,16 @@ def rehearse(
     smoke: Smoke,
     progress: Progress,
 ) -> Rehearsed:
-    """Go back, look, go forward again, look; write what came of it. It goes forward whatever came of going back.
+    """Roll back, check, roll forward, check, and write the result. Roll forward also if the rollback failed.
 
-    Raises ``ConfigError`` for what only the user can mend, as long as nothing was changed, and ``DeployLocked`` (13).
+    Raises ``ConfigError`` before any change, for problems that the user must fix, and ``DeployLocked`` (13).
     """
     name = environment.name
     signers = signers_for(promotion, name)
     services = promotion.services(name, plan.release)
     forward = rollout_to(promotion, environment, plan.release, services, "deploy", "forward again")
     lock = promotion.lock(name, f"a rollback drill from {plan.release.short}")
-    # Lost to somebody else, it stops nothing: what is written with its number counts for nothing then.
+    # A lost lock stops nothing, because entries with its fencing token do not count then.
     with renewed(lock, lambda: None) as fence:
         check_there(promotion, environment, plan)
         known = promotion.situation(name, plan.release).stay(name).since is not None
@@ -119,13 +119,13 @@ def rehearse(
             raise
         problem = problem or again
         now = datetime.now(UTC)
-        says = rollback_predicate(
-            plan.release.id, plan.target.id, back, reason=problem or _WHY, now=now, fence=fence, rehearsal=True
+        predicate = rollback_predicate(
+            plan.release.id, plan.target.id, back, reason=problem or _REASON, now=now, fence=fence, rehearsal=True
         )
-        if problem and says.outcome in RUNS_WELL:
-            says = msgspec.structs.replace(says, outcome="failed")
-        entry = promotion.ledger.append(ROLLBACK, plan.release.subjects(), says, signers=signers)
-        # Where it was not known to run, as after a rehearsal that was interrupted, what came of this one says it.
+        if problem and predicate.outcome in RUNS_WELL:
+            predicate = msgspec.structs.replace(predicate, outcome="failed")
+        entry = promotion.ledger.append(ROLLBACK, plan.release.subjects(), predicate, signers=signers)
+        # If it was unknown what ran before, as after an interrupted drill, the ledger needs an entry.
         if not forth.good or not known:
             seen = {step.service: step.digests[0] for step in forth.steps if len(step.digests) == 1}
             _write_left(promotion, plan, seen, (outcome_of(forth), forth.problem), fence)
@@ -135,9 +135,9 @@ def rehearse(
 def _write_left(
     promotion: Promotion, plan: RollbackPlan, seen: dict[str, str], left: tuple[DeployOutcome, str], fence: int
 ) -> None:
-    """Write what a rehearsal has left: usually the release as it was, which needs no entry of its own."""
+    """Write which release runs after a drill. This is usually unchanged, and needs no entry."""
     outcome, reason = left
-    says = DeploymentPredicate(
+    predicate = DeploymentPredicate(
         environment=plan.rollout.environment,
         release=plan.release.id,
         outcome=outcome,
@@ -148,7 +148,7 @@ def _write_left(
         fence=fence,
     )
     signers = signers_for(promotion, plan.rollout.environment)
-    promotion.ledger.append(DEPLOYMENT, plan.release.subjects(), says, signers=signers)
+    promotion.ledger.append(DEPLOYMENT, plan.release.subjects(), predicate, signers=signers)
 
 
 def _begun(result: RolloutResult) -> bool:
@@ -158,11 +158,11 @@ def _begun(result: RolloutResult) -> bool:
 def _leg(
     rollout: Rollout, plan: RollbackPlan, hook: DeployHook, smoke: Smoke, progress: Progress
 ) -> tuple[RolloutResult, str]:
-    """Roll out, and look; return what came of it, and what is wrong with it."""
+    """Roll out and check; return the result and the problem."""
     try:
         result = roll_out(rollout, hook, progress=progress)
     except RolloutInterrupted as interruption:
-        # What is left of either way is put right by going both ways again.
+        # Another drill repairs the state after an interruption in either direction.
         go_on = f"gaia rollback {rollout.environment} --drill --release {plan.release.short}"
         raise RolloutInterrupted(replace(interruption.result, go_on=go_on)) from None
     if not result.good:
@@ -173,9 +173,9 @@ def _leg(
 
 
 def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
-    """Return why the environment ``name`` does not work; an empty text if it does.
+    """Return the reason why the environment ``name`` does not work; '' if it does.
 
-    What pytest writes goes to standard error. Raises ``KeyboardInterrupt``, and then pytest has ended as well.
+    The output of pytest goes to standard error. Raises ``KeyboardInterrupt`` after pytest has ended.
     """
     rootdir = project.rootdir
     suites = [folder for folder in project.suites if (folder / SUITE).is_dir()]
@@ -193,7 +193,7 @@ def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
             *executed([str(each / SUITE) for each in suites]), f"--rootdir={rootdir}", f"--gaia-env={name}", f"--gaia-report-log={record}"
         ]  # fmt: skip
         variables = without_signing_key(environ) | pipe.variables
-        # In this process group, so that Ctrl-C reaches it too. S603: no shell, and the words are the project's own.
+        # In this process group, so that Ctrl-C also reaches pytest. S603: no shell; the command is built here.
         with subprocess.Popen(  # noqa: S603
             command, cwd=rootdir, env=variables, stdout=_STANDARD_ERROR, pass_fds=pipe.inherited
         ) as pytest:
@@ -205,7 +205,7 @@ def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
 
 
 def _shown(path: Path, reported: str, name: str, expectations: ExpectationSet, tolerance: Tolerance) -> str:
-    """Return why the record of a run does not show that it passed; an empty text if it does."""
+    """Return the reason why the results log of a run does not prove that it passed; '' if it does."""
     content = path.read_bytes() if path.is_file() else b""
     if not content or sha256_of(content) != reported:
         return "its results log is missing or was changed"

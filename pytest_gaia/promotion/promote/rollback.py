@@ -1,6 +1,6 @@
-"""Where an environment goes back to, as a whole: the last release that the ledger shows to have run well there.
+"""Plans for a rollback of an environment to the last release that worked there, according to the ledger.
 
-A release that was rolled back, from wherever, is quarantined: it is no target, and no gate lets it through again.
+A release that was rolled back anywhere is blocked: it is no target, and no gate promotes it again.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from pytest_gaia.promotion.ledger.statements import (
 )
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.release.comparison import check_files, deploy_files
-from pytest_gaia.promotion.release.kept import configs_folder
+from pytest_gaia.promotion.release.kept import FOLDER, configs_folder
 from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.rollout.model import GOOD, Action, Rollout, RolloutResult, StepResult
 from pytest_gaia.rollout.plan import apps_of, settings_of, step_of
@@ -30,22 +30,22 @@ from pytest_gaia.rollout.plan import apps_of, settings_of, step_of
 
 @dataclass(frozen=True, slots=True)
 class RollbackPlan:
-    """One rollback, from a release to an earlier one."""
+    """A planned rollback from a release to an earlier one."""
 
     release: Release
-    """the one that is left"""
+    """the release to roll back from"""
     target: Release
     rollout: Rollout
     notes: tuple[str, ...] = ()
-    """what people should know before they agree"""
+    """information for the confirmation"""
 
 
 def running_release(promotion: Promotion, environment: str) -> str:
-    """Return the id of the release that ``environment`` runs, by the ledger; empty where it does not say.
+    """Return the ID of the release that ``environment`` runs, according to the ledger; empty if it is unknown.
 
-    After a deployment outside of a promotion it does not: what that brought is no release.
+    It is unknown after a deployment outside of a promotion.
 
-    Raises ``ConfigError`` where the last thing that happened there was a rollback that came to its good end.
+    Raises ``ConfigError`` if the last event was a successful rollback.
     """
     for entry in reversed(promotion.ledger.entries()):
         says = entry.predicate
@@ -65,10 +65,10 @@ def running_release(promotion: Promotion, environment: str) -> str:
 def plan_to_earlier(
     promotion: Promotion, environment: Environment, release: Release, now: datetime, *, accept_migrations: bool = False
 ) -> RollbackPlan | None:
-    """Return how ``environment`` goes back from ``release``; None where the ledger shows no earlier good one there.
+    """Return a plan to roll ``environment`` back from ``release``; None if the ledger has no earlier good release.
 
-    Raises ``ConfigError``: the earlier release or its deploy files are not here or were changed, it lacks an image, or
-    its database is another one (unless ``accept_migrations``).
+    Raises ``ConfigError`` if the earlier release or its deploy files are missing or changed, if it lacks an image, or if
+    it expects another migration (unless ``accept_migrations``).
     """
     found = earlier_release(promotion, environment.name, release, now)
     if found is None:
@@ -97,7 +97,7 @@ def rollout_to(
     action: Action,
     origin: str,
 ) -> Rollout:
-    """Return the roll-out of the images of ``release``, with its own deploy files, to ``services`` in this order."""
+    """Return the rollout of the images of ``release``, with its own deploy files, to ``services`` in this order."""
     apps = _apps(promotion, environment, release)
     images = {each.service: each.image for each in release.components}
     if unknown := [each for each in services if apps and each not in apps]:
@@ -110,7 +110,7 @@ def rollout_to(
 def rollback_predicate(
     left: str, target: str, result: RolloutResult, *, reason: str, now: datetime, fence: int, rehearsal: bool = False
 ) -> RollbackPredicate:
-    """Return what goes into the ledger of a rollback that came to ``result``."""
+    """Return the ledger entry for a rollback with this ``result``."""
     return RollbackPredicate(
         environment=result.environment,
         release=left,
@@ -126,7 +126,7 @@ def rollback_predicate(
 
 
 def outcome_of(result: RolloutResult) -> DeployOutcome:
-    """Return one word for all services: that of the first that is not well, else of the first that was changed."""
+    """Return one outcome for all services: that of the first failed service, else of the first changed one."""
     bad = next((step for step in result.steps if step.outcome not in GOOD), None)
     if bad is not None:
         return _word(bad)
@@ -143,14 +143,14 @@ def _word(step: StepResult) -> DeployOutcome:
 
 
 def earlier_release(promotion: Promotion, name: str, release: Release, now: datetime) -> tuple[Release, str] | None:
-    """Return the last release before ``release`` that passed in the environment, and when; None without one."""
+    """Return the last release before ``release`` that passed in the environment, and the time; None without one."""
     tried: set[str] = {release.id, NO_RELEASE, *gone_targets(promotion, name)}
-    quarantined = _quarantined(promotion)
-    for says in _deployments(promotion, name):
-        if says.release in tried or says.release in quarantined:
+    blocked = _blocked(promotion)
+    for deployed in _deployments(promotion, name):
+        if deployed.release in tried or deployed.release in blocked:
             continue
-        tried.add(says.release)
-        earlier = _found(promotion, name, says.release)
+        tried.add(deployed.release)
+        earlier = _found(promotion, name, deployed.release)
         if earlier is None:
             continue
         situation = promotion.situation(name, earlier, now)
@@ -162,7 +162,7 @@ def earlier_release(promotion: Promotion, name: str, release: Release, now: date
 
 
 def gone_targets(promotion: Promotion, name: str) -> dict[str, str]:
-    """Return release → why ``name`` cannot go back to it, of those of which an image was gone and that did not run since."""
+    """Return release → reason why ``name`` cannot roll back to it: an image was missing, and it did not run since."""
     found: dict[str, str] = {}
     for entry in promotion.ledger.entries():
         says = entry.predicate
@@ -175,9 +175,9 @@ def gone_targets(promotion: Promotion, name: str) -> dict[str, str]:
 
 
 def _found(promotion: Promotion, name: str, release: str) -> Release | None:
-    """Return the release of that id; None where it is not here, and nothing says that it ran well.
+    """Return the release with this ID; None if it is not saved here and no run of it passed.
 
-    Only of a release that is here can be told whether what the ledger says is about its images.
+    Raises ``ConfigError`` if a run passed, because entries cannot be compared with the images of a missing release.
     """
     try:
         return promotion.release(release)
@@ -188,23 +188,23 @@ def _found(promotion: Promotion, name: str, release: str) -> Release | None:
         if any((run.environment, run.release, run.verdict) == (name, release, "PROMOTE") for run in runs):
             raise ConfigError(
                 f"{name} would return to release {release[:SHORT]}, its last good one, but this machine does not have it: "
-                f"{error} Copy .gaia/bundles from the machine that created it, or pass the images: --to SERVICE=IMAGE. Nothing "
-                "was changed."
+                f"{error} Copy {FOLDER} from the machine that created it, or pass the images: --to SERVICE=IMAGE. Nothing was "
+                "changed."
             ) from None
         return None
 
 
 def _deployments(promotion: Promotion, name: str) -> Iterator[DeploymentPredicate]:
-    """Yield the deployments to ``name``, the newest first."""
+    """Yield the deployments to ``name``, newest first."""
     for entry in reversed(promotion.ledger.entries()):
         says = entry.predicate
         if isinstance(says, DeploymentPredicate) and says.environment == name and not says.rehearsal:
             yield says
 
 
-def _quarantined(promotion: Promotion) -> set[str]:
-    says = (entry.predicate for entry in promotion.ledger.entries())
-    return {each.release for each in says if isinstance(each, RollbackPredicate) and not each.rehearsal}
+def _blocked(promotion: Promotion) -> set[str]:
+    predicates = (entry.predicate for entry in promotion.ledger.entries())
+    return {each.release for each in predicates if isinstance(each, RollbackPredicate) and not each.rehearsal}
 
 
 def _migrations(release: Release, target: Release, *, accept: bool) -> tuple[str, ...]:
@@ -221,9 +221,9 @@ def _migrations(release: Release, target: Release, *, accept: bool) -> tuple[str
 
 
 def _apps(promotion: Promotion, environment: Environment, release: Release) -> dict[str, App]:
-    """Return service → app by the deploy files that the release was made of; a compose file is taken as it is today.
+    """Return service → app from the deploy files of the release. A compose file is used in its current version.
 
-    That one names other files, relative to its own folder. Empty where the hook needs no deploy files.
+    A compose file refers to other files in its folder. The result is empty if the hook needs no deploy files.
     """
     today = environment.deployment
     if today is None or today.source == "compose" or not release.configs:

@@ -119,7 +119,7 @@ def test_environments_folders_and_files_are_compared(
         (["production"], "Pass two sides"),
         (["production", "local", "--attest"], "--attest needs a release"),
         (["--release", "abcd"], "Pass two sides"),
-        (["gaia.json", "local"], "no JSON"),
+        (["gaia.json", "local"], "invalid JSON"),
     ],
 )
 def test_a_usage_error_is_one_message(released: Path, gaia: Gaia, arguments: list[str], message: str) -> None:
@@ -137,7 +137,7 @@ def test_what_only_adds_is_proved_and_the_gate_takes_it(released: Path, gaia: Ga
     code, out, err = classify(gaia, "--attest")
 
     assert (code, err) == (0, "")
-    assert "proved: nothing breaks in gateway, 1 compatible changes" in out
+    assert "proved: no breaking change in gateway; 1 compatible change" in out
     (found,) = checks()
     assert (found.environment, found.check, found.status) == ("dev", "no-breaking-api-change", "proved")
     promotion = Promotion.here()

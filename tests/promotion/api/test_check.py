@@ -1,4 +1,4 @@
-"""What a comparison of two snapshots comes to: only what was compared proves anything."""
+"""Comparison of two snapshots: only compared documents count as proof."""
 
 from __future__ import annotations
 
@@ -49,9 +49,12 @@ def test_the_findings_hold_what_breaks_and_what_was_compared() -> None:
 
     breaking, unclear, compared = found.findings
     assert breaking == "breaking: gateway GET /b is gone"
-    assert unclear == "auth: the older document is not known: connection refused"
+    assert unclear == "auth: the older document is missing: connection refused"
     assert compared.startswith("compared: gateway sha256:")
 
 
 def test_what_cannot_be_asked_is_undecided() -> None:
-    assert (undecided("nobody there").status, undecided("nobody there").findings) == ("inconclusive", ("nobody there",))
+    assert (undecided("no service there").status, undecided("no service there").findings) == (
+        "inconclusive",
+        ("no service there",),
+    )
