@@ -56,7 +56,7 @@ def test_of_two_concurrent_deployments_one_continues(operated: Path, gaia: Gaia,
         first.communicate(timeout=60)
 
     assert (code, out) == (13, "")
-    assert "another rollout of staging is in progress: action deploy, by " in err
+    assert "staging is being deployed to right now: action deploy, by " in err
     assert f"process {first.pid}" in err
     assert first.returncode == 0
     assert deployed(fake_tools) == ["gaia-auth-staging"]
