@@ -60,7 +60,7 @@ class Promotable:
 
     def command(self, *arguments: str) -> list[str]:
         """Return the command line."""
-        return [str(GAIA), "promote", "stage", f"--bundle={self.release.short}", *arguments]
+        return [str(GAIA), "promote", "stage", self.release.short, *arguments]
 
     def promote(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""

@@ -102,7 +102,7 @@ match = { kind = "assertion" }
     ("conftest", "problem"),
     [
         (FORGES.format(forgery=VERDICT), "verdict is PROMOTE in the verdict file, REJECT in the results log"),
-        in_full(FORGES.format(forgery="pass"), "pytest ended with 0, by its record with 1"),
+        in_full(FORGES.format(forgery="pass"), "pytest exited with 0, its results log gives 1"),
         in_full(FORGES.format(forgery="(folder / 'verdict.json').unlink()"), "the verdict file is missing or invalid"),
         in_full(FORGES.format(forgery=RECORD), "record.jsonl: changed since the run"),
         in_full(FORGES.format(forgery=PLAN), "plan.json: changed since it was saved"),
@@ -215,7 +215,7 @@ def test_a_run_that_deploys_outside_of_a_promotion_is_written_as_such(promotable
 
     assert done.ret == 0
     done.stdout.fnmatch_lines(
-        ["gaia: note: this was outside of a promotion, entry 4 of the ledger: the gate of stage *"]
+        ["gaia: note: deployed outside of a promotion (entry 4 of the ledger): the gate of stage holds until you *"]
     )
     assert promotable.kinds == ["Deployment", "Run", "Gate", "Deployment"]
     says = promotable.predicate(DeploymentPredicate)

@@ -75,4 +75,4 @@ def test_the_local_platform_is_observed_before_and_after(
 
     says = [entry.predicate for entry in promotion.ledger.entries() if isinstance(entry.predicate, DeploymentPredicate)]
     assert [each.outcome for each in says] == ["unchanged", "failed"]
-    assert "not seen to run the release before the first test: auth" in says[1].reason
+    assert "did not run the release before the first test: auth" in says[1].reason

@@ -78,7 +78,7 @@ def test_of_two_at_once_one_goes_on(promotable: Promotable) -> None:
     second = promotable.promote()
 
     assert second.returncode == LOCKED
-    assert "nothing was done" in second.stderr
+    assert "Nothing was done. Wait until it ends." in second.stderr
     assert first.wait(60) == 0
     assert promotable.kinds == ["Deployment", "Run", "Gate"]
 
@@ -136,7 +136,7 @@ def test_a_run_that_was_ended_while_tests_failed_is_one_that_was_rejected(
     assert verdicts(promotable) == ["REJECT", "PROMOTE"]
     first = next(entry.predicate for entry in promotable.entries if isinstance(entry.predicate, RunPredicate))
     assert first.failed == ("suites/health/test_health.py::test_one",)
-    assert "1 test had failed: suites/health/test_health.py::test_one" in first.details.problem
+    assert "the run was interrupted after 1 failed test: suites/health/test_health.py::test_one" in first.details.problem
 
 
 @pytest.mark.slow("processes")
@@ -183,7 +183,7 @@ def test_tested_without_the_key_it_is_signed_by_a_step_that_runs_no_test(
 
     assert tested.returncode == 0, tested.stdout + tested.stderr
     assert promotable.kinds == []
-    assert f"--bundle {promotable.release.short} --only evidence" in tested.stdout
+    assert f"gaia promote stage {promotable.release.short} --only evidence" in tested.stdout
 
     refused = promotable.promote("--only", "evidence")
     assert refused.returncode == 4
@@ -205,7 +205,7 @@ def test_neither_part_does_the_work_of_the_other(promotable: Promotable, monkeyp
     record.write_bytes(record.read_bytes() + b"\n")
     changed = promotable.promote("--only", "evidence")
     assert changed.returncode == 4
-    assert "no test was run" in changed.stderr
+    assert "Nothing was written, and no test ran." in changed.stderr
     assert promotable.kinds == []
 
     monkeypatch.setenv(KEY_VARIABLE, "any")
