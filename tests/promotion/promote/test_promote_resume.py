@@ -136,7 +136,9 @@ def test_a_run_that_was_ended_while_tests_failed_is_one_that_was_rejected(
     assert verdicts(promotable) == ["REJECT", "PROMOTE"]
     first = next(entry.predicate for entry in promotable.entries if isinstance(entry.predicate, RunPredicate))
     assert first.failed == ("suites/health/test_health.py::test_one",)
-    assert "the run was interrupted after 1 failed test: suites/health/test_health.py::test_one" in first.details.problem
+    assert (
+        "the run was interrupted after 1 failed test: suites/health/test_health.py::test_one" in first.details.problem
+    )
 
 
 @pytest.mark.slow("processes")
