@@ -36,7 +36,7 @@ class Keyring:
 
     @staticmethod
     def private_pem() -> str:
-        """Return a new private key that nobody trusts yet."""
+        """Return a new private key that is not trusted yet."""
         key = Ed25519PrivateKey.generate()
         return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 

@@ -92,7 +92,7 @@ class Pipeline:
         self.now += timedelta(hours=hours)
 
     def write(self, kind: str, predicate: Predicate, by: str | None = "ci") -> None:
-        """Append one statement, signed by one of the keys; None: by nobody, past the ledger's own guard."""
+        """Append one statement, signed by one of the keys; None: without a signature, past the guard of the ledger."""
         self.wait(0.1)
         signers = [self.keys[by or "ci"]]
         about = self.release.subjects() if self.about is None else self.about
@@ -192,12 +192,12 @@ class Pipeline:
         self.write(CHECK, msgspec.structs.replace(says, **changes), by)
 
     def roll_back(self, environment: str, by: str | None = "ci", **changes: Any) -> None:
-        """It was rolled back; a rehearsal unless said otherwise."""
+        """Roll back; by default as a drill."""
         says = RollbackPredicate(
             environment=environment,
             release=self.release.id,
             target="earlier",
-            reason="rehearsal",
+            reason="rollback drill",
             outcome="deployed",
             services={},
             time=self.now.isoformat(),
@@ -221,7 +221,7 @@ class Pipeline:
         self.gate("dev")
 
     def through_staging(self, **changes: Any) -> None:
-        """Pass the third stage, half a day later; ``changes`` are made to what its run says."""
+        """Pass the third stage, half a day later; ``changes`` are made to its run."""
         self.wait(13)
         self.check("no-experimental-features", "staging")
         self.deploy("staging")
@@ -238,10 +238,10 @@ class Pipeline:
         hours: float = 25,
         **changes: Any,
     ) -> None:
-        """Show all that the last edge asks for, a day later.
+        """Add all evidence for production, a day later.
 
-        ``review`` and ``release`` are whose key signs them, and in which role; None: nobody signs it. ``changes`` are
-        made to both sign-offs, ``rehearsal`` to what the rehearsed rollback says.
+        ``review`` and ``release`` are (key, role) of the approvals; None: no approval. ``changes`` are made to both
+        approvals, and those in ``rehearsal`` to the rollback drill.
         """
         self.roll_back("staging", **(rehearsal or {}))
         self.sign_for_production(review=review, pipeline=pipeline, environment=environment, hours=hours, **changes)
@@ -255,7 +255,7 @@ class Pipeline:
         hours: float = 25,
         **changes: Any,
     ) -> None:
-        """Wait, and sign; the rollback was not rehearsed."""
+        """Wait, and approve, without a rollback drill."""
         self.wait(hours)
         for check, signer in (("security-review", review), ("release", pipeline)):
             if signer is not None:

@@ -35,7 +35,7 @@ class Promotable:
         self.rootdir = deployer.project.path
         self.repository = repository
         repository.write(".gitignore", IGNORED)
-        # What tests write into the project later differs from the commit, as in a work tree with changes.
+        # What tests write into the project later differs from the commit, as in a working tree with changes.
         self.release = self.create_release(DIRTY)
 
     def create_release(self, dirty: str = "") -> Release:

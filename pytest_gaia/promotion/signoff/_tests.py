@@ -13,7 +13,8 @@ from pytest_gaia.verdict.classify import ACCEPTED, EXECUTED
 from pytest_gaia.verdict.report import ClassifiedTest, ExpectationUse
 
 _TOLERATED = "no expectation covers these failures; the environment tolerates failures of tests that are not core"
-_ELSEWHERE = re.compile(r" is not among |excuses nothing$|^applies to | has strict tolerance$")
+# Verdict files of earlier versions have the first two texts.
+_ELSEWHERE = re.compile(r" is not among |excuses nothing$|^applies to | has strict tolerance$")  # glossary: ok
 """reasons why an expectation does not apply that need no attention"""
 _UNKNOWN = "covered by an expectation; its name is not known, because the verdict file of the run is missing"
 

@@ -1,4 +1,4 @@
-"""``gaia gate`` and ``gaia checklist``: a decision from the ledger alone, and what mends it."""
+"""``gaia release check``: a decision from the ledger alone, with how to resolve what blocks."""
 
 from __future__ import annotations
 

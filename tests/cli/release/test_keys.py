@@ -30,7 +30,7 @@ def ssh_key(folder: Path, kind: str = "ed25519") -> Path:
 
 
 def secrets_of(path: Path) -> list[str]:
-    """Return the lines of a private key that nobody may see."""
+    """Return the lines of a private key that must stay secret."""
     return [line for line in path.read_text().splitlines() if not line.startswith("-")]
 
 

@@ -52,7 +52,7 @@ def test_each_kind_of_entry_is_told_in_one_line(gaia: Gaia, pipeline: Underway) 
         5: f"check       dev {pipeline.id}: no-breaking-api-change proved: nothing found",
     }.items():
         assert text in lines[number]
-    assert f"rollback    staging drill {pipeline.id} → earlier: deployed; rehearsal" in out
+    assert f"rollback    staging drill {pipeline.id} → earlier: deployed; rollback drill" in out
     assert f"waiver      production {pipeline.id}: core-verified waived by rita (release-manager)" in lines[-1]
     assert lines[-1].endswith(f"rita       {pipeline.entries()[-1].sha256[:12]}")
 
@@ -142,7 +142,7 @@ def test_a_ledger_that_nobody_signs_is_only_accepted_when_asked_for(gaia: Gaia, 
 def test_a_ledger_written_again_without_a_key_shows_nothing_where_keys_are_trusted(
     gaia: Gaia, pipeline: Underway
 ) -> None:
-    """Whatever the stage asks for: local takes unsigned evidence, in a project that trusts nobody."""
+    """Local accepts unsigned evidence in a project without trusted keys."""
     pipeline.through_local()
     signed = pipeline.entries()
     shutil.rmtree(pipeline.folder)

@@ -1,4 +1,4 @@
-"""``gaia promote``: mistakes are told before anything is done, each with exit code 4 and what to do."""
+"""``gaia promote``: usage errors are reported before anything is done, with exit code 4 and what to do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIGNED = "\n[env.stage.stage]\nrequire_signed = true\n"
 
 
 def refused(promotable: Promotable, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Run a command line that has to be refused before anything is done; return what it says."""
+    """Run a command line that must be refused before any change; return its output."""
     assert run(["promote", *arguments]) == USAGE_ERROR
     assert promotable.runs() == OLD
     assert promotable.kinds == []

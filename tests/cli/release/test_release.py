@@ -1,4 +1,4 @@
-"""``gaia release``: made of named images, or of what runs on the stand-ins for fly and docker."""
+"""``gaia release``: releases of given images, and of images that run on the fakes of fly and docker."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ WAIVE = ("release", "waive", "rollback-ready", "--env", "production", "--reason"
 
 @pytest.fixture
 def refused(gaia: Gaia, pipeline: Underway) -> Callable[..., str]:
-    """Run a command that is refused, and writes nothing; return what it says."""
+    """Run a command that is refused and writes nothing; return its output."""
 
     def call(*arguments: str, release: str | None = None) -> str:
         before = [entry.sha256 for entry in pipeline.entries()]
@@ -91,7 +91,7 @@ def test_an_ssh_key_signs_through_ssh_keygen(gaia: Gaia, pipeline: Underway, pro
     gaia("key", "add", "sue", f"{key}.pub", "--role", "security", "--identity", "sue@example.org")
 
     for path in (key, f"{key}.pub"):
-        # Of the public file, ssh-keygen finds the private one beside it, or asks the agent.
+        # With a public file, ssh-keygen uses the private one next to it, or the agent.
         code, out, err = gaia(*REVIEW[:2], pipeline.id, *REVIEW[2:], "--ssh-key", str(path))
         assert (code, err) == (0, "")
         assert "signed by sue" in out
@@ -194,7 +194,7 @@ def test_without_a_key_nothing_is_signed_where_signatures_are_asked_for(
     dev = ("release", "approve", "feature-complete", "--env", "dev", "--role", "product")
     assert "the ledger (.gaia/ledger) requires signatures, and no key is configured" in refused(*dev)
 
-    # In a project that trusts no key, and whose ledger nobody has signed.
+    # In a project without trusted keys and with an unsigned ledger.
     shutil.rmtree(project / "keys")
     monkeypatch.setenv("USER", "somebody")
     code, out, _ = gaia("release", "approve", pipeline.id, "feature-complete", "--env", "dev", "--role", "product")

@@ -402,7 +402,7 @@ def a_gate_decision_written_by_hand(pipeline: Pipeline) -> None:
 
 
 @cheat
-def core_checks_excused_in_staging(pipeline: Pipeline) -> None:
+def core_failures_expected_in_staging(pipeline: Pipeline) -> None:
     pipeline.through_local()
     pipeline.through_dev()
     pipeline.through_staging(core_failed=("suites/health/test_health.py::test_it",))

@@ -1,4 +1,4 @@
-"""The gate, asked about an honest release: at every stage, and what it says while something is still missing."""
+"""The gate for an honest release: its decision at every stage, and while something is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which release an environment runs, and since when without a break, after deployments, rollbacks and rehearsals."""
+"""Which release an environment runs, and since when without a break, after deployments, rollbacks and drills."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ONE, TWO = made_release("1"), made_release("2")
 SOAK = timedelta(hours=6)
+STORED = {"not_rolled_out": "phantom"}
+"""outcome of a deployment → its name in the ledger"""
 
 
 @pytest.fixture
@@ -33,9 +35,10 @@ def happen(pipeline: Pipeline, events: str, environment: str = "staging") -> Non
     for event in events.split(", "):
         hour, what, *words = event.split()
         outcome: Any = words.pop() if not words[-1].isdigit() else "deployed"
+        outcome = STORED.get(outcome, outcome)
         releases = [{"1": ONE, "2": TWO}[word] for word in words]
         pipeline.release, pipeline.now = releases[0], START + timedelta(hours=float(hour) - 0.1)
-        # A statement takes a tenth of an hour to write, and its own time is that before.
+        # Writing a statement takes a tenth of an hour, and its own time is the one before.
         says = {"time": (START + timedelta(hours=float(hour))).isoformat(), "outcome": outcome}
         if what == "deploy":
             pipeline.deploy(environment, **says)
@@ -49,7 +52,7 @@ def happen(pipeline: Pipeline, events: str, environment: str = "staging") -> Non
 
 
 def asked(pipeline: Pipeline, environment: str, check: str, hour: float = 10) -> Finding:
-    """What a gate says of one item about release 1."""
+    """Return the finding of one check of release 1."""
     stage = replace(STAGES[environment], soak=SOAK)
     entries = pipeline.keyring.ledger(pipeline.folder).entries()
     gate = evaluate(Situation(environment, stage, ONE, entries, START + timedelta(hours=hour)))
@@ -68,12 +71,12 @@ def asked(pipeline: Pipeline, environment: str, check: str, hour: float = 10) ->
         ("0 deploy 1, 1 deploy 2, 3 back 2 1 failed", "pending", f"the rollback from {TWO.short} to {ONE.short} on 2026-11-02 12:00 ended with failed"),
         ("0 deploy 1, 1 deploy 2, 2 back 2 1 split, 9 back 2 1", "pending", "wait 5 h"),
         ("0 deploy 1, 1 deploy 2 failed", "pending", f"the deployment of {TWO.short} on 2026-11-02 10:00 ended with failed"),
-        ("0 deploy 1, 1 deploy 2 phantom, 9 deploy 1", "pending", "wait 5 h (before: unknown what staging runs"),
-        ("0 deploy 1, 8 deploy 1 phantom, 9 deploy 1", "pending", "wait 5 h"),
-        ("0 deploy 1 phantom, 9 deploy 1", "pending", "wait 5 h"),
-        ("0 deploy 1, 9 rehearse 1", "pending", "rollback drill in staging 1 h ago"),
-        ("0 deploy 1, 1 rehearse 1 failed", "passed", "since 2026-11-02 10:00"),
-        ("0 deploy 1, 1 deploy 2, 9 rehearse 1", "pending", f"staging now runs another release: {TWO.short}"),
+        ("0 deploy 1, 1 deploy 2 not_rolled_out, 9 deploy 1", "pending", "wait 5 h (before: unknown what staging runs"),
+        ("0 deploy 1, 8 deploy 1 not_rolled_out, 9 deploy 1", "pending", "wait 5 h"),
+        ("0 deploy 1 not_rolled_out, 9 deploy 1", "pending", "wait 5 h"),
+        ("0 deploy 1, 9 drill 1", "pending", "rollback drill in staging 1 h ago"),
+        ("0 deploy 1, 1 drill 1 failed", "passed", "since 2026-11-02 10:00"),
+        ("0 deploy 1, 1 deploy 2, 9 drill 1", "pending", f"staging now runs another release: {TWO.short}"),
         ("0 deploy 1, 9 deploy 2, 0 deploy 1", "pending", "wait 5 h"),
         ("1 deploy 2", "pending", "no evidence of a deployment of this release to staging"),
     ],
@@ -101,10 +104,10 @@ def test_a_run_that_failed_before_the_break_is_no_run_of_the_soak(pipeline: Pipe
         ("0 deploy 1, 2 deploy 2, 3 back 2 1, 4 deploy 2", "pending", f"production now runs another release: {TWO.short}"),
         ("0 deploy 1, 2 deploy 2, 3 back 2 1, 4 deploy 1", "passed", "observed on 2026-11-02 13:00"),
         ("0 deploy 1, 2 deploy 2, 3 back 2 1 failed", "pending", f"unknown what production runs: the rollback from {TWO.short} to {ONE.short}"),
-        ("0 deploy 1, 2 deploy 2 phantom", "pending", f"unknown what production runs: the deployment of {TWO.short}"),
-        ("0 deploy 1, 2 deploy 1 phantom", "failed", "not rolled out"),
-        ("0 deploy 1 phantom, 2 deploy 2, 3 back 2 1", "passed", "since the rollback"),
-        ("0 deploy 1, 2 rehearse 1", "passed", "observed on 2026-11-02 09:00"),
+        ("0 deploy 1, 2 deploy 2 not_rolled_out", "pending", f"unknown what production runs: the deployment of {TWO.short}"),
+        ("0 deploy 1, 2 deploy 1 not_rolled_out", "failed", "not rolled out"),
+        ("0 deploy 1 not_rolled_out, 2 deploy 2, 3 back 2 1", "passed", "since the rollback"),
+        ("0 deploy 1, 2 drill 1", "passed", "observed on 2026-11-02 09:00"),
     ],
 )  # fmt: skip
 def test_what_came_back_by_a_rollback_runs(pipeline: Pipeline, events: str, status: str, reason: str) -> None:

@@ -345,7 +345,7 @@ def test_two_machines_at_once_write_one_after_the_other(
     clones: tuple[Path, Path], keyring: Keyring, key: SigningKey
 ) -> None:
     ledgers = [in_git(clone, keyring) for clone in clones]
-    # Each says something else: the same statement, made in the same second, is the same commit.
+    # Each statement is different, because equal ones in the same second are the same commit.
     writers = [threading.Thread(target=append, args=(each, key, 3, at * 3)) for at, each in enumerate(ledgers)]
     for writer in writers:
         writer.start()

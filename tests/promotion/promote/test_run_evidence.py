@@ -35,7 +35,7 @@ RELEASE = made_release()
 
 
 def seen(*outcomes: str, by_this_run: bool = True) -> DeploymentSeen:
-    """Return what a run says of auth, gateway …, in this order."""
+    """Return the evidence of a run on auth, gateway …, in this order."""
     names = ("auth", "gateway")
     services = tuple(
         ServiceSeen(service=name, app=name, outcome=outcome, images=(f"sha256:{name}",), version=2)

@@ -1,4 +1,4 @@
-"""Which key signs what machines testify."""
+"""Which key signs the evidence of machines."""
 
 from __future__ import annotations
 

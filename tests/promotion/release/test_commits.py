@@ -1,4 +1,4 @@
-"""What git tells of a release, in real repositories."""
+"""Information from git about a release, in real repositories."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def test_where_nothing_is_new_or_the_last_release_is_unknown_the_last_commits_co
     assert authors(repository.folder, known) == ("0@example.org", "1@example.org", "2@example.org")
 
 
-def test_a_mailmap_makes_nobody_another(repository: Repository) -> None:
-    repository.write(".mailmap", "Somebody <somebody@example.org> <dev@example.org>\n")
+def test_a_mailmap_changes_no_author(repository: Repository) -> None:
+    repository.write(".mailmap", "Other <other@example.org> <dev@example.org>\n")
     repository.commit()
 
     assert authors(repository.folder) == ("dev@example.org",)
@@ -152,7 +152,7 @@ STRAYS = {
     "a new setting of pytest": ("project/pytest.ini", "is new"),
     "a new setting above the project": ("conftest.py", "is new"),
     "a changed setting above the project": ("pyproject.toml", "was changed"),
-    "a new module beside the suites": ("project/httpx.py", "is new"),
+    "a new module next to the suites": ("project/httpx.py", "is new"),
     "a new module anywhere in the project": ("project/src/deep/new.py", "is new"),
     "an ignored check": ("project/suites/ignored/conftest.py", "is new"),
     "an ignored module": ("project/ignored.py", "is new"),

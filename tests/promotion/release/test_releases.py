@@ -1,4 +1,4 @@
-"""Bundles: their id, where they are kept, how they are found, and what they are made of."""
+"""Releases: their IDs, where they are saved, how they are found, and what they consist of."""
 
 from __future__ import annotations
 
@@ -161,8 +161,8 @@ def test_authors_begin_after_the_last_release_that_passed_productions_gate(
     assert made(repository.folder).authors == ("ann@example.org",)
 
 
-@pytest.mark.parametrize("by", [None, "rita"], ids=["nobody", "somebody who is not trusted to"])
-def test_a_gate_that_nobody_vouches_for_released_nothing(
+@pytest.mark.parametrize("by", [None, "rita"], ids=["no key", "a key without this role"])
+def test_a_gate_without_a_trusted_signature_released_nothing(
     repository: Repository, keyring: Keyring, by: str | None
 ) -> None:
     release = keep_release(repository.folder, *make_release(Promotion.here(repository.folder), [GATEWAY]))
@@ -208,14 +208,14 @@ def test_the_same_release_made_again_is_the_first_one(repository: Repository) ->
 def test_a_folder_that_cannot_be_written_is_a_message(tmp_path: Path) -> None:
     (tmp_path / ".gaia").mkdir(mode=0o500)
 
-    with pytest.raises(ConfigError, match=r"\.gaia/bundles: the release cannot be saved: Permission denied"):
+    with pytest.raises(ConfigError, match=r"\.gaia/\w+: the release cannot be saved: Permission denied"):
         keep_release(tmp_path, made_release(), {})
 
 
 def test_a_file_in_the_place_of_the_folder_is_a_message(tmp_path: Path) -> None:
     (tmp_path / ".gaia").write_text("")
 
-    with pytest.raises(ConfigError, match=r"\.gaia/bundles: the release cannot be saved: .*Nothing was created"):
+    with pytest.raises(ConfigError, match=r"\.gaia/\w+: the release cannot be saved: .*Nothing was created"):
         keep_release(tmp_path, made_release(), {})
 
 
@@ -358,11 +358,11 @@ def seen(*images: str | None, exists: bool = True) -> Observation:
         (seen(DIGEST, None), "differs", "gaia-gateway does not report its image"),
         (seen(), "differs", "gaia-gateway has no machine"),
         (seen(exists=False), "differs", "gaia-gateway was never deployed"),
-        (None, "unknown", "the API does not answer"),
+        (None, "unknown", "the API does not respond"),
     ],
 )
 def test_what_runs_is_compared(observation: Observation | None, status: str, reason: str) -> None:
-    problem = "" if observation else "the API does not answer"
+    problem = "" if observation else "the API does not respond"
     observed = ServiceObservation("gateway", "gaia-gateway", observation, problem)
 
     (check,) = check_running(made_release(components=(GATEWAY,)), [observed], "staging")

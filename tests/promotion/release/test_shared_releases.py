@@ -1,4 +1,4 @@
-"""Releases between two clones: found by their ids, with their deploy files, and nothing that is not what it says."""
+"""Releases that two clones share: found by ID, with their deploy files, and only if their content matches."""
 
 from __future__ import annotations
 
