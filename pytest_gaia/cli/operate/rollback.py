@@ -27,7 +27,7 @@ from pytest_gaia.promotion.ledger.lock import renewed
 from pytest_gaia.promotion.ledger.statements import NO_RELEASE, ROLLBACK, SHORT
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import check_environ
-from pytest_gaia.promotion.promote.rehearsal import rehearse, smoke
+from pytest_gaia.promotion.promote.drill import run_drill, smoke
 from pytest_gaia.promotion.promote.rollback import (
     RollbackPlan,
     gone_targets,
@@ -199,7 +199,7 @@ def _drill(there: Target, release: str | None, *, accept_migrations: bool, as_js
     check_environ(promotion.environ, promotion.rootdir)
     try:
         with like_interrupts(), shown_progress() as progress:
-            done = rehearse(
+            done = run_drill(
                 promotion, there.environment, plan, there.hook(),
                 lambda: smoke(promotion.project, env, promotion.environ), progress,
             )  # fmt: skip

@@ -26,7 +26,7 @@ from pytest_gaia.promotion.promote.plan import Plan, observed
 from pytest_gaia.report.allure.around import ci_run
 from pytest_gaia.verdict.evaluated import EvaluatedRun, Word, evaluate_run
 from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, decode_run, time_of
-from pytest_gaia.verdict.plan import Plan as SealedPlan
+from pytest_gaia.verdict.plan import Plan as RequiredTests
 from pytest_gaia.verdict.plan import read_plan
 from pytest_gaia.verdict.report import VerdictFile, verdict_file
 from pytest_gaia.wording import counted, listed
@@ -53,7 +53,7 @@ class Kept:
 class _Left:
     """The files of a run, with the verdict that the promotion computed."""
 
-    plan: SealedPlan
+    plan: RequiredTests
     record: RecordedRun
     verdict: VerdictFile
     problem: str

@@ -175,7 +175,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C, SIGTERM or SIGHUP arrived while pytest ran, and pytest has ended."""
 
 
-def seal_plan(words: Sequence[str], promotion: Promotion, keep: int) -> None:
+def save_plan(words: Sequence[str], promotion: Promotion, keep: int) -> None:
     """Let pytest write the test plan. Raises ``ConfigError`` with the last lines of its output if that fails."""
     with _started(words, promotion, keep, subprocess.PIPE) as process:
         code, output = _waited(process)

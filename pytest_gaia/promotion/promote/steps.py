@@ -22,7 +22,7 @@ from pytest_gaia.promotion.ledger.lock import Lock, renewed
 from pytest_gaia.promotion.ledger.statements import GATE, sha256_of
 from pytest_gaia.promotion.promote._evidence_kept import abandon, keep_abandoned, keep_evidence
 from pytest_gaia.promotion.promote._journal import Journal, Mark, StepName
-from pytest_gaia.promotion.promote.child import PLAN, RECORD, VERDICT, Interrupted, run_pytest, seal_plan
+from pytest_gaia.promotion.promote.child import PLAN, RECORD, VERDICT, Interrupted, run_pytest, save_plan
 from pytest_gaia.promotion.promote.plan import Plan, check_writable, observed, strays_of
 from pytest_gaia.rollout.journal import Journal as Rollouts
 from pytest_gaia.verdict.evaluated import EXIT_CODES
@@ -114,7 +114,7 @@ class Promote:
         for name in (PLAN, RECORD, VERDICT):
             (folder / name).unlink(missing_ok=True)
         self.say("plan", "collecting the required tests")
-        seal_plan(self.plan.commands.seal, self.plan.promotion, descriptor)
+        save_plan(self.plan.commands.seal, self.plan.promotion, descriptor)
         mark = self._mark("seal", files=_digests(folder, PLAN))
         self.say("plan", f"saved as {mark.files[PLAN][:12]}")
         return mark

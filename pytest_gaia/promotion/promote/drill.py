@@ -58,7 +58,7 @@ _STANDARD_ERROR = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsed:
+class DrillResult:
     """The result of a rollback drill."""
 
     back: RolloutResult
@@ -88,14 +88,14 @@ def check_there(promotion: Promotion, environment: Environment, plan: RollbackPl
             )
 
 
-def rehearse(
+def run_drill(
     promotion: Promotion,
     environment: Environment,
     plan: RollbackPlan,
     hook: DeployHook,
     smoke: Smoke,
     progress: Progress,
-) -> Rehearsed:
+) -> DrillResult:
     """Roll back, check, roll forward, check, and write the result. Roll forward also if the rollback failed.
 
     Raises ``ConfigError`` before any change, for problems that the user must fix, and ``DeployLocked`` (13).
@@ -129,7 +129,7 @@ def rehearse(
         if not forth.good or not known:
             seen = {step.service: step.digests[0] for step in forth.steps if len(step.digests) == 1}
             _write_left(promotion, plan, seen, (outcome_of(forth), forth.problem), fence)
-    return Rehearsed(back, forth, problem, entry)
+    return DrillResult(back, forth, problem, entry)
 
 
 def _write_left(
