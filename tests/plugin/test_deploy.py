@@ -196,7 +196,7 @@ def test_nothing_is_deployed_for_tests_that_cannot_be_collected(deployer: Deploy
     assert result.ret in (1, 2)
     assert set(deployer.phases) == set()
     if way:
-        result.stdout.fnmatch_lines(["gaia: *test_broken.py could not be collected: nothing was deployed, and no *"])
+        result.stdout.fnmatch_lines(["gaia: *test_broken.py could not be collected; nothing was deployed, and no *"])
         assert deployer.verdict["verdict"] == "REJECT"
 
 

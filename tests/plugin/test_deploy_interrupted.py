@@ -41,7 +41,7 @@ def test_an_interrupted_deployment_says_how_to_go_on(
     result.stdout.fnmatch_lines(
         [
             "gaia: the deployment of stage was interrupted; no test ran.",
-            "  gateway: in doubt: it was being deployed when this was interrupted",
+            "  gateway: in doubt: the rollout was interrupted while it was being deployed",
             "  to continue: gaia deploy stage --services gateway",
             "gaia verdict: HOLD on stage: the run was interrupted*",
         ]
