@@ -81,7 +81,7 @@ class Gate:
 
 
 def evaluate(situation: Situation, *, only: Group | None = None, also: Iterable[Check] = ()) -> Gate:
-    """Decide. ``only="pre-deploy"`` asks evaluates the checks before a deployment.
+    """Decide. ``only="pre-deploy"`` evaluates only the checks before a deployment.
 
     ``also`` are checks that the ledger knows nothing of.
     """

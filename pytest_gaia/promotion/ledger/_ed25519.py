@@ -1,6 +1,6 @@
-"""Ed25519 by the package cryptography, which this module alone imports, and which is an extra.
+"""Ed25519 signatures with the optional package cryptography, which only this module imports.
 
-To import it is to ask for that package: ``ConfigError`` where it is not installed. So it is imported where a key is used.
+The import raises ``ConfigError`` if the package is not installed. Therefore, other modules import this one in functions.
 """
 
 from typing import TypeAlias
@@ -28,20 +28,20 @@ PrivateKey: TypeAlias = Ed25519PrivateKey
 
 
 def generate() -> tuple[bytes, str]:
-    """Return a new pair: the private key as PKCS#8 and the public one, both as PEM."""
+    """Return a new key pair as PEM: the private key (PKCS#8) and the public key."""
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), public
 
 
 def load_private(text: str, source: str) -> PrivateKey:
-    """Return the private key in ``text``; ``ConfigError``, which names ``source`` and never shows the key, for none."""
+    """Return the private key in ``text``. Raises ``ConfigError``, which contains ``source`` and never the key."""
     load = load_ssh_private_key if "OPENSSH" in text else load_pem_private_key
     try:
         key = load(text.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        # Without the cause: its text could hold parts of the key.
-        problem = "no private key that can be read: PKCS#8 in PEM, or OpenSSH's form, without a passphrase"
+        # Without the cause, because its message could contain parts of the key.
+        problem = "not a readable private key. Use PKCS#8 in PEM, or the format of OpenSSH, without a passphrase"
         raise ConfigError(f"{source}: {problem}. To create one, run `gaia key generate`.") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError(f"{source}: not an Ed25519 key. To create one, run `gaia key generate`.")
@@ -49,7 +49,7 @@ def load_private(text: str, source: str) -> PrivateKey:
 
 
 def load_public(pem: str) -> bytes | None:
-    """Return the 32 bytes of the public key in ``pem``; None where it holds none."""
+    """Return the 32 bytes of the public key in ``pem``; None if it is not an Ed25519 key."""
     try:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm):
@@ -58,7 +58,7 @@ def load_public(pem: str) -> bytes | None:
 
 
 def verifies(raw: bytes, signature: bytes, message: bytes) -> bool:
-    """Whether the public key ``raw`` has signed ``message``."""
+    """Whether ``signature`` of ``message`` is from the public key ``raw``."""
     try:
         Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
     except (InvalidSignature, ValueError):

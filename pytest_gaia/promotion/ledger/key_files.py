@@ -1,4 +1,4 @@
-"""Writing keys: a new pair, the file by which the project trusts a public one, and its end. No key is written over."""
+"""Writing of key files: a new key pair, a trusted public key, and its revocation. Existing keys are never overwritten."""
 
 import json
 import os
@@ -19,9 +19,9 @@ from pytest_gaia.promotion.ledger.ledger import Entry
 
 
 def create_pair(private: Path, trust: Callable[[str], Path]) -> Path:
-    """Make a pair: the private key as PKCS#8 (PEM, readable by its owner alone) at ``private``; ``trust`` gets the other.
+    """Create a key pair: write the private key to ``private`` (PKCS#8, mode 600), and pass the public one to ``trust``.
 
-    Returns what ``trust`` does. Raises ``ConfigError`` where a file is in the way; then neither is left behind.
+    Returns the result of ``trust``. Raises ``ConfigError`` if a file exists; no new file is left then.
     """
     from pytest_gaia.promotion.ledger._ed25519 import generate
 
@@ -38,19 +38,19 @@ def create_pair(private: Path, trust: Callable[[str], Path]) -> Path:
 def write_trusted(folder: Path, name: str, public_key: str, roles: Sequence[str], identities: Sequence[str]) -> Path:
     """Write ``folder/NAME.toml``; return its path.
 
-    Raises ``ConfigError`` for what is no public Ed25519 key, for one that is trusted already, for a name that is taken,
-    and for an identity that is no e-mail address.
+    Raises ``ConfigError`` if the key is not a public Ed25519 key or is already trusted, if the name exists, and if an
+    identity is not an email address.
     """
     check_name(name)
     if strange := [each for each in identities if not re.fullmatch(r"[^@\s]+@[^@\s]+", each)]:
-        raise ConfigError(f"--identity {strange[0]}: no e-mail address, such as stands in commits.")
+        raise ConfigError(f"--identity {strange[0]}: not an email address. Use the address from your commits.")
     try:
         raw = raw_public(public_key)
     except ValueError as error:
         raise ConfigError(f"the public key of {name}: {error}.") from None
     if same := [key.name for key in trusted_keys(folder) if key.keyid == key_id(raw)]:
         raise ConfigError(
-            f"this key is trusted already, as {same[0]}: add what is new to {folder.name}/{same[0]}.toml."
+            f"this key is trusted already, as {same[0]}. To change it, edit {folder.name}/{same[0]}.toml."
         )
     path = folder / f"{name}.toml"
     text = "".join(
@@ -62,10 +62,10 @@ def write_trusted(folder: Path, name: str, public_key: str, roles: Sequence[str]
 
 
 def retire(folder: Path, key: TrustedKey, role: str | None, end: datetime, entries: Sequence[Entry]) -> Path:
-    """Write into the file of ``key`` that it, or one ``role`` of it, counts until ``end``; return its path.
+    """End the validity of ``key``, or of one ``role`` of it, at ``end``; return the path of its file.
 
-    Raises ``ConfigError``, and changes nothing, where that is so already, where one of ``entries`` would lose its
-    signature by it, and where the file is written in a way that only people can change.
+    Raises ``ConfigError``, and changes nothing, if it has ended already, if one of ``entries`` would lose its signature,
+    and if the file has a form that cannot be edited automatically.
     """
     path = folder / f"{key.name}.toml"
     if role is not None and role not in key.roles:
@@ -88,15 +88,15 @@ def retire(folder: Path, key: TrustedKey, role: str | None, end: datetime, entri
 
 
 def _relies_on(entry: Entry, key: TrustedKey, role: str | None) -> bool:
-    """Whether ``entry`` would lose the signature of ``key`` by the end of the key, or of one ``role`` of it."""
+    """Whether ``entry`` loses its signature if ``key``, or one ``role`` of it, is not valid."""
     if all(each.keyid != key.keyid for each in entry.signers):
         return False
-    # What a machine has signed names no role.
+    # Entries of machines have no role.
     return role is None or getattr(entry.predicate, "role", MACHINE_ROLE) == role
 
 
 def _change(path: Path, values: Mapping[str, Any]) -> None:
-    """Set ``values`` in a TOML file, and leave everything else in it as it is."""
+    """Set ``values`` in a TOML file, and keep the rest of the file."""
     old = read_text(path, path.name)
     text = old
     for name, value in values.items():
@@ -109,7 +109,9 @@ def _change(path: Path, values: Mapping[str, Any]) -> None:
         same = False
     if not same:
         by_hand = ", ".join(f"{name} = {_toml(value)}" for name, value in values.items())
-        raise ConfigError(f"{path}: its form cannot be changed here; write into it: {by_hand}. Nothing was changed.")
+        raise ConfigError(
+            f"{path}: this file cannot be edited automatically. Set in it: {by_hand}. Nothing was changed."
+        )
     try:
         write_file(path, text)
     except OSError as error:
@@ -121,14 +123,14 @@ def _toml(value: object) -> str:
         return value.isoformat()
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + " }"
-    # What JSON writes of texts and lists of them is TOML as well.
+    # Strings and lists of strings in JSON are also valid TOML.
     return json.dumps(value)
 
 
 def check_name(name: str) -> None:
-    """Raise ``ConfigError`` for what cannot be the name of a key."""
+    """Raise ``ConfigError`` if ``name`` is not a valid name of a key."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
-        raise ConfigError(f"{name!r}: the name of a key is lower-case letters, digits and '-'.")
+        raise ConfigError(f"{name!r}: the name of a key may contain only lower-case letters, digits and '-'.")
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
@@ -137,7 +139,7 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
             path.parent.mkdir(parents=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError:
-        raise ConfigError(f"{path}: is there already; a key is not written over. Choose another name.") from None
+        raise ConfigError(f"{path}: already exists, and a key is never overwritten. Choose another name.") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}.") from None
     try:

@@ -1,4 +1,4 @@
-"""Keys: the one that signs, from a variable, and those that are trusted, one file each in the project."""
+"""The signing key, from an environment variable, and the trusted keys, from one file each in the project."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-# At run time, because msgspec reads the annotations.
+# Imported at run time, because msgspec reads the annotations.
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 
 
 class KeyFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``keys/NAME.toml``: whom the project trusts, and as what."""
+    """``keys/NAME.toml``: a trusted public key and its roles."""
 
     public_key: str
     """PEM (``-----BEGIN PUBLIC KEY-----``) or one line of SSH (``ssh-ed25519 AAAA…``)"""
     roles: tuple[str, ...]
-    """such as ``ci``, ``release-manager``, ``security``"""
+    """for example ``ci``, ``release-manager``, ``security``"""
     identities: tuple[str, ...] = ()
-    """e-mail addresses of its owner, as they stand in commits"""
+    """email addresses of the owner, as in commits"""
     not_before: datetime | None = None
     not_after: datetime | None = None
-    """after this moment it signs nothing; what it signed before stays valid"""
+    """end of validity; earlier signatures stay valid"""
     former_roles: dict[str, datetime] = {}
-    """role → until when it had it: what it signed as that until then stays valid"""
+    """role → time until which the key had it; earlier signatures in this role stay valid"""
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedKey:
-    """A public key that the project trusts."""
+    """A trusted public key of the project."""
 
     name: str
     keyid: str
@@ -56,7 +56,7 @@ class TrustedKey:
     former_roles: tuple[tuple[str, datetime], ...] = ()
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
-        """Whether this key has signed ``message``, by itself or through ``ssh-keygen -Y sign``."""
+        """Whether ``signature`` is from this key, directly or through ``ssh-keygen -Y sign``."""
         if not signature.startswith(sshsig.MAGIC):
             return _verifies(self.raw, signature, message)
         try:
@@ -71,12 +71,12 @@ class TrustedKey:
         )
 
     def valid_at(self, moment: datetime) -> bool:
-        """Whether the key was in force at ``moment``."""
+        """Whether the key was valid at ``moment``."""
         begun = self.not_before is None or self.not_before <= moment
         return begun and (self.not_after is None or moment <= self.not_after)
 
     def at(self, moment: datetime | None) -> TrustedKey | None:
-        """Return the key with the roles that it had at ``moment`` (None: has now); None where it was not in force."""
+        """Return the key with its roles at ``moment`` (None: now); None if it was not valid then."""
         if moment is None:
             return self
         if not self.valid_at(moment):
@@ -86,17 +86,17 @@ class TrustedKey:
 
     @property
     def limits(self) -> str:
-        """When it is in force, as its file has it."""
+        """Its period of validity, as a phrase for messages."""
         both = (("not_before", self.not_before), ("not_after", self.not_after))
         return "has " + (", ".join(f"{name} = {moment.isoformat()}" for name, moment in both if moment) or "no limit")
 
     @property
     def testifies(self) -> bool:
-        """Whether what it signs counts as what a machine did."""
+        """Whether its signatures count as evidence of a machine."""
         return set(self.roles) == {MACHINE_ROLE}
 
     def approves(self, role: str, authors: Iterable[str] = ()) -> bool:
-        """Whether what it signs counts as the approval of a person in ``role`` who is none of ``authors``."""
+        """Whether its signatures count as approvals of a person in ``role`` who is not among ``authors``."""
         owner = {identity.lower() for identity in self.identities}
         known = bool(owner) and MACHINE_ROLE not in self.roles
         return known and role in self.roles and not owner & {author.lower() for author in authors}
@@ -104,11 +104,11 @@ class TrustedKey:
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key. It does not show itself."""
+    """A private key. Its ``repr`` does not contain the key."""
 
     keyid: str
     source: str
-    """what named it, for messages"""
+    """the variable that set it, for messages"""
     _private: PrivateKey
 
     def sign(self, message: bytes) -> bytes:
@@ -120,9 +120,9 @@ class SigningKey:
 
 
 def signing_key(environ: Mapping[str, str]) -> SigningKey | None:
-    """Return the key that ``GAIA_SIGNING_KEY`` holds or ``GAIA_SIGNING_KEY_FILE`` names; None where neither is set.
+    """Return the key from ``GAIA_SIGNING_KEY`` or ``GAIA_SIGNING_KEY_FILE``; None if neither is set.
 
-    Raises ``ConfigError`` for a file that cannot be read and for what is no Ed25519 key; it never shows the key.
+    Raises ``ConfigError`` if the file cannot be read or the key is not an Ed25519 key. Messages never contain the key.
     """
     text, source = environ.get(KEY_VARIABLE), KEY_VARIABLE
     if not text:
@@ -130,9 +130,9 @@ def signing_key(environ: Mapping[str, str]) -> SigningKey | None:
         if not name:
             return None
         if "PRIVATE KEY" in name:
-            # It is not shown, as every message shows the name of a file.
+            # The value is not shown, unlike the name of a file.
             raise ConfigError(
-                f"{KEY_FILE_VARIABLE}: holds a key, not the name of a file; {KEY_VARIABLE} takes its text."
+                f"{KEY_FILE_VARIABLE}: contains a key, not the path of a file. Use {KEY_VARIABLE} for the key itself."
             )
         source = f"{KEY_FILE_VARIABLE}={name}"
         text = read_text(Path(name), source)
@@ -143,21 +143,21 @@ def signing_key(environ: Mapping[str, str]) -> SigningKey | None:
 
 
 def trusted_keys(folder: Path) -> tuple[TrustedKey, ...]:
-    """Return the keys of ``folder``, by name; none where there is no such folder.
+    """Return the keys in ``folder``, sorted by name; none if the folder does not exist.
 
-    Raises ``ConfigError`` with file and line for a malformed file, and for one key under two names.
+    Raises ``ConfigError`` with file and line for an invalid file, and for a key with two names.
     """
     keys: dict[str, TrustedKey] = {}
     for path in sorted(folder.glob("*.toml")):
         key = _read_key(path)
         if key.keyid in keys:
-            raise ConfigError(f"{_shown(path)}: the same key as {keys[key.keyid].name}; one key has one name.")
+            raise ConfigError(f"{_shown(path)}: the same key as {keys[key.keyid].name}. Remove one of the files.")
         keys[key.keyid] = key
     return tuple(keys.values())
 
 
 def key_id(raw: bytes) -> str:
-    """Return the id of a raw Ed25519 public key: SHA-256 (hex) of its SubjectPublicKeyInfo in DER (RFC 8410)."""
+    """Return the ID of a raw Ed25519 public key: SHA-256 (hex) of its SubjectPublicKeyInfo in DER (RFC 8410)."""
     return hashlib.sha256(bytes.fromhex("302a300506032b6570032100") + raw).hexdigest()
 
 
@@ -179,7 +179,7 @@ def _read_key(path: Path) -> TrustedKey:
     for key, moment in times.items():
         if moment is not None and moment.tzinfo is None:
             place = f"{name}:{nearest_line(lines, key)}: {'.'.join(key)}"
-            raise ConfigError(f"{place}: say the zone, such as 2027-01-31T00:00:00Z.")
+            raise ConfigError(f"{place}: add a time zone, for example 2027-01-31T00:00:00Z.")
     try:
         check_roles(file.roles)
     except ValueError as error:
@@ -189,27 +189,28 @@ def _read_key(path: Path) -> TrustedKey:
 
 
 def check_roles(roles: Sequence[str]) -> None:
-    """Raise ``ValueError`` for roles that one key cannot have together: a machine does not approve what it did."""
+    """Raise ``ValueError`` for roles that exclude each other: a machine must not approve its own results."""
     if MACHINE_ROLE in roles and (people := [role for role in roles if role != MACHINE_ROLE]):
         raise ValueError(
-            f"has the role {MACHINE_ROLE}, which is one of machines, and {', '.join(people)}, which "
-            f"{'is one' if len(people) == 1 else 'are some'} of people. One key has one kind: make a second key "
-            "(gaia key generate -h)."
+            f"has the role {MACHINE_ROLE}, which is for machines, and {', '.join(people)}, which "
+            f"{'is' if len(people) == 1 else 'are'} for people. Use two keys: see gaia key generate -h."
         )
 
 
 def raw_public(text: str) -> bytes:
-    """Return the 32 bytes of an Ed25519 public key, given as PEM or as a line of SSH. Raises ``ValueError``."""
+    """Return the 32 bytes of an Ed25519 public key, from PEM or a line of SSH. Raises ``ValueError``."""
     words = text.split()
     if words[:1] == ["ssh-ed25519"] and len(words) > 1:
         return sshsig.raw_public(base64.b64decode(words[1], validate=True))
     if "PRIVATE" in text:
-        raise ValueError("this is a private key; a file that is committed holds the public one")
+        raise ValueError("this is a private key; use the public key, because the file is committed")
     from pytest_gaia.promotion.ledger._ed25519 import load_public
 
     if raw := load_public(text):
         return raw
-    raise ValueError("no Ed25519 key: neither PEM (-----BEGIN PUBLIC KEY-----) nor a line that begins with ssh-ed25519")
+    raise ValueError(
+        "not an Ed25519 key: expected PEM (-----BEGIN PUBLIC KEY-----) or a line that begins with ssh-ed25519"
+    )
 
 
 def _verifies(raw: bytes, signature: bytes, message: bytes) -> bool:

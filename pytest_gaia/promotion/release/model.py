@@ -1,4 +1,4 @@
-"""A release: everything that is released together, under one name that changes if any part of it does."""
+"""A release: images, deploy files, commit and migration, with an ID that depends on all of them."""
 
 from typing import Literal
 
@@ -14,21 +14,21 @@ class Component(msgspec.Struct, frozen=True, order=True):
 
     service: str
     image: str
-    """a reference that names the digest: ``registry/name@sha256:…``; of a local image, the digest is its id"""
+    """reference with a digest: ``registry/name@sha256:…``; the digest of a local image is its ID"""
     digest: str
     """``sha256:…``"""
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
-    """What is released together. Its id is derived from all that it holds, but for when it was made."""
+    """The parts that are released together. The ID depends on all of them, except the time of creation."""
 
     format: Literal["gaia-bundle/1"] = FORMAT
     created: str
     kind: Literal["registry", "local"]
-    """``local``: images that only this machine has; they go no further than dev"""
+    """``local``: the images exist on this machine only, and can be promoted to local and dev only"""
     commit: str
     authors: tuple[str, ...]
-    """e-mail addresses of who wrote what is new in it; they cannot approve it"""
+    """email addresses of the authors of its new commits, who cannot approve it"""
     migration_head: str = ""
     components: tuple[Component, ...]
     configs: dict[str, str] = {}
@@ -36,7 +36,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """SHA-256 (hex) over the content, whatever the order in which it was given."""
+        """SHA-256 (hex) of the content, independent of the order of its parts."""
         content = msgspec.to_builtins(self)
         del content["created"]
         content["components"] = msgspec.to_builtins(sorted(self.components))
@@ -45,7 +45,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def short(self) -> str:
-        """The id as people are shown it."""
+        """The abbreviated ID for output."""
         return self.id[:SHORT]
 
     @property
@@ -54,6 +54,6 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
         return {component.service: component.digest for component in self.components}
 
     def subjects(self) -> tuple[Subject, ...]:
-        """Return what statements about this release are about."""
+        """Return the subjects of statements about this release."""
         parts = ((each.service, each.digest.partition(":")) for each in sorted(self.components))
         return tuple(Subject(service, {kind: value}) for service, (kind, _, value) in parts)

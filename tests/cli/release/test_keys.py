@@ -73,10 +73,10 @@ def test_no_key_is_written_over(gaia: Gaia, project: Path) -> None:
 
     code, _, err = gaia("key", "generate", "other", "--role", "ci", "--output", "ci.pem")
     assert code == 4
-    assert "ci.pem: is there already; a key is not written over" in err
+    assert "ci.pem: already exists, and a key is never overwritten" in err
     code, _, err = gaia("key", "generate", "ci", "--role", "ci", "--output", "second.pem")
     assert code == 4
-    assert "keys/ci.toml: is there already" in err
+    assert "keys/ci.toml: already exists" in err
 
     assert ((project / "ci.pem").read_text(), (project / "keys" / "ci.toml").read_text()) == (private, public)
     assert not (project / "second.pem").exists()
@@ -86,16 +86,16 @@ def test_no_key_is_written_over(gaia: Gaia, project: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["../rita", "--role", "ci"], "the name of a key is lower-case letters, digits and '-'"),
+        (["../rita", "--role", "ci"], "the name of a key may contain only lower-case letters, digits and '-'"),
         (["Rita", "--role", "ci"], "'Rita': the name of a key"),
         (["rita", "--role", "release-manger"], "--role release-manger: no check requires this role; did you mean release-manager?"),
         (["rita", "--role", ""], "no check requires this role; Known: ci, product, release-manager, security."),
         (["rita"], "Missing option '--role'"),
-        (["rita", "--role", "ci", "--identity", "rita"], "--identity rita: no e-mail address"),
+        (["rita", "--role", "ci", "--identity", "rita"], "--identity rita: not an email address"),
         (["rita", "--role", "security"], "--role security: a role of people needs an identity"),
         (
             ["rita", "--role", "ci", "--role", "security", "--identity", "r@example.org"],
-            "--role: this key has the role ci, which is one of machines, and security, which is one of people",
+            "--role: this key has the role ci, which is for machines, and security, which is for people",
         ),
     ],
 )  # fmt: skip
@@ -146,8 +146,8 @@ def test_what_cannot_be_trusted(gaia: Gaia, project: Path) -> None:
     private, other = ssh_key(project), ssh_key(project, "ecdsa")
     (project / "cut.pub").write_text("ssh-ed25519 AAAA")
     cases = {
-        str(private): "this is a private key; a file that is committed holds the public one",
-        f"{other}.pub": "no Ed25519 key",
+        str(private): "this is a private key; use the public key",
+        f"{other}.pub": "not an Ed25519 key",
         "cut.pub": "the public key of x: ",
         "gone.pub": "gone.pub",
         ".": "cannot be read",
@@ -167,7 +167,7 @@ def test_one_key_is_not_trusted_under_two_names(gaia: Gaia, project: Path) -> No
     code, _, err = gaia("key", "add", "sam", public, "--role", "release-manager", "--identity", "s@example.org")
 
     assert code == 4
-    assert "this key is trusted already, as rita: add what is new to keys/rita.toml" in err
+    assert "this key is trusted already, as rita. To change it, edit keys/rita.toml" in err
     assert gaia("key", "list").code == 0
 
 
@@ -227,15 +227,13 @@ def test_a_key_that_cannot_be_read_is_not_shown(gaia: Gaia, project: Path, monke
         assert secret[:20] not in err
         return err
 
-    assert "GAIA_SIGNING_KEY: no private key that can be read" in said(
-        GAIA_SIGNING_KEY=text.replace(secret, secret[:-10])
-    )
-    assert "GAIA_SIGNING_KEY: no private key that can be read" in said(GAIA_SIGNING_KEY=str(project / "ci.pem"))
+    assert "GAIA_SIGNING_KEY: not a readable private key" in said(GAIA_SIGNING_KEY=text.replace(secret, secret[:-10]))
+    assert "GAIA_SIGNING_KEY: not a readable private key" in said(GAIA_SIGNING_KEY=str(project / "ci.pem"))
     monkeypatch.delenv(KEY_VARIABLE)
-    assert "GAIA_SIGNING_KEY_FILE=cut.pem: no private key that can be read" in said(GAIA_SIGNING_KEY_FILE="cut.pem")
+    assert "GAIA_SIGNING_KEY_FILE=cut.pem: not a readable private key" in said(GAIA_SIGNING_KEY_FILE="cut.pem")
     assert "GAIA_SIGNING_KEY_FILE=gone.pem" in said(GAIA_SIGNING_KEY_FILE="gone.pem")
-    assert "GAIA_SIGNING_KEY takes its text" in said(GAIA_SIGNING_KEY_FILE=text)
-    assert "no private key that can be read" in said(GAIA_SIGNING_KEY_FILE=f"{ssh_key(project)}.pub")
+    assert "Use GAIA_SIGNING_KEY for the key itself" in said(GAIA_SIGNING_KEY_FILE=text)
+    assert "not a readable private key" in said(GAIA_SIGNING_KEY_FILE=f"{ssh_key(project)}.pub")
     assert "not an Ed25519 key" in said(GAIA_SIGNING_KEY_FILE=str(ssh_key(project, "ecdsa")))
 
 
@@ -323,4 +321,7 @@ def test_a_file_in_another_form_is_left_to_people(gaia: Gaia, pipeline: Underway
     code, _, err = gaia("key", "revoke", "rita", "--role", "release-manager")
 
     assert code == 4
-    assert 'its form cannot be changed here; write into it: roles = [], former_roles = { "release-manager" = 20' in err
+    assert (
+        'this file cannot be edited automatically. Set in it: roles = [], former_roles = { "release-manager" = 20'
+        in err
+    )

@@ -110,7 +110,7 @@ def test_ssh_keys_that_do_not_sign(
     mixed.with_suffix(".pub").write_bytes(key.with_suffix(".pub").read_bytes())
 
     assert "alone.pub cannot be read: No such file" in refused(*REVIEW, "--ssh-key", "alone")
-    assert "no Ed25519 key" in refused(*REVIEW, "--ssh-key", str(other))
+    assert "not an Ed25519 key" in refused(*REVIEW, "--ssh-key", str(other))
     assert "not signed: Public key" in refused(*REVIEW, "--ssh-key", str(mixed))
     key.unlink()
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
@@ -216,7 +216,7 @@ def test_keys_and_releases_that_cannot_be_read(
     private.write_text(private.read_text().replace("OPENSSH", "OPENSSL"))
     monkeypatch.setenv(KEY_FILE_VARIABLE, str(private))
     said = refused(*REVIEW)
-    assert "no private key that can be read" in said
+    assert "not a readable private key" in said
     assert not any(secret in said for secret in secrets_of(private))
 
 
@@ -230,7 +230,7 @@ def test_nothing_is_written_after_a_damaged_entry(
     code, out, err = gaia(*REVIEW[:2], pipeline.id, *REVIEW[2:])
 
     assert (code, out) == (4, "")
-    assert "the ledger is corrupt, and proves nothing: entry 2: cannot be read" in err
+    assert "the ledger is corrupt, and proves nothing: entry 2: is not readable" in err
     assert not pipeline.entry_file(4).exists()
 
 

@@ -1,4 +1,4 @@
-"""Keys: what is taken, what is refused with one message, and that a private one never shows."""
+"""Keys: accepted and refused forms, each refusal with one message, and no output of private keys."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_private_key_shows_neither_itself_nor_its_text(keyring: Keyring) -> No
 def test_a_key_that_cannot_be_read_is_said_without_showing_it(keyring: Keyring) -> None:
     pem = keyring.private_pem()
     broken = pem.replace("MC4C", "XXXX")
-    with pytest.raises(ConfigError, match="GAIA_SIGNING_KEY: no private key that can be read") as raised:
+    with pytest.raises(ConfigError, match="GAIA_SIGNING_KEY: not a readable private key") as raised:
         signing_key({"GAIA_SIGNING_KEY": broken})
     assert broken.splitlines()[1] not in str(raised.value)
 
@@ -120,8 +120,8 @@ def test_no_folder_trusts_nobody(tmp_path: Path) -> None:
     [
         ("public_key = 3\nroles = []", r"keys/x.toml:1: public_key: expected a string"),
         ('roles = ["ci"]', r"keys/x.toml:1: .*the key `public_key` is missing"),
-        ('roles = ["ci"]\npublic_key = "hello"', r"keys/x.toml:2: public_key: no Ed25519 key"),
-        ('roles = ["ci"]\npublic_key = "ssh-ed25519 AAAA"', r"keys/x.toml:2: public_key: cut off"),
+        ('roles = ["ci"]\npublic_key = "hello"', r"keys/x.toml:2: public_key: not an Ed25519 key"),
+        ('roles = ["ci"]\npublic_key = "ssh-ed25519 AAAA"', r"keys/x.toml:2: public_key: the SSH data is truncated"),
         ('roles = ["ci"]\npublic_key = "-----BEGIN PRIVATE KEY-----"', "this is a private key"),
         ('public_key = "x"\nroles = []\nroll = 1', r"keys/x.toml:3: roll: unknown key; did you mean roles"),
         ("public_key = ", r"keys/x.toml:1: not valid TOML"),
@@ -131,7 +131,7 @@ def test_no_folder_trusts_nobody(tmp_path: Path) -> None:
         ),
         (
             f'public_key = "{PUBLIC}"\nroles = []\nformer_roles = {{ ci = 2026-01-01T00:00:00 }}',
-            r"keys/x.toml:3: former_roles.ci: say the zone",
+            r"keys/x.toml:3: former_roles.ci: add a time zone",
         ),
     ],
 )
@@ -159,7 +159,7 @@ def test_a_key_is_either_a_machines_or_a_persons(keyring: Keyring) -> None:
 
 def test_a_time_without_a_zone_is_refused(keyring: Keyring) -> None:
     keyring.make("ci", "ci", extra="not_after = 2030-01-01T00:00:00")
-    with pytest.raises(ConfigError, match="not_after: say the zone"):
+    with pytest.raises(ConfigError, match="not_after: add a time zone"):
         trusted_keys(keyring.folder)
 
 
@@ -178,5 +178,5 @@ def test_one_key_has_one_name(keyring: Keyring) -> None:
 
 
 def test_only_ed25519_is_taken_from_ssh(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="neither PEM"):
+    with pytest.raises(ValueError, match="not an Ed25519 key"):
         raw_public(ssh_key(tmp_path, "ecdsa").with_suffix(".pub").read_text())
