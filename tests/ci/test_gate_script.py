@@ -1,4 +1,4 @@
-"""``ci/gate``: gaia in a project, and a bundle of the images that a variable names."""
+"""``ci/gate``: gaia in a project, and a release of the images in a variable."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def options_with_value(command: Sequence[str]) -> set[str]:
         ("envs ls", "env list", 0),
         ("policy list x", "expectations list x", 1),
         ("-q --color never policy prune run", "-q --color never expectations unused run", 1),
-        ("bundle create --image a=b", "release create --image a=b", 1),
+        ("bundle create --image a=b", "release create --image a=b", 1),  # glossary: ok
         ("gate production --bundle 3f9 --json", "release check 3f9 --env production --json", 1),
         ("gate --at 2027 --bundle=3f9 production", "release check 3f9 --env production --at 2027", 1),
         ("gate production", "release check --env production", 1),
@@ -94,12 +94,12 @@ def test_no_alias_hides_a_command() -> None:
     ("old", "new"),
     [
         ("gate staging --bundle 3f9a --edge", "release check 3f9a --env staging --pre-deploy"),
-        ("checklist --bundle 3f9a", "release check 3f9a"),
+        ("checklist --bundle 3f9a", "release check 3f9a"),  # glossary: ok
         ("signoff review --env dev --bundle 3f9a --why x", "release approve 3f9a review --env dev --reason x"),
         ("waive soaked --env dev --bundle 3f9a --why x", "release waive 3f9a soaked --env dev --reason x"),
         ("signoff report --bundle 3f9a --env dev", "release report 3f9a --env dev"),
         ("promote dev --bundle 3f9a --plan", "promote dev 3f9a --dry-run"),
-        ("bundle create --from-env dev", "release create --env dev"),
+        ("bundle create --from-env dev", "release create --env dev"),  # glossary: ok
         ("ledger show --bundle 3f9a", "ledger list --release 3f9a"),
         ("key create ci --role ci", "key generate ci --role ci"),
     ],

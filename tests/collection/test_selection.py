@@ -29,7 +29,7 @@ def environment(**fields: Any) -> Environment:
 
 
 def needs(*requires: str, writes: bool = False, experimental: bool = False) -> Needs:
-    """What a check says that it needs."""
+    """The requirements of a test."""
     return Needs(requires=frozenset(requires), writes=writes, experimental=experimental)
 
 
@@ -58,5 +58,5 @@ def test_a_check_does_not_apply_where_something_is_not(fields: dict[str, Any], r
 
 
 def test_a_service_that_is_only_declared_is_enough() -> None:
-    # Whether it answers is what the check finds out.
+    # The test finds out whether it responds.
     assert not_applicable_reason(needs("asset", "chat"), environment(urls=MappingProxyType({}))) is None

@@ -126,5 +126,5 @@ def test_a_promotion_reads_each_file_once(here: Path, monkeypatch: pytest.Monkey
 
     found = reads(here, "gaia", "promote", "local", release.short, code=11)
 
-    # Beside that, the file on the disk is held against the bundle's commit, by its hash.
+    # The file on the disk is also compared with the commit of the release, by its hash.
     assert {name: found[name] for name in FILES} == dict.fromkeys(FILES, 1) | {"gaia.toml": 1 + 1}

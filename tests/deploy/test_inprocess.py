@@ -87,7 +87,7 @@ def test_what_it_raises_is_a_deployment_that_failed() -> None:
     assert reply.tail == ("ValueError: no quota",)
 
 
-@pytest.mark.parametrize("error", [ConfigError("mend it"), EnvironmentUnavailable("away"), KeyboardInterrupt()])
+@pytest.mark.parametrize("error", [ConfigError("fix it"), EnvironmentUnavailable("away"), KeyboardInterrupt()])
 def test_errors_of_this_package_and_an_interrupt_go_through(error: BaseException) -> None:
     with pytest.raises(type(error)):
         raising(error).run(a_request(), lambda _: None)

@@ -138,13 +138,13 @@ def test_containers_need_no_health_check() -> None:
         (FAILED, old(), observed(machine()), PROMOTED, "deployed_with_tool_error"),
         (FAILED, old(), observed(machine()), Wanted(), "deployed_with_tool_error"),
         (Reply(status="retry"), old(), observed(machine()), PROMOTED, "deployed_with_tool_error"),
-        # The tool says that it is done, and it is not.
+        # The tool reports success, but has not deployed.
         (DONE, old(), old(), Wanted(NEW_IMAGE, 42), "phantom"),
         (DONE, old(), old(), Wanted(None, 42), "phantom"),
         (Reply(status="unchanged"), old(), old(), PROMOTED, "phantom"),
         (DONE, old(), observed(machine(state="suspended")), Wanted(NEW_IMAGE, 42), "phantom"),
         (DONE, old(), observed(machine(critical=1, passing=0)), Wanted(NEW_IMAGE, 42), "phantom"),
-        # … since it went back to the old image, with no word of which release or image it was to be.
+        # … because it returned to the old image, without a word about the wanted version or image.
         (DONE, old(), observed(machine(digest=OLD, version=41)), Wanted(), "phantom"),
         (DONE, old(), observed(machine(digest=OLD, version=42)), Wanted("a/auth:deployment-NEW"), "phantom"),
         # It failed.

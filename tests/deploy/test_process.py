@@ -207,7 +207,7 @@ def test_a_signal_in_the_moment_of_the_start_leaves_nothing_running(
     assert is_gone(tool)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells of a parent's death on Linux alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports the death of a parent")
 def test_a_tool_does_not_outlive_a_run_that_is_killed(tool: Path) -> None:
     script = f"echo $$ > {tool}.new; mv {tool}.new {tool}; exec {LONG}"
     with subprocess.Popen([sys.executable, "-c", RUN, script, "5"]) as run:

@@ -28,7 +28,7 @@ match = { status = 503 }
 
 
 def expectation(expectation_id: str, *tests: str, **more: Any) -> Expectation:
-    """A rule for staging that excuses status 503 of ``tests``; ``more`` sets other fields."""
+    """An expectation for staging that covers status 503 of ``tests``; ``more`` sets other fields."""
     fields: dict[str, Any] = {
         "reason": "not deployed yet",
         "issue": "GAIA-1",
@@ -55,7 +55,7 @@ def subject(node: str, *, markers: tuple[str, ...] = (), services: tuple[str, ..
 
 
 def answered(status: int, **more: Any) -> FailureDetails:
-    """An unexpected answer in the call of a test."""
+    """An unexpected response in the call of a test."""
     return FailureDetails(
         "call", "http", **{"status": status, "service": "chat", "via": "gateway", "method": "GET", **more}
     )

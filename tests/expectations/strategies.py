@@ -88,7 +88,7 @@ contexts = st.builds(
 )
 
 FLAWS = ("selectors", "match", "phases", "when", "environments", "expires")
-"""what can keep a rule from excusing a failure"""
+"""what can keep an expectation from matching a failure"""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def resolution(expectations: Iterable[Expectation], failed: Failed) -> Resolutio
 
 
 def accepting(expectations: Iterable[Expectation], failed: Failed) -> list[str]:
-    """The ids of the rules that excuse the failure."""
+    """The IDs of the expectations that cover the failure."""
     return [each.id for each in resolution(expectations, failed).effective if not each.refusal(failed.details)]
 
 
@@ -115,7 +115,7 @@ failures = st.builds(Failed, subjects, details, contexts)
 
 @st.composite
 def expectations(draw: st.DrawFn, failed: Failed, expectation_id: str = "new") -> Expectation:
-    """A rule that the files could hold. What it says fits ``failed``, but for one field at most."""
+    """An expectation that a file could hold. It matches ``failed`` except for at most one field."""
     flaw = draw(st.sampled_from(("none", *FLAWS)))
     expect = draw(st.sampled_from(("fails", "fails", "fails", "flaky", "passes")))
     selector = selectors if flaw == "selectors" else st.sampled_from(keys_of(failed.test)).map(parse)
@@ -135,7 +135,7 @@ def expectations(draw: st.DrawFn, failed: Failed, expectation_id: str = "new") -
 
 
 def conditions(circumstances: Context, *, holding: bool) -> st.SearchStrategy[tuple[tuple[str, bool], ...]]:
-    """Conditions that hold under ``circumstances``, or of which none does."""
+    """Conditions that all hold under ``circumstances``, or none of them."""
     names = st.lists(st.sampled_from(SERVICES), min_size=not holding, max_size=2, unique=True)
     return names.map(lambda some: tuple((name, (name in circumstances.capabilities) == holding) for name in some))
 

@@ -1,4 +1,4 @@
-"""What one environment excuses and another does not."""
+"""Failures that are expected in one environment and not in another."""
 
 from __future__ import annotations
 

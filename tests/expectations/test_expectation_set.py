@@ -1,4 +1,4 @@
-"""Which of several rules speaks for a test, and what is said of the others."""
+"""Which of several expectations takes precedence for a test, and what is reported about the others."""
 
 from __future__ import annotations
 

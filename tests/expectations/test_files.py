@@ -1,4 +1,4 @@
-"""Reading rules: what is right becomes a rule, and every mistake names file, line, key and the right name."""
+"""Reading expectations: every error names file, line, key and the right name."""
 
 from __future__ import annotations
 

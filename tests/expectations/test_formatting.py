@@ -1,4 +1,4 @@
-"""One way to write a rule; whatever it said before, it says after."""
+"""Formatting an expectation does not change its meaning."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_every_field_that_differs_is_named() -> None:
 
 
 def test_what_is_not_known_does_not_match() -> None:
-    timeout = FailureDetails("call", "timeout", "no answer in 30 s")
+    timeout = FailureDetails("call", "timeout", "no response in 30 s")
 
     assert mismatch(Match(status=(503,), sqlstate=("42501",)), timeout) == (
         "no status, expected 503",

@@ -36,7 +36,7 @@ def covered_by_hand(selector: Selector, test: Subject) -> bool:
 def test_adding_an_expectation_never_accepts_what_it_does_not_cover_and_match(scene: some.Scene) -> None:
     new, failed = scene.new, scene.failed
     before, after = some.accepting(scene.expectations, failed), some.accepting([*scene.expectations, new], failed)
-    event(f"excused before: {bool(before)}, after: {bool(after)}")
+    event(f"covered before: {bool(before)}, after: {bool(after)}")
 
     if after and not before:
         assert after == [new.id]

@@ -50,5 +50,5 @@ def test_a_known_bug_is_expected_wherever_the_platform_is_imitated() -> None:
     everywhere = [expectation for expectation in EXPECTATIONS if "sandbox" in expectation.environments]
 
     assert everywhere
-    # Staging runs the gateway alone, where a defect of another service may not show.
+    # Staging runs the gateway alone, where a bug of another service may not show.
     assert all(expectation.environments[:3] == ("sandbox", "local", "dev") for expectation in everywhere)

@@ -95,7 +95,7 @@ def test_the_piece_of_a_message_that_stays_is_its_signature(message: str, piece:
         ("assert 1 == 2", "assert 1 == 3"),
         ("assert 'unhealthy' == 'healthy'", "assert 'gone' == 'healthy'"),
         ("KeyError: 'persona_id'", "KeyError: 'name'"),
-        ("the answer has no 'name', but 3 fields", "the answer has no 'id', but 3 fields"),
+        ("the response has no 'name', but 3 fields", "the response has no 'id', but 3 fields"),
     ],
 )
 def test_a_draft_does_not_accept_another_failure_of_its_kind(message: str, other: str) -> None:
@@ -135,7 +135,7 @@ def test_a_draft_names_the_method_of_what_was_asked() -> None:
         ("not accepted: QmFzZUVuYRkZWRTdHJpbmdRdWl, and no other", "QmFzZUVuYRkZWRTdHJpbmdRdWl"),
         ("login failed, password: sesameop was refused", "sesameop"),
         ("login failed, the password 'sesameop' was refused", "sesameop"),
-        ("refused: client_secret=sesameop is of nobody", "sesameop"),
+        ("refused: client_secret=sesameop is unknown", "sesameop"),
         ("bad key -----BEGIN PRIVATE KEY----- MC4CAQAwBQYDK2VwBCIEIJ", "MC4CAQAwBQYDK2VwBCIEIJ"),
         ("bad key\n-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ", "MC4CAQAwBQYDK2VwBCIEIJ"),
     ],

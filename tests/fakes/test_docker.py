@@ -173,8 +173,12 @@ def test_services_of_the_file_can_be_listed(fake_tools: FakeTools, file: str) ->
         (["compose", "up", "--bogus"], 16, "unknown flag: --bogus"),
         (["compose", "-f", "no.yml", "up", "-d"], 14, "no.yml: no such file or directory"),
         (["compose", "ps"], 14, "no configuration file provided: not found"),
-        (["image", "inspect", "nobody"], 1, "Error response from daemon: No such image: nobody"),
-        (["container", "inspect", "nobody"], 1, "Error response from daemon: No such container: nobody"),
+        (["image", "inspect", "nobody"], 1, "Error response from daemon: No such image: nobody"),  # glossary: ok
+        (
+            ["container", "inspect", "nobody"],  # glossary: ok
+            1,
+            "Error response from daemon: No such container: nobody",  # glossary: ok
+        ),  # glossary: ok
     ],
 )
 def test_usage_errors_end_with_the_tool_s_own_words(

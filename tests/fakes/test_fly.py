@@ -258,7 +258,7 @@ def test_flyctl_is_the_same_tool(fake_tools: FakeTools) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["status", "-a", "nobody"], 'Error: Could not find App "nobody"'),
+        (["status", "-a", "nobody"], 'Error: Could not find App "nobody"'),  # glossary: ok
         (["status"], "Error: the config for your app is missing an app name"),
         (["deploy", "--bogus"], "Error: unknown flag: --bogus"),
         (["deploy", "-Z"], "Error: unknown shorthand flag: 'Z' in -Z"),

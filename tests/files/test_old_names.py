@@ -61,9 +61,9 @@ def test_a_key_under_both_names_is_an_error() -> None:
     ("table", "old", "new"),
     [
         ("env.dev.deploy", 'hook = "fly"\nanswers = 5', "consecutive_successes = 5"),
-        ("env.dev", "writes = true\nmax_answer_mib = 5", "max_response_mib = 5"),
+        ("env.dev", "writes = true\nmax_answer_mib = 5", "max_response_mib = 5"),  # glossary: ok
         ("env.dev.timeouts", "ready = 5\nanswer = 5", "response = 5"),
-        ("env.dev.stage", 'soak = "1h"\nfrom = "local"', 'promote_from = "local"'),
+        ("env.dev.stage", 'soak = "1h"\nfrom = "local"', 'promote_from = "local"'),  # glossary: ok
         ("env.dev.stage", 'soak = "1h"\nevidence_age = "1d"', 'max_evidence_age = "1d"'),
         ("env.dev.stage", 'soak = "1h"\nsign = ["qa"]', 'required_approvals = ["qa"]'),
         ("[env.dev.slo]", 'route = "GET /"\nfail_ms = 5\nleast_samples = 9', "min_samples = 9"),

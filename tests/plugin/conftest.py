@@ -31,7 +31,7 @@ class ScriptedServer:
     def __init__(self) -> None:
         self.answers: dict[str, list[tuple[int, Any]]] = {"/health": [(200, {"status": "healthy", "version": "0.2"})]}
         self.headers: dict[str, str] = {}
-        """what every answer has besides its own"""
+        """headers of every response"""
         self.seen: list[str] = []
         self.identities: set[str | None] = set()
         """what requests said of who sent them"""
@@ -75,7 +75,7 @@ class ScriptedServer:
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    """A server that says that it is healthy, until a test scripts something else."""
+    """A server that reports healthy until a test scripts something else."""
     scripted = ScriptedServer()
     yield scripted
     scripted.close()

@@ -1,4 +1,4 @@
-"""A project whose environment is deployed by an executable of its own, which does what a test tells it to."""
+"""A project whose environment is deployed by an executable of its own, which follows the script of a test."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ request = json.load(sys.stdin)
 phase, app = request["phase"], request["app"]
 with open(here / "calls", "a") as calls:
     calls.write(json.dumps(request) + "\\n")
-told = json.loads((here / "told.json").read_text()).get(phase, {{}})
+script = json.loads((here / "script.json").read_text()).get(phase, {{}})
 state = json.loads((here / "state.json").read_text())
 print(phase, "the", request["service"], file=sys.stderr)
-if told.get("signal"):
+if script.get("signal"):
     (here / "pid").write_text(str(os.getpid()))
-    os.kill(os.getppid(), told["signal"])
+    os.kill(os.getppid(), script["signal"])
     threading.Event().wait(600)
-if phase == "deploy" and not told.get("exit") and not told.get("lazy"):
+if phase == "deploy" and not script.get("exit") and not script.get("lazy"):
     state = {{"release": state["release"] + 1, "digest": (request["image"] or "@sha256:" + "n" * 64).split("@")[1]}}
     (here / "state.json").write_text(json.dumps(state))
-reply = {{"message": told.get("message", "")}}
-if phase == "observe" and not told.get("exit"):
+reply = {{"message": script.get("message", "")}}
+if phase == "observe" and not script.get("exit"):
     machine = {{"id": "m1", "state": "started", "checks": 1, "passing": 1, **state}}
     reply["observation"] = {{"machines": [machine], "release": state["release"]}}
 print(json.dumps(reply))
-sys.exit(told.get("exit", 0))
+sys.exit(script.get("exit", 0))
 """
 
 OLD, NEW = f"sha256:{'0' * 64}", f"sha256:{'n' * 64}"
@@ -92,7 +92,7 @@ class Deployer:
         (self.folder / "deploy").write_text(HOOK.format(python=sys.executable))
         (self.folder / "deploy").chmod(0o755)
         (self.folder / "state.json").write_text(json.dumps({"release": 1, "digest": OLD}))
-        self.told: dict[str, Any] = {}
+        self.script: dict[str, Any] = {}
         self.tell("plan")
         self.settings()
         project.makeconftest(CONFTEST)
@@ -105,8 +105,8 @@ class Deployer:
 
     def tell(self, phase: str, **behaviour: Any) -> None:
         """Let the executable behave like this in ``phase``: ``exit``, ``message``, ``lazy``, ``signal``."""
-        self.told[phase] = behaviour
-        (self.folder / "told.json").write_text(json.dumps(self.told))
+        self.script[phase] = behaviour
+        (self.folder / "script.json").write_text(json.dumps(self.script))
 
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run pytest on the environment, with a verdict file."""

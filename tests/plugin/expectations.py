@@ -1,4 +1,4 @@
-"""What the rules say in which tests of several files excuse a failure."""
+"""The expectations of the tests of several files."""
 
 from __future__ import annotations
 

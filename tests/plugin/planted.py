@@ -1,6 +1,6 @@
 """A suite that has a secret in every place that it can have one. Copied into a project and run there.
 
-Each place says its name just before its secret, so that the name before a mask proves that the place was reached. The
+Each place prints its name just before its secret, so that the name before a mask proves that the place was reached. The
 places are listed in ``test_planted_secrets.py``.
 """
 

@@ -111,7 +111,9 @@ def test_a_tool_that_is_done_and_changed_nothing_is_not_believed(deployer: Deplo
     result = deployer.run("--gaia-deploy", f"--gaia-deploy-image=gateway=r/gateway@{NEW}", "-p", "no:xdist")
 
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["gaia verdict: REJECT on stage: the deployment failed: gateway (gateway): phantom: *"])
+    result.stdout.fnmatch_lines(
+        ["gaia verdict: REJECT on stage: the deployment failed: gateway (gateway): phantom: *"]  # glossary: ok
+    )  # glossary: ok
 
 
 @alone_and_not

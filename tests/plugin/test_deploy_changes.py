@@ -56,8 +56,8 @@ def test_what_cannot_be_seen_at_the_end_holds(deployer: Deployer) -> None:
     path.write_text(
         "import json, pathlib\n"
         "def test_one():\n"
-        "    told = pathlib.Path(__file__).parents[2] / 'ci' / 'told.json'\n"
-        "    told.write_text(json.dumps({'observe': {'exit': 4, 'message': 'login expired'}}))\n"
+        "    script = pathlib.Path(__file__).parents[2] / 'ci' / 'script.json'\n"
+        "    script.write_text(json.dumps({'observe': {'exit': 4, 'message': 'login expired'}}))\n"
     )
 
     result = deployer.run("-p", "no:xdist")

@@ -1,4 +1,4 @@
-"""A whole run with ``--gaia-deploy`` on compose, as the stand-in for docker replays it."""
+"""A whole run with ``--gaia-deploy`` on compose, as the fake docker replays it."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def plugin(deployer: Deployer, conftest: str) -> None:
 
 
 def answering(**phases: str) -> str:
-    """A hook that says these Python expressions, or runs these statements, and for other phases what is right."""
+    """A hook that replies with these Python expressions, or runs these statements; other phases reply normally."""
     body = "".join(f"    if request.phase == {phase!r}: {what}\n" for phase, what in phases.items())
     return IMPLEMENTED.replace("    if request.phase ==", f"{body}    if request.phase ==", 1)
 
@@ -88,7 +88,7 @@ def test_its_lines_are_shown_without_secrets(deployer: Deployer, monkeypatch: py
         ('import pytest; pytest.fail("not today")', "*a test's outcome, Failed: not today*", ALONE),
         ('return {"status": "failed", "message": "no quota left"}', "no quota left", ALONE),
     ],
-    ids=["raises", "skips", "fails", "says so"],
+    ids=["raises", "skips", "fails", "replies"],
 )
 def test_what_fails_in_it_rejects(deployer: Deployer, what: str, said: str, way: tuple[str, ...]) -> None:
     plugin(deployer, answering(deploy=what))

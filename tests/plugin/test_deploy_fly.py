@@ -1,4 +1,4 @@
-"""A whole run with ``--gaia-deploy`` on Fly.io, as its stand-in replays it."""
+"""A whole run with ``--gaia-deploy`` on Fly.io, as the fake fly replays it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ QUICK = "import pytest_gaia.deploy.fly._tool\n" + CONFTEST
 def staging(
     project: pytest.Pytester, server: ScriptedServer, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch
 ) -> pytest.Pytester:
-    """A project with staging on Fly: auth and gateway, deployed once, healthy, and answering."""
+    """A project with staging on Fly: auth and gateway, deployed once, healthy and responding."""
     write_fly_files(project.path / "deploy", "staging", "auth", "gateway")
     (project.path / "gaia.toml").write_text(PROJECT.format(deadline=20))
     project.makeconftest(QUICK)
@@ -70,7 +70,11 @@ def test_services_are_deployed_in_their_order_and_tested(staging: pytest.Pyteste
 @pytest.mark.parametrize(
     ("fault", "code", "said"),
     [
-        ("phantom", 1, "gaia verdict: REJECT on staging: the deployment failed: auth (gaia-auth-staging): phantom: *"),
+        (
+            "phantom",
+            1,
+            "gaia verdict: REJECT on staging: the deployment failed: auth (gaia-auth-staging): phantom: *",  # glossary: ok
+        ),  # glossary: ok
         ("release-command-fails", 1, "gaia verdict: REJECT on staging: the deployment failed: auth *: failed: *"),
         ("unauthorised", 4, "ERROR: *"),
         ("not-logged-in", 4, "ERROR: *"),

@@ -1,4 +1,4 @@
-"""An interrupted deployment says what was done and how to go on, and leaves nothing running."""
+"""An interrupted deployment reports what was done and how to continue, and leaves nothing running."""
 
 from __future__ import annotations
 

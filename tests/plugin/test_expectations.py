@@ -1,4 +1,4 @@
-"""A failure is excused by a rule's selector, phase, kind and signature together, and by nothing less."""
+"""An expectation covers a failure only if selector, phase, kind and signature all match."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ CHECK = """
 def test_something_passes(): pass
 
 async def test_capabilities(gateway):
-    answer = await gateway.get("/api/v0.2/models/capabilities")
-    answer.expect(200)
-    assert answer.json() == {"capabilities": ["chat"]}
+    response = await gateway.get("/api/v0.2/models/capabilities")
+    response.expect(200)
+    assert response.json() == {"capabilities": ["chat"]}
 """
 
 ROUTE = "/api/v0.2/models/capabilities"
@@ -238,14 +238,14 @@ import asyncio
 def test_something_passes(): pass
 
 async def test_capabilities(gateway):
-    async def expect(answer):
-        answer.expect(200)
+    async def expect(response):
+        response.expect(200)
 
-    # Both have answered before one fails: a group cancels the tasks that still wait.
-    answers = [await gateway.get(path) for path in ("/api/v0.2/models/capabilities", "/another")]
+    # Both have responded before one fails: a group cancels the tasks that still wait.
+    responses = [await gateway.get(path) for path in ("/api/v0.2/models/capabilities", "/another")]
     async with asyncio.TaskGroup() as tasks:
-        for answer in answers:
-            tasks.create_task(expect(answer))
+        for response in responses:
+            tasks.create_task(expect(response))
 """
 
 

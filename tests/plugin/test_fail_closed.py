@@ -1,6 +1,6 @@
 """No run without evidence is green: selection, skips, marks and rules. Every known way is tried, one by one.
 
-The ways that end a run, and those of hooks and options, are in the modules beside this one.
+Runs that end early, hooks and options are in the neighboring modules.
 """
 
 from __future__ import annotations

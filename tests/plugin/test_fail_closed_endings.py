@@ -1,4 +1,4 @@
-"""No run without evidence is green: whoever ends it, wherever, and whatever they end it with."""
+"""No run without evidence is green, however it ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PYTEST_EXIT = (
     Way("in a test", 11, "HOLD", PASSES + TEST.format(EXIT), says="1 test did not complete"),
     Way("in a setup", 11, "HOLD", PASSES + FIXTURE.format(EXIT)),
     Way("in the last teardown", 11, "HOLD", PASSES + FIXTURE.format(f"yield; {EXIT}")),
-    Way("after an excused failure", 11, "HOLD", FAILS + TEST.format(EXIT), expectation=EXPECTATION),
+    Way("after an expected failure", 11, "HOLD", FAILS + TEST.format(EXIT), expectation=EXPECTATION),
     Way("in a file", 2, "REJECT", f"import pytest\n{EXIT}\n"),
     Way("in a file, and on", 1, "REJECT", f"import pytest\n{EXIT}\n", args=("--continue-on-collection-errors",)),
     Way("while configuring", 11, None, conftest=HOOK.format("configure()", EXIT), says=UNEVALUATED),

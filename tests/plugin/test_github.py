@@ -1,4 +1,4 @@
-"""What a run tells GitHub Actions, and that it tells nobody else."""
+"""What a run writes for GitHub Actions, and only there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_fails(number):
 
 @pytest.fixture
 def summary(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A step of a job, in a repository of which the project is a folder; where its summary is collected."""
+    """A step of a job; the project is a folder of the repository. Returns the file of its summary."""
     add_suite(project, "health", CHECKS)
     path = project.path.parent / f"{project.path.name}-summary.md"
     path.write_text("# said before\n")

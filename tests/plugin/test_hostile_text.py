@@ -1,4 +1,4 @@
-"""What a service answers is shown by a run at many places, and is nowhere more than text."""
+"""A run shows responses of services in many places, always as plain text."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_subtests(subtests):
 
 @pytest.fixture
 def hostile(project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A project in a job of GitHub Actions, and a service that answers so."""
+    """A project in a job of GitHub Actions, and a service that responds with it."""
     add_suite(project, "health", CHECKS)
     server.answers["/health"] = [(200, {"status": HOSTILE, "version": HOSTILE})]
     server.answers["/api/raw"] = [(500, HOSTILE.encode())]
@@ -96,7 +96,7 @@ def test_no_line_of_the_log_is_a_command_of_a_service(
 ) -> None:
     out = run(hostile, server, *options)
 
-    # Colours are pytest's own, or printed by a test.
+    # Colors come from pytest, or from a test.
     plain = re.sub(r"\x1b\[[0-9;]*m", "", out) if {"--color=yes", "-s"} & set(options) else out
     assert planted(plain) == []
     assert "::error file=suites/health/test_health.py,line=" in out

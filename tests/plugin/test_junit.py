@@ -1,4 +1,4 @@
-"""``--junitxml`` after runs in which everything goes wrong: every planned test once, as it was judged."""
+"""``--junitxml`` after runs in which everything goes wrong: every planned test once, with its outcome."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def small(project: pytest.Pytester) -> pytest.Pytester:
 
 
 def cases(project: pytest.Pytester, server: ScriptedServer, *arguments: str) -> dict[str, str]:
-    """Run everything; give what JUnit says of each test, and see that Jenkins can read it and counts each once."""
+    """Run everything; return the JUnit result of each test; check that Jenkins can read it and counts each test once."""
     file: Path = project.path / "junit.xml"
     project.runpytest_subprocess(
         "--gaia-env=small", f"--gaia-url=gateway={server.url}", f"--junitxml={file}", *arguments

@@ -1,4 +1,4 @@
-"""Clients work in a project whatever it says about event loops, or the project is told what to set."""
+"""Clients work with any setting of event loops, or the error names the right settings."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ FIRST = "suites/small/test_small.py::test_one"
 
 @pytest.fixture
 def small(project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A project with two suites, of which an environment asks for three tests, and one test that does not apply."""
+    """A project with two suites: an environment selects three tests, and one test does not apply."""
     project.makefile(".toml", gaia=TOML)
     add_suite(project, "small", "def test_one(): pass\ndef test_two(): pass\n")
     add_suite(project, "other", OTHER)
@@ -286,7 +286,7 @@ def test_a_part_shows_nothing_about_expectations_for_other_tests(small: pytest.P
 
     assert run(small, "-m", "small")[1]["verdict"] == "PARTIAL"
     assert run(small)[1]["verdict"] == "DRIFT"
-    # What was collected can be judged.
+    # What was collected can be evaluated.
     expectations(small, "gone", EXPECTATION)
     assert run(small, "-m", "small")[1]["verdict"] == "DRIFT"
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MASK = r"\*\*\*[0-9a-f]{8}\*\*\*"
 NUMBER = r"\*\*\*\d+\*\*\*"
 
-# place → what proves that it was reached: the mask beside the place's name. {} stands for the usual one, name=mask.
+# place → what proves that it was reached: the mask next to the place's name. {} stands for the usual one, name=mask.
 WIRE = {
     "header": "{}",
     "authorization": f"> authorization: {MASK}",
@@ -94,7 +94,7 @@ def make_secrets() -> dict[str, str]:
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers 404 with the cookie that it is sent as a header, and gives out a token."""
+    """Responds 404 with the cookie that it is sent as a header, and gives out a token."""
 
     token = ""
 
@@ -173,7 +173,7 @@ def environ(planted: dict[str, str], echo_url: str) -> dict[str, str]:
 
 
 def forms(value: str) -> set[str]:
-    """The forms in which nobody must find it; written down here a second time, so that no mistake is made twice."""
+    """The forms in which it must not be found; repeated here, so that an error in the code shows."""
     codes = {base64.b64encode(each) for each in (value.encode(), b"me:" + value.encode(), b"x" + value.encode())}
     return {
         value,

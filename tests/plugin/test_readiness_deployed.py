@@ -1,4 +1,4 @@
-"""Readiness where there is a deployment: what sleeps is woken, and one good answer is not enough."""
+"""Readiness where there is a deployment: a sleeping service is started, and one good response is not enough."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["deployer", "staging"]
 
 
 def answers(deployer: Deployer, count: int, *, ready: float = 20) -> None:
-    """Ask for ``count`` good answers within ``ready`` seconds."""
+    """Require ``count`` good responses within ``ready`` seconds."""
     file = deployer.project.path / "gaia.toml"
     text = file.read_text().replace("consecutive_successes = 1", f"consecutive_successes = {count}")
     file.write_text(f"{text}[env.stage.timeouts]\nready = {ready}\n")

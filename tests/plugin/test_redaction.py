@@ -1,4 +1,4 @@
-"""Masks in the ids of tests, in what pytest says when it is called wrongly or fails, and the last look at the end."""
+"""Masks in test IDs and in pytest's own errors, and the secret scan at the end."""
 
 from __future__ import annotations
 
@@ -199,12 +199,12 @@ PLANT = json.loads(pathlib.Path(__file__).with_name("plant.json").read_text())
 async def test_wire(gateway):
     parameters = PLANT["sig"], PLANT["code"]
     del parameters
-    answer = await gateway.get(
+    response = await gateway.get(
         "/sessions/" + PLANT["session"],
         params={"sig": PLANT["sig"], "code": PLANT["code"]},
         headers={"X-Internal-Auth": PLANT["auth"]},
     )
-    answer.expect(200)
+    response.expect(200)
 
 def test_texts():
     print("token is", PLANT["token"])

@@ -1,4 +1,4 @@
-"""The sandbox can be shaped from the command line, and says so when it cannot start."""
+"""Options of the sandbox, and the error if it cannot start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sealed plan: what a run owes is decided before it, and whatever it leaves out then holds the release."""
+"""The test plan: required tests are listed before the run; a missing one holds the release."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_not_here(): pass
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, server: ScriptedServer) -> pytest.Pytester:
-    """Two suites, and an environment that answers."""
+    """Two suites, and an environment that responds."""
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = session\n")
     pytester.makefile(
         ".toml",
@@ -75,7 +75,7 @@ def test_a_run_that_passes_all_of_it_promotes(project: pytest.Pytester, workers:
     assert len(verdict(project)["plan"]) == 64
 
 
-def test_one_process_seals_and_owes_at_once(project: pytest.Pytester) -> None:
+def test_one_process_writes_a_plan_and_requires_it_at_once(project: pytest.Pytester) -> None:
     result = run(project, "--gaia-plan-out=plan.json", "--gaia-verdict-file=verdict.json", apart=True)
     assert result.ret == 0
     assert verdict(project)["plan"]

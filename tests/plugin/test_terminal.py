@@ -51,8 +51,8 @@ async def test_healed(gateway):
 
 async def test_asks_twice(gateway):
     await gateway.get("/health")
-    answer = await gateway.get("/broken", params={"token": "sesame-open"})
-    answer.expect(
+    response = await gateway.get("/broken", params={"token": "sesame-open"})
+    response.expect(
         200,
     )
 
@@ -113,7 +113,7 @@ def on_a_terminal(folder: Path, columns: int, *arguments: str) -> str:
         try:
             chunk = os.read(terminal, 65536)
         except OSError:
-            # How Linux says that the other side is closed.
+            # The error of Linux for a closed peer.
             break
         if not chunk:
             break
@@ -152,7 +152,7 @@ def test_a_failure_on_the_wire_is_its_line_and_its_exchange(
 
     failure = text[text.index("_ test_asks_twice _") : text.index("_ test_compares _")]
     assert re.search(
-        r">       answer\.expect\(\n            200,\n        \)\n"
+        r">       response\.expect\(\n            200,\n        \)\n"
         r"E   UnexpectedResponse: gateway returned 500, expected 200\n\n"
         r"suites/models/test_models\.py:\d+: UnexpectedResponse\n"
         r"-+ exchange with gateway -+\n"

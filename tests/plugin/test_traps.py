@@ -1,4 +1,4 @@
-"""What every trap comes to: alone, on workers, with retries and with Allure, always the same."""
+"""Every trap ends alike: alone, on workers, with retries and with Allure."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ COMES_TO: dict[str, tuple[str, bool]] = {
 }
 
 NATIVE = {"test_marked", "test_marks_itself", "Old::test_fails_as_expected"}
-"""what is excused by marks in code, not by rules"""
+"""what marks in code cover, not expectations"""
 
 ELSEWHERE = {f"{FOLDER}/test_broken.py": ("not collected", True), f"{FOLDER}/test_left_out.py": SKIPPED}
 
@@ -165,7 +165,7 @@ def test_every_trap_comes_to_the_same(traps: pytest.Pytester, server: ScriptedSe
     assert accepted == {f"{FILE}::{name}" for name in NATIVE}
     blocking = {node.removeprefix(f"{FILE}::") for node, (_, blocks) in expected.items() if blocks}
     unexpected = names_of(expected, "unexpected pass")
-    # Somebody has to act: the rule is out of date. And DRIFT is not 0.
+    # The expectation is out of date and must be changed. DRIFT is not 0.
     assert failed_in_junit(traps) == blocking | unexpected
     if mode == "alone":
         assert failed_last_time(traps) == blocking

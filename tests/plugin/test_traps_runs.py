@@ -31,10 +31,10 @@ ENDS = (
     Way("the session's teardown breaks after an expected failure", 1, "REJECT", DYING + FAILS, expectation=EXPECTATION),
     Way("everything deselected", 11, "HOLD", FAILS, args=("-k", "nothing")),
     Way("everything skipped", 11, "HOLD", SKIPPED + PASSES + FAILS),
-    Way("everything excused", 11, "HOLD", FAILS, expectation=EXPECTATION),
-    Way("stop at a failure that is excused", 0, "PROMOTE", FAILS + PASSES, args=("-x",), expectation=EXPECTATION),
+    Way("everything expected", 11, "HOLD", FAILS, expectation=EXPECTATION),
+    Way("stop at an expected failure", 0, "PROMOTE", FAILS + PASSES, args=("-x",), expectation=EXPECTATION),
     Way(
-        "stop at a subtest that is excused",
+        "stop at an expected failure of a subtest",
         0,
         "PROMOTE",
         SUBTEST + PASSES,

@@ -174,12 +174,12 @@ def test_the_loop_and_the_arguments_are_there_without_an_environment(pytester: p
         import pytest
 
         @pytest.fixture
-        def answer(gaia_loop):
+        def response(gaia_loop):
             async def asked(): return 42
             return gaia_loop.run_until_complete(asked())
 
-        def test_uses_both(answer, gaia_argument):
-            assert (answer, gaia_argument) == (42, ())
+        def test_uses_both(response, gaia_argument):
+            assert (response, gaia_argument) == (42, ())
     """)
 
     result = pytester.runpytest_subprocess("-p", "no:anyio")

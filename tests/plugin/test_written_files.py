@@ -1,4 +1,4 @@
-"""The files that a run writes: where they cannot be written the run says so, and does not end well."""
+"""The files that a run writes: a write error is reported, and fails the run."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_link_is_replaced_and_what_it_leads_to_stays(
 
 
 def test_what_holds_answers_is_its_owners_alone(health: pytest.Pytester, server: ScriptedServer) -> None:
-    """But the file for JUnit: those who read it often run as somebody else."""
+    """Except for the JUnit file: its readers often run as another user."""
     files = ("--gaia-verdict-file=v.json", "--gaia-report-log=r.jsonl", "--junitxml=j.xml", "--alluredir=allure")
     before = os.umask(0o022)
     try:

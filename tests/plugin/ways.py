@@ -32,7 +32,7 @@ _STALE = '{"format": "gaia-verdict/1", "verdict": "PROMOTE", "exit_code": 0, "te
 
 @dataclass(frozen=True)
 class Way:
-    """What somebody does, by mistake or on purpose, and the end that it must have."""
+    """What a user does, by accident or on purpose, and how the run must end."""
 
     name: str
     code: int
@@ -101,7 +101,7 @@ def way_of(ways: tuple[Way, ...], *, quick: int | None = None) -> pytest.MarkDec
 
 
 def check(way: Way, project: pytest.Pytester, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Go that way, and see that it comes to its end."""
+    """Run it, and check how it ends."""
     for name, value in way.variables:
         monkeypatch.setenv(name, value)
 

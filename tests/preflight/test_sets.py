@@ -12,7 +12,7 @@ LISTED = [
     ("a database password in the file", "credential", "fly.gateway.production.toml", "DATABASE_URL"),
     ("a region that is not the database's", "database-region", "fly.auth.production.toml", "primary_region"),
     ("localhost under a claim of microservices", "localhost-url", "fly.gateway.production.toml", "AUTH_SERVICE_URL"),
-    ("gaia-gateway-prod beside …-production", "environment-spelling", "fly.prod.toml", "gaia-gateway-prod"),
+    ("gaia-gateway-prod next to …-production", "environment-spelling", "fly.prod.toml", "gaia-gateway-prod"),
     ("a check on no served port", "check-off-port", "fly.gateway.production.toml", "[[services.http_checks]]"),
     ("NATS behind http_service", "broker-behind-http", "fly.nats.production.toml", "[http_service]"),
     ("an image rebuilt by its file", "rebuilt-image", "fly.auth.production.toml", "dockerfile"),
@@ -42,7 +42,7 @@ def test_exactly_what_is_wrong_is_found_in_files_with_the_features_of_public_one
 
 
 def test_the_broken_set_has_nearly_every_usage_error() -> None:
-    # Where the region of the database is known, every app is held against it, and not against the others.
+    # Where the region of the database is known, every app is compared with it, and not with the others.
     assert {check.id for check in ALL_CHECKS} - {spot.check for spot in marked(BROKEN)} == {"split-regions"}
 
 

@@ -1,4 +1,4 @@
-"""Judged runs for tests of texts: random ones, and one in which all that can happen has happened."""
+"""Evaluated runs for tests of texts: random ones, and one with every possible outcome."""
 
 from __future__ import annotations
 

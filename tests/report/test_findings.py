@@ -17,12 +17,12 @@ from pytest_gaia.report.sarif import sarif
 
 FOUND = [
     Finding("autostop", "error", Place("deploy/fly a.toml", 7, "x"), "50% off, here: yes", "it matters", "do it\nso"),
-    Finding("grace-period", "warning", Place("b.toml", 1), "text", "why", "mend", "staging"),
-    Finding("restart-policy", "note", Place("c.yml", 3), "text", "why", "mend"),
+    Finding("grace-period", "warning", Place("b.toml", 1), "text", "why", "fix", "staging"),
+    Finding("restart-policy", "note", Place("c.yml", 3), "text", "why", "fix"),
 ]
 
 
-# What section 3 of the OASIS standard asks for of the parts that are written here; anything else is a mistake.
+# The requirements of section 3 of the OASIS standard for the parts that are written; anything else is an error.
 class Text(msgspec.Struct, forbid_unknown_fields=True):
     text: str
 
@@ -137,8 +137,8 @@ def test_annotations_are_escaped_as_the_runner_reads_them() -> None:
             "::error file=a%2Cb%3Ac/deploy/fly a.toml,line=7,title=gaia autostop::"
             "50%25 off, here: yes. it matters%0AFix: do it%0Aso."
         ),
-        "::warning file=a%2Cb%3Ac/b.toml,line=1,title=gaia grace-period::text. why%0AFix: mend.",
-        "::notice file=a%2Cb%3Ac/c.yml,line=3,title=gaia restart-policy::text. why%0AFix: mend.",
+        "::warning file=a%2Cb%3Ac/b.toml,line=1,title=gaia grace-period::text. why%0AFix: fix.",
+        "::notice file=a%2Cb%3Ac/c.yml,line=3,title=gaia restart-policy::text. why%0AFix: fix.",
     ]
 
 

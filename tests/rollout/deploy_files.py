@@ -1,4 +1,4 @@
-"""Roll-outs for tests: deploy files on the disk, a clock that nobody waits for, and a listener that remembers."""
+"""Rollouts for tests: deploy files on the disk, a clock without waiting, and a listener that records."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def write_fly_files(folder: Path, environment: str, *services: str) -> None:
 
 
 def fly_rollout(root: Path, *services: str, environment: str = "staging", **images: str) -> Rollout:
-    """A roll-out to Fly of ``services`` in this order, with their deploy files in ``root/deploy``."""
+    """A rollout of ``services`` to Fly in this order, with deploy files in ``root/deploy``."""
     write_fly_files(root / "deploy", environment, *services)
     steps = tuple(
         Step(
@@ -106,7 +106,7 @@ class Clock:
 
 @dataclass
 class Listener(Progress):
-    """Remembers what it is told, and does what a test wants done meanwhile."""
+    """Records the progress, and calls the functions of a test meanwhile."""
 
     told: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a roll-out leaves where it ends half-way: said, and written into the journal."""
+"""What an interrupted rollout leaves: its message and its deployment history."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_tool_is_ended_when_it_is_interrupted(fake_tools: FakeTools, tmp_pat
     with pytest.raises(RolloutInterrupted):
         deploy(fly_rollout(tmp_path, "auth"), Listener(when_line=interrupt))
 
-    # 127 is what flyctl says of itself when it was ended; the call is noted when it ends, and so it has.
+    # flyctl exits with 127 when it is terminated. The call is recorded when it ends, so it has ended.
     assert [call.exit for call in fake_tools.calls("fly", "deploy")] == [127]
     assert fake_tools.releases("gaia-auth-staging")[-1]["status"] == "interrupted"
 
@@ -84,8 +84,8 @@ def test_two_roll_outs_of_one_environment_do_not_mix(fake_tools: FakeTools, tmp_
     fake_tools.platform("staging", ["auth"])
     fake_tools.platform("dev", ["auth"])
 
-    with only_one(tmp_path / ".gaia/deployments/staging.lock", "staging", {"by": "somebody"}):
-        with pytest.raises(DeployLocked, match="by somebody") as locked:
+    with only_one(tmp_path / ".gaia/deployments/staging.lock", "staging", {"by": "someone"}):
+        with pytest.raises(DeployLocked, match="by someone") as locked:
             deploy(fly_rollout(tmp_path, "auth"))
         other = deploy(fly_rollout(tmp_path, "auth", environment="dev"))
 

@@ -19,7 +19,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from pytest_gaia.rollout.journal import only_one
-with only_one(Path(sys.argv[1]), "staging", {"by": "somebody@else"}):
+with only_one(Path(sys.argv[1]), "staging", {"by": "someone@else"}):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -54,7 +54,7 @@ def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(DeployLocked, match="somebody@else"), only_one(path, "staging", {}):
+        with pytest.raises(DeployLocked, match="someone@else"), only_one(path, "staging", {}):
             pytest.fail("two hold one lock")
         holder.send_signal(signal.SIGKILL)
         holder.wait()

@@ -154,7 +154,7 @@ def without_checks(tmp_path: Path) -> Deployment:
     return files_in(tmp_path / "deploy").deployment("staging", "fly")
 
 
-def test_a_file_that_lets_nobody_judge_is_refused(tmp_path: Path, without_checks: Deployment) -> None:
+def test_a_file_without_usable_checks_is_refused(tmp_path: Path, without_checks: Deployment) -> None:
     with pytest.raises(ConfigError) as refusal:
         plan_rollout(staging(), without_checks, rootdir=tmp_path)
 

@@ -1,4 +1,4 @@
-"""Rolling back on Fly's stand-in."""
+"""Rollbacks with the fake fly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a journal says of where to go back to."""
+"""Rollback targets from a deployment history."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ GOOD, BAD = "deployed", "failed"
 
 
 class Diary:
-    """Writes lines as roll-outs write them; an image is one letter."""
+    """Writes lines as rollouts do; an image is one letter."""
 
     def __init__(self) -> None:
         self.lines: list[Entry] = []
         self.runs = 0
 
     def run(self, *steps: tuple[str, str, str, str], action: str = "deploy", end: str = "done") -> Diary:
-        """Add a roll-out of steps (service, image before, outcome, image afterwards); no outcome: it was killed."""
+        """Add a rollout with steps (service, image before, outcome, image afterwards); no outcome: it was killed."""
         self.runs += 1
         targets = {service: ref(after) for service, _, _, after in steps} if action == "rollback" else {}
         self._add("begin", action, services=tuple(step[0] for step in steps), targets=targets)

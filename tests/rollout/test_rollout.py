@@ -1,4 +1,4 @@
-"""Rolling out to Fly's stand-in: the order, every outcome, and what is left where it ends half-way."""
+"""Rollouts with the fake fly: the order, every outcome, and interruptions."""
 
 from __future__ import annotations
 

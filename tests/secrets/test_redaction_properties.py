@@ -13,7 +13,7 @@ from pytest_gaia.secrets.forms import SHORTEST, forms_of
 from pytest_gaia.secrets.masks import MASK, MASKED, mask_of, unkeyed
 from pytest_gaia.secrets.redaction import Redactor
 
-# Without stars: what holds part of a mask cannot be told from one.
+# Without stars: a part of a mask cannot be distinguished from a mask.
 TEXT = st.text(st.characters(exclude_characters="*", exclude_categories=["Cs"]), max_size=40)
 SECRET = st.text(st.characters(exclude_characters="*", exclude_categories=("Cs", "Cc")), min_size=SHORTEST, max_size=40)
 # Pieces of what a pattern looks for, so that texts are often nearly one.
@@ -73,7 +73,7 @@ def test_base64_shows_none_wherever_it_begins(before: bytes, secret: str, after:
     masked = Redactor([secret]).known(code)
     assert masked != code
     left = MASKED.sub("", masked)
-    # What is left of it holds what is beside, and some bits of its edges.
+    # The remainder contains the neighbors, and some bits of its ends.
     assert len(left) <= (len(before) + len(after)) * 4 / 3 + 8
 
 

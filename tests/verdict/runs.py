@@ -1,4 +1,4 @@
-"""Recorded runs as a run would have left them."""
+"""Results logs as a run writes them."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ TEXTS = st.text(max_size=12)
 
 
 def failure_of(details: FailureDetails, exception: str = "Error") -> Failure:
-    """The evidence that has this symptom."""
+    """The results with this failure."""
     return Failure(
         details.kind,
         exception,
@@ -92,7 +92,7 @@ def records(draw: st.DrawFn) -> TestRecord:
 
 @dataclass(frozen=True)
 class Case:
-    """A recorded run, the rules of a project, and the circumstances."""
+    """A results log, the expectations of a project, and the circumstances."""
 
     run: RecordedRun
     expectations: list[Expectation]
@@ -111,15 +111,15 @@ def ends(draw: st.DrawFn, count: int) -> RunEnd | None:
         complete=draw(st.booleans()),
         partial=draw(st.sampled_from((None, (), (), ("-k one was given",)))),
         full_required=draw(st.booleans()),
-        unavailable=draw(st.sampled_from((*("",) * 9, "out of reach"))),
+        unavailable=draw(st.sampled_from((*("",) * 9, "unreachable"))),
         changed=draw(st.sampled_from((*((),) * 9, ("gateway: version 0.3, it was 0.2",)))),
-        undeployed=draw(st.sampled_from((*("",) * 9, "the deployment failed: gateway: phantom"))),
+        undeployed=draw(st.sampled_from((*("",) * 9, "the deployment failed: gateway: failed"))),
     )
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Up to four tests under up to four rules, each of which fits one of the failures but for one field at most."""
+    """Up to four tests under up to four expectations; each matches one failure except for at most one field."""
     tests = draw(st.lists(records(), max_size=4, unique_by=lambda each: (each.node, each.attempt, each.state)))
     circumstances = draw(expectations.contexts)
     failing = [expectations.Failed(*found, circumstances) for test in tests for found in failures_of(test)]

@@ -1,4 +1,4 @@
-"""What one test comes to, given its evidence, the rules and the environment."""
+"""The outcome of one test, from its results, the expectations and the environment."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ OPEN, ZERO = tolerance_of("dev", {"kind": "advisory"}), tolerance_of("production
 
 
 def under(tolerance: Tolerance, record: TestRecord) -> Classification:
-    """Judge without any rule, in an environment called small."""
+    """Classify without expectations, in an environment called small."""
     return classify(record, ExpectationSet(), replace(context(), environment="small", today=TODAY, tolerance=tolerance))
 
 

@@ -89,9 +89,9 @@ def test_a_missing_test_is_not_made_up_for_by_another_record(extra: TestRecord) 
 
 
 def test_what_could_not_be_reached_is_infra_whatever_else_there_is() -> None:
-    found = evaluated(ending(run(failed(A)), unavailable="gateway is out of reach")).verdict
+    found = evaluated(ending(run(failed(A)), unavailable="gateway is unreachable")).verdict
 
-    assert (found.word, found.exit_code, found.reasons) == ("INFRA", 12, ("gateway is out of reach",))
+    assert (found.word, found.exit_code, found.reasons) == ("INFRA", 12, ("gateway is unreachable",))
 
 
 @pytest.mark.parametrize("tests", [(passed(A), passed(B)), (failed(A),), ()], ids=["passed", "failed", "none"])
@@ -125,7 +125,7 @@ def test_a_record_says_whether_its_run_was_full_and_replays_to_the_same_verdict(
         (strict, 1, "HOLD"),
         (full, 1, "PROMOTE"),
         (full, 50, "HOLD"),
-        # Recorded before runs noted whether they were full: judged as they were then.
+        # From before results logs recorded whether a run was full: evaluated as at that time.
         (before, 1, "PROMOTE"),
         (before, 50, "HOLD"),
     ):

@@ -1,4 +1,4 @@
-"""A recorded run can be read back, even one that was killed; anything else is refused with its place."""
+"""Results logs can be read, even of a killed run; anything else is refused with its line."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def group(*errors: BaseException) -> BaseException:
 
 GROUPS = {
     "one": (group(answered(404)), failure_of(answered(404))),
-    "all the same": (group(answered(404), group(answered(404))), failure_of(answered(404))),
+    "all alike": (group(answered(404), group(answered(404))), failure_of(answered(404))),
     "other routes": (
         group(answered(404), answered(404, "/y")),
         replaced(failure_of(answered(404)), route=None),
@@ -93,7 +93,7 @@ GROUPS = {
         group(answered(404), answered(500)),
         replaced(failure_of(answered(404)), status=None, message="unhandled errors in a TaskGroup (1 sub-exception)"),
     ),
-    "another failure beside it": (
+    "another failure next to it": (
         group(answered(404), AssertionError("x")),
         Failure("error", "ExceptionGroup", "unhandled errors in a TaskGroup (1 sub-exception)"),
     ),
@@ -148,7 +148,7 @@ def from_a_context() -> None:
     try:
         raise nats.errors.NoRespondersError
     except nats.errors.Error:
-        raise DeadlineExceeded("no answer on gaia.test")  # noqa: B904 - the context is what is tested
+        raise DeadlineExceeded("no response on gaia.test")  # noqa: B904 - the context is what is tested
 
 
 def hiding_its_context() -> None:

@@ -1,4 +1,4 @@
-"""The verdict file is what its published schema says."""
+"""The verdict file matches its published schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rules recorded runs did not need, and which failures no rule excused."""
+"""Unused expectations of results logs, and failures that no expectation covers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_gaia.verdict.evidence import RecordedRun
 
 A, B = "suites/personas/test_crud.py::test_a", "suites/personas/test_crud.py::test_b"
-TIMEOUT = Failure(kind="timeout", message="no answer in 30 s")
+TIMEOUT = Failure(kind="timeout", message="no response in 30 s")
 
 
 def evaluated(recorded: RecordedRun, *expectations: Expectation) -> EvaluatedRun:

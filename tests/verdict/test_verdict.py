@@ -1,4 +1,4 @@
-"""From judgements to one word: what wins over what, and what holds a release."""
+"""From outcomes to the verdict: which one takes precedence, and what holds a release."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_infra_wins_over_reject_over_hold_over_drift_over_partial(present: tuple
     classifications += [of("unexpected pass", "r")] * drift
 
     facts = Facts(
-        planned=9, unavailable="out of reach" if infra else "", partial=("-k one was given",) if partial else ()
+        planned=9, unavailable="unreachable" if infra else "", partial=("-k one was given",) if partial else ()
     )
 
     found = decided(*classifications, facts=facts)

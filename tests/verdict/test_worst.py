@@ -1,4 +1,4 @@
-"""Of several judgements of one test, the worst is told."""
+"""Of several outcomes of one test, the worst is reported."""
 
 from __future__ import annotations
 

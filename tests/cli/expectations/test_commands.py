@@ -24,7 +24,7 @@ AS_OF = "--as-of=2026-03-15"
 
 @pytest.fixture
 def recorded(project: Path) -> Path:
-    """A recorded run of both tests of the project."""
+    """A results log with both tests of the project."""
     return record(project / "run.jsonl", run(failed(A, services=("chat",)), passed(B)))
 
 

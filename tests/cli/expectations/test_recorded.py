@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Gaia = Callable[..., Outcome]
 
-TIMEOUT = Failure(kind="timeout", message="no answer in 30 s")
+TIMEOUT = Failure(kind="timeout", message="no response in 30 s")
 
 
 def test_diff_lists_what_a_run_was_accepted_and_production_would_not_accept(gaia: Gaia, project: Path) -> None:
@@ -60,7 +60,7 @@ def test_suggest_drafts_what_no_expectation_accepts(gaia: Gaia, project: Path) -
     assert out.count("# ---") == 1
     assert out.startswith("# --- staging-test-up-timeout.draft.toml\n# 1 test failed like this in staging:\n")
     assert f'tests = ["{B}"]\n' in out
-    assert 'match = { kind = "timeout", message = "no answer in" }\n' in out
+    assert 'match = { kind = "timeout", message = "no response in" }\n' in out
 
 
 def test_suggest_writes_drafts_that_are_never_read(gaia: Gaia, project: Path) -> None:

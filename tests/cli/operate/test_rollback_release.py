@@ -303,7 +303,7 @@ def test_a_rollback_to_an_image_blocks_the_release_too(
 
     assert code == 0, err
     (says,) = releases.written()
-    assert (says.release, says.target) == (new.id, "no bundle")
+    assert (says.release, says.target) == (new.id, "no bundle")  # glossary: ok
     assert releases.check(new, "staging", "deployed") == "pending"
 
 

@@ -1,4 +1,4 @@
-"""``gaia slo``: recorded runs against objectives, and against each other."""
+"""``gaia slo check``: results logs compared with objectives, and with each other."""
 
 from __future__ import annotations
 

@@ -23,17 +23,17 @@ COMPOSE = ("docker", "compose", "--file", FILE)
 UP = ("up", "--detach", "--wait", "--wait-timeout", "540")
 SCRIPT = """
 for word in "$@"; do case "$word" in up|ps|build|container|image) verb=$word; break;; esac; done
-echo "$@" >> "$SAYS/calls"
-cat > "$SAYS/$verb.stdin"
-[ -f "$SAYS/$verb.err" ] && cat "$SAYS/$verb.err" >&2
-[ -f "$SAYS/$verb.out" ] && cat "$SAYS/$verb.out"
-exit "$(cat "$SAYS/$verb.code" 2> /dev/null || echo 0)"
+echo "$@" >> "$REPLIES/calls"
+cat > "$REPLIES/$verb.stdin"
+[ -f "$REPLIES/$verb.err" ] && cat "$REPLIES/$verb.err" >&2
+[ -f "$REPLIES/$verb.out" ] && cat "$REPLIES/$verb.out"
+exit "$(cat "$REPLIES/$verb.code" 2> /dev/null || echo 0)"
 """
 
 
 @dataclass
 class Docker:
-    """What docker says to each verb."""
+    """The reply of docker to each verb."""
 
     folder: Path
 
@@ -57,7 +57,7 @@ class Docker:
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
     executable(tmp_path / "bin" / "docker", SCRIPT)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    monkeypatch.setenv("SAYS", str(tmp_path))
+    monkeypatch.setenv("REPLIES", str(tmp_path))
     return Docker(tmp_path)
 
 

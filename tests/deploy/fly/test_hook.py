@@ -67,14 +67,14 @@ def seen(hook: FlyHook) -> Observation:
 
 
 def outcome(hook: FlyHook, **changes: Any) -> Outcome:
-    """Observe, deploy, observe and judge."""
+    """Observe, deploy, observe and evaluate."""
     request = a_request("deploy", **{"app": APP, "image": IMAGE, "deadline": 60.0, **changes})
     before = seen(hook)
     reply = hook.run(request, silent)
     return classify(reply, before, seen(hook), Wanted.of(request, reply))
 
 
-# What it says of an app.
+# Its reply about an app.
 
 
 def test_it_observes_machines_releases_and_health(fake_tools: FakeTools, hook: FlyHook) -> None:
