@@ -62,6 +62,7 @@ format:
 docs:
 	@ci/setup docs
 	@$(PYTHON) -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
 
 bench:
 	@ci/setup bench

@@ -1,4 +1,4 @@
-"""Find words that docs/glossary.md rules out: `python -m ci.glossary [--all] [--counts] [--root DIR] [PATH …]`.
+"""Find words that docs/glossary.md rules out: `python -m ci.glossary [--counts] [--root DIR] [PATH …]`.
 
 Scan documents, templates, configuration and scripts as text; in Python, scan comments, docstrings and strings with a
 space in them, and names only for the words that the glossary prints in bold. A line with `glossary: ok` is skipped.
@@ -24,13 +24,6 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 EXEMPT = re.compile(
     r"docs/glossary\.md|docs/reference/migrating\.md|docs/how-to/migrate.*|tests/house/test_glossary\.py"
     r"|\.git-blame-ignore-revs|LICENSE|uv\.lock|ci/lock/.*|ci/npm/.*"
-)
-# Texts that still have to be rewritten. Remove a folder here when `python -m ci.glossary --all FOLDER` finds nothing.
-PENDING = (
-    *("tests/ci/", "tests/collection/", "tests/config/", "tests/deploy/", "tests/expectations/", "tests/fakes/"),
-    *("tests/files/", "tests/plugin/", "tests/preflight/", "tests/report/", "tests/rollout/", "tests/secrets/"),
-    *("tests/verdict/", "tests/cli/expectations/", "tests/cli/operate/", "tests/cli/reports/", "tests/cli/test_"),
-    *("tests/cli/documents.py", "tests/cli/conftest.py", "tests/cli/evidence.py", "tests/cli/terminals.py"),
 )
 TEXT = {".md", ".html", ".toml", ".yml", ".yaml", ".cfg", ".ini", ".sh", ".txt", ""}
 ALLOWED = "glossary: ok"
@@ -148,16 +141,12 @@ def main() -> int:
         prog="python -m ci.glossary", description="Find words that the glossary rules out."
     )
     options.add_argument("paths", nargs="*", help="files or folders (default: all tracked files)")
-    options.add_argument("--all", action="store_true", help="check pending folders, too")
     options.add_argument("--counts", action="store_true", help="print counts for each package and word, and exit 0")
     options.add_argument("--root", type=Path, default=ROOT, help="another checkout of this repository")
     given = options.parse_args()
     check = Check(read_glossary(GLOSSARY.read_text(encoding="utf-8")))
     hits: list[Hit] = []
-    everything = given.all or given.counts or given.paths
     for name in files(given.root, given.paths):
-        if name.startswith(PENDING) and not everything:
-            continue
         text = (given.root / name).read_text(encoding="utf-8", errors="replace")
         hits += check.scan(name, text)
     if given.counts:
