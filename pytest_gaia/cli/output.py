@@ -5,10 +5,13 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 import typer
 
+from pytest_gaia.errors import ConfigError
+from pytest_gaia.files.writing import write_file
 from pytest_gaia.report.layout import aligned
 
 
@@ -41,7 +44,22 @@ def echo_error(line: str) -> None:
 
 def echo_json(value: object, *, indent: int | None = 2) -> None:
     """Write one JSON document, on one line if ``indent`` is None. Structs become objects of their fields."""
-    typer.echo(json.dumps(value, indent=indent, ensure_ascii=False, default=_fields))
+    typer.echo(_json(value, indent))
+
+
+def write_json(value: object, output: Path | None) -> None:
+    """Write one JSON document to the file of ``--output``; print it without one. Raises ``ConfigError``."""
+    if output is None:
+        echo_json(value)
+        return
+    try:
+        write_file(output, f"{_json(value, 2)}\n")
+    except OSError as error:
+        raise ConfigError(f"--output {output}: cannot be written: {error.strerror}.") from None
+
+
+def _json(value: object, indent: int | None) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False, default=_fields)
 
 
 def _fields(value: object) -> Any:

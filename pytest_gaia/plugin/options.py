@@ -119,7 +119,7 @@ def add_options(parser: pytest.Parser) -> None:
         add(old, dest=_key(new), action=_Renamed, help=argparse.SUPPRESS, default=argparse.SUPPRESS, **nargs)
     for key, kind in _SETTINGS.items():
         default = {} if isinstance(kind, str) else {"default": "failed"}
-        parser.addini(key, f"default for --{key.replace('_', '-')}", type=kind, **default)
+        parser.addini(key, f"default for {_name(key)}", type=kind, **default)
 
 
 def is_requested(option: Any) -> bool:
@@ -133,7 +133,7 @@ def value_of(config: pytest.Config, option: Any, key: str) -> Any:
     if given or key not in _SETTINGS:
         return given
     value = config.getini(key)
-    is_file = _OPTIONS[f"--{key.replace('_', '-')}"].get("type") is Path
+    is_file = _OPTIONS[_name(key)].get("type") is Path
     return (config.rootpath / value if is_file else value) if value else given
 
 
@@ -163,6 +163,10 @@ def files_after_a_space(option: Any, words: Sequence[str]) -> list[Path]:
 
 def _key(name: str) -> str:
     return name.lstrip("-").replace("-", "_")
+
+
+def _name(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 def runs_no_tests(option: Any) -> bool:

@@ -1,6 +1,5 @@
 """``gaia expectations list | check | explain | schema``."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from pytest_gaia.cli.expectations.project import (
     signature,
 )
 from pytest_gaia.cli.options import AsJson, environment_option
-from pytest_gaia.cli.output import echo_json, echo_lines, show_table
+from pytest_gaia.cli.output import echo_json, echo_lines, show_table, write_json
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
@@ -165,13 +164,7 @@ def print_schema(
     ] = None,
 ) -> None:
     """Print the JSON Schema of expectation files."""
-    if output is None:
-        echo_json(schema())
-        return
-    try:
-        output.write_text(json.dumps(schema(), indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--output={output}: cannot be written: {error.strerror}.") from None
+    write_json(schema(), output)
 
 
 @app.command("explain", help=EXPLAIN_HELP)

@@ -163,13 +163,13 @@ def release_plan(there: Target, *, whole: bool, accept_migrations: bool) -> Reco
         return None
     if not running:
         return None
-    quarantine = f"release {running[:SHORT]} will be blocked from promotion"
+    note = f"release {running[:SHORT]} will be blocked from promotion"
     if not whole:
-        return Recorded(promotion, running, None, (quarantine,))
+        return Recorded(promotion, running, None, (note,))
     plan = plan_to_earlier(
         promotion, there.environment, promotion.release(running), datetime.now(UTC), accept_migrations=accept_migrations
     )
-    return Recorded(promotion, running, plan, (*(plan.notes if plan else ()), quarantine))
+    return Recorded(promotion, running, plan, (*(plan.notes if plan else ()), note))
 
 
 def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, as_json: bool) -> None:

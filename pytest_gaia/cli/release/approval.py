@@ -57,8 +57,9 @@ Examples:
   gaia release report 3f9a1c -e production -o page.html --markdown page.md
   gaia release report 3f9a1c --format markdown
 
-The report has the decision, known failures, untested tests and versions of all stages up to ENV; the default is the furthest stage of the release in the ledger. Without
---output, --markdown and --format, the report is written to .gaia/signoff/. The command runs no tests.
+The report has the decision, known failures, untested tests and versions of all stages up to ENV; the default is the
+furthest stage of the release in the ledger. Without --output, --markdown and --format, the report is written to
+.gaia/signoff/. The command runs no tests.
 
 \b
 Exit codes: 0 report written; with --exit-code also 1 REJECT, 11 HOLD;

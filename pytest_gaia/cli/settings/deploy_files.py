@@ -1,6 +1,5 @@
 """``gaia config``: check deploy files, compare two environments, print the JSON Schema of ``gaia.toml``."""
 
-import json
 import os
 import sys
 from collections import Counter
@@ -12,14 +11,13 @@ import typer
 
 from pytest_gaia import __version__
 from pytest_gaia.cli.options import AsJson, complete_name
-from pytest_gaia.cli.output import echo_json, echo_lines, show_table
+from pytest_gaia.cli.output import echo_json, echo_lines, show_table, write_json
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.schema import schema
 from pytest_gaia.deploy.contract import UnknownApp
 from pytest_gaia.deploy.fly.operations import secret_names
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.files.writing import write_file
 from pytest_gaia.preflight.difference import BY_NAME, Row, difference
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Check, Finding, Severity
@@ -131,7 +129,7 @@ def check_files(
 @app.command("schema", help=SCHEMA_HELP)
 def print_schema(output: Output = None) -> None:
     """Print the JSON Schema of ``gaia.toml``."""
-    _write_json(schema(), output)
+    write_json(schema(), output)
 
 
 @app.command("diff", help=DIFF_HELP)
@@ -214,21 +212,11 @@ def _with_secrets(files: DeployFiles, environment: str | None) -> DeployFiles:
 def _write(findings: Sequence[Finding], form: Format, output: Path | None, prefix: str) -> None:
     """Write ``findings`` as one JSON document, if ``form`` is one."""
     if form == "json":
-        _write_json([each.as_json() for each in findings], output)
+        write_json([each.as_json() for each in findings], output)
     elif form == "gitlab":
-        _write_json(code_quality(findings, prefix), output)
+        write_json(code_quality(findings, prefix), output)
     elif form == "sarif":
-        _write_json(sarif(findings, ALL_CHECKS, version=__version__, prefix=prefix), output)
-
-
-def _write_json(document: object, output: Path | None) -> None:
-    if output is None:
-        echo_json(document)
-        return
-    try:
-        write_file(output, f"{json.dumps(document, indent=2, ensure_ascii=False)}\n")
-    except OSError as error:
-        raise ConfigError(f"--output {output}: cannot be written: {error.strerror}.") from None
+        write_json(sarif(findings, ALL_CHECKS, version=__version__, prefix=prefix), output)
 
 
 def _show(findings: Sequence[Finding], files: DeployFiles, environment: str | None) -> None:

@@ -17,7 +17,7 @@ from pytest_gaia.cli.options import AsJson, environment_option, options_here
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.project import PROJECT_FILE, Project
-from pytest_gaia.config.resolve import resolve, resolve_each
+from pytest_gaia.config.resolve import Options, resolve, resolve_each
 from pytest_gaia.errors import GaiaError, NotConfigured
 from pytest_gaia.wording import counted
 
@@ -64,7 +64,8 @@ def check_up(
     as_json: AsJson = False,
 ) -> None:
     """Print what every check found."""
-    found = [*_machine(), *_project(env)]
+    options = options_here()
+    found = [*_machine(options), *_project(options, env)]
     if as_json:
         echo_json([each._asdict() for each in found])
     else:
@@ -76,7 +77,7 @@ def check_up(
         raise typer.Exit(1)
 
 
-def _machine() -> Iterator[Finding]:
+def _machine(options: Options) -> Iterator[Finding]:
     yield Finding("ok", "python", f"{platform.python_version()}, {platform.system()} {platform.machine()}")
     yield Finding("ok", "pytest-gaia", f"{__version__}, with pytest {version('pytest')}")
     for extra, purpose in _EXTRAS.items():
@@ -86,7 +87,7 @@ def _machine() -> Iterator[Finding]:
         else:
             fix = f"pip install 'pytest-gaia[{extra}]'"
             yield Finding("note", f"extra {extra}", f"{missing} not installed; needed to {purpose}", fix)
-    yield _allure()
+    yield _allure(options)
 
 
 def _packages(extra: str) -> list[str]:
@@ -100,25 +101,25 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-def _allure() -> Finding:
+def _allure(options: Options) -> Finding:
     from pytest_gaia.cli.reports.allure import find_allure
 
     try:
-        found = find_allure(None, options_here().rootdir, os.environ)
+        found = find_allure(None, options.rootdir, os.environ)
     except GaiaError as error:
         return Finding("note", "allure", "not available; needed for `gaia report`", str(error))
     return Finding("ok", "allure", f"{found.version} ({found.command[-1]})")
 
 
-def _project(env: str | None) -> Iterator[Finding]:
-    project = options_here().project
+def _project(options: Options, env: str | None) -> Iterator[Finding]:
+    project = options.project
     if project.path is None:
         fix = "Run `gaia init` to create gaia.toml, or change to the folder of your project."
         yield Finding("note", "configuration", f"no {PROJECT_FILE} here or in a folder above", fix)
         if env is None:
             return
     try:
-        found = resolve_each(options_here())
+        found = resolve_each(options)
     except GaiaError as error:
         yield Finding("error", "configuration", "invalid", str(error))
         return
@@ -133,7 +134,7 @@ def _project(env: str | None) -> Iterator[Finding]:
     yield from _tools(environments)
     yield from _keys(project)
     if env is not None:
-        yield from _services(env)
+        yield from _services(project, env)
 
 
 def _expectations(project: Project) -> Iterator[Finding]:
@@ -141,8 +142,8 @@ def _expectations(project: Project) -> Iterator[Finding]:
 
     reading = read(folders_of(project.suites), project.tolerances, rootdir=project.rootdir)
     if reading.problems:
-        problem = f"{counted(len(reading.problems), 'error')}"
-        yield Finding("error", "expectations", problem, "\n  ".join(reading.problems))
+        found = counted(len(reading.problems), "error")
+        yield Finding("error", "expectations", found, "\n  ".join(reading.problems))
     else:
         yield Finding("ok", "expectations", counted(len(reading.expectations), "file"))
 
@@ -183,12 +184,12 @@ def _keys(project: Project) -> Iterator[Finding]:
         yield Finding("error", "signing key", "not trusted by this project", "Add it with `gaia key add`.")
 
 
-def _services(name: str) -> Iterator[Finding]:
+def _services(project: Project, name: str) -> Iterator[Finding]:
     """Query each service of the environment ``name``."""
     from pytest_gaia.observation.readiness import probe_services
 
     try:
-        environment = resolve(options_here(name))
+        environment = resolve(options_here(name, project=project))
     except GaiaError as error:
         yield Finding("error", f"environment {name}", "invalid", str(error))
         return

@@ -116,8 +116,8 @@ def _reason_to_skip(folder: Path, name: str) -> str:
     """Return why a file is not written; an empty text if it is."""
     if (folder / name).exists():
         return "exists"
-    if name == PROJECT_FILE and Project(folder).path is not None:
-        return f"{Project(folder).path} has the settings"
+    if name == PROJECT_FILE and (path := Project(folder).path):
+        return f"{path} has the settings"
     if name == "pytest.toml":
         others = [each for each in _PYTEST_FILES if (folder / each).exists()]
         others += [each for each, table in _TABLES if _holds(folder / each, table)]
