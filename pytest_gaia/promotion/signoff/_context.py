@@ -61,7 +61,7 @@ class PageContext:
 def stages_to(
     promotion: Promotion, release: Release, entries: Sequence[Entry], now: datetime, wanted: Sequence[str]
 ) -> tuple[Situation, ...]:
-    """Return the environments in ``asked`` and all stages before them, in their order.
+    """Return the environments in ``wanted`` and all stages before them, in their order.
 
     Without any: up to the last one in which the ledger has this release. Raises ``ConfigError`` for an unknown
     environment, and if the ledger has nothing about the release.
