@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
+from pytest_gaia.config.platform import DISABLED, HTTP_SERVICES, NATS_DISABLED, Kind
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.secrets.masks import MASK
 
 _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 _DSN_SCHEMES = ("postgresql", "postgres")
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "nats": 4222, "tls": 4222}
+_PORTS |= {"redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
 _DSN_PORT = 5432
 _LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "localhost6", "ip6-localhost", "ip6-loopback")
 _PRIVATE_ENDS = (".internal", ".flycast", ".local")
@@ -66,6 +67,32 @@ def database_url(text: str, place: str) -> str:
             f"{place}: not a URL; check its ports and brackets. It is not shown, because it may contain a secret."
         )
     return text
+
+
+_OTHER_SCHEMES = {
+    "redis": (("redis", "rediss"), "a Redis server, such as redis://localhost:6379/0"),
+    "amqp": (("amqp", "amqps"), "an AMQP broker, such as amqp://localhost:5672"),
+    "tcp": (("tcp",), "a server, such as tcp://localhost:9092"),
+}
+
+
+def service_url(kind: Kind, text: str, place: str) -> str:
+    """Return the URL of a service of ``kind``, or ``disabled``; ``ConfigError`` starts with ``place``."""
+    if text == DISABLED:
+        return text
+    if kind == "http":
+        return http_url(text, place)
+    if kind == "nats":
+        return nats_url(text, place)
+    if kind == "postgres":
+        return database_url(text, place)
+    schemes, example = _OTHER_SCHEMES[kind]
+    _check_scheme(text, schemes, place, example)
+    _check_credentials(text, place)
+    parts = _split(text, place)
+    if kind == "tcp" and parts.port is None:
+        raise ConfigError(f"{place}: {_shown(text)!r} has no port.")
+    return text.rstrip("/")
 
 
 class Endpoint(NamedTuple):

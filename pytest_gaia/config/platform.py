@@ -1,20 +1,314 @@
-"""Names of the services. Every pytest run imports this module, so it imports almost nothing."""
+"""The platform under test: its services, as the project describes them. Standard library only, because every run imports it."""
 
-from collections.abc import Iterable
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache, cached_property
+from graphlib import TopologicalSorter
+from types import MappingProxyType
+from typing import Literal
+
+Kind = Literal["http", "postgres", "nats", "redis", "amqp", "tcp"]
+"""the protocol of a service. It decides the probe, the client, the write guard and the scheme of its URL"""
+
+Tool = Literal["fly", "compose", "kubernetes"]
+"""deploy tool"""
+
+DISABLED = "disabled"
+"""value of a URL in an environment that does not have the service"""
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An HTTP method and a path, such as ``GET /orders/{id}``. A name in braces matches one segment."""
+
+    method: str
+    path: str
+
+    @classmethod
+    def of(cls, text: str) -> Operation:
+        """Return the operation in ``text``, which is valid."""
+        method, _, path = text.partition(" ")
+        return cls(method, path)
+
+    def matches(self, method: str, path: str) -> bool:
+        """Whether a request is this operation. ``path`` has no query."""
+        return self.method == method and _pattern(self.path).fullmatch(path) is not None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Which response to the health check is healthy."""
+
+    field: str | None = "status"
+    """key of the JSON object; None if every response with status 200 is healthy"""
+    values: tuple[str, ...] = ("healthy", "ok")
+    """values of a healthy service"""
+    partial: tuple[str, ...] = ()
+    """values that are also healthy where the environment lacks a service that this one depends on"""
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """The credential that the client sends."""
+
+    secret: str
+    """end of the name of its variable, such as ``API_KEY``"""
+    header: str
+    scheme: str = ""
+    """word before the credential, such as ``Bearer``"""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """How the sandbox runs a service."""
+
+    reference: bool = False
+    """whether it is a reference service that pytest-gaia contains"""
+    command: tuple[str, ...] = ()
+    """the program and its arguments; with placeholders"""
+    env: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    """its variables; with placeholders"""
+    cwd: str = "."
+    """its folder, relative to that of gaia.toml"""
+    migrate: tuple[str, ...] = ()
+    """for PostgreSQL: a command that creates the tables of a new database"""
+    shared: bool = False
+    """whether all workers share one process; by default each worker has its own"""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: ``[services.NAME]``."""
+
+    name: str
+    kind: Kind = "http"
+    url: str = ""
+    """URL in every environment that sets none, with placeholders; empty for none"""
+    variable: str = ""
+    """name in variables: ``GAIA_<ENV>_<VARIABLE>_URL``"""
+    health: str = "/health"
+    """path of the health check"""
+    healthy: Health = Health()
+    depends_on: tuple[str, ...] = ()
+    """services that it needs; they are deployed and started before it"""
+    via: str | None = None
+    """service through which it is reached in environments where it has no URL of its own"""
+    routes: Mapping[str, str | None] = field(default_factory=lambda: _EMPTY)
+    """path of this service → path of ``via``, or None if ``via`` does not forward it; see :meth:`Platform.route`"""
+    probe: Operation | None = None
+    """operation of ``via`` that only this service responds to"""
+    auth: tuple[Auth, ...] = (Auth("API_KEY", "x-api-key"), Auth("TOKEN", "authorization", "Bearer"))
+    """credentials; the first one that is set is sent"""
+    openapi: str | None = "/openapi.json"
+    """path or file of its OpenAPI document"""
+    safe: tuple[Operation, ...] = ()
+    """operations that change nothing, although their method is not GET"""
+    unsafe: tuple[Operation, ...] = ()
+    """GET operations that change something"""
+    timeouts: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """timeouts that replace those of the environment, in seconds"""
+    units: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    """deploy tool → name of its unit (app, Compose service, ``deployment/NAME``); others have the default name"""
+    undeployed: tuple[str, ...] = ()
+    """deploy tools that do not deploy it"""
+    once: bool = False
+    """whether its unit ends when its work is done, such as a migration"""
+    external: bool = False
+    """whether it is tested, but never deployed and in no release"""
+    sandbox: SandboxSettings | None = None
+    """how the sandbox runs it; None if it does not"""
+    place: str = "default"
+    """where it is declared: ``gaia.toml:12``"""
+
+    @property
+    def identifier(self) -> str:
+        """The name of its fixture."""
+        return self.name.replace("-", "_")
+
+    @property
+    def is_http(self) -> bool:
+        """Whether it has an HTTP API."""
+        return self.kind == "http"
+
+    def is_deployed_by(self, tool: str) -> bool:
+        """Whether ``tool`` can deploy it."""
+        return not self.external and tool not in self.undeployed
+
+    def allows(self, method: str, path: str) -> bool:
+        """Whether a request changes nothing. ``path`` is the one that is sent, without its query."""
+        verb = method.upper()
+        if verb in ("GET", "HEAD", "OPTIONS"):
+            return not any(each.matches("GET", path) for each in self.unsafe)
+        return any(each.matches(verb, path) for each in self.safe)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The services that a project consists of and uses, in the order in which it declares them."""
+
+    services: Mapping[str, Service] = field(default_factory=lambda: MappingProxyType({}))
+    name: str = ""
+    """name of the platform, ``{app}`` in templates"""
+    entry: str | None = None
+    """the service whose URL a bare ``--gaia-url`` is; None without HTTP services"""
+    unit: str = "{app}-{service}-{env}"
+    """name of a service's unit on Fly and ``{unit}`` in templates"""
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.services
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.services)
+
+    def __getitem__(self, name: str) -> Service:
+        return self.services[name]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the services."""
+        return tuple(self.services)
+
+    @cached_property
+    def http(self) -> tuple[str, ...]:
+        """The names of the services with an HTTP API."""
+        return self.of_kind("http")
+
+    def of_kind(self, *kinds: Kind) -> tuple[str, ...]:
+        """Return the names of the services of ``kinds``."""
+        return tuple(name for name, service in self.services.items() if service.kind in kinds)
+
+    def sort(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return ``names`` without duplicates in the order of declaration; unknown names last, by name."""
+        known = {name: number for number, name in enumerate(self.services)}
+        return tuple(sorted(set(names), key=lambda name: (known.get(name, len(known)), name)))
+
+    def waves(self, names: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+        """Return ``names`` in the order of their start: each wave depends only on those before it.
+
+        Dependencies that are not in ``names`` count too: a service still follows what it depends on through them.
+        Unknown names are in the first wave.
+        """
+        wanted = set(names)
+        waves: list[tuple[str, ...]] = []
+        sorter = TopologicalSorter({name: service.depends_on for name, service in self.services.items()})
+        sorter.prepare()
+        while sorter.is_active():
+            ready = sorter.get_ready()
+            waves.append(tuple(ready))
+            sorter.done(*ready)
+        unknown = wanted.difference(self.services)
+        if unknown:
+            waves[:1] = [(*(waves[0] if waves else ()), *unknown)]
+        return tuple(each for wave in waves if (each := self.sort(wanted.intersection(wave))))
+
+    def in_order(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return ``names`` without duplicates, each after the services that it depends on."""
+        return tuple(name for wave in self.waves(names) for name in wave)
+
+    def lacks_dependency(self, name: str, there: Collection[str]) -> bool:
+        """Whether a service that ``name`` depends on is not in ``there``."""
+        return any(each not in there for each in self.services[name].depends_on)
+
+    def required(self, there: Iterable[str]) -> tuple[str, ...]:
+        """Return the services of ``there`` without which no test runs, by default.
+
+        These are the entry, or else the HTTP services that are not reached through another one.
+        """
+        services = self.sort(there)
+        if self.entry in services:
+            return (self.entry,) if self.entry else ()
+        direct = tuple(each for each in services if self.services[each].is_http and self.services[each].via is None)
+        return direct or services[:1]
+
+    def unit_of(self, name: str, environment: str, tool: Tool) -> str:
+        """Return the name of the unit of a service in ``environment`` for a deploy tool."""
+        service = self.services[name]
+        default = self.unit if tool == "fly" else "deployment/{service}" if tool == "kubernetes" else "{service}"
+        return self.expand(service.units.get(tool, default), name, environment)
+
+    def service_of(self, unit: str, tool: Tool, environment: str = "") -> str | None:
+        """Return the service of a unit: that with this unit, or of this name, or of this name and ``-service``."""
+        for name, service in self.services.items():
+            if tool in service.units and self.expand(service.units[tool], name, environment) == unit:
+                return name
+        taken = {name for name, service in self.services.items() if tool in service.units}
+        for spelling in (unit, unit.removesuffix("-service")):
+            if spelling in self.services and spelling not in taken:
+                return spelling
+        return None
+
+    def expand(self, template: str, name: str, environment: str) -> str:
+        """Return ``template`` with the values of ``{app}``, ``{service}``, ``{env}`` and ``{unit}``."""
+        unit = self.unit if "{unit}" in template else ""
+        values = {"app": self.name, "service": name, "env": environment}
+        return _fill(template.replace("{unit}", unit), values)
+
+    def route(self, name: str, path: str) -> str | None:
+        """Return the path of ``via`` for a path, or path template, of a service; None if there is no route.
+
+        A route that ends with ``*`` matches every path with this beginning. Literal paths take precedence, then
+        templates, then beginnings; a query is kept.
+        """
+        service = self.services[name]
+        if service.via is None:
+            return path
+        bare, mark, rest = path.partition("?")
+        found = _route(service.routes, bare)
+        return None if found is None else f"{found}{mark}{rest}"
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the description, ``sha256:…``. Where a service is declared is no part of it."""
+        text = json.dumps(_plain(self), sort_keys=True, separators=(",", ":"))
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _plain(value: object) -> object:
+    """Return ``value`` as JSON values, without the places of declarations."""
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.name != "place"}
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _route(routes: Mapping[str, str | None], path: str) -> str | None:
+    if path in routes:
+        return routes[path]
+    for template, target in routes.items():
+        if "{" in template and target is not None and (match := _pattern(template).fullmatch(path)):
+            return _fill(target, match.groupdict())
+    for template, target in routes.items():
+        if template.endswith("*") and path.startswith(template[:-1]):
+            return None if target is None else target.removesuffix("*") + path[len(template) - 1 :]
+    return None
+
+
+def _fill(template: str, values: Mapping[str, str]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), template)
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template)))
+
+
+# To be removed: the services of one platform.
 
 HTTP_SERVICES = ("gateway", "auth", "asset", "chat")
-"""Services with an HTTP API; ``gateway`` is the entry to the others."""
-
 SERVICES = (*HTTP_SERVICES, "nats", "postgres")
-"""All services that an environment can have."""
-
-NATS_DISABLED = "disabled"
-"""Value for the URL of NATS in environments that do not have it."""
-
-
+NATS_DISABLED = DISABLED
 _WAVES = (("nats", "postgres"), ("auth", "asset", "chat"), ("gateway",))
-_UNKNOWN_WAVE = 1
-"""wave of services with other names"""
 
 
 def in_order(services: Iterable[str]) -> tuple[str, ...]:
@@ -26,4 +320,4 @@ def _place(service: str) -> tuple[int, int, str]:
     for number, wave in enumerate(_WAVES):
         if service in wave:
             return number, wave.index(service), service
-    return _UNKNOWN_WAVE, len(_WAVES[_UNKNOWN_WAVE]), service
+    return 1, len(_WAVES[1]), service
