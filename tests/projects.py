@@ -1,6 +1,43 @@
-"""Text at the beginning or end of a project file in tests."""
+"""Projects, platforms and environments in tests."""
 
 from __future__ import annotations
 
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.layers import shipped_file
+from pytest_gaia.config.platform import DISABLED
+from pytest_gaia.config.reader import role_of
+from pytest_gaia.config.schema import EnvironmentTable
+from pytest_gaia.secrets.masks import Secret
+
+if TYPE_CHECKING:
+    from pytest_gaia.config.platform import Platform
+
 ON_GAIA = '[gaia]\nplatform = "gaia"\n'
 """selects the built-in environments of the Gaia Platform; at the end of a file it does not move other lines"""
+
+
+def gaia_platform() -> Platform:
+    """Return the built-in description of the Gaia Platform."""
+    return shipped_file("gaia").platform
+
+
+def gaia_environment(
+    name: str, *, nats: str | None = None, database: Secret | None = None, **given: Any
+) -> Environment:
+    """Return an environment of the Gaia Platform, by default with all services."""
+    platform = gaia_platform()
+    connections = {} if nats in (None, DISABLED) else {"nats": Secret(nats)}
+    connections |= {} if database is None else {"postgres": database}
+    services = tuple(each for each in given.pop("services", platform.names) if each != "nats" or nats != DISABLED)
+    found: dict[str, Any] = {
+        "platform": platform,
+        "role": role_of(name, EnvironmentTable()),
+        "connections": MappingProxyType(connections),
+        "disabled": frozenset({"nats"} if nats == DISABLED else ()),
+        "services": services,
+        "required": platform.required(services),
+    }
+    return Environment(name, **{**found, **given})

@@ -3,7 +3,7 @@
 import re
 
 from pytest_gaia.clients.reasons import hide
-from pytest_gaia.config.environment import Environment, safe_post
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import WriteRefused
 
 __tracebackhide__ = hide
@@ -53,13 +53,14 @@ class WriteGuard:
         is sent, without the query.
         """
         verb = method.upper()
-        if verb in SAFE_METHODS or self.open:
+        if self.open:
             return
-        safe = [safe_path for owner, safe_path in map(safe_post, self._environment.safe_posts) if owner == service]
-        if verb == "POST" and path in safe:
+        described = self._environment.platform[service]
+        if described.allows(verb, path):
             return
+        safe = [str(each) for each in described.safe]
         raise self.refusal(
-            f"{verb} {path} to {service}", hint=f" Safe POSTs to {service} here: {', '.join(safe) or 'none'}."
+            f"{verb} {path} to {service}", hint=f" Safe requests to {service}: {', '.join(safe) or 'none'}."
         )
 
     def check_publish(self, subject: str) -> None:

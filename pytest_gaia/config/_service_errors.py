@@ -12,6 +12,7 @@ from msgspec import UNSET, to_builtins
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.services import (
+    SERVICE_NAME,
     TOOLS,
     AuthTable,
     PlatformTable,
@@ -25,7 +26,6 @@ from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import Key
 from pytest_gaia.secrets.shapes import secret_shape
 
-SERVICE_NAME = r"[a-z][a-z0-9_-]*"
 _PLACEHOLDERS = ("app", "service", "env", "unit")
 
 # Names of fixtures that pytest and its common plugins have. A fixture of the same name would replace or shadow them.

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from pytest_gaia.config.platform import DISABLED, HTTP_SERVICES, NATS_DISABLED, Kind
-from pytest_gaia.errors import ConfigError
+from pytest_gaia.config.platform import DISABLED, Kind
+from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.secrets.masks import MASK
 
 _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
@@ -33,22 +33,25 @@ def http_url(text: str, place: str) -> str:
     return text.rstrip("/")
 
 
+_PLACEHOLDERS = ("app", "service", "env", "unit")
+
+
 def http_template(text: str, place: str) -> str:
-    """Check a URL that may hold ``{service}``, and return it as :func:`http_url` does."""
+    """Check a URL that may hold placeholders, and return it as :func:`http_url` does."""
     for name in re.findall(r"\{(.*?)\}", text):
-        if name != "service":
-            raise ConfigError(f"{place}: unknown placeholder {{{name}}}; the only one is {{service}}.")
-    http_url(text.replace("{service}", HTTP_SERVICES[0]), place)
+        if name not in _PLACEHOLDERS:
+            raise ConfigError(f"{place}: unknown placeholder {{{name}}}; {nearest(name, _PLACEHOLDERS)}")
+    http_url(re.sub(r"\{.*?\}", "x", text), place)
     return text.rstrip("/")
 
 
 def nats_url(text: str, place: str) -> str:
     """Return the URL of NATS, or ``disabled``; ``ConfigError`` starts with ``place``."""
-    if text == NATS_DISABLED:
+    if text == DISABLED:
         return text
     if "," in text:
         raise ConfigError(f"{place}: expected one URL; clients discover the other servers of a cluster.")
-    _check_scheme(text, _NATS_SCHEMES, place, f"a NATS server, such as nats://localhost:4222, or {NATS_DISABLED!r}")
+    _check_scheme(text, _NATS_SCHEMES, place, f"a NATS server, such as nats://localhost:4222, or {DISABLED!r}")
     _split(text, place)
     _check_credentials(text, place)
     return text.rstrip("/")

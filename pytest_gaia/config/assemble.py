@@ -1,6 +1,6 @@
 """Build the environment of a run from its settings."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
@@ -9,9 +9,9 @@ from msgspec import UNSET
 
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.environment import SANDBOX, DeploySettings, Environment, Timeouts, not_configured
-from pytest_gaia.config.layers import SHIPPED, Layer, shipped_file
-from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED, SERVICES
-from pytest_gaia.config.reader import ADHOC
+from pytest_gaia.config.layers import SHIPPED, Layer, role_settings
+from pytest_gaia.config.platform import DISABLED, Platform
+from pytest_gaia.config.reader import ADHOC, role_of
 from pytest_gaia.config.schema import EnvironmentTable, LedgerTable, StageTable, set_values
 from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage, duration
 from pytest_gaia.config.tolerance import TOLERANCE_KEYS, tolerance_of
@@ -24,21 +24,14 @@ _DEPLOY = tuple(f"deploy.{item.name}" for item in fields(DeploySettings))
 
 _STAGE = tuple(f"stage.{key}" for key in keys_of(StageTable))
 
-SETTINGS = (
-    "name",
-    "topology",
-    "release",
-    "services",
-    "required",
-    *(f"urls.{service}" for service in HTTP_SERVICES),
-    "nats",
+_BEFORE = ("name", "role", "release", "services", "required")
+_AFTER = (
     *(f"secrets.{field}" for field in SECRET_KEYS),
     "hosts",
     "loopback",
     "writes",
     "experimental",
     "core_only",
-    "safe_posts",
     "suites",
     "max_response_mib",
     *(f"timeouts.{name}" for name in ("connect", "response", "stream", "ready")),
@@ -48,10 +41,15 @@ SETTINGS = (
     *_STAGE,
     "slo",
 )
-"""Every key of ``Environment.sources``, in the order of `gaia env show`."""
 
-_OPTIONAL = ("release", "nats", "from", *_DEPLOY, *(key for key in SETTINGS if key.startswith(("urls.", "secrets."))))
-_MADE_OF = ("urls", "services", "required", "timeouts", "tolerance", "deploy", "stage", "slo")
+
+def setting_keys(platform: Platform, *others: str) -> tuple[str, ...]:
+    """Return every key of ``Environment.sources``, in the order of `gaia env show`. ``others`` are secrets of services."""
+    return (*_BEFORE, *(f"urls.{service}" for service in platform), *others, *_AFTER)
+
+
+_OPTIONAL = ("release", "from", *_DEPLOY)
+_MADE_OF = ("role", "url", "urls", "services", "without", "required", "timeouts", "tolerance", "deploy", "stage", "slo")
 """keys whose values are converted"""
 
 
@@ -59,6 +57,7 @@ def assemble(
     name: Sourced,
     layer: Layer,
     secrets: Mapping[str, Sourced],
+    platform: Platform,
     *,
     embedded: bool,
     simulated: bool,
@@ -72,31 +71,40 @@ def assemble(
 
     Raises ``ConfigError`` if settings contradict each other, or if no address is known.
     """
-    given = set_values(layer.table.urls)
-    services = expected_services(name.value, layer, has_database="database" in secrets)
-    urls = {service: url for service, url in given.items() if service in services}
+    given: dict[str, str] = dict(layer.table.urls) if isinstance(layer.table.urls, dict) else {}
+    disabled = frozenset(service for service, url in given.items() if url == DISABLED)
+    services = expected_services(name.value, layer, platform, disabled)
+    role = role_of(name.value, layer.table)
+    urls = {each: url for each, url in given.items() if platform[each].is_http and each in services}
+    connections = {each: Secret(url) for each, url in given.items() if not platform[each].is_http and each in services}
     settings = {key: value for key, value in set_values(layer.table).items() if key not in _MADE_OF}
-    if addressed and not urls and settings.get("nats", NATS_DISABLED) == NATS_DISABLED and name.value != SANDBOX:
+    if addressed and not (urls or connections) and name.value != SANDBOX:
         raise _without_address(name, layer, deployment)
-    settings |= {field: Secret(found.value) for field, found in secrets.items()}
+    settings |= {field: Secret(secrets[field].value) for field in SECRET_KEYS if field in secrets}
+    own = {key: Secret(found.value) for key, found in secrets.items() if key not in SECRET_KEYS}
     return Environment(
         name=name.value,
+        role=role,
+        platform=platform,
         urls=MappingProxyType(urls),
+        connections=MappingProxyType(connections),
+        disabled=disabled,
         services=services,
-        required=required_services(name.value, layer, services),
+        required=required_services(name.value, layer, services, platform),
         timeouts=Timeouts(**set_values(layer.table.timeouts)),
-        tolerance=tolerance_of(name.value, set_values(layer.table.tolerance)),
+        tolerance=tolerance_of(role, set_values(layer.table.tolerance)),
         deploy=deploy_settings(name.value, layer),
         stage=stage_settings(layer.table),
         sandbox=embedded,
         simulated=simulated,
-        sources=_sources(name, layer, urls, secrets),
+        credentials=MappingProxyType(own),
+        sources=_sources(name, layer, {*urls, *connections, *disabled}, secrets, platform),
         **settings,
     )
 
 
 def _without_address(name: Sourced, layer: Layer, deployment: Deployment | None) -> ConfigError:
-    if name.value in shipped_file().environments and layer.table.source is UNSET:
+    if name.value in role_settings() and layer.table.source is UNSET:
         # An environment without any settings of the project has only a name, and lists leave it out.
         is_stated = any(source != SHIPPED for source in layer.sources.values())
         kind = ConfigError if is_stated else NotConfigured
@@ -115,47 +123,48 @@ def _without_address(name: Sourced, layer: Layer, deployment: Deployment | None)
     )
 
 
-def _sources(name: Sourced, layer: Layer, urls: Mapping[str, str], secrets: Mapping[str, Sourced]) -> Mapping[str, str]:
+def _sources(
+    name: Sourced, layer: Layer, addressed: Collection[str], secrets: Mapping[str, Sourced], platform: Platform
+) -> Mapping[str, str]:
     """Return the source of each setting, without optional settings that are absent."""
+    own = [f"secrets.{key}" for key in secrets if key not in SECRET_KEYS]
+    keys = setting_keys(platform, *own)
     found = {
-        **{key: source for key, source in layer.sources.items() if key.removeprefix("urls.") not in HTTP_SERVICES},
-        **{f"urls.{service}": layer.sources[f"urls.{service}"] for service in urls},
+        **{key: source for key, source in layer.sources.items() if not key.startswith("urls.")},
+        **{f"urls.{service}": layer.sources[f"urls.{service}"] for service in addressed},
         **{f"secrets.{field}": secret.source for field, secret in secrets.items()},
         "name": name.source,
     }
+    if "without" in found:
+        found["services"] = found.pop("without")
     if "from" in found or "deploy.hook" in found:
         # Without a hook, the tool whose files the environment reads also deploys it.
         found = dict.fromkeys(_DEPLOY, SHIPPED) | {"deploy.hook": found.get("from", SHIPPED)} | found
-    known = (key for key in SETTINGS if key in found or key not in _OPTIONAL)
+    known = (key for key in keys if key in found or not (key in _OPTIONAL or key.startswith(("urls.", "secrets."))))
     return MappingProxyType({key: found.get(key, SHIPPED) for key in known})
 
 
-def expected_services(name: str, layer: Layer, *, has_database: bool) -> tuple[str, ...]:
-    """Return the expected services, in the order of ``SERVICES``.
+def expected_services(name: str, layer: Layer, platform: Platform, disabled: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the expected services, in the order of their declaration.
 
-    A service whose address is given is expected in every topology.
+    A service whose address is given is expected even if ``services`` does not list it.
     """
     table = layer.table
     if table.services is not UNSET:
-        expected: set[str] = set(table.services)
+        expected = set(table.services)
     elif name == ADHOC:
-        # An unknown gateway may have every service behind it.
-        expected = set(HTTP_SERVICES) if "gateway" in layer.named else set()
-        expected |= {"postgres"} if has_database else set()
+        # An unknown entry may have every service behind it.
+        expected = {each for each in platform if platform[each].via in layer.named}
     else:
-        expected = {"gateway", "postgres"} if table.topology == "gateway-only" else set(SERVICES)
-    if table.nats == NATS_DISABLED:
-        expected.discard("nats")
-    elif table.nats is not UNSET:
-        expected.add("nats")
-    expected |= layer.named
-    return tuple(service for service in SERVICES if service in expected)
+        expected = set(platform)
+    expected -= set(table.without) if isinstance(table.without, tuple) else set()
+    return platform.sort((expected | layer.named) - set(disabled))
 
 
-def required_services(name: str, layer: Layer, services: tuple[str, ...]) -> tuple[str, ...]:
+def required_services(name: str, layer: Layer, services: tuple[str, ...], platform: Platform) -> tuple[str, ...]:
     """Return the services without which no test runs. Raises ``ConfigError`` for one that is not expected."""
     if layer.table.required is UNSET:
-        return ("gateway",) if "gateway" in services else services[:1]
+        return platform.required(services)
     for service in layer.table.required:
         if service not in services:
             raise ConfigError(

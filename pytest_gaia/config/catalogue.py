@@ -9,32 +9,32 @@ from dataclasses import dataclass, replace
 from msgspec import UNSET, structs
 
 from pytest_gaia.config import addresses
-from pytest_gaia.config.addresses import database_url, hosts_in, matches
-from pytest_gaia.config.deployfiles._reach import FLY_DOMAIN, broker_address, http_address, services, topology
+from pytest_gaia.config.addresses import hosts_in, matches
+from pytest_gaia.config.deployfiles._reach import FLY_DOMAIN, services, urls
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.layers import (
     SHIPPED,
     ConfigFile,
     Layer,
-    default_layer,
     file_layer,
     merge,
+    role_layer,
+    role_settings,
+    rule_layer,
     shipped_file,
     url_layer,
     variable_layer,
 )
-from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
+from pytest_gaia.config.platform import DISABLED, Platform
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.reader import ADHOC
+from pytest_gaia.config.reader import ADHOC, role_of
 from pytest_gaia.config.resolve import Options
-from pytest_gaia.config.schema import EnvironmentTable, UrlTable, set_values
+from pytest_gaia.config.schema import EnvironmentTable
+from pytest_gaia.config.services import unknown_service
 from pytest_gaia.config.variables import Sourced, Variables, variable_name
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import Place
-
-_ADDRESS_KEYS = (*(f"{service.upper()}_URL" for service in HTTP_SERVICES), "NATS_URL", "DATABASE_URL")
-_GIVEN = (*HTTP_SERVICES, "nats")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,27 @@ class Catalogue:
     def files(self) -> tuple[ConfigFile, ...]:
         """The built-in settings, then those of the project."""
         own = self.project.file
-        return (shipped_file(own.platform), own) if own else (shipped_file(),)
+        return (shipped_file(own.below), own) if own else (shipped_file(),)
+
+    @property
+    def platform(self) -> Platform:
+        """The services of the project."""
+        return self.project.platform
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the environments, built-in ones first."""
-        return tuple(dict.fromkeys(name for file in self.files for name in file.environments))
+        return tuple(dict.fromkeys((*role_settings(), *(name for file in self.files for name in file.environments))))
+
+    def role(self, name: str) -> str:
+        """Return the role of ``name``; for the sandbox its own name, and an empty string for none."""
+        stated = self.files[-1].environments.get(name, EnvironmentTable())
+        return SANDBOX if name == SANDBOX else role_of(name, stated)
 
     def file_layers(self, name: str) -> tuple[Layer, ...]:
-        """Return the settings of ``name`` in files, lowest precedence first."""
-        return (default_layer(self.files[0]), *(file_layer(file, name) for file in self.files))
+        """Return the settings of ``name`` in files, lowest precedence first: role, rules, built-in platform, project."""
+        rules = Layer() if name in (SANDBOX, ADHOC) else rule_layer(self.files, self.platform, name)
+        own = (file_layer(file, name, self.platform) for file in self.files)
+        return (role_layer(self.role(name), name), rules, *own)
 
     def stated(self, name: str) -> EnvironmentTable:
         """Return the settings of ``name``, without those of deploy files."""
@@ -74,8 +86,8 @@ class Catalogue:
         if deployment is None:
             return layers
 
-        default, shipped, *project = layers
-        return (default, without_addresses(shipped), deployed_layer(deployment, shipped), *project)
+        role, rules, shipped, *project = layers
+        return (role, rules, without_addresses(shipped), deployed_layer(deployment, shipped, self.platform), *project)
 
     def deployment(self, name: str) -> Deployment | None:
         """Return the deploy files that ``from`` of ``name`` selects; None without ``from``."""
@@ -112,10 +124,7 @@ class Catalogue:
             with suppress(ConfigError):
                 stated = self.known_urls(other)
             with suppress(ConfigError):
-                given = _urls_of(variable_layer(named, other))
-            database = named.of(other, "DATABASE_URL")
-            with suppress(ConfigError):
-                given += (database_url(*database),) if database else ()
+                given = _urls_of(variable_layer(named, other, self.platform))
             found[other] = stated, (*stated, *given)
         return found
 
@@ -133,7 +142,7 @@ def choose(options: Options, catalogue: Catalogue) -> Sourced:
     """Return the name of the environment and its source. Raises ``ConfigError`` for an unknown name."""
     chosen = _asked_for(options, catalogue)
     if chosen.value == ADHOC:
-        if not (options.urls or options.url_settings or _url_variables(catalogue.variables)):
+        if not (options.urls or options.url_settings or _url_variables(catalogue)):
             raise ConfigError(f"{chosen.source}: {ADHOC} is the environment of --gaia-url; add --gaia-url=URL.")
         return chosen
     if chosen.value not in catalogue.names():
@@ -150,18 +159,20 @@ def layers_of(name: str, options: Options, catalogue: Catalogue) -> Layer:
     """
     files = catalogue.layers(name)
     if name == SANDBOX or options.simulate:
-        _refuse_addresses(name, options, catalogue.variables)
+        _refuse_addresses(name, options, catalogue)
         return merge(files)
-    settings = url_layer(given_urls(options.url_settings))
-    options_layer = url_layer(given_urls(Sourced(url, "--gaia-url") for url in options.urls))
-    return merge([*files, settings, variable_layer(catalogue.variables, name), options_layer])
+    platform = catalogue.platform
+    settings = url_layer(given_urls(options.url_settings, platform), platform)
+    given = given_urls((Sourced(url, "--gaia-url") for url in options.urls), platform)
+    variables = variable_layer(catalogue.variables, name, platform)
+    return merge([*files, settings, variables, url_layer(given, platform)])
 
 
-def given_urls(values: Iterable[Sourced]) -> Mapping[str, Sourced]:
-    """Return service (or ``nats``) → URL from values of ``--gaia-url``; a URL alone is that of the gateway."""
+def given_urls(values: Iterable[Sourced], platform: Platform) -> Mapping[str, Sourced]:
+    """Return service → URL from values of ``--gaia-url``; a URL alone is that of the platform's entry."""
     given: dict[str, Sourced] = {}
     for value, source in values:
-        service, url = _service_and_url(value, source)
+        service, url = _service_and_url(value, source, platform)
         if given.get(service, Sourced(url, "")).value != url:
             raise ConfigError(f"{source}: two different URLs for {service}; use one.")
         given[service] = Sourced(url, source)
@@ -169,23 +180,26 @@ def given_urls(values: Iterable[Sourced]) -> Mapping[str, Sourced]:
 
 
 def _urls_of(layer: Layer) -> tuple[str, ...]:
-    """Return the addresses of services in ``layer``, NATS included."""
-    nats = layer.table.nats
-    broker = (nats,) if isinstance(nats, str) and nats != NATS_DISABLED else ()
-    return (*set_values(layer.table.urls).values(), *broker)
+    """Return the addresses of services in ``layer``."""
+    urls = layer.table.urls
+    return tuple(url for url in urls.values() if url != DISABLED) if isinstance(urls, dict) else ()
 
 
-def _service_and_url(value: str, source: str) -> tuple[str, str]:
+def _service_and_url(value: str, source: str, platform: Platform) -> tuple[str, str]:
     service, separator, url = value.partition("=")
     if not separator or "/" in service or ":" in service:
-        return "gateway", value
-    if service in ("postgres", "database"):
+        if platform.entry is None:
+            todo = "Declare it as [services.NAME] in gaia.toml; `gaia init` writes one."
+            raise ConfigError(f"{source}: the project declares no HTTP service that this URL could belong to. {todo}")
+        return platform.entry, value
+    if service not in platform:
+        raise ConfigError(f"{source}: {unknown_service(service, platform)}")
+    described = platform[service]
+    if described.kind == "postgres" or (not described.is_http and described.kind != "nats" and "@" in url):
         raise ConfigError(
             f"{source}: the command line is visible to all users, so it takes no address of {service}; "
-            "set GAIA_DATABASE_URL in the environment or in .env."
+            f"set GAIA_{described.variable}_URL in the environment or in .env."
         )
-    if service not in _GIVEN:
-        raise ConfigError(f"{source}: unknown service {service!r}; {nearest(service, _GIVEN)}")
     return service, url
 
 
@@ -197,7 +211,7 @@ def _asked_for(options: Options, catalogue: Catalogue) -> Sourced:
         return variable
     if options.urls:
         return Sourced(ADHOC, "--gaia-url")
-    urls = _url_variables(catalogue.variables)
+    urls = _url_variables(catalogue)
     if urls:
         return Sourced(ADHOC, urls[0].source)
     if options.env_setting is not None:
@@ -210,49 +224,50 @@ def _asked_for(options: Options, catalogue: Catalogue) -> Sourced:
     return Sourced(SANDBOX, SHIPPED)
 
 
-def _url_variables(variables: Variables) -> list[Sourced]:
-    found = (variables.get(f"GAIA_{service.upper()}_URL") for service in HTTP_SERVICES)
+def _url_variables(catalogue: Catalogue) -> list[Sourced]:
+    platform = catalogue.platform
+    found = (catalogue.variables.get(f"GAIA_{platform[service].variable}_URL") for service in platform.http)
     return [variable for variable in found if variable is not None]
 
 
-def _refuse_addresses(name: str, options: Options, variables: Variables) -> None:
+def _refuse_addresses(name: str, options: Options, catalogue: Catalogue) -> None:
     kind = "--gaia-simulate runs on the sandbox, which" if options.simulate else "the sandbox"
     if options.urls:
         raise ConfigError(
             f"--gaia-url: {kind} has its own addresses. Remove --gaia-url, or name another environment "
             "(without --gaia-env, --gaia-url creates the environment adhoc)."
         )
-    for key in _ADDRESS_KEYS if name == SANDBOX else ():
-        variable = variables.get(variable_name(SANDBOX, key))
-        if variable is not None:
-            raise ConfigError(f"{variable.source}: {kind} has its own addresses; unset {variable_name(SANDBOX, key)}.")
+    for service in catalogue.platform.services.values() if name == SANDBOX else ():
+        variable = variable_name(SANDBOX, f"{service.variable}_URL")
+        found = catalogue.variables.get(variable)
+        if found is not None:
+            raise ConfigError(f"{found.source}: {kind} has its own addresses; unset {variable}.")
 
 
-_ADDRESSES = ("topology", "services", "urls", "nats")
+_ADDRESSES = ("services", "urls")
 """keys that deploy files replace, even if they set nothing"""
 
 
-def deployed_layer(deployment: Deployment, below: Layer) -> Layer:
+def deployed_layer(deployment: Deployment, below: Layer, platform: Platform) -> Layer:
     """Return the settings in ``deployment``, as a layer over ``below``.
 
     Hosts are added to those of ``below``, so that all of them stay protected. Raises ``ConfigError`` for an invalid
     address.
     """
-    urls = _urls(deployment)
-    sources = {f"urls.{service}": source_of(place) for service, (_, place) in urls.items()}
-    values: dict[str, object] = {"services": services(deployment)}
+    found = urls(deployment, platform)
+    sources = {f"urls.{service}": source_of(place) for service, (_, place) in found.items()}
+    for service, (url, _) in found.items():
+        addresses.service_url(platform[service].kind, url, sources[f"urls.{service}"])
     sources["services"] = _files(deployment)
-    for key, found in (("topology", topology(deployment)), ("nats", broker_address(deployment))):
-        if found is not None:
-            values[key], sources[key] = found[0], source_of(found[1])
-    if isinstance(values.get("nats"), str):
-        addresses.nats_url(str(values["nats"]), sources["nats"])
+    table = EnvironmentTable(
+        urls={service: url for service, (url, _) in found.items()}, services=services(deployment, platform)
+    )
     hosts = hosts_of(deployment)
     if hosts:
         known = below.table.hosts if isinstance(below.table.hosts, tuple) else ()
-        values["hosts"], sources["hosts"] = tuple(dict.fromkeys((*known, *hosts))), _files(deployment)
-    table = EnvironmentTable(urls=UrlTable(**{service: url for service, (url, _) in urls.items()}))
-    return Layer(structs.replace(table, **values), sources, frozenset(urls))
+        table = structs.replace(table, hosts=tuple(dict.fromkeys((*known, *hosts))))
+        sources["hosts"] = _files(deployment)
+    return Layer(table, sources, frozenset(found))
 
 
 def without_addresses(layer: Layer) -> Layer:
@@ -272,12 +287,6 @@ def hosts_of(deployment: Deployment) -> tuple[str, ...]:
 def source_of(place: Place) -> str:
     """Return ``place`` as the source of a setting: ``fly.auth.staging.toml:3 app``."""
     return f"{place.file}:{place.line} {place.key}".rstrip()
-
-
-def _urls(deployment: Deployment) -> Mapping[str, tuple[str, Place]]:
-    apps = ((service, deployment.app(service)) for service in HTTP_SERVICES)
-    found = ((service, http_address(app, deployment.source)) for service, app in apps if app is not None)
-    return {service: address for service, address in found if address is not None}
 
 
 def _files(deployment: Deployment) -> str:

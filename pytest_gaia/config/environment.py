@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from pytest_gaia.config.addresses import endpoints
-from pytest_gaia.config.platform import NATS_DISABLED, SERVICES
+from pytest_gaia.config.platform import NATS_DISABLED, Platform
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.secrets.masks import Secret, mask_url
@@ -23,6 +23,9 @@ SANDBOX = "sandbox"
 """Name of the environment that runs on the embedded platform."""
 
 Topology = Literal["microservices", "gateway-only"]
+
+Role = Literal["local", "dev", "staging", "production"]
+"""what an environment is for; decides its tolerance, its stage and how careful commands are"""
 
 DeployFiles = Literal["fly", "compose"]
 """Deploy tool whose files contain the settings of an environment."""
@@ -68,19 +71,24 @@ class DeploySettings:
 class Environment:
     """The environment of a run.
 
-    ``sources`` maps a dotted key (``urls.gateway``, ``nats``, ``timeouts.ready``, ``secrets.api_key``) to the source of
+    ``sources`` maps a dotted key (``urls.orders``, ``timeouts.ready``, ``secrets.api_key``) to the source of
     its value, such as ``--gaia-url``, ``GAIA_NATS_URL`` or ``gaia.toml:12``.
     """
 
     name: str
-    topology: Topology = "microservices"
+    role: Role | Literal[""] = ""
+    """what it is for; empty for none of these"""
+    platform: Platform = field(default_factory=Platform, repr=False)
+    """the description of all services"""
     urls: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """service → base URL, without a slash at the end; other services have no URL"""
-    nats: str | None = None
-    """URL of NATS, ``NATS_DISABLED``, or None if it is unknown"""
-    services: tuple[str, ...] = SERVICES
+    """HTTP service → base URL, without a slash at the end; other services have no URL"""
+    connections: Mapping[str, Secret] = field(default_factory=lambda: MappingProxyType({}))
+    """service of another kind → its URL, which may contain a password"""
+    disabled: frozenset[str] = frozenset()
+    """services whose URL is ``disabled``: the environment does not have them"""
+    services: tuple[str, ...] = ()
     """expected services"""
-    required: tuple[str, ...] = ("gateway",)
+    required: tuple[str, ...] = ()
     """services without which no test runs (exit code 12)"""
     hosts: tuple[str, ...] = ()
     """host names that belong only to this environment; ``*`` is allowed as the first label"""
@@ -97,8 +105,6 @@ class Environment:
     """whether tests marked ``experimental=True`` apply"""
     core_only: bool = False
     """whether only tests marked ``core=True`` run when nothing is selected"""
-    safe_posts: tuple[str, ...] = ()
-    """paths whose POST requests change nothing, and are allowed where writes are not; see :func:`safe_post`"""
     suites: tuple[str, ...] | None = None
     """suites that run when nothing is selected; None means all"""
     tolerance: Tolerance = field(default_factory=Tolerance)
@@ -106,7 +112,7 @@ class Environment:
     release: str | None = None
     """deployed version, if it is known"""
     source: DeployFiles | None = None
-    """deploy tool whose files contain addresses, services and topology (``from``), or None"""
+    """deploy tool whose files contain addresses and services (``from``), or None"""
     deploy: DeploySettings | None = None
     """how it is deployed; None if this project does not deploy it"""
     stage: Stage = field(default_factory=Stage)
@@ -115,13 +121,13 @@ class Environment:
     """whether it runs on the embedded platform"""
     simulated: bool = False
     """whether this is another environment, simulated on the sandbox"""
-    database: Secret | None = None
-    """DSN of PostgreSQL"""
     api_key: Secret | None = None
     jwt_secret: Secret | None = None
     """HS256 key that signs user tokens, if tests may create them"""
     token: Secret | None = None
     """user token, used without ``jwt_secret``"""
+    credentials: Mapping[str, Secret] = field(default_factory=lambda: MappingProxyType({}))
+    """``SERVICE.SECRET`` (``orders.api_key``) → a credential for this service only"""
     sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     deploy_folder: DeployFolder | None = field(default=None, repr=False, compare=False)
     """folder of the deploy files; None for an environment that is not deployed"""
@@ -130,10 +136,68 @@ class Environment:
         values = ", ".join(f"{item.name}={getattr(self, item.name)!r}" for item in fields(self) if item.repr)
         return mask_url(f"Environment({values})")
 
+    def url_of(self, service: str) -> str | None:
+        """Return the URL of a service of any kind, which may contain a password; None without one."""
+        connection = self.connections.get(service)
+        return self.urls.get(service) if connection is None else connection.reveal()
+
+    def has(self, service: str) -> bool:
+        """Whether the service has an address of its own."""
+        return service in self.urls or service in self.connections
+
+    def credentials_of(self, service: str) -> dict[str, Secret]:
+        """Return the headers that authenticate requests to a service: the first credential in its ``auth`` that is set."""
+        described = self.platform[service]
+        for auth in described.auth:
+            secret = self._secret(service, auth.secret)
+            if secret is not None:
+                value = f"{auth.scheme} {secret.reveal()}" if auth.scheme else secret.reveal()
+                return {auth.header.lower(): Secret(value)}
+        return {}
+
+    def _secret(self, service: str, name: str) -> Secret | None:
+        own = self.credentials.get(f"{service}.{name.lower()}")
+        if own is not None or self.platform[service].external:
+            # A credential of the whole environment is never sent to an external service.
+            return own
+        general = {"API_KEY": self.api_key, "TOKEN": self.token}
+        return general.get(name)
+
+    def timeouts_of(self, service: str) -> Timeouts:
+        """Return the timeouts for a service."""
+        given = self.platform[service].timeouts if service in self.platform else {}
+        return replace(self.timeouts, **given) if given else self.timeouts
+
+    # To be removed: names for the services of one platform.
+
+    @property
+    def topology(self) -> Topology:
+        """``gateway-only`` if the entry is the only HTTP service."""
+        alone = {name for name in self.services if name in self.platform.http} <= {self.platform.entry}
+        return "gateway-only" if alone else "microservices"
+
+    @property
+    def nats(self) -> str | None:
+        """URL of the first NATS server, ``disabled``, or None."""
+        names = self.platform.of_kind("nats")
+        if any(name in self.disabled for name in names):
+            return NATS_DISABLED
+        return next((self.connections[name].reveal() for name in names if name in self.connections), None)
+
     @property
     def has_nats(self) -> bool:
         """Whether the environment has NATS."""
         return self.nats not in (None, NATS_DISABLED)
+
+    @property
+    def database(self) -> Secret | None:
+        """DSN of the first PostgreSQL."""
+        return next((self.connections[n] for n in self.platform.of_kind("postgres") if n in self.connections), None)
+
+    @property
+    def identity(self) -> dict[str, Secret]:
+        """The headers that authenticate requests to the entry."""
+        return self.credentials_of(self.platform.entry) if self.platform.entry else {}
 
     @property
     def deployment(self) -> Deployment | None:
@@ -154,34 +218,13 @@ class Environment:
     @property
     def addresses(self) -> dict[str, str]:
         """Service → host and port of its client; separated by commas if a DSN has several hosts."""
-        urls = dict(self.urls)
-        if self.has_nats:
-            urls["nats"] = str(self.nats)
-        if self.database is not None:
-            urls["postgres"] = self.database.reveal()
-        return {service: ",".join(map(str, endpoints(url))) for service, url in urls.items()}
-
-    @property
-    def identity(self) -> dict[str, Secret]:
-        """The headers that authenticate requests to this environment: the API key, or else the token."""
-        if self.api_key is not None:
-            return {"x-api-key": self.api_key}
-        return {} if self.token is None else {"authorization": Secret(f"Bearer {self.token.reveal()}")}
+        urls = {name: self.url_of(name) for name in self.platform.sort((*self.urls, *self.connections))}
+        return {service: ",".join(map(str, endpoints(url))) for service, url in urls.items() if url}
 
     @property
     def label(self) -> str:
         """The name for people, which marks a simulation."""
         return f"{self.name} (SIMULATED on the sandbox)" if self.simulated else self.name
-
-
-def safe_post(entry: str) -> tuple[str, str]:
-    """Return (service, path) of an entry of ``safe_posts``. It applies only to that service; a path alone is the gateway's.
-
-    >>> safe_post("/api/v1/chat"), safe_post("auth:/auth/validate")
-    (('gateway', '/api/v1/chat'), ('auth', '/auth/validate'))
-    """
-    service, _, path = ("gateway", "", entry) if entry.startswith("/") else entry.partition(":")
-    return service, path
 
 
 def not_configured(*names: str) -> str:

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any
 
 from msgspec import UNSET, Struct, structs
 
 from pytest_gaia.config import addresses
-from pytest_gaia.config.environment import SANDBOX
-from pytest_gaia.config.platform import HTTP_SERVICES
+from pytest_gaia.config.dsn import check_parameters
+from pytest_gaia.config.platform import DISABLED, Platform
 from pytest_gaia.config.project import PYPROJECT_FILE
 from pytest_gaia.config.reader import Reader
-from pytest_gaia.config.schema import OLD_NAMES, EnvironmentTable, GaiaTable, LedgerTable, PlatformName, UrlTable
+from pytest_gaia.config.schema import (
+    OLD_NAMES,
+    EnvironmentTable,
+    GaiaTable,
+    LedgerTable,
+    PlatformName,
+    StageTable,
+    overlay,
+)
+from pytest_gaia.config.services import PlatformTable, ServiceTable, platform_of
 from pytest_gaia.config.variables import Sourced, Variables
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.decoding import decode, with_new_names
 from pytest_gaia.files.toml import Key, key_lines, nearest_line, parse
-
-Table = TypeVar("Table", bound=Struct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,40 +45,47 @@ class Layer:
     """services with a URL of their own, not from a template"""
 
 
-def file_layer(file: ConfigFile, name: str) -> Layer:
+def file_layer(file: ConfigFile, name: str, platform: Platform) -> Layer:
     """Return the settings of the environment ``name`` in ``file``; empty without any."""
-    table = file.environments.get(name, EnvironmentTable())
-    sources = {".".join(key): file.source("env", name, *key) for key in _set_keys(table)}
-    named = frozenset() if table.urls is UNSET else frozenset(key[0] for key in _set_keys(table.urls))
-    template = sources.pop("url", None)
-    if template is not None:
-        table = _spelled_out(table)
-        sources = {".".join(key): template for key in _set_keys(table) if key[0] == "urls"} | sources
-    return Layer(table, sources, named)
+    return _spelled_out(file, name, file.environments.get(name, EnvironmentTable()), platform)
 
 
-def default_layer(file: ConfigFile) -> Layer:
-    """Return the settings in ``file`` that apply to every environment."""
-    return Layer(file.defaults, {".".join(key): file.source() for key in _set_keys(file.defaults)})
+def role_layer(role: str, name: str) -> Layer:
+    """Return the built-in settings of environments with ``role``."""
+    table = role_settings().get(role, EnvironmentTable())
+    if name != role and isinstance(table.stage, StageTable):
+        # The stage before it is known only for the environments that have the names of the roles.
+        table = structs.replace(table, stage=structs.replace(table.stage, previous=UNSET))
+    return Layer(table, {".".join(key): SHIPPED for key in _set_keys(table)})
 
 
-def variable_layer(variables: Variables, name: str) -> Layer:
+def rule_layer(files: Iterable[ConfigFile], platform: Platform, name: str) -> Layer:
+    """Return the addresses that the services have in every environment: ``url`` in ``[services.NAME]``."""
+    urls, sources = {}, {}
+    for service in platform.services.values():
+        if service.url:
+            urls[service.name] = platform.expand(service.url, service.name, name).rstrip("/")
+            stated = [file for file in files if ("services", service.name, "url") in file.lines]
+            sources[f"urls.{service.name}"] = stated[-1].source("services", service.name, "url") if stated else SHIPPED
+    return Layer(EnvironmentTable(urls=urls), sources) if urls else Layer()
+
+
+def variable_layer(variables: Variables, name: str, platform: Platform) -> Layer:
     """Return the addresses of the environment ``name`` in variables."""
-    given = {service: variables.of(name, f"{service.upper()}_URL") for service in (*HTTP_SERVICES, "nats")}
-    return url_layer({service: found for service, found in given.items() if found})
+    given = {each.name: variables.of(name, f"{each.variable}_URL") for each in platform.services.values()}
+    return url_layer({service: found for service, found in given.items() if found}, platform)
 
 
-def url_layer(given: Mapping[str, Sourced]) -> Layer:
-    """Return a layer of addresses: service (or ``nats``) → URL. Raises ``ConfigError`` for an invalid URL."""
-    sources = {"nats" if service == "nats" else f"urls.{service}": url.source for service, url in given.items()}
-    urls = {
-        service: addresses.http_url(url.value, f"{url.source}: {service}")
-        for service, url in given.items()
-        if service != "nats"
-    }
-    nats = addresses.nats_url(given["nats"].value, f"{given['nats'].source}: nats") if "nats" in given else UNSET
-    table = EnvironmentTable(urls=UrlTable(**urls) if urls else UNSET, nats=nats)
-    return Layer(table, sources, frozenset(urls))
+def url_layer(given: Mapping[str, Sourced], platform: Platform) -> Layer:
+    """Return a layer of addresses: service → URL. Raises ``ConfigError`` for an invalid URL."""
+    urls = {}
+    for service, (text, source) in given.items():
+        place = f"{source}: {service}"
+        urls[service] = addresses.service_url(platform[service].kind, text, place)
+        if platform[service].kind == "postgres" and text != DISABLED:
+            check_parameters(urls[service], place)
+    sources = {f"urls.{service}": url.source for service, url in given.items()}
+    return Layer(EnvironmentTable(urls=urls or UNSET), sources, frozenset(urls))
 
 
 def merge(layers: Iterable[Layer]) -> Layer:
@@ -85,27 +100,25 @@ def merge(layers: Iterable[Layer]) -> Layer:
     return merged
 
 
-def overlay(lower: Table, upper: Table) -> Table:
-    """Return ``lower`` with every key that ``upper`` sets, also in nested tables."""
-    changes = {}
-    for name in upper.__struct_fields__:
-        below, above = getattr(lower, name), getattr(upper, name)
-        if isinstance(below, Struct) and isinstance(above, Struct):
-            changes[name] = overlay(below, above)
-        elif above is not UNSET:
-            changes[name] = above
-    return structs.replace(lower, **changes)
+def _spelled_out(file: ConfigFile, name: str, table: EnvironmentTable, platform: Platform) -> Layer:
+    """Return ``table`` as a layer, with ``url`` expanded to the URLs of services."""
+    sources = {".".join(key): file.source("env", name, *key) for key in _set_keys(table)}
+    named = frozenset(table.urls) if isinstance(table.urls, dict) else frozenset()
+    source = sources.pop("url", None)
+    if table.url is UNSET or source is None:
+        return Layer(table, sources, named)
+    expanded = _expanded(table.url.rstrip("/"), name, platform)
+    sources = dict.fromkeys((f"urls.{service}" for service in expanded), source) | sources
+    own = table.urls if isinstance(table.urls, dict) else {}
+    return Layer(structs.replace(table, url=UNSET, urls=expanded | own), sources, named)
 
 
-def _spelled_out(table: EnvironmentTable) -> EnvironmentTable:
-    if table.url is UNSET:
-        return table
-    template = table.url.rstrip("/")
-    services = HTTP_SERVICES if "{service}" in template else HTTP_SERVICES[:1]
-    urls = UrlTable(**{service: template.replace("{service}", service) for service in services})
-    if table.urls is not UNSET:
-        urls = overlay(urls, table.urls)
-    return structs.replace(table, url=UNSET, urls=urls)
+def _expanded(template: str, name: str, platform: Platform) -> dict[str, str]:
+    """Return service → URL. A template without the name of a service is the URL of the entry."""
+    if "{service}" not in template and "{unit}" not in template:
+        return {platform.entry: platform.expand(template, platform.entry, name)} if platform.entry else {}
+    own = (service for service in platform.http if not platform[service].external)
+    return {service: platform.expand(template, service, name) for service in own}
 
 
 def _set_keys(table: Struct) -> Iterator[tuple[str, ...]]:
@@ -113,6 +126,8 @@ def _set_keys(table: Struct) -> Iterator[tuple[str, ...]]:
         value = getattr(table, name)
         if isinstance(value, Struct):
             yield from ((key, *rest) for rest in _set_keys(value))
+        elif isinstance(value, dict):
+            yield from ((key, each) for each in value)
         elif value is not UNSET:
             yield (key,)
 
@@ -130,13 +145,15 @@ class ConfigFile:
     environments: Mapping[str, EnvironmentTable]
     gaia: GaiaTable = field(default_factory=GaiaTable)
     ledger: LedgerTable = field(default_factory=LedgerTable)
-    defaults: EnvironmentTable = field(default_factory=EnvironmentTable)
-    """settings for every environment; only the file of a platform has them"""
+    platform: Platform = field(default_factory=Platform)
+    """the services in this file, over those of the built-in platform that it names"""
+    tables: tuple[PlatformTable, Mapping[str, ServiceTable]] = (PlatformTable(), MappingProxyType({}))
+    """``[platform]`` and ``[services]``"""
     lines: Mapping[Key, int] = field(default_factory=dict)
 
     @property
-    def platform(self) -> PlatformName:
-        """The platform whose built-in settings apply; ``none`` by default."""
+    def below(self) -> PlatformName:
+        """The built-in platform that lies under this file; ``none`` by default."""
         return "none" if self.gaia.platform is UNSET else self.gaia.platform
 
     def source(self, *key: str) -> str:
@@ -145,26 +162,30 @@ class ConfigFile:
 
 
 @cache
+def role_settings() -> Mapping[str, EnvironmentTable]:
+    """Return role → built-in settings of environments with it, and those of the sandbox."""
+    return _environments(_shipped("roles.toml"))
+
+
+@cache
 def shipped_file(platform: PlatformName = "none") -> ConfigFile:
-    """Return the built-in settings: those of ``platform``, over those that depend only on the name of an environment.
-
-    Only platforms have addresses and allow writes. The sandbox runs the reference services of Gaia in every project, so
-    the defaults of Gaia always apply to it.
-    """
-    roles, gaia = _shipped("roles.toml"), _shipped("platforms/gaia.toml")
-    described = gaia if platform == "gaia" else ConfigFile(SHIPPED, {})
-    environments = {
-        name: overlay(table, described.environments.get(name, EnvironmentTable()))
-        for name, table in roles.environments.items()
-    }
-    environments[SANDBOX] = overlay(gaia.defaults, environments[SANDBOX])
-    return ConfigFile(SHIPPED, environments, defaults=described.defaults)
+    """Return the built-in description of ``platform``: its services, and its environments with their addresses."""
+    if platform == "none":
+        return ConfigFile(SHIPPED, {})
+    document = _shipped("platforms/gaia.toml")
+    tables = (
+        decode(document["platform"], PlatformTable),
+        {name: decode(table, ServiceTable) for name, table in document["services"].items()},
+    )
+    return ConfigFile(SHIPPED, _environments(document), platform=platform_of(*tables), tables=tables)
 
 
-def _shipped(name: str) -> ConfigFile:
-    document = tomllib.loads((Path(__file__).parent / name).read_text(encoding="utf-8"))
-    environments = {name: decode(table, EnvironmentTable) for name, table in document["env"].items()}
-    return ConfigFile(SHIPPED, environments, defaults=decode(document.get("defaults", {}), EnvironmentTable))
+def _shipped(name: str) -> dict[str, Any]:
+    return tomllib.loads((Path(__file__).parent / name).read_text(encoding="utf-8"))
+
+
+def _environments(document: Mapping[str, Any]) -> dict[str, EnvironmentTable]:
+    return {name: decode(table, EnvironmentTable) for name, table in document["env"].items()}
 
 
 def project_file(text: str, name: str) -> ConfigFile:
@@ -173,10 +194,14 @@ def project_file(text: str, name: str) -> ConfigFile:
     if name == PYPROJECT_FILE:
         document, lines = _table_of(document, lines)
     document, lines = with_new_names(document, lines, OLD_NAMES, name)
-    reader = Reader(name, lines, shipped_file().environments)
-    environments = reader.environments(document)
-    settings, ledger = reader.settings(document), reader.ledger(document)
-    return ConfigFile(name, environments, gaia=settings, ledger=ledger, lines=lines)
+    reader = Reader(name, lines, role_settings())
+    reader.check_top(document)
+    settings = reader.settings(document)
+    file = ConfigFile(name, {}, gaia=settings, ledger=reader.ledger(document), lines=lines)
+    tables = reader.platform(document, *shipped_file(file.below).tables)
+    declared = document.get("services", {})
+    platform = platform_of(*tables, lambda each: file.source("services", each) if each in declared else SHIPPED)
+    return replace(file, environments=reader.environments(document, platform), platform=platform, tables=tables)
 
 
 def _table_of(document: Mapping[str, Any], lines: Mapping[Key, int]) -> tuple[dict[str, Any], dict[Key, int]]:

@@ -7,18 +7,13 @@ from pytest_gaia.config import addresses
 from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.config.catalogue import Catalogue
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.config.reader import ADHOC
 from pytest_gaia.errors import EnvironmentUnavailable
 
 
 def refuse_foreign_hosts(environment: Environment, catalogue: Catalogue) -> None:
     """Raise ``EnvironmentUnavailable`` if an address of ``environment`` belongs to another environment."""
-    urls = {f"urls.{service}": url for service, url in environment.urls.items()}
-    if environment.nats not in (None, NATS_DISABLED):
-        urls["nats"] = str(environment.nats)
-    if environment.database is not None:
-        urls["secrets.database"] = environment.database.reveal()
+    urls = {f"urls.{service}": environment.url_of(service) or "" for service in environment.addresses}
     for key, url in urls.items():
         for host in addresses.hosts_in(url, catalogue.variables.environ):
             others = [name for name in catalogue.owners_of(host) if name != environment.name]
@@ -32,12 +27,16 @@ def refuse_foreign_hosts(environment: Environment, catalogue: Catalogue) -> None
 def misplaced(environment: Environment, tested: Mapping[str, Iterable[str]] | None = None) -> tuple[str, ...]:
     """Return one sentence for each HTTP service whose address is not known to belong to the environment.
 
-    ``tested`` is service → hosts with ports, by default those of ``environment``. NATS and PostgreSQL are often reached
+    ``tested`` is service → hosts with ports, by default those of ``environment``. Other services are often reached
     through a tunnel, so their addresses are recorded but not checked.
     """
     if tested is None:
         tested = {service: (address,) for service, address in environment.addresses.items()}
-    found = (_misplacement(environment, service, each) for service in HTTP_SERVICES for each in tested.get(service, ()))
+    found = (
+        _misplacement(environment, service, each)
+        for service in environment.platform.http
+        for each in tested.get(service, ())
+    )
     return tuple(each for each in found if each)
 
 

@@ -21,6 +21,9 @@ Tool = Literal["fly", "compose", "kubernetes"]
 DISABLED = "disabled"
 """value of a URL in an environment that does not have the service"""
 
+GENERAL_SECRETS = ("API_KEY", "JWT_SECRET", "TOKEN")
+"""ends of the variables with secrets that are not those of one service"""
+
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -265,6 +268,16 @@ class Platform:
         bare, mark, rest = path.partition("?")
         found = _route(service.routes, bare)
         return None if found is None else f"{found}{mark}{rest}"
+
+    @cached_property
+    def variable_ends(self) -> tuple[str, ...]:
+        """Ends of the names of all variables that an environment can have, such as ``ORDERS_URL``."""
+        ends = dict.fromkeys(GENERAL_SECRETS)
+        for service in self.services.values():
+            ends[f"{service.variable}_URL"] = None
+            for auth in service.auth if service.is_http else ():
+                ends |= {auth.secret: None, f"{service.variable}_{auth.secret}": None}
+        return tuple(ends)
 
     @cached_property
     def digest(self) -> str:

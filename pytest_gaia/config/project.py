@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.stages import LedgerSettings, Stage
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
 from pytest_gaia.errors import ConfigError
@@ -72,6 +73,11 @@ class Project:
         return project_file(self.text, self.path.name)
 
     @cached_property
+    def platform(self) -> Platform:
+        """The services of the project."""
+        return Platform() if self.file is None else self.file.platform
+
+    @cached_property
     def dotenv(self) -> Mapping[str, tuple[str, int]]:
         """The variables in ``.env``: name → value and line."""
         return read_dotenv(self.rootdir / DOTENV_FILE)
@@ -113,7 +119,11 @@ class Project:
         from pytest_gaia.config.schema import set_values
 
         tables = {name: self._catalogue.stated(name).tolerance for name in self.environments}
-        return {name: tolerance_of(name, set_values(table)) for name, table in tables.items()}
+        return {name: tolerance_of(self.role(name), set_values(table)) for name, table in tables.items()}
+
+    def role(self, environment: str) -> str:
+        """Return the role of an environment; an empty string for none."""
+        return self._catalogue.role(environment)
 
     @cached_property
     def stages(self) -> Mapping[str, Stage]:

@@ -4,35 +4,41 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from pytest_gaia.config import addresses
-from pytest_gaia.config.environment import SANDBOX, safe_post
-from pytest_gaia.config.platform import HTTP_SERVICES
+from pytest_gaia.config._service_errors import check_platform
+from pytest_gaia.config.environment import SANDBOX, Role
+from pytest_gaia.config.platform import DISABLED, Platform
 from pytest_gaia.config.project import PYPROJECT_FILE
 from pytest_gaia.config.schema import (
     ENVIRONMENT_NAME,
+    DeployTable,
     EnvironmentTable,
     FreezeTable,
     GaiaTable,
     LedgerTable,
     SloTable,
     StageTable,
+    Table,
+    overlay,
     set_values,
 )
+from pytest_gaia.config.services import PlatformTable, ServiceTable, kind_of, unknown_service
 from pytest_gaia.config.stages import MACHINE_ROLE, duration
 from pytest_gaia.config.tolerance import PRODUCTION, contradiction
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.decoding import TableError, decode
 from pytest_gaia.files.toml import Key, nearest_line, shown
+from pytest_gaia.renamed import note_renamed
 
 ADHOC = "adhoc"
 """Name of the environment that ``--gaia-url`` creates."""
 
-_TOP = ("gaia", "env", "ledger")
+_TOP = ("gaia", "platform", "services", "env", "ledger")
 _SECRETS = {
     "api_key": "API_KEY",
     "key": "API_KEY",
@@ -46,7 +52,9 @@ _SECRETS = {
 }
 """Keys that users may expect in an environment, and the variable to use instead."""
 
-Table = TypeVar("Table", bound=Struct)
+UsageErrors: TypeAlias = Iterator[tuple[Key, str]]
+
+ROLES: tuple[Role, ...] = ("local", "dev", "staging", "production")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +66,58 @@ class Reader:
     shipped: Mapping[str, EnvironmentTable]
     """the built-in environments"""
 
-    def environments(self, document: Mapping[str, Any]) -> dict[str, EnvironmentTable]:
-        """Return the environments of ``document``. Also checks for unknown tables."""
+    def platform(
+        self, document: Mapping[str, Any], below: PlatformTable, services: Mapping[str, ServiceTable]
+    ) -> tuple[PlatformTable, dict[str, ServiceTable]]:
+        """Return ``[platform]`` and ``[services]`` of ``document``, over those of the built-in platform."""
+        own = {
+            name: self._service(name, values, services) for name, values in self._tables("services", document).items()
+        }
+        merged = {
+            **services,
+            **{name: overlay(services.get(name, ServiceTable()), table) for name, table in own.items()},
+        }
+        table = overlay(below, self._table(("platform",), document.get("platform", {}), PlatformTable))
+        self._refuse((), check_platform(table, merged, own))
+        return table, merged
+
+    def _service(self, name: str, values: object, shipped: Mapping[str, ServiceTable]) -> ServiceTable:
+        key = ("services", name)
+        for setting in values if isinstance(values, dict) else ():
+            if setting in _SECRETS and setting not in ServiceTable.__struct_fields__:
+                variable = f"{name.upper().replace('-', '_')}_{_SECRETS[setting].removeprefix('DATABASE_')}"
+                raise self._error(
+                    (*key, setting),
+                    f"secrets do not belong in a committed file. Set GAIA_<ENV>_{variable} (or GAIA_{variable}) in the "
+                    "environment or in .env.",
+                )
+        table = self._table(key, values, ServiceTable)
+        below = shipped.get(name)
+        if below is not None and table.kind not in (UNSET, kind_of(below)):
+            problem = f'{name} is a built-in service of kind "{kind_of(below)}"; use another name for this one.'
+            raise self._error((*key, "kind"), problem)
+        return table
+
+    def _tables(self, key: str, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        tables = document.get(key, {})
+        if not isinstance(tables, dict):
+            raise self._error((key,), f"expected tables, such as [{key}.{'preview' if key == 'env' else 'orders'}].")
+        return tables
+
+    def check_top(self, document: Mapping[str, Any]) -> None:
+        """Refuse unknown tables."""
         for key in document:
             if key in self.shipped:
                 raise self._error((key,), f"unknown table; write an environment as [{self._shown(('env', key))}].")
             if key not in _TOP:
                 raise self._error((key,), f"unknown table; {nearest(key, _TOP)}")
-        tables = document.get("env", {})
-        if not isinstance(tables, dict):
-            raise self._error(("env",), "expected tables, such as [env.preview].")
-        environments = {name: self._environment(name, values) for name, values in tables.items()}
+
+    def environments(self, document: Mapping[str, Any], platform: Platform) -> dict[str, EnvironmentTable]:
+        """Return the environments of ``document``."""
+        tables = self._tables("env", document)
+        environments = {name: self._environment(name, values, platform) for name, values in tables.items()}
         self._refuse(("env",), pipeline_usage_errors(environments, self.shipped))
+        self._refuse((), _of_variables((*self.shipped, *environments), platform))
         return environments
 
     def settings(self, document: Mapping[str, Any]) -> GaiaTable:
@@ -87,7 +135,7 @@ class Reader:
         self._refuse(("ledger",), ledger_usage_errors(table))
         return table
 
-    def _environment(self, name: str, values: object) -> EnvironmentTable:
+    def _environment(self, name: str, values: object, platform: Platform) -> EnvironmentTable:
         key = ("env", name)
         if name == ADHOC:
             raise self._error(key, "this name is reserved for the environment of --gaia-url.")
@@ -96,11 +144,54 @@ class Reader:
         for setting in values if isinstance(values, dict) else ():
             if setting in _SECRETS:
                 raise self._secret_error((*key, setting), _SECRETS[setting])
+        if isinstance(values, dict):
+            values = self._with_old_keys(key, values, platform)
         table = self._table(key, values, EnvironmentTable)
-        self._check_values(key, table)
+        role = "" if table.role is UNSET else table.role
+        if name in ROLES and role not in ("", name):
+            raise self._error((*key, "role"), f"the role of an environment with this name is {name}; remove this key.")
+        self._check_services(key, table, platform)
+        self._check_values(key, table, platform)
+        self._check_tolerance(key, table)
         self._refuse_deployed_sandbox(key, table)
-        self._refuse(key, stage_usage_errors(name, table))
+        self._refuse(key, stage_usage_errors(role_of(name, table), table, name))
         return table
+
+    def _with_old_keys(self, key: Key, values: dict[str, Any], platform: Platform) -> dict[str, Any]:
+        """Return ``values`` with today's keys in place of those for one platform, and print a notice for each."""
+        found = dict(values)
+        if "safe_posts" in found:
+            todo = 'write safe = ["POST /path"] in the [services.NAME] that receives the request.'
+            raise self._error((*key, "safe_posts"), f"safe requests now belong to a service; {todo}")
+        topology = found.pop("topology", None)
+        if topology is not None:
+            few = tuple(name for name in platform if name == platform.entry or platform[name].kind == "postgres")
+            services = {"gateway-only": few, "microservices": platform.names}.get(str(topology))
+            if services is None:
+                raise self._error((*key, "topology"), f"unknown key; list the services of {key[-1]} in `services`.")
+            note_renamed(f'topology = "{topology}"', f"services = {list(services)}", self._line((*key, "topology")))
+            found.setdefault("services", list(services))
+        if "nats" in found and "nats" in platform:
+            note_renamed("the key `nats`", f"`urls.nats` of [env.{key[-1]}]", self._line((*key, "nats")))
+            found["urls"] = {"nats": found.pop("nats"), **found.get("urls", {})}
+        return found
+
+    def _check_services(self, key: Key, table: EnvironmentTable, platform: Platform) -> None:
+        listed = {
+            ("services",): table.services,
+            ("without",): table.without,
+            ("required",): table.required,
+            ("deploy", "services"): table.deploy.services if isinstance(table.deploy, DeployTable) else UNSET,
+            ("stage", "services"): table.stage.services if isinstance(table.stage, StageTable) else UNSET,
+            ("urls",): tuple(table.urls) if isinstance(table.urls, dict) else UNSET,
+        }
+        for place, names in listed.items():
+            for name in names if isinstance(names, tuple) else ():
+                if name not in platform:
+                    where = (*key, *place, name) if place == ("urls",) else (*key, *place)
+                    raise self._error(where, unknown_service(name, platform))
+        if table.services is not UNSET and table.without is not UNSET:
+            raise self._error((*key, "without"), "`services` and `without` exclude each other; keep one.")
 
     def _table(self, key: Key, values: object, kind: type[Table]) -> Table:
         if not isinstance(values, dict):
@@ -110,28 +201,23 @@ class Reader:
         except TableError as error:
             raise self._error((*key, *error.key), str(error)) from None
 
-    def _check_values(self, key: Key, table: EnvironmentTable) -> None:
+    def _check_values(self, key: Key, table: EnvironmentTable, platform: Platform) -> None:
         for setting, text in _addresses(table):
             place = (*key, *setting)
             if key[-1] == SANDBOX:
                 raise self._error(place, "the sandbox has its own addresses; use another environment for this one.")
+            service = platform[setting[1]] if setting[0] == "urls" else None
             if re.search(r"://[^/?#]*@", text):
-                raise self._secret_error(place, "NATS_URL" if setting == ("nats",) else "API_KEY")
-            _CHECKS[setting[0]](text, self._place(place))
+                is_http = service is None or service.is_http
+                raise self._secret_error(place, "API_KEY" if is_http or service is None else f"{service.variable}_URL")
+            if service is None:
+                addresses.http_template(text, self._place(place))
+            elif service.kind == "postgres" and text != DISABLED:
+                raise self._secret_error(place, f"{service.variable}_URL")
+            else:
+                addresses.service_url(service.kind, text, self._place(place))
         for host in table.hosts if table.hosts is not UNSET else ():
             addresses.host_pattern(host, self._place((*key, "hosts")))
-        for entry in table.safe_posts if table.safe_posts is not UNSET else ():
-            self._check_safe_post((*key, "safe_posts"), entry)
-        self._check_tolerance(key, table)
-
-    def _check_safe_post(self, key: Key, entry: str) -> None:
-        service, path = safe_post(entry)
-        if not path.startswith("/"):
-            raise self._error(
-                key, f"{entry!r} is not a path; start it with '/', or with a service, such as auth:/path."
-            )
-        if service not in HTTP_SERVICES:
-            raise self._error(key, f"unknown service {service!r} in {entry!r}; {nearest(service, HTTP_SERVICES)}")
 
     def _refuse_deployed_sandbox(self, key: Key, table: EnvironmentTable) -> None:
         for setting, value in (("from", table.source), ("deploy", table.deploy)):
@@ -139,7 +225,7 @@ class Reader:
                 raise self._error((*key, setting), "the sandbox cannot be deployed; remove this key.")
 
     def _check_tolerance(self, key: Key, table: EnvironmentTable) -> None:
-        found = contradiction(key[-1], set_values(table.tolerance))
+        found = contradiction(role_of(key[-1], table), set_values(table.tolerance))
         if found:
             raise self._error((*key, "tolerance", found[0]), found[1])
 
@@ -153,8 +239,11 @@ class Reader:
             return shown(key)
         return shown(("tool", "gaia", *(key[1:] if key[0] == "gaia" else key)))
 
+    def _line(self, key: Key) -> str:
+        return f"{self.file}:{nearest_line(self.lines, key)}"
+
     def _place(self, key: Key) -> str:
-        return f"{self.file}:{nearest_line(self.lines, key)}: {self._shown(key)}"
+        return f"{self._line(key)}: {self._shown(key)}"
 
     def _error(self, key: Key, problem: str) -> ConfigError:
         return ConfigError(f"{self._place(key)}: {problem}")
@@ -167,35 +256,53 @@ class Reader:
         )
 
 
-_CHECKS = {"url": addresses.http_template, "urls": addresses.http_url, "nats": addresses.nats_url}
+def role_of(name: str, table: EnvironmentTable) -> Role | Literal[""]:
+    """Return the role of the environment ``name``: its own, or its name if that is a role; otherwise an empty string."""
+    if table.role is not UNSET:
+        return table.role
+    return next((role for role in ROLES if role == name), "")
 
 
 def _addresses(table: EnvironmentTable) -> Iterator[tuple[Key, str]]:
     if table.url is not UNSET:
         yield ("url",), table.url
-    if table.nats is not UNSET:
-        yield ("nats",), table.nats
     if table.urls is not UNSET:
-        for service in table.urls.__struct_fields__:
-            text = getattr(table.urls, service)
-            if text is not UNSET:
-                yield ("urls", service), text
+        yield from ((("urls", service), text) for service, text in table.urls.items())
 
 
-UsageErrors: TypeAlias = Iterator[tuple[Key, str]]
+def _of_variables(environments: Iterable[str], platform: Platform) -> UsageErrors:
+    """Yield an error for two services, each in an environment, whose variables would have the same name."""
+    taken: dict[str, tuple[str, str]] = {}
+    for environment in ("", *environments):
+        for service in platform.services.values():
+            key = f"{service.variable}_URL"
+            variable = variable_name(environment, key) if environment else f"GAIA_{key}"
+            other, where = taken.setdefault(variable, (service.name, environment))
+            if (other, where) != (service.name, environment):
+                first, second = (
+                    f"{name} in {env or 'every environment'}"
+                    for name, env in ((other, where), (service.name, environment))
+                )
+                yield (
+                    ("services", service.name, "variable"),
+                    f"{variable} would be the URL of {first} and of {second}; set another `variable` for one of the services.",
+                )
+
 
 _ROUTE = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /\S*")
 _REFERENCE = re.compile(r"refs/(?!heads/|tags/)[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)+")
 _LEAST_AGE = timedelta(minutes=1)
 
 
-def stage_usage_errors(name: str, table: EnvironmentTable) -> UsageErrors:
-    """Yield the errors in the stage and the objectives of the environment ``name``."""
+def stage_usage_errors(role: str, table: EnvironmentTable, name: str) -> UsageErrors:
+    """Yield the errors in the stage and the objectives of the environment ``name`` with ``role``."""
     stage = table.stage
+    if role == PRODUCTION != name and not (isinstance(stage, StageTable) and isinstance(stage.previous, str)):
+        yield ("stage", "promote_from"), f"an environment with the role {PRODUCTION} needs a stage before it; name it."
     if isinstance(stage, StageTable):
         if name == SANDBOX:
             yield ("stage",), "the sandbox cannot be a stage of a release."
-        yield from ((("stage", *key), problem) for key, problem in _of_stage(name, stage))
+        yield from ((("stage", *key), problem) for key, problem in _of_stage(role, stage, name))
     yield from _of_objectives(table.slo if isinstance(table.slo, tuple) else ())
 
 
@@ -236,12 +343,12 @@ def ledger_usage_errors(table: LedgerTable) -> UsageErrors:
         yield ("remote",), 'a remote needs a ledger in git; add git = "refs/gaia/ledger".'
 
 
-def _of_stage(name: str, stage: StageTable) -> UsageErrors:
+def _of_stage(role: str, stage: StageTable, name: str) -> UsageErrors:
     if stage.previous == name:
         yield ("promote_from",), "a stage cannot follow itself."
-    if name == PRODUCTION and stage.require_signed is False:
+    if role == PRODUCTION and stage.require_signed is False:
         yield ("require_signed",), f"{PRODUCTION} always requires signed evidence; remove this key."
-    if name == PRODUCTION and stage.previous == "":
+    if role == PRODUCTION and stage.previous == "":
         yield ("promote_from",), f"{PRODUCTION} needs a stage before it; name that environment."
     if isinstance(stage.sign, tuple) and MACHINE_ROLE in stage.sign:
         yield ("required_approvals",), f"{MACHINE_ROLE} is the role of machines; use another role for approvals."

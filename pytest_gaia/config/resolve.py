@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.environment import SANDBOX, Environment
-from pytest_gaia.config.platform import SERVICES
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.project import Project
-from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.errors import ConfigError
 
 if TYPE_CHECKING:
     # Decoding files is expensive; a run without Gaia does not need it.
@@ -47,15 +47,19 @@ class Options:
         return self.project.rootdir
 
 
-def split_services(values: Iterable[str], option: str = "--gaia-sandbox-without") -> tuple[str, ...]:
+def split_services(
+    values: Iterable[str], platform: Platform, option: str = "--gaia-sandbox-without"
+) -> tuple[str, ...]:
     """Return the services in ``values`` (``("asset,chat",)`` → ``("asset", "chat")``), without duplicates.
 
     Raises ``ConfigError`` for an unknown service.
     """
     names = [name.strip() for value in values for name in value.split(",") if name.strip()]
     for name in names:
-        if name not in SERVICES:
-            raise ConfigError(f"{option}: unknown service {name!r}; {nearest(name, SERVICES)}")
+        if name not in platform:
+            from pytest_gaia.config.services import unknown_service
+
+            raise ConfigError(f"{option}: {unknown_service(name, platform)}")
     return tuple(dict.fromkeys(names))
 
 
@@ -87,12 +91,13 @@ def resolve_from(catalogue: Catalogue, options: Options) -> Environment:
     embedded = name.value == SANDBOX or options.simulate
     _check_sandbox_options(options, name.value, embedded=embedded)
     layer = layers_of(name.value, options, catalogue)
-    secrets = {} if embedded else find_secrets(catalogue.variables, name.value)
+    secrets = {} if embedded else find_secrets(catalogue.variables, name.value, catalogue.platform)
     deployment = None if embedded else catalogue.deployment(name.value)
     environment = assemble(
         name,
         layer,
         secrets,
+        catalogue.platform,
         embedded=embedded,
         simulated=options.simulate,
         deployment=deployment,
@@ -131,7 +136,7 @@ def resolve_each(options: Options, *, apart: bool = False) -> dict[str, Environm
 
 
 def _check_sandbox_options(options: Options, name: str, *, embedded: bool) -> None:
-    without = split_services(options.sandbox_without)
+    without = split_services(options.sandbox_without, options.project.platform)
     if options.simulate and name in ("sandbox", "adhoc"):
         raise ConfigError(
             f"--gaia-simulate: {name} cannot be simulated; name another environment, such as --gaia-env=staging."

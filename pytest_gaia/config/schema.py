@@ -2,12 +2,13 @@
 
 # Not only for type checkers: msgspec reads the annotations.
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
 # Not only for type checkers: msgspec reads the annotations.
-from pytest_gaia.config.environment import DeployFiles, DeploySettings, Environment, HookName, Timeouts, Topology
+from pytest_gaia.config.environment import DeployFiles, DeploySettings, Environment, HookName, Role
+from pytest_gaia.config.services import SERVICE_NAME, PlatformTable, ServiceTable, TimeoutTable
 from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage
 from pytest_gaia.config.tolerance import SkipMeaning, Tolerance, ToleranceKind, XfailMeaning
 from pytest_gaia.files.decoding import OldNames
@@ -15,12 +16,12 @@ from pytest_gaia.files.decoding import OldNames
 ENVIRONMENT_NAME = r"[a-z][a-z0-9-]*"
 
 PlatformName: TypeAlias = Literal["gaia", "none"]
-Service: TypeAlias = Literal["gateway", "auth", "asset", "chat", "nats", "postgres"]
-Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=3600)]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 Texts: TypeAlias = Annotated[tuple[Text, ...], Meta(min_length=1)]
 Milliseconds: TypeAlias = Annotated[float, Meta(gt=0)]
+
+Table = TypeVar("Table", bound=Struct)
 
 OLD_NAMES = OldNames(
     keys={
@@ -44,28 +45,6 @@ OLD_NAMES = OldNames(
 """names that keys and values of ``gaia.toml`` had before; the old ones are accepted with a notice"""
 
 
-class UrlTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """``[env.NAME.urls]``: the base URL of each service."""
-
-    gateway: str | UnsetType = UNSET
-    """base URL of the gateway"""
-    auth: str | UnsetType = UNSET
-    """base URL of the service auth"""
-    asset: str | UnsetType = UNSET
-    """base URL of the service asset"""
-    chat: str | UnsetType = UNSET
-    """base URL of the service chat"""
-
-
-class TimeoutTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """``[env.NAME.timeouts]``: how long to wait, in seconds."""
-
-    connect: Seconds | UnsetType = UNSET
-    response: Seconds | UnsetType = UNSET
-    stream: Seconds | UnsetType = UNSET
-    ready: Seconds | UnsetType = UNSET
-
-
 class ToleranceTable(Struct, frozen=True, forbid_unknown_fields=True):
     """``[env.NAME.tolerance]``: which failures block a release."""
 
@@ -83,7 +62,7 @@ class DeployTable(Struct, frozen=True, forbid_unknown_fields=True):
     hook: HookName | UnsetType = UNSET
     """deploy hook: a built-in one (fly, compose), an executable (command), or one in conftest.py (plugin)"""
     command: Annotated[tuple[str, ...], Meta(min_length=1)] | UnsetType = UNSET
-    services: tuple[Service, ...] | UnsetType = UNSET
+    services: tuple[Text, ...] | UnsetType = UNSET
     deadline: Annotated[float, Meta(gt=0, le=7200)] | UnsetType = UNSET
     consecutive_successes: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
     org: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
@@ -106,7 +85,7 @@ class StageTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     previous: str | UnsetType = field(default=UNSET, name="promote_from")
     suites: Texts | UnsetType = UNSET
-    services: Annotated[tuple[Service, ...], Meta(min_length=1)] | UnsetType = UNSET
+    services: Annotated[tuple[Text, ...], Meta(min_length=1)] | UnsetType = UNSET
     soak: str | UnsetType = UNSET
     evidence_age: str | UnsetType = field(default=UNSET, name="max_evidence_age")
     sign: tuple[Text, ...] | UnsetType = field(default=UNSET, name="required_approvals")
@@ -131,17 +110,17 @@ class SloTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[env.NAME]``: one environment. Keys that are not set have built-in defaults."""
 
-    topology: Topology | UnsetType = UNSET
-    """which services are deployed: all of them, or only the gateway and PostgreSQL"""
+    role: Role | UnsetType = UNSET
+    """what it is for, which decides tolerance and stage; by default its own name, if that is a role"""
     url: str | UnsetType = UNSET
-    """URL of all services, with `{service}` in it; without `{service}`, the URL of the gateway"""
-    urls: UrlTable | UnsetType = UNSET
-    """base URL of each service; takes precedence over `url`"""
-    nats: str | UnsetType = UNSET
-    """URL of the NATS server; "disabled" if there is none"""
-    services: tuple[Service, ...] | UnsetType = UNSET
-    """services that are expected to run; by default those of the topology"""
-    required: tuple[Service, ...] | UnsetType = UNSET
+    """URL of all HTTP services, with `{service}` or `{unit}` in it; without, the URL of the entry"""
+    urls: dict[str, str] | UnsetType = UNSET
+    """URL of each service, without passwords; "disabled" if there is none; takes precedence over `url`"""
+    services: tuple[Text, ...] | UnsetType = UNSET
+    """services that are expected to run; by default all"""
+    without: tuple[Text, ...] | UnsetType = UNSET
+    """services that do not run here"""
+    required: tuple[Text, ...] | UnsetType = UNSET
     """services without which no test runs (exit code 12)"""
     hosts: tuple[str, ...] | UnsetType = UNSET
     """host names that belong to this environment only; `*` is allowed as the first label"""
@@ -157,8 +136,6 @@ class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """whether tests marked `experimental=True` apply"""
     core_only: bool | UnsetType = UNSET
     """whether only tests marked `core=True` run when nothing is selected"""
-    safe_posts: tuple[str, ...] | UnsetType = UNSET
-    """paths whose POST requests change nothing, and are allowed where writes are not"""
     suites: tuple[str, ...] | UnsetType = UNSET
     """suites that run when nothing is selected; by default all"""
     max_response_mib: Annotated[int, Meta(ge=1, le=4096)] | UnsetType = UNSET
@@ -166,7 +143,7 @@ class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     release: str | UnsetType = UNSET
     """version that is deployed, for the header"""
     source: DeployFiles | UnsetType = field(default=UNSET, name="from")
-    """deploy tool whose files contain addresses, services and topology"""
+    """deploy tool whose files contain addresses and services"""
     deploy: DeployTable | UnsetType = UNSET
     """how the environment is deployed"""
     stage: StageTable | UnsetType = UNSET
@@ -188,7 +165,7 @@ class GaiaTable(Struct, frozen=True, forbid_unknown_fields=True):
     """``[gaia]``: settings of the project."""
 
     platform: PlatformName | UnsetType = UNSET
-    """platform whose built-in settings apply; "none" has no addresses"""
+    """built-in platform that lies under this file: its services and environments; "none" by default"""
     environment: str | UnsetType = UNSET
     """default environment"""
     suites: tuple[str, ...] | UnsetType = UNSET
@@ -207,6 +184,9 @@ class ProjectTable(Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of a project that is tested with pytest-gaia."""
 
     gaia: GaiaTable | UnsetType = UNSET
+    platform: PlatformTable | UnsetType = UNSET
+    services: dict[str, ServiceTable] | UnsetType = UNSET
+    """services by name, in the order in which tables show them"""
     env: dict[str, EnvironmentTable] | UnsetType = UNSET
     """environments by name; what a table does not set is built in"""
     ledger: LedgerTable | UnsetType = UNSET
@@ -219,7 +199,6 @@ def schema() -> dict[str, Any]:
 
     meanings: dict[type, tuple[type, ...]] = {
         EnvironmentTable: (Environment,),
-        TimeoutTable: (Timeouts,),
         ToleranceTable: (Tolerance,),
         DeployTable: (DeploySettings,),
         StageTable: (Stage,),
@@ -228,8 +207,24 @@ def schema() -> dict[str, Any]:
         LedgerTable: (LedgerSettings,),
     }
     found = json_schema(ProjectTable, "gaia.toml", meanings)
-    found["$defs"]["ProjectTable"]["properties"]["env"]["propertyNames"] = {"pattern": f"^{ENVIRONMENT_NAME}$"}
+    properties = found["$defs"]["ProjectTable"]["properties"]
+    properties["env"]["propertyNames"] = {"pattern": f"^{ENVIRONMENT_NAME}$"}
+    properties["services"]["propertyNames"] = {"pattern": f"^{SERVICE_NAME}$"}
     return found
+
+
+def overlay(lower: Table, upper: Table) -> Table:
+    """Return ``lower`` with every key that ``upper`` sets, also in nested tables."""
+    changes: dict[str, Any] = {}
+    for name in upper.__struct_fields__:
+        below, above = getattr(lower, name), getattr(upper, name)
+        if isinstance(below, Struct) and isinstance(above, Struct):
+            changes[name] = overlay(below, above)
+        elif isinstance(below, dict) and isinstance(above, dict):
+            changes[name] = below | above
+        elif above is not UNSET:
+            changes[name] = above
+    return structs.replace(lower, **changes)
 
 
 def set_values(table: object) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, convert, to_builtins
 
 from pytest_gaia.config.platform import Auth, Health, Kind, Operation, Platform, SandboxSettings, Service
+from pytest_gaia.errors import nearest
 
 # Not only for type checkers: msgspec reads the annotations.
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=3600)]
@@ -130,6 +131,7 @@ class PlatformTable(Struct, frozen=True, forbid_unknown_fields=True):
     """name of a service's unit, `{unit}` in templates; "{app}-{service}-{env}" by default"""
 
 
+SERVICE_NAME = r"[a-z][a-z0-9_-]*"
 TOOLS = ("fly", "compose", "kubernetes")
 _EMBEDDED = ("postgres", "nats", "redis")
 """kinds that the sandbox runs by default"""
@@ -211,3 +213,21 @@ def _sandbox(table: ServiceTable) -> SandboxSettings | None:
         given |= {key: tuple(given[key]) for key in ("command", "migrate") if key in given}
         return SandboxSettings(**given | {"env": MappingProxyType(given.get("env", {}))})
     return SandboxSettings() if kind_of(table) in _EMBEDDED else None
+
+
+def unknown_service(name: str, platform: Platform, known: Iterable[str] | None = None) -> str:
+    """Return the message for a service that is not one of ``known``, by default the services of ``platform``."""
+    names = tuple(platform if known is None else known)
+    if names:
+        problem = f"unknown service {name!r}; {nearest(name, names)}"
+    else:
+        problem = f"unknown service {name!r}: the project declares no service. Add [services.{name}] to gaia.toml."
+    if name in platform or name not in _shipped_names():
+        return problem
+    return f'{problem} For the services of the Gaia Platform, add platform = "gaia" to [gaia] of gaia.toml.'
+
+
+def _shipped_names() -> tuple[str, ...]:
+    from pytest_gaia.config.layers import shipped_file
+
+    return shipped_file("gaia").platform.names

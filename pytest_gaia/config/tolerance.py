@@ -9,7 +9,7 @@ XfailMeaning = Literal["expected", "fail"]
 SkipMeaning = Literal["allowed", "expected", "fail"]
 
 PRODUCTION = "production"
-"""name of the environment whose tolerance is always strict"""
+"""role of the environments whose tolerance is always strict"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +36,21 @@ _STRICT: Mapping[str, Any] = {"kind": "strict", "budget": 0, "xfail": "fail", "s
 _OF_KIND: Mapping[str, Mapping[str, Any]] = {"advisory": _ADVISORY, "known-failures": {}, "strict": _STRICT}
 
 
-def tolerance_of(name: str, given: Mapping[str, Any]) -> Tolerance:
-    """Return the tolerance of the environment ``name``; ``given`` are the values of its table.
+def tolerance_of(role: str, given: Mapping[str, Any]) -> Tolerance:
+    """Return the tolerance of an environment with ``role``; ``given`` are the values of its table.
 
     Values that would weaken a strict tolerance have no effect.
     """
-    kind = "strict" if name == PRODUCTION else given.get("kind", "known-failures")
+    kind = "strict" if role == PRODUCTION else given.get("kind", "known-failures")
     fixed = _STRICT if kind == "strict" else {}
     return Tolerance(**{**_OF_KIND[kind], **given, **fixed})
 
 
-def contradiction(name: str, given: Mapping[str, Any]) -> tuple[str, str] | None:
+def contradiction(role: str, given: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return (key, problem) if one table is strict and also weakens that; otherwise None."""
-    if name != PRODUCTION and given.get("kind") != "strict":
+    if role != PRODUCTION and given.get("kind") != "strict":
         return None
-    whose = f"the tolerance of {PRODUCTION} is always strict" if name == PRODUCTION else 'kind = "strict"'
+    whose = f"the tolerance of {PRODUCTION} is always strict" if role == PRODUCTION else 'kind = "strict"'
     for key, value in given.items():
         if key in _STRICT and value != _STRICT[key]:
             return key, f"{whose}, which requires {key} = {_shown(_STRICT[key])}; remove this key."

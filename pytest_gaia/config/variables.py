@@ -1,9 +1,10 @@
 """Values and secrets in environment variables and ``.env``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pytest_gaia.config.platform import GENERAL_SECRETS, Platform
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.dotenv import DOTENV_FILE
 from pytest_gaia.secrets.names import is_secret_name
@@ -11,12 +12,6 @@ from pytest_gaia.system.processes import without_signing_key
 
 RECORD_PIPE_VARIABLE = "GAIA_RECORD_PIPE"
 """set by a promotion for its run of pytest: file descriptor of a pipe for the digest of the results log"""
-
-_OF_ENVIRONMENTS = (
-    *("API_KEY", "JWT_SECRET", "TOKEN", "DATABASE_URL", "NATS_URL"),
-    *("GATEWAY_URL", "AUTH_URL", "ASSET_URL", "CHAT_URL"),
-)
-"""ends of the variables that each environment may have"""
 
 
 class Sourced(NamedTuple):
@@ -54,60 +49,69 @@ def variable_name(environment: str, key: str) -> str:
 
 
 def passed_on(
-    environ: Mapping[str, str], environment: str | None, secrets: Sequence[str] | None = None
+    environ: Mapping[str, str],
+    environment: str | None,
+    secrets: Sequence[str] | None = None,
+    ends: Collection[str] = GENERAL_SECRETS,
 ) -> dict[str, str]:
     """Return the variables that a tool gets when it works on ``environment``, or on none.
 
     Leaves out the signing key and variables of other environments. With ``secrets``, it also leaves out other variables with
-    the name of a secret, unless they begin with one of ``secrets``.
+    the name of a secret, unless they begin with one of ``secrets``. ``ends`` is :attr:`Platform.variable_ends`.
     """
     return {
         name: value
         for name, value in without_signing_key(environ).items()
-        if _is_of(environment, name)
+        if _is_of(environment, name, ends)
         and (secrets is None or name.startswith(tuple(secrets)) or not is_secret_name(name))
     }
 
 
-def _is_of(environment: str | None, name: str) -> bool:
+def _is_of(environment: str | None, name: str, ends: Collection[str]) -> bool:
     """Whether a tool that works on ``environment`` may get the variable ``name``."""
     # GAIA_PROD_EU_API_KEY belongs to prod-eu, not to prod, so the whole name is compared.
     if not name.startswith("GAIA_"):
         return True
-    key = next((each for each in _OF_ENVIRONMENTS if name.endswith(f"_{each}")), None)
+    key = max((each for each in ends if name.endswith(f"_{each}")), key=len, default=None)
     if key is not None:
         return environment is not None and name in (variable_name(environment, key), f"GAIA_{key}")
     own = variable_name(environment, "") if environment else None
     return not is_secret_name(name) or (own is not None and name.startswith(own))
 
 
-SECRET_KEYS = {"database": "DATABASE_URL", "api_key": "API_KEY", "jwt_secret": "JWT_SECRET", "token": "TOKEN"}
+SECRET_KEYS = {"api_key": "API_KEY", "jwt_secret": "JWT_SECRET", "token": "TOKEN"}
 """field of the environment → end of the name of its variable"""
 
-_HEADERS = ("api_key", "token")
-"""secrets that are sent in headers"""
 
+def find_secrets(variables: Variables, name: str, platform: Platform) -> dict[str, Sourced]:
+    """Return key → secret for the environment ``name``. Raises ``ConfigError`` for an invalid secret.
 
-def find_secrets(variables: Variables, name: str) -> dict[str, Sourced]:
-    """Return field → secret for the environment ``name``. Raises ``ConfigError`` for an invalid secret."""
+    A key is a field of the environment (``api_key``), or a service and its secret (``orders.api_key``).
+    """
     found = {field: variables.of(name, key) for field, key in SECRET_KEYS.items()}
-    secrets = {field: secret for field, secret in found.items() if secret is not None}
-    for field, secret in secrets.items():
-        if not secret.value.isprintable() or secret.value != secret.value.strip():
-            raise ConfigError(
-                f"{secret.source}: {field}: contains a line break, a control character, or spaces at its ends. "
-                "The secret value is not shown."
-            )
-        if field in _HEADERS and not secret.value.isascii():
-            raise ConfigError(
-                f"{secret.source}: {field}: contains a character outside of ASCII, but is sent in an HTTP header. "
-                "The secret value is not shown."
-            )
-    if "database" in secrets:
-        # Imported here, because every run of pytest imports this module.
-        from pytest_gaia.config.addresses import database_url
-        from pytest_gaia.config.dsn import check_parameters
-
-        dsn, place = secrets["database"].value, f"{secrets['database'].source}: database"
-        check_parameters(database_url(dsn, place), place)
+    sent = {"api_key", "token"}
+    for service in platform.services.values():
+        for auth in service.auth if service.is_http else ():
+            key = f"{service.name}.{auth.secret.lower()}"
+            sent.add(key)
+            found[key] = variables.of(name, f"{service.variable}_{auth.secret}")
+            # A credential of the whole environment is never sent to an external service.
+            if found[key] is None and auth.secret not in GENERAL_SECRETS and not service.external:
+                found[key] = variables.of(name, auth.secret)
+    secrets = {key: secret for key, secret in found.items() if secret is not None}
+    for key, secret in secrets.items():
+        _check_secret(key, secret, is_sent=key in sent)
     return secrets
+
+
+def _check_secret(key: str, secret: Sourced, *, is_sent: bool) -> None:
+    if not secret.value.isprintable() or secret.value != secret.value.strip():
+        raise ConfigError(
+            f"{secret.source}: {key}: contains a line break, a control character, or spaces at its ends. "
+            "The secret value is not shown."
+        )
+    if is_sent and not secret.value.isascii():
+        raise ConfigError(
+            f"{secret.source}: {key}: contains a character outside of ASCII, but is sent in an HTTP header. "
+            "The secret value is not shown."
+        )

@@ -8,7 +8,7 @@ from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request
 
-from pytest_gaia.config.environment import Environment, safe_post
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.expectations.subjects import Observed
 from pytest_gaia.observation.probes import opener
 from pytest_gaia.observation.readiness import READY, STARTED, Demand, ServiceState, probe_services
@@ -55,7 +55,7 @@ def observe(environment: Environment, states: Sequence[ServiceState]) -> Observe
 
 def _responds(environment: Environment, question: Question) -> bool | None:
     """Return whether the service responds; None if the gateway's response is inconclusive."""
-    if question.method == "POST" and ("gateway", question.path) not in map(safe_post, environment.safe_posts):
+    if not environment.platform["gateway"].allows(question.method, question.path):
         return None
     url = environment.urls["gateway"]
     headers = {"Content-Type": "application/json"} | {

@@ -116,7 +116,7 @@ def _options(config: pytest.Config) -> Options:
         urls=tuple(option.gaia_url),
         env_setting=Sourced(environment, settings_source(config, "gaia_env")) if environment else None,
         url_settings=tuple(Sourced(url, settings_source(config, "gaia_url")) for url in urls),
-        sandbox_without=split_services(value_of(config, option, "gaia_sandbox_without")),
+        sandbox_without=split_services(value_of(config, option, "gaia_sandbox_without"), project_of(config).platform),
         sandbox_fixed=value_of(config, option, "gaia_sandbox_no_known_bugs"),
         simulate=value_of(config, option, "gaia_simulate"),
         project=project_of(config),

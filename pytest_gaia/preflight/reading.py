@@ -19,7 +19,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.toml import Place, nearest_line
 from pytest_gaia.preflight._workflows.read import read_workflows
 from pytest_gaia.preflight.difference import check_allowed
-from pytest_gaia.preflight.files import Allowed, DeployFiles, Secrets
+from pytest_gaia.preflight.files import BACKENDS, Allowed, DeployFiles, Secrets
 from pytest_gaia.preflight.spelling import KNOWN
 
 
@@ -50,7 +50,7 @@ def read_deploy_files(project: Project, needed: Collection[str] | None = None) -
         workflows=read_workflows(project.rootdir),
         allowed=_allowed(own),
         claims=_claims(own),
-        hosts=_hosts(shipped_file(own.platform) if own else shipped_file()) | _hosts(own),
+        hosts=_hosts(shipped_file(own.below) if own else shipped_file()) | _hosts(own),
         secrets=_secrets(own),
     )
 
@@ -89,8 +89,12 @@ def _allowed(own: ConfigFile | None) -> Allowed:
 
 
 def _claims(own: ConfigFile | None) -> dict[str, Topology]:
-    said = {name: table.topology for name, table in own.environments.items()} if own else {}
-    return {name: topology for name, topology in said.items() if isinstance(topology, str)}
+    said = {name: table.services for name, table in own.environments.items()} if own else {}
+    return {
+        name: "gateway-only" if not set(services) & set(BACKENDS) else "microservices"
+        for name, services in said.items()
+        if isinstance(services, tuple)
+    }
 
 
 def _hosts(file: ConfigFile | None) -> dict[str, tuple[str, ...]]:

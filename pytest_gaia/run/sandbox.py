@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from pytest_gaia.config.environment import Environment, Topology
-from pytest_gaia.config.platform import SERVICES
+from pytest_gaia.config.platform import DISABLED, SERVICES
 from pytest_gaia.errors import ConfigError, SandboxError, nearest
 from pytest_gaia.sandbox import directories
 from pytest_gaia.secrets.masks import Secret
@@ -247,16 +247,20 @@ def bind(environment: Environment, stack: Stack) -> Environment:
     urls = {
         name: url for name, url in stack.urls.items() if not simulated or name in (environment.urls or ("gateway",))
     }
-    nats = environment.nats if simulated and not environment.has_nats else stack.nats
-    filled = ("nats", "database", "secrets.api_key", "secrets.jwt_secret", *(f"urls.{name}" for name in urls))
+    servers = {"nats": stack.nats, "postgres": stack.dsn}
+    connections = {
+        name: Secret(servers[kind])
+        for name in environment.services
+        if (kind := environment.platform[name].kind) in servers and servers[kind] != DISABLED
+    }
+    filled = ("secrets.api_key", "secrets.jwt_secret", *(f"urls.{name}" for name in (*urls, *connections)))
     return replace(
         environment,
         urls=MappingProxyType(urls),
-        nats=nats,
+        connections=MappingProxyType(connections),
         hosts=(),
         sandbox=True,
         simulated=simulated,
-        database=Secret(stack.dsn),
         api_key=Secret(stack.api_key),
         jwt_secret=Secret(stack.jwt_secret),
         token=None,

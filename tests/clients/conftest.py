@@ -14,6 +14,7 @@ from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.config.environment import Environment, Timeouts
 from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.secrets.masks import Secret
+from tests.projects import gaia_environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -32,7 +33,7 @@ def environment(name: str = "sandbox", **values: Any) -> Environment:
         "api_key": Secret(KEY),
         "writes": True,
     }
-    return Environment(name, **(defaults | values))
+    return gaia_environment(name, **(defaults | values))
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -22,8 +22,9 @@ from pytest_gaia.clients.broker.messaging import Messaging
 from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.config.environment import Environment, Timeouts
 from pytest_gaia.secrets.masks import Secret
+from tests.projects import gaia_environment
 
-ENVIRONMENT = Environment(
+ENVIRONMENT = gaia_environment(
     "production",
     urls={"gateway": "http://127.0.0.1:1"},
     nats="nats://gaia:hidden-nats@127.0.0.1:1",
@@ -36,7 +37,7 @@ GUARD = WriteGuard(ENVIRONMENT)
 
 @pytest_asyncio.fixture
 async def reachable():
-    where = Environment("dev", writes=True, database=Secret(os.environ["HIDDEN_DSN"]))
+    where = gaia_environment("dev", writes=True, database=Secret(os.environ["HIDDEN_DSN"]))
     client = Database(where, WriteGuard(where))
     yield client
     await client.aclose()

@@ -12,6 +12,7 @@ from pytest_gaia.collection.selection import not_applicable_reason
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import NATS_DISABLED
 from pytest_gaia.secrets.masks import Secret
+from tests.projects import gaia_environment
 
 
 def environment(**fields: Any) -> Environment:
@@ -25,7 +26,7 @@ def environment(**fields: Any) -> Environment:
         "api_key": Secret("key"),
         "jwt_secret": Secret("secret"),
     }
-    return Environment(**(usual | fields))
+    return gaia_environment(**(usual | fields))
 
 
 def needs(*requires: str, writes: bool = False, experimental: bool = False) -> Needs:

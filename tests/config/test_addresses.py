@@ -17,9 +17,9 @@ from pytest_gaia.config.addresses import (
     is_private,
     nats_url,
 )
-from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.observation.status import _is_here
+from tests.projects import gaia_environment
 
 THIS_MACHINE = (
     "localhost", "LocalHost", "localhost.", "db.localhost", "A.LOCALHOST.", "localhost.localdomain", "ip6-localhost",
@@ -62,7 +62,7 @@ def test_whoever_connects_asks_the_same_question(host: str, here: bool, monkeypa
     url = f"http://{host}:80"
 
     assert (proxy_for(url) is None) is here
-    assert _is_here(Environment("local", urls={"gateway": url})) is here
+    assert _is_here(gaia_environment("local", urls={"gateway": url})) is here
     assert bool(Transport(url)._client()._mounts) is not here
 
 

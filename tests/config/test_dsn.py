@@ -6,8 +6,10 @@ import pytest
 
 from pytest_gaia.config.addresses import database_url
 from pytest_gaia.config.dsn import check_parameters, for_client
-from pytest_gaia.config.variables import Variables, find_secrets
+from pytest_gaia.config.layers import variable_layer
+from pytest_gaia.config.variables import Variables
 from pytest_gaia.errors import ConfigError
+from tests.projects import gaia_platform
 
 HERE = "postgresql://gaia:s3cret@h:5432/d"
 
@@ -50,9 +52,9 @@ def test_another_parameter_is_refused_once(query: str, problem: str) -> None:
     variables = Variables({"GAIA_DATABASE_URL": f"{HERE}?{query}"}, {})
 
     with pytest.raises(ConfigError) as error:
-        find_secrets(variables, "staging")
+        variable_layer(variables, "staging", gaia_platform())
 
-    assert str(error.value).startswith("GAIA_DATABASE_URL: database: ")
+    assert str(error.value).startswith("GAIA_DATABASE_URL: postgres: ")
     assert problem in str(error.value)
     assert "s3cret" not in str(error.value)
     assert "zuq" not in str(error.value)

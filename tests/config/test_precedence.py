@@ -109,7 +109,6 @@ def test_five_lines_make_an_environment(options: Options) -> None:
     assert preview.topology == "microservices"
     assert preview.writes
     assert preview.suites is None
-    assert "/api/v0.2/chat" in preview.safe_posts
 
 
 def test_a_new_environment_may_not_be_written_to_unless_it_says_so(options: Options) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gaia.cli.settings.values import span
-from pytest_gaia.config.assemble import SETTINGS
+from pytest_gaia.config.assemble import setting_keys
 from pytest_gaia.config.layers import shipped_file
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
@@ -19,10 +19,9 @@ from pytest_gaia.config.schema import (
     LedgerTable,
     SloTable,
     StageTable,
-    TimeoutTable,
     ToleranceTable,
-    UrlTable,
 )
+from pytest_gaia.config.services import TimeoutTable
 from pytest_gaia.config.variables import SECRET_KEYS
 from pytest_gaia.files.decoding import keys_of
 from tests.projects import ON_GAIA
@@ -36,7 +35,6 @@ PROMOTION = (FOLDER / "promotion.md").read_text(encoding="utf-8")
     "key",
     [
         *(key for key in keys_of(EnvironmentTable) if key not in ("urls", "timeouts", "tolerance", "deploy", "stage")),
-        *(f"urls.{key}" for key in keys_of(UrlTable)),
         *(f"timeouts.{key}" for key in keys_of(TimeoutTable)),
         *(f"tolerance.{key}" for key in keys_of(ToleranceTable)),
         *(f"deploy.{key}" for key in keys_of(DeployTable)),
@@ -83,7 +81,7 @@ def test_every_key_of_the_project_is_in_the_example() -> None:
 
 
 def test_every_variable_is_described() -> None:
-    for name in ("GATEWAY_URL", "AUTH_URL", "ASSET_URL", "CHAT_URL", "NATS_URL", *SECRET_KEYS.values()):
+    for name in ("<NAME>_URL", *SECRET_KEYS.values()):
         assert f"`GAIA_{name}`" in REFERENCE
 
 
@@ -93,16 +91,15 @@ def test_the_shipped_environments_are_as_described(tmp_path: Path) -> None:
     for name in Project(tmp_path).environments:
         environment = resolve(Options(project=Project(tmp_path), environ={}, env=name))
         cells = [cell.strip(" `") for cell in rows[name].split("|")[2:-1]]
-        assert cells[0] == environment.topology
+        assert cells[0] in (", ".join(environment.services), "all")
         assert cells[2] in (environment.nats, "its own")
         assert cells[3] == ("yes" if environment.writes else "no")
         assert cells[4] == ("all" if environment.suites is None else ", ".join(environment.suites))
 
 
 def test_the_safe_posts_are_as_described() -> None:
-    posts = shipped_file("gaia").defaults.safe_posts
-    assert isinstance(posts, tuple)
-    assert all(f"`{path}`" in REFERENCE for path in posts)
+    operations = {str(each) for service in shipped_file("gaia").platform.services.values() for each in service.safe}
+    assert {each for each in operations if f"`{each}`" not in REFERENCE} == set()
 
 
 def test_the_example_is_a_valid_project(tmp_path: Path) -> None:
@@ -120,6 +117,6 @@ def test_every_setting_that_is_shown_has_a_source(tmp_path: Path) -> None:
     (tmp_path / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
     dev = resolve(Options(project=Project(tmp_path), environ={"GAIA_API_KEY": "k"}, env="dev"))
 
-    absent = {"release", "secrets.database", "secrets.jwt_secret", "secrets.token", "from"}
-    absent |= {key for key in SETTINGS if key.startswith("deploy.")}
-    assert set(dev.sources) == set(SETTINGS) - absent
+    absent = {"release", "urls.postgres", "secrets.jwt_secret", "secrets.token", "from"}
+    absent |= {key for key in setting_keys(dev.platform) if key.startswith("deploy.")}
+    assert set(dev.sources) == set(setting_keys(dev.platform)) - absent

@@ -78,7 +78,8 @@ def test_production_is_read_only_but_may_chat(tmp_path: Path) -> None:
 
     assert not production.writes
     assert not production.experimental
-    assert "/api/v0.2/chat" in production.safe_posts
+    assert production.platform["gateway"].allows("POST", "/api/v0.2/chat")
+    assert not production.platform["auth"].allows("POST", "/api/v0.2/chat")
     assert production.suites is not None
     assert "chat" in production.suites
     assert "personas" not in production.suites
@@ -144,7 +145,7 @@ def test_an_address_configures_a_name_and_what_follows_the_name_stays_strict(
     assert (production.writes, production.experimental, production.core_only) == (False, False, True)
     assert production.tolerance == Tolerance(kind="strict", budget=0, xfail="fail", skip="fail", min_tests=20)
     assert production.stage.require_signed
-    assert (production.safe_posts, production.hosts, production.suites) == ((), (), None)
+    assert (production.hosts, production.suites) == ((), None)
 
 
 @pytest.mark.parametrize("name", ["local", "dev", "staging"])
@@ -154,10 +155,9 @@ def test_without_the_platform_writing_is_permitted_by_the_project_alone(tmp_path
     assert not resolve(Options(project=Project(tmp_path), environ={}, env=name)).writes
 
 
-def test_the_sandbox_needs_no_platform(tmp_path: Path) -> None:
+def test_a_project_without_services_meets_none_of_gaia(tmp_path: Path) -> None:
     alone = resolve(Options(project=Project(tmp_path), environ={}))
-    adhoc = resolve(Options(project=Project(tmp_path), environ={}, urls=("http://x",)))
 
-    assert alone == resolved(tmp_path)
-    assert "/api/v0.2/chat" in alone.safe_posts
-    assert adhoc.safe_posts == ()
+    assert (alone.services, alone.platform.names, alone.required) == ((), (), ())
+    with pytest.raises(ConfigError, match="declares no HTTP service that this URL could belong to"):
+        resolve(Options(project=Project(tmp_path), environ={}, urls=("http://x",)))

@@ -10,6 +10,7 @@ import pytest
 from pytest_gaia.config.environment import Environment, Timeouts
 from pytest_gaia.run.sandbox import Sandbox
 from tests.observation.scripted import ScriptedService, scripted_services
+from tests.projects import gaia_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ def sandbox() -> Iterator[Sandbox]:
 def environment(nats: str | None = None, **services: ScriptedService | str) -> Environment:
     """Return an environment with only these services."""
     urls = {name: each.url if isinstance(each, ScriptedService) else each for name, each in services.items()}
-    return Environment(
+    return gaia_environment(
         "here",
         urls=MappingProxyType(urls),
         nats=nats,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.expectations.subjects import Observed
@@ -17,6 +16,7 @@ from pytest_gaia.run.sandbox import Sandbox, bind
 from pytest_gaia.secrets.masks import Secret
 from tests.observation.scripted import Says
 from tests.plugin.conftest import server
+from tests.projects import gaia_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ __all__ = ["server"]
 def test_a_service_is_asked_with_what_the_clients_send(
     server: ScriptedServer, given: dict[str, Any], sent: str | None
 ) -> None:
-    environment = Environment("staging", urls={"gateway": server.url}, safe_posts=("/api/v1/auth/validate",), **given)
+    environment = gaia_environment("staging", urls={"gateway": server.url}, **given)
 
     observe(environment, [ServiceState("gateway", "ready")])
 
@@ -78,7 +78,7 @@ def test_only_a_response_that_the_service_made_shows_that_it_is_there(
     serve: Callable[..., ScriptedService], status: int, body: object, shown: str
 ) -> None:
     gateway = serve(Says(status, body, {"Location": ELSEWHERE}))
-    environment = Environment("staging", urls={"gateway": gateway.url}, api_key=Secret("k"))
+    environment = gaia_environment("staging", urls={"gateway": gateway.url}, api_key=Secret("k"))
 
     seen = observe(environment, [READY])
 
@@ -94,7 +94,7 @@ def test_only_a_response_that_the_service_made_shows_that_it_is_there(
 def test_where_the_gateway_shows_nothing_a_services_own_response_counts(
     serve: Callable[..., ScriptedService], state: str, capable: bool, unknown: bool
 ) -> None:
-    environment = Environment("staging", urls={"gateway": serve(Says(404, {"detail": "Not Found"})).url})
+    environment = gaia_environment("staging", urls={"gateway": serve(Says(404, {"detail": "Not Found"})).url})
 
     for gateway in (READY, ServiceState("gateway", UNREACHABLE)):
         seen = observe(environment, [gateway, ServiceState("chat", state)])
@@ -102,7 +102,7 @@ def test_where_the_gateway_shows_nothing_a_services_own_response_counts(
 
 
 def test_a_post_is_sent_only_where_it_is_safe(server: ScriptedServer) -> None:
-    seen = observe(Environment("staging", urls={"gateway": server.url}), [READY])
+    seen = observe(gaia_environment("staging", urls={"gateway": server.url}), [READY])
 
     assert "auth" in seen.unknown
     assert not [each for each in server.seen if each.startswith("POST")]

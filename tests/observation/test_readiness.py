@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
 from pytest_gaia.observation.readiness import Demand, ServiceState, probe_services
 from pytest_gaia.run.sandbox import bind
 from tests.observation.conftest import environment
 from tests.observation.scripted import Says, healthy, says
+from tests.projects import gaia_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ THREE = Demand(successes=3)
 
 def gateway(server: ScriptedService | str, *, deadline: float = 20, demand: Demand = JUST_DEPLOYED) -> ServiceState:
     """Return the state of a gateway in an environment that expects all other services too."""
-    whole = Environment("here", urls={"gateway": server if isinstance(server, str) else server.url})
+    whole = gaia_environment("here", urls={"gateway": server if isinstance(server, str) else server.url})
     states = probe_services(whole, deadline=deadline, demand=demand)
     return next(state for state in states if state.service == "gateway")
 
@@ -215,7 +215,7 @@ def test_services_are_asked_at_once_and_reported_in_order(serve: Start) -> None:
 
 
 def test_the_whole_platform_settles(sandbox: Sandbox) -> None:
-    whole = bind(Environment("sandbox", sandbox=True), sandbox.stack("readiness"))
+    whole = bind(gaia_environment("sandbox", sandbox=True), sandbox.stack("readiness"))
 
     states = probe_services(whole, deadline=30, demand=JUST_DEPLOYED)
 
@@ -225,7 +225,7 @@ def test_the_whole_platform_settles(sandbox: Sandbox) -> None:
 def test_a_platform_without_a_service_does_not_settle_by_itself(sandbox: Sandbox) -> None:
     stack = sandbox.stack("readiness-without")
     sandbox.fault("readiness-without", "asset", "stop")
-    whole = bind(Environment("sandbox", sandbox=True), stack)
+    whole = bind(gaia_environment("sandbox", sandbox=True), stack)
 
     states = {state.service: state for state in probe_services(whole, deadline=2, demand=JUST_DEPLOYED)}
     sandbox.heal("readiness-without")

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.observation.readiness import UNREACHABLE, ServiceState
 from pytest_gaia.report.layout import aligned, remaining
 from pytest_gaia.report.services import header, missing, not_ready, service_table
 from pytest_gaia.secrets.masks import Secret
+from tests.projects import gaia_environment
 
 
 def test_columns_begin_at_the_same_place_and_lines_have_no_end_spaces() -> None:
@@ -29,17 +29,17 @@ def test_how_much_longer_an_expectation_holds(days: int, text: str) -> None:
 
 
 def test_the_header_says_who_chose_the_environment() -> None:
-    environment = Environment("dev", sources={"name": "GAIA_ENV"}, api_key=Secret("k"))
+    environment = gaia_environment("dev", sources={"name": "GAIA_ENV"}, api_key=Secret("k"))
 
     assert header(environment) == ["gaia: environment dev (GAIA_ENV), topology microservices"]
 
 
 def test_a_missing_key_is_said_with_the_variable_to_set() -> None:
-    assert "GAIA_DEV_API_KEY" in "\n".join(header(Environment("dev")))
+    assert "GAIA_DEV_API_KEY" in "\n".join(header(gaia_environment("dev")))
 
 
 def test_the_header_says_that_an_unknown_address_is_no_evidence() -> None:
-    stub = Environment("staging", urls={"gateway": "http://localhost:9000"}, stage=Stage(previous="dev"))
+    stub = gaia_environment("staging", urls={"gateway": "http://localhost:9000"}, stage=Stage(previous="dev"))
 
     assert [line for line in header(stub) if "no evidence for a promotion: gateway at localhost:9000 is" in line]
     for other in (replace(stub, loopback=True), replace(stub, sandbox=True, simulated=True)):
@@ -47,7 +47,7 @@ def test_the_header_says_that_an_unknown_address_is_no_evidence() -> None:
 
 
 def test_a_rehearsal_says_so() -> None:
-    environment = Environment("staging", simulated=True, sandbox=True)
+    environment = gaia_environment("staging", simulated=True, sandbox=True)
 
     assert "staging (SIMULATED on the sandbox)" in header(environment)[0]
     assert "staging (SIMULATED on the sandbox)" in service_table(environment, [])[0]
@@ -56,8 +56,8 @@ def test_a_rehearsal_says_so() -> None:
 def test_the_release_is_what_the_environment_says_or_what_was_observed() -> None:
     observed = [ServiceState("gateway", "ready", "http://gateway", version="0.2")]
 
-    assert service_table(Environment("dev"), observed)[0] == "gaia: dev, version: 0.2"
-    assert service_table(Environment("dev", release="2026.11"), observed)[0] == "gaia: dev, version: 2026.11"
+    assert service_table(gaia_environment("dev"), observed)[0] == "gaia: dev, version: 0.2"
+    assert service_table(gaia_environment("dev", release="2026.11"), observed)[0] == "gaia: dev, version: 2026.11"
 
 
 def test_what_is_missing_is_required_and_either_away_or_unsettled() -> None:
@@ -68,7 +68,7 @@ def test_what_is_missing_is_required_and_either_away_or_unsettled() -> None:
         ServiceState("asset", "via gateway"),
         ServiceState("nats", "degraded"),
     ]
-    environment = Environment("dev", required=("gateway", "auth", "asset", "nats"))
+    environment = gaia_environment("dev", required=("gateway", "auth", "asset", "nats"))
 
     assert [state.service for state in missing(environment, states)] == ["gateway", "auth"]
 
@@ -76,7 +76,7 @@ def test_what_is_missing_is_required_and_either_away_or_unsettled() -> None:
 def test_a_service_that_responds_but_is_not_ready_is_not_unreachable() -> None:
     state = ServiceState("gateway", "unsettled", "http://g", "GET /health returned 503", 9, 45.0, settled=False)
     away = ServiceState("nats", "unreachable", "nats://n", "no response", 3, 1.0)
-    environment = Environment("dev", sources={"urls.gateway": "gaia.toml:3"})
+    environment = gaia_environment("dev", sources={"urls.gateway": "gaia.toml:3"})
 
     assert not_ready(environment, [state], 45) == [
         "gaia: dev is not ready; no test ran.",
@@ -90,7 +90,7 @@ def test_a_service_that_responds_but_is_not_ready_is_not_unreachable() -> None:
 
 
 def test_what_to_do_is_that_of_the_cause() -> None:
-    environment = Environment("x", sources={"nats": "GAIA_NATS_URL", "secrets.database": ".env:3"})
+    environment = gaia_environment("x", sources={"nats": "GAIA_NATS_URL", "secrets.database": ".env:3"})
     certificate = ServiceState("gateway", UNREACHABLE, "https://g", "not trusted", 3, 1.0, remedy="set SSL_CERT_FILE.")
     broker = ServiceState("nats", UNREACHABLE, "tls://n", "no TLS", 3, 1.0, remedy="write the URL with nats://.")
     database = ServiceState("postgres", UNREACHABLE, "postgresql://d", "refused", 3, 1.0)

@@ -10,6 +10,7 @@ from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.plan import plan_rollout
 from tests.config.reading import files_in
+from tests.projects import gaia_environment
 from tests.rollout.deploy_files import write_fly_files
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ ALL = ("auth", "asset", "chat", "gateway")
 
 
 def staging(*services: str, topology: Topology = "microservices", deadline: float = 600.0) -> Environment:
-    return Environment(
+    return gaia_environment(
         "staging",
         topology=topology,
         services=("gateway", "chat"),
@@ -132,9 +133,9 @@ def test_an_image_cannot_be_built_anew(tmp_path: Path, deployment: Deployment) -
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        (Environment("preview"), r"preview has no deployment.*\[env.preview\]"),
-        (Environment("sandbox", sandbox=True), "nothing can be deployed to it"),
-        (Environment("staging", sandbox=True, simulated=True), "nothing can be deployed to it"),
+        (gaia_environment("preview"), r"preview has no deployment.*\[env.preview\]"),
+        (gaia_environment("sandbox", sandbox=True), "nothing can be deployed to it"),
+        (gaia_environment("staging", sandbox=True, simulated=True), "nothing can be deployed to it"),
     ],
 )
 def test_an_environment_without_a_deployment_is_a_usage_error(

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.environment import DeploySettings, Environment
+from pytest_gaia.config.environment import DeploySettings
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import RolloutInterrupted, RolloutResult
 from pytest_gaia.rollout.rollback import plan_rollback
 from tests.config.reading import files_in
+from tests.projects import gaia_environment
 from tests.rollout.deploy_files import Clock, Listener, fly_hook, fly_rollout, image
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pytest_gaia.rollout.model import Rollout
     from tests.fake_tools import FakeTools
 
-STAGING = Environment("staging", services=("auth", "gateway"), source="fly", deploy=DeploySettings("fly"))
+STAGING = gaia_environment("staging", services=("auth", "gateway"), source="fly", deploy=DeploySettings("fly"))
 
 
 def deploy(root: Path, **images: str) -> RolloutResult:
@@ -174,7 +175,7 @@ def test_a_journal_that_cannot_be_read_is_a_usage_error(fake_tools: FakeTools, t
 
 def test_an_environment_without_a_deployment_is_a_usage_error(fake_tools: FakeTools, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="preview has no deployment"):
-        plan_rollback(Environment("preview"), None, fly_hook(), rootdir=tmp_path)
+        plan_rollback(gaia_environment("preview"), None, fly_hook(), rootdir=tmp_path)
 
 
 def test_an_image_that_is_gone_is_passed_over(fake_tools: FakeTools, tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.environment import DeploySettings, Environment
+from pytest_gaia.config.environment import DeploySettings
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.journal import Journal
 from pytest_gaia.rollout.model import RolloutResult
 from pytest_gaia.rollout.plan import plan_rollout
 from tests.config.reading import files_in
+from tests.projects import gaia_environment
 from tests.rollout.deploy_files import Clock, Listener, fly_hook, fly_rollout, image, write_fly_files
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def test_a_worker_without_checks_is_evaluated_by_its_state(
     file.write_text(file.read_text("utf-8") + '[processes]\napp = "serve"\nworker = "work"\n', encoding="utf-8")
     fake_tools.app("gaia-auth-staging", file={"processes": {"app": "", "worker": ""}})
     fake_tools.fault("gaia-auth-staging", *fault)
-    environment = Environment("staging", deploy=DeploySettings("fly"))
+    environment = gaia_environment("staging", deploy=DeploySettings("fly"))
     deployment = files_in(tmp_path / "deploy").deployment("staging", "fly")
 
     result = deploy(plan_rollout(environment, deployment, rootdir=tmp_path, images={"auth": image("auth", 1)}))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
 from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.run.sandbox import Sandbox, Stack, bind
 from pytest_gaia.secrets.masks import Secret
+from tests.projects import gaia_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +108,7 @@ def test_the_start_is_measured(sandbox: Sandbox) -> None:
 
 def test_nothing_secret_is_shown(sandbox: Sandbox) -> None:
     stack = sandbox.stack("main")
-    environment = bind(Environment("sandbox", sandbox=True), stack)
+    environment = bind(gaia_environment("sandbox", sandbox=True), stack)
 
     shown = f"{stack!r} {stack} {sandbox!r} {environment!r}"
 
@@ -117,7 +117,7 @@ def test_nothing_secret_is_shown(sandbox: Sandbox) -> None:
 
 
 def test_an_environment_gets_the_cells_addresses_and_credentials() -> None:
-    bound = bind(Environment("sandbox", sandbox=True, writes=True), STACK)
+    bound = bind(gaia_environment("sandbox", sandbox=True, writes=True), STACK)
 
     assert bound.urls == STACK.urls
     assert bound.nats == STACK.nats
@@ -130,9 +130,9 @@ def test_an_environment_gets_the_cells_addresses_and_credentials() -> None:
 
 
 def test_a_simulation_keeps_the_topology_of_its_environment() -> None:
-    staging = Environment(
+    staging = gaia_environment(
         "staging",
-        "gateway-only",
+        services=("gateway", "postgres"),
         urls={"gateway": "https://gaia-gateway-staging.fly.dev"},
         nats=NATS_DISABLED,
         hosts=("gaia-gateway-staging.fly.dev",),

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gaia.config.environment import Environment
 from pytest_gaia.deploy.contract import Observation, Reply, Request
 from pytest_gaia.deploy.fly._tool import FlyTool
 from pytest_gaia.deploy.process import ending
@@ -26,6 +25,7 @@ from pytest_gaia.rollout.model import Rollout, Step
 from pytest_gaia.rollout.step import Pace
 from pytest_gaia.system.processes import KEY_VARIABLE, completed, exit_code_of, output_of
 from pytest_gaia.system.signals import ROUND, join, rounds, take, wait_for
+from tests.projects import gaia_environment
 
 LONG = 20.0
 """seconds that the main thread would wait"""
@@ -111,7 +111,7 @@ def test_environments_that_are_observed(tmp_path: Path, over: threading.Event, m
     monkeypatch.setattr(observing, "observe", lambda *_, **__: over.wait(LONG))
 
     with signalled_elsewhere():
-        observing.observe_all({"staging": Environment("staging")}, tmp_path, deadline=LONG)
+        observing.observe_all({"staging": gaia_environment("staging")}, tmp_path, deadline=LONG)
 
 
 def test_services_that_a_tool_looks_at(tmp_path: Path, over: threading.Event) -> None:
@@ -131,7 +131,7 @@ def test_capabilities_that_are_asked_for(over: threading.Event, monkeypatch: pyt
     monkeypatch.setattr(capabilities, "_responds", lambda *_: over.wait(LONG))
 
     with signalled_elsewhere():
-        capabilities.observe(Environment("staging"), [ServiceState("gateway", READY)])
+        capabilities.observe(gaia_environment("staging"), [ServiceState("gateway", READY)])
 
 
 def test_what_comes_is_handed_over() -> None:

@@ -56,9 +56,10 @@ def up(
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON")] = False,
 ) -> None:
     """Start the sandbox, print its addresses, and wait for a signal."""
+    options = options_here(env, "--env")
     options = replace(
-        options_here(env, "--env"),
-        sandbox_without=split_services(without or (), "--without"),
+        options,
+        sandbox_without=split_services(without or (), options.project.platform, "--without"),
         sandbox_fixed=no_known_bugs,
         simulate=env != "sandbox",
     )

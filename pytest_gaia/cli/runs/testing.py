@@ -155,7 +155,7 @@ def run_environment(
 
 def _smoke_options(project: Project) -> tuple[str, ...]:
     """Return the options that select the smoke tests: those of the Gaia Platform, else the suite ``smoke``."""
-    if project.file is not None and project.file.platform == "gaia":
+    if project.file is not None and project.file.below == "gaia":
         return tuple(select("all", ()).options)
     if not any((suite / "smoke").is_dir() for suite in project.suites):
         folder = os.path.relpath(project.suites[0], project.rootdir)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from pytest_gaia.config.assemble import SETTINGS
+from pytest_gaia.config.assemble import setting_keys
 from pytest_gaia.config.catalogue import source_of
 from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Served
 from pytest_gaia.config.environment import Environment
@@ -50,7 +50,11 @@ class Setting:
 
 def described(environment: Environment) -> list[Setting]:
     """Return all settings of ``environment``, including those without a value."""
-    return [_describe(environment, key) for key in SETTINGS]
+    return [_describe(environment, key) for key in setting_keys(environment.platform, *_own_secrets(environment))]
+
+
+def _own_secrets(environment: Environment) -> list[str]:
+    return [f"secrets.{key}" for key in environment.credentials]
 
 
 def plain(value: Value) -> str:
@@ -67,11 +71,11 @@ def plain(value: Value) -> str:
 
 
 def _describe(environment: Environment, key: str) -> Setting:
-    group, _, name = key.rpartition(".")
+    group, _, name = key.partition(".") if "." in key else ("", "", key)
     value, source = _value(environment, group, name), environment.sources.get(key)
-    if environment.sandbox and (group in ("urls", "secrets") or key == "nats"):
+    if environment.sandbox and group in ("urls", "secrets"):
         return Setting(key, value, source, "set when the sandbox starts")
-    if group == "secrets" and value is None:
+    if group == "secrets" and value is None and name in SECRET_KEYS:
         specific, general = variable_name(environment.name, SECRET_KEYS[name]), f"GAIA_{SECRET_KEYS[name]}"
         return Setting(key, None, None, f"not set ({specific} or {general})")
     if group == "urls" and value is None:
@@ -88,7 +92,10 @@ def _relevant(environment: Environment, group: str) -> bool:
 
 def _value(environment: Environment, group: str, name: str) -> Value:
     if group == "urls":
-        return environment.urls.get(name)
+        url = environment.url_of(name)
+        return "disabled" if name in environment.disabled else None if url is None else mask_url(url)
+    if group == "secrets" and name in environment.credentials:
+        return MASK
     if group == "deploy" and environment.deploy is None:
         return None
     if group == "stage" or name == "slo":

@@ -4,7 +4,7 @@ from pytest_gaia.config.addresses import host_of, is_loopback, is_private
 from pytest_gaia.config.deployfiles.model import App, Deployment, Served, Source
 from pytest_gaia.config.deployfiles.values import is_open
 from pytest_gaia.config.environment import Topology
-from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED, SERVICES
+from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED, Platform
 from pytest_gaia.files.toml import Place
 
 BACKENDS = HTTP_SERVICES[1:]
@@ -87,7 +87,19 @@ def topology(deployment: Deployment) -> tuple[Topology, Place] | None:
     return "gateway-only" if alone else "microservices", gateway.place("app")
 
 
-def services(deployment: Deployment) -> tuple[str, ...]:
+def urls(deployment: Deployment, platform: Platform) -> dict[str, tuple[str, Place]]:
+    """Return service → its public URL and the place of it in the deploy files."""
+    found: dict[str, tuple[str, Place]] = {}
+    for service in platform.http:
+        app = deployment.app(service)
+        address = http_address(app, deployment.source) if app is not None else None
+        if address is not None:
+            found[service] = address
+    broker = broker_address(deployment)
+    return found | ({"nats": broker} if broker is not None and "nats" in platform else {})
+
+
+def services(deployment: Deployment, platform: Platform) -> tuple[str, ...]:
     """Return the services of the deployment, and those that its gateway reaches elsewhere."""
     found = {app.service for app in deployment.apps}
     gateway = deployment.app("gateway")
@@ -96,7 +108,7 @@ def services(deployment: Deployment) -> tuple[str, ...]:
     # On Fly the database is a separate service without a deploy file.
     if deployment.source == "fly" or any("DATABASE_URL" in app.env for app in deployment.apps):
         found.add("postgres")
-    return tuple(service for service in SERVICES if service in found)
+    return tuple(service for service in platform if service in found)
 
 
 def _given_addresses(gateway: App) -> dict[str, str]:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.config.environment import DeploySettings, Environment
+from pytest_gaia.config.environment import DeploySettings
 from pytest_gaia.deploy.compose.hook import ComposeHook
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.plan import plan_rollout
 from tests.config.reading import files_in
+from tests.projects import gaia_environment
 from tests.rollout.deploy_files import Clock, Listener
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def plan(folder: Path, *services: str, **changes: Any) -> Rollout:
-    environment = Environment("local", source="compose", deploy=DeploySettings(hook="compose", deadline=60))
+    environment = gaia_environment("local", source="compose", deploy=DeploySettings(hook="compose", deadline=60))
     return plan_rollout(
         environment,
         files_in(folder).deployment("local", "compose"),

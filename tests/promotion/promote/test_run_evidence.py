@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import tolerance_of
 from pytest_gaia.expectations.expectation_set import ExpectationSet
@@ -29,6 +28,7 @@ from pytest_gaia.verdict.evidence import (
 )
 from pytest_gaia.verdict.plan import Plan, PlannedTest
 from pytest_gaia.verdict.report import expectations_digest, verdict_file
+from tests.projects import gaia_environment
 from tests.promotion.pipeline import made_release
 
 RELEASE = made_release()
@@ -105,7 +105,7 @@ def test_a_partial_run_is_written_down_as_one_that_holds() -> None:
     assert (narrowed.result, narrowed.details.verdict, narrowed.details.missing) == ("FAILED", "HOLD", ())
 
 
-STAGING = Environment("staging", known_hosts=("gw.example.org",), stage=Stage(previous="dev"))
+STAGING = gaia_environment("staging", known_hosts=("gw.example.org",), stage=Stage(previous="dev"))
 
 
 def run_of(verdict: Any) -> RunPredicate:
