@@ -19,6 +19,7 @@ KINDS = {
     "suites": "whole suites of this repository, in a process",
     "processes": "whole commands as processes, interrupted and resumed; runs for Allure; ci.cases",
     "projects": "other projects, or this one installed from its package",
+    "servers": "servers that start slowly: RabbitMQ",
     "browser": "pages in Chromium, and the runs that create them",
     "matrix": "further combinations of a test that `make test` runs once",
 }

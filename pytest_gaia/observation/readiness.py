@@ -80,16 +80,16 @@ class Row:
     """why the count restarted, or has not begun"""
 
     def take(self, result: ProbeResult, *, well: bool) -> bool:
-        """Count one response; return whether there are enough."""
+        """Count one response; return whether more of them would change nothing."""
         same = self.last is not None and (self.last.state, self.last.version) == (result.state, result.version)
         self.last, self.missed = result, False
-        if self.only_healthy and not well:
+        if self.only_healthy and not well and not result.mute:
             self.length, self.problem = 0, result.detail or "does not report to be healthy"
             return False
         if self.length and not same:
             self.problem = f"responses alternate between versions or states; last: {result.said}"
         self.length = self.length + 1 if same else 1
-        return self.settled
+        return self.length >= self.asked
 
     def broken(self, problem: str) -> None:
         """Count a probe without a response."""
@@ -98,11 +98,18 @@ class Row:
     @property
     def settled(self) -> bool:
         """Whether there are enough consecutive successes."""
-        return self.length >= self.asked
+        return self.length >= self.asked and not self.is_no_evidence
+
+    @property
+    def is_no_evidence(self) -> bool:
+        """Whether only a healthy response counts, and the service has no way to give one."""
+        return self.only_healthy and self.last is not None and self.last.mute
 
     @property
     def reason(self) -> str:
         """Why there are too few consecutive successes."""
+        if self.is_no_evidence and not self.missed:
+            return "it accepts connections, which does not show after a deployment that it is healthy"
         if self.asked == 1:
             return self.problem
         row = f"{self.length} of {self.asked} consecutive successes"

@@ -12,7 +12,8 @@ from typing import TypeAlias, TypeVar
 from pytest_gaia.clients.wire import broker_address, proxy_for, trusted
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
-from pytest_gaia.observation.probes import ProbeResult, probe_http, probe_nats, probe_postgres
+from pytest_gaia.observation.http_probe import probe_http
+from pytest_gaia.observation.probes import ProbeResult, probe_nats, probe_postgres
 from pytest_gaia.secrets.masks import mask_url
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from urllib.request import HTTPRedirectHandler, Request
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.expectations.subjects import Observed
-from pytest_gaia.observation.probes import opener
+from pytest_gaia.observation.http_probe import opener
 from pytest_gaia.observation.readiness import READY, STARTED, Demand, ServiceState, probe_services
 from pytest_gaia.observation.targets import VIA_GATEWAY, run_all
 

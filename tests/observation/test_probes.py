@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.platform import Health
+from pytest_gaia.observation.http_probe import probe_http
 from pytest_gaia.observation.probes import (
     PermanentProbeError,
     ProbeResult,
     TemporaryProbeError,
-    probe_http,
     probe_postgres,
 )
+from tests.observation.scripted import Says
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.observation.scripted import ScriptedService
 
     Listener = Callable[[bytes], int]
 
@@ -119,6 +123,46 @@ def test_a_body_that_is_not_json_is_degraded(says: Listener, body: bytes) -> Non
 )
 def test_health_is_what_the_body_reports(says: Listener, body: bytes, result: ProbeResult) -> None:
     assert probe_http(f"http://127.0.0.1:{says(page(body))}", 5) == result
+
+
+READY = Health(field="state", values=("up", "true"), partial=("limping",))
+
+
+@pytest.mark.parametrize(
+    ("healthy", "body", "result"),
+    [
+        (READY, b'{"state": "up", "status": "unhealthy"}', ProbeResult()),
+        (READY, b'{"state": true}', ProbeResult()),
+        (READY, b'{"state": "limping"}', ProbeResult("degraded", "reports 'limping'", partial=True)),
+        (READY, b'{"status": "healthy"}', ProbeResult(confirmed=False)),
+        (READY, b"up", ProbeResult("degraded", "GET /api/ready?deep=1 did not return JSON")),
+        (Health(None, ()), b"up", ProbeResult()),
+        (Health(None, ()), b"", ProbeResult()),
+        (Health(None, ()), b'{"status": "unhealthy", "version": 7}', ProbeResult(version="7")),
+    ],
+    ids=repr,
+)
+def test_the_description_defines_what_is_healthy(
+    says: Listener, healthy: Health, body: bytes, result: ProbeResult
+) -> None:
+    assert probe_http(f"http://127.0.0.1:{says(page(body))}/api", 5, "/ready?deep=1", healthy) == result
+
+
+@pytest.mark.parametrize(
+    ("to", "detail"),
+    [("/ready/", ""), ("/login?token=s3cret", "GET /ready was redirected to 127.0.0.1/login")],
+)
+def test_a_login_page_is_no_healthy_service(serve: Callable[..., ScriptedService], to: str, detail: str) -> None:
+    service = serve(Says(302, headers={"Location": to}), Says(200, "page"))
+    result = probe_http(service.url, 5, "/ready", Health(None, ()))
+
+    assert result == (ProbeResult("degraded", detail) if detail else ProbeResult())
+
+
+def test_only_status_200_is_healthy(serve: Callable[..., ScriptedService]) -> None:
+    result = probe_http(serve(Says(202, {"status": "healthy"})).url, 5)
+
+    assert result == ProbeResult("degraded", "GET /health returned 202")
 
 
 def test_https_to_a_server_without_tls_asks_whether_it_is_http(says: Listener) -> None:

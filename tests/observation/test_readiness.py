@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
-from pytest_gaia.observation.readiness import Demand, ServiceState, probe_services
+from pytest_gaia.observation.probes import ProbeResult
+from pytest_gaia.observation.readiness import Demand, Row, ServiceState, probe_services
 from pytest_gaia.run.sandbox import bind
 from tests.observation.conftest import environment
 from tests.observation.scripted import Says, healthy, says
@@ -101,6 +102,17 @@ def test_a_body_that_vouches_for_nothing_is_no_good_response(serve: Start) -> No
 
     assert not state.settled
     assert "does not report to be healthy" in state.detail
+
+
+def test_a_protocol_that_reports_no_health_is_no_evidence_after_a_deployment() -> None:
+    connects = ProbeResult(confirmed=False, mute=True)
+    deployed, before = Row(2, only_healthy=True), Row(2)
+
+    assert [deployed.take(connects, well=False) for _ in range(2)] == [False, True]
+    assert not deployed.settled
+    assert "does not show after a deployment that it is healthy" in deployed.reason
+    assert [before.take(connects, well=False) for _ in range(2)] == [False, True]
+    assert before.settled
 
 
 def test_without_a_deployment_a_degraded_service_settles_as_what_it_is(serve: Start) -> None:

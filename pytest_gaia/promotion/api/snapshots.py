@@ -12,7 +12,8 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import make_folder, write_file
-from pytest_gaia.observation.probes import classified, opener
+from pytest_gaia.observation.http_probe import opener
+from pytest_gaia.observation.probes import classified
 
 FOLDER = ".gaia/api"
 """folder for the last documents of each environment, below the folder of gaia.toml"""
