@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import pytest_gaia
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.layers import shipped_file
 from pytest_gaia.config.platform import DISABLED
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 
 ON_GAIA = '[gaia]\nplatform = "gaia"\n'
 """selects the built-in environments of the Gaia Platform; at the end of a file it does not move other lines"""
+
+_SHIPPED = (Path(pytest_gaia.__file__).parent / "config/platforms/gaia.toml").read_text(encoding="utf-8")
+
+SERVICES_OF_GAIA = _SHIPPED[_SHIPPED.index("[platform]") : _SHIPPED.index("# Docker Compose")]
+"""declares the services of the Gaia Platform, without any environment; for the end of a file"""
 
 
 def gaia_platform() -> Platform:

@@ -62,7 +62,8 @@ class Reader:
     """Reader of one document. Every method raises ``ConfigError`` with file, line and key."""
 
     file: str
-    lines: Mapping[Key, int]
+    lines: dict[Key, int]
+    """lines of keys; gets those of keys with old names, too"""
     shipped: Mapping[str, EnvironmentTable]
     """the built-in environments"""
 
@@ -123,7 +124,7 @@ class Reader:
     def settings(self, document: Mapping[str, Any]) -> GaiaTable:
         """Return the table ``[gaia]`` of ``document``."""
         table = self._table(("gaia",), document.get("gaia", {}), GaiaTable)
-        known = (*self.shipped, *document.get("env", {}))
+        known = (*self.shipped, *self._tables("env", document))
         if table.environment is not UNSET and table.environment not in known:
             problem = f"unknown environment {table.environment!r}; {nearest(table.environment, known)}"
             raise self._error(("gaia", "environment"), problem)
@@ -171,9 +172,11 @@ class Reader:
                 raise self._error((*key, "topology"), f"unknown key; list the services of {key[-1]} in `services`.")
             note_renamed(f'topology = "{topology}"', f"services = {list(services)}", self._line((*key, "topology")))
             found.setdefault("services", list(services))
-        if "nats" in found and "nats" in platform:
+            self.lines.setdefault((*key, "services"), nearest_line(self.lines, (*key, "topology")))
+        if "nats" in found and "nats" in platform and isinstance(found.get("urls", {}), dict):
             note_renamed("the key `nats`", f"`urls.nats` of [env.{key[-1]}]", self._line((*key, "nats")))
             found["urls"] = {"nats": found.pop("nats"), **found.get("urls", {})}
+            self.lines[(*key, "urls", "nats")] = nearest_line(self.lines, (*key, "nats"))
         return found
 
     def _check_services(self, key: Key, table: EnvironmentTable, platform: Platform) -> None:
@@ -210,6 +213,11 @@ class Reader:
             if re.search(r"://[^/?#]*@", text):
                 is_http = service is None or service.is_http
                 raise self._secret_error(place, "API_KEY" if is_http or service is None else f"{service.variable}_URL")
+            if service is None and platform.entry is None:
+                problem = "the project declares no HTTP service that this URL could belong to; add [services.NAME]"
+                raise self._error(
+                    place, f'{problem}. To test the Gaia Platform, add platform = "gaia" to [gaia] instead.'
+                )
             if service is None:
                 addresses.http_template(text, self._place(place))
             elif service.kind == "postgres" and text != DISABLED:

@@ -12,7 +12,7 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve, resolve_each, split_services
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.secrets.masks import Secret
-from tests.projects import ON_GAIA, gaia_platform
+from tests.projects import ON_GAIA, SERVICES_OF_GAIA, gaia_platform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -248,6 +248,7 @@ def test_apart_a_variable_without_an_environment_counts_for_the_one_in_use_alone
 
 
 def test_apart_an_environment_that_only_a_variable_makes_is_among_them(tmp_path: Path) -> None:
+    (tmp_path / "gaia.toml").write_text(SERVICES_OF_GAIA, encoding="utf-8")
     options = Options(project=Project(tmp_path), environ={"GAIA_GATEWAY_URL": "http://127.0.0.1:7001"})
 
     found = resolve_each(options, apart=True)["adhoc"]

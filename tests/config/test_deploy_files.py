@@ -8,6 +8,7 @@ import pytest
 
 from pytest_gaia.errors import ConfigError
 from tests.config.deploying import HTTP, SERVICES
+from tests.projects import SERVICES_OF_GAIA
 
 if TYPE_CHECKING:
     from tests.config.deploying import Deployed
@@ -59,8 +60,7 @@ def test_each_value_names_file_line_and_key(deployed: Deployed) -> None:
     sources = deployed.resolve().sources
 
     assert sources["urls.auth"] == "deploy/fly.auth.staging.toml:1 app"
-    assert sources["nats"] == "deploy/fly.gateway.staging.toml:5 env.NATS_URL"
-    assert sources["topology"] == "deploy/fly.gateway.staging.toml:1 app"
+    assert sources["urls.nats"] == "deploy/fly.gateway.staging.toml:5 env.NATS_URL"
     assert sources["services"] == sources["hosts"] == "deploy/fly.*.staging.toml"
     assert sources["from"] == sources["deploy.hook"] == "gaia.toml:5"
     assert sources["writes"] == sources["deploy.deadline"] == "default"
@@ -79,7 +79,7 @@ def test_what_the_project_says_itself_goes_before_the_files(deployed: Deployed) 
         "gateway": "https://gateway.example",
         **{service: f"https://acme-{service}-staging.fly.dev" for service in SERVICES[1:]},
     }
-    assert (staging.nats, staging.sources["nats"]) == ("nats://broker.example:4222", "gaia.toml:6")
+    assert (staging.nats, staging.sources["urls.nats"]) == ("nats://broker.example:4222", "gaia.toml:6")
 
 
 def test_what_a_run_says_goes_before_the_files(deployed: Deployed) -> None:
@@ -107,26 +107,8 @@ def test_a_gateway_that_stands_alone_is_gateway_only(deployed: Deployed) -> None
 
     staging = deployed.resolve()
 
-    assert (staging.topology, staging.nats, staging.services) == ("gateway-only", "disabled", ("gateway", "postgres"))
-    assert staging.sources["topology"] == "deploy/fly.staging.toml:5 env.AUTH_SERVICE_URL"
+    assert (staging.nats, staging.services) == ("disabled", ("gateway", "postgres"))
     assert staging.sources["services"] == "deploy/fly.staging.toml"
-
-
-@pytest.mark.parametrize(
-    ("gateway", "topology"),
-    [
-        ("", "microservices"),
-        ('AUTH_SERVICE_URL = "http://acme-auth-staging.internal:8000"\n', "microservices"),
-        ('AUTH_SERVICE_URL = "http://localhost:8000"\nCHAT_SERVICE_URL = "http://127.0.0.1:8000"\n', "gateway-only"),
-        ('AUTH_SERVICE_URL = "http://localhost:8000"\nCHAT_SERVICE_URL = "https://c.fly.dev"\n', "microservices"),
-    ],
-)
-def test_the_addresses_that_the_gateway_is_given_decide_the_topology(
-    deployed: Deployed, gateway: str, topology: str
-) -> None:
-    deployed.full(gateway=gateway)
-
-    assert deployed.resolve().topology == topology
 
 
 def test_a_service_that_the_gateway_finds_elsewhere_is_a_service(deployed: Deployed) -> None:
@@ -210,7 +192,7 @@ def test_a_broker_that_compose_does_not_publish_has_no_address(deployed: Deploye
 
 
 def test_deploy_files_stand_beside_the_project_file_by_default(deployed: Deployed) -> None:
-    deployed.write("gaia.toml", '[env.preview]\nfrom = "fly"\n')
+    deployed.write("gaia.toml", '[env.preview]\nfrom = "fly"\n' + SERVICES_OF_GAIA)
     deployed.write("fly.preview.toml", f'app = "acme-preview"\n{HTTP}')
 
     assert deployed.resolve("preview").sources["urls.gateway"] == "fly.preview.toml:1 app"

@@ -71,7 +71,7 @@ USAGE_ERRORS = {
     ),
     "an unknown service": (
         '[env.staging.deploy]\nhook = "fly"\nservices = ["assets"]\n',
-        "gaia.toml:3: env.staging.deploy.services: unknown value 'assets'; did you mean asset?",
+        "gaia.toml:3: env.staging.deploy.services: unknown service 'assets'; did you mean asset?",
     ),
     "settings of no hook": (
         "[env.staging.deploy]\ndeadline = 90\n",

@@ -10,6 +10,7 @@ from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.errors import EnvironmentUnavailable
+from tests.projects import SERVICES_OF_GAIA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,7 @@ DEV = {
 
 
 def resolved(folder: Path, env: str, variables: dict[str, str], *urls: str) -> object:
-    (folder / "gaia.toml").write_text(PROJECT)
+    (folder / "gaia.toml").write_text(PROJECT + SERVICES_OF_GAIA)
     return resolve(Options(project=Project(folder), environ=variables, env=env, urls=urls))
 
 
@@ -129,7 +130,7 @@ ALLOWED = "loopback = true\n"
 def test_only_a_known_address_is_evidence_and_this_machine_only_where_a_release_begins(
     tmp_path: Path, settings: str, address: str, why: str
 ) -> None:
-    (tmp_path / "gaia.toml").write_text(f"[env.preview]\nsafe_posts = []\n{settings}")
+    (tmp_path / "gaia.toml").write_text(f"[env.preview]\n{settings}\n{SERVICES_OF_GAIA}")
     variables = {"GAIA_PREVIEW_GATEWAY_URL": f"http://{address}"}
     environment = resolve(Options(project=Project(tmp_path), environ=variables, env="preview"))
 

@@ -10,7 +10,7 @@ import pytest
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
-from tests.projects import ON_GAIA
+from tests.projects import ON_GAIA, SERVICES_OF_GAIA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,13 +34,13 @@ def test_the_project_file_lies_over_the_shipped_one_key_by_key(options: Options)
 
     assert staging.urls == {"gateway": "https://gateway.staging.example"}
     assert staging.release == "2026.11"
-    assert staging.topology == "gateway-only"
+    assert staging.services == ("gateway", "postgres")
     assert (staging.timeouts.response, staging.timeouts.connect) == (7.0, 5.0)
-    assert {key: staging.sources[key] for key in ("urls.gateway", "release", "timeouts.response", "topology")} == {
+    assert {key: staging.sources[key] for key in ("urls.gateway", "release", "timeouts.response", "services")} == {
         "urls.gateway": "gaia.toml:2",
         "release": "gaia.toml:3",
         "timeouts.response": "gaia.toml:4",
-        "topology": "default",
+        "services": "default",
     }
 
 
@@ -106,13 +106,14 @@ def test_five_lines_make_an_environment(options: Options) -> None:
     preview = resolve(replace(options, env="preview"))
 
     assert set(preview.urls) == {"gateway", "auth", "asset", "chat"}
-    assert preview.topology == "microservices"
     assert preview.writes
     assert preview.suites is None
 
 
 def test_a_new_environment_may_not_be_written_to_unless_it_says_so(options: Options) -> None:
-    (options.rootdir / "gaia.toml").write_text('[env.preview]\nurl = "https://preview.example"\n', encoding="utf-8")
+    (options.rootdir / "gaia.toml").write_text(
+        '[env.preview]\nurl = "https://preview.example"\n' + SERVICES_OF_GAIA, encoding="utf-8"
+    )
 
     preview = resolve(replace(options, env="preview"))
 
@@ -131,7 +132,7 @@ def test_a_broker_given_by_variable_is_expected(options: Options) -> None:
     staging = resolve(replace(options, environ={"GAIA_STAGING_NATS_URL": "nats://me:hunter2@nats.example:4222"}))
 
     assert "nats" in staging.services
-    assert staging.sources["nats"] == "GAIA_STAGING_NATS_URL"
+    assert staging.sources["urls.nats"] == "GAIA_STAGING_NATS_URL"
     assert staging.nats == "nats://me:hunter2@nats.example:4222"
     assert "hunter2" not in repr(staging)
 
@@ -160,9 +161,9 @@ def test_requiring_what_is_not_expected_is_a_usage_error(options: Options) -> No
         ({"GAIA_API_KEY": "hunter2\n"}, "GAIA_API_KEY: api_key: contains a line break"),
         ({"GAIA_TOKEN": " hunter2"}, "GAIA_TOKEN: token: contains a line break, a control character, or spaces"),
         ({"GAIA_API_KEY": "hunter2é"}, "GAIA_API_KEY: api_key: contains a character outside of ASCII"),
-        ({"GAIA_DATABASE_URL": "postgresql://me:hunter2@[::1/d"}, "GAIA_DATABASE_URL: database: not a URL; check"),
-        ({"GAIA_DATABASE_URL": "postgresql://me@h:hunter2/d"}, "GAIA_DATABASE_URL: database: not a URL; check"),
-        ({"GAIA_DATABASE_URL": "me:hunter2@h/d"}, "GAIA_DATABASE_URL: database: not the URL of a database"),
+        ({"GAIA_DATABASE_URL": "postgresql://me:hunter2@[::1/d"}, "GAIA_DATABASE_URL: postgres: not a URL; check"),
+        ({"GAIA_DATABASE_URL": "postgresql://me@h:hunter2/d"}, "GAIA_DATABASE_URL: postgres: not a URL; check"),
+        ({"GAIA_DATABASE_URL": "me:hunter2@h/d"}, "GAIA_DATABASE_URL: postgres: not the URL of a database"),
     ],
 )
 def test_a_bad_variable_is_named_and_its_value_is_not(options: Options, environ: dict[str, str], message: str) -> None:
@@ -207,7 +208,8 @@ def test_a_database_of_another_environment_is_refused_without_showing_its_passwo
 
 def test_a_host_that_two_environments_share_belongs_to_both(options: Options) -> None:
     (options.rootdir / "gaia.toml").write_text(
-        '[env.a]\nurl = "https://x.example"\nhosts = ["x.example"]\n[env.b]\nurl = "https://x.example"\nhosts = ["*.example"]\n',
+        '[env.a]\nurl = "https://x.example"\nhosts = ["x.example"]\n[env.b]\nurl = "https://x.example"\nhosts = ["*.example"]\n'
+        + SERVICES_OF_GAIA,
         encoding="utf-8",
     )
 

@@ -68,7 +68,7 @@ def test_looking_for_a_project_loads_neither_pytest_nor_a_decoder(tmp_path: Path
     assert answer.stdout == "[]\n"
 
 
-SETTINGS = '[project]\nname = "x"\n[tool.gaia]\nenvironment = "preview"\nsuites = ["checks"]\n[tool.gaia.env.preview]\nurl = "http://h"\n'
+SETTINGS = '[project]\nname = "x"\n[tool.gaia]\nenvironment = "preview"\nsuites = ["checks"]\n[tool.gaia.env.preview]\nurl = "http://h"\n[tool.gaia.services.web]\n'
 
 
 def test_settings_in_pyproject_are_those_of_gaia_toml(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_settings_in_pyproject_are_those_of_gaia_toml(tmp_path: Path) -> None:
     assert project.path == tmp_path / "pyproject.toml"
     assert project.suites == (tmp_path / "checks",)
     preview = resolve(Options(project=project, environ={}))
-    assert (preview.name, preview.sources["urls.gateway"]) == ("preview", "pyproject.toml:7")
+    assert (preview.name, preview.sources["urls.web"]) == ("preview", "pyproject.toml:7")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve, resolve_each
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError, NotConfigured
-from tests.projects import ON_GAIA
+from tests.projects import ON_GAIA, SERVICES_OF_GAIA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +88,9 @@ def test_production_is_read_only_but_may_chat(tmp_path: Path) -> None:
 BUILT_IN = ("local", "dev", "staging", "production")
 
 
-@pytest.mark.parametrize("text", [None, "", '[gaia]\nplatform = "none"\n', '[env.preview]\nurl = "http://x"\n'])
+@pytest.mark.parametrize(
+    "text", [None, "", '[gaia]\nplatform = "none"\n', '[services.web]\n[env.preview]\nurl = "http://x"\n']
+)
 def test_a_project_that_does_not_ask_for_gaia_has_nothing_of_it(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
@@ -137,20 +139,22 @@ def test_a_table_without_an_address_is_a_usage_error_that_lists_do_not_leave_out
 def test_an_address_configures_a_name_and_what_follows_the_name_stays_strict(
     tmp_path: Path, text: str, options: dict[str, object]
 ) -> None:
-    (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "gaia.toml").write_text(text + SERVICES_OF_GAIA, encoding="utf-8")
 
     production = resolve(Options(**{"project": Project(tmp_path), "environ": {}, "env": "production", **options}))  # type: ignore[arg-type]  # the values are those of its fields
 
     assert production.urls == {"gateway": "https://shop.example"}
     assert (production.writes, production.experimental, production.core_only) == (False, False, True)
-    assert production.tolerance == Tolerance(kind="strict", budget=0, xfail="fail", skip="fail", min_tests=20)
+    assert production.tolerance == Tolerance(kind="strict", budget=0, xfail="fail", skip="fail")
     assert production.stage.require_signed
     assert (production.hosts, production.suites) == ((), None)
 
 
 @pytest.mark.parametrize("name", ["local", "dev", "staging"])
 def test_without_the_platform_writing_is_permitted_by_the_project_alone(tmp_path: Path, name: str) -> None:
-    (tmp_path / "gaia.toml").write_text(f'[env.{name}]\nurl = "https://shop.example"\n', encoding="utf-8")
+    (tmp_path / "gaia.toml").write_text(
+        f'[env.{name}]\nurl = "https://shop.example"\n{SERVICES_OF_GAIA}', encoding="utf-8"
+    )
 
     assert not resolve(Options(project=Project(tmp_path), environ={}, env=name)).writes
 

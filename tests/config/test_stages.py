@@ -11,7 +11,7 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage, duration
 from pytest_gaia.errors import ConfigError
-from tests.projects import ON_GAIA
+from tests.projects import ON_GAIA, SERVICES_OF_GAIA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,8 +71,8 @@ USAGE_ERRORS = {
     ),
     "no suites": ("[env.staging.stage]\nsuites = []\n", "gaia.toml:2: env.staging.stage.suites: expected a list of"),
     "a service that is none": (
-        '[env.staging.stage]\nservices = ["gatway"]\n',
-        "gaia.toml:2: env.staging.stage.services: unknown value 'gatway'; did you mean gateway?",
+        '[env.staging.stage]\nservices = ["gatway"]\n' + SERVICES_OF_GAIA,
+        "gaia.toml:2: env.staging.stage.services: unknown service 'gatway'; did you mean gateway?",
     ),
     "a role without a name": (
         '[env.staging.stage]\nsign = [""]\n',
@@ -150,7 +150,8 @@ def stages(folder: Path, text: str = "") -> dict[str, Stage]:
 
 @pytest.mark.parametrize(("text", "message"), USAGE_ERRORS.values(), ids=USAGE_ERRORS)
 def test_a_usage_error_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
+    services = "" if "[services." in text else SERVICES_OF_GAIA
+    (tmp_path / "gaia.toml").write_text(text + services, encoding="utf-8")
 
     with pytest.raises(ConfigError) as raised:
         _ = Project(tmp_path).suites

@@ -26,6 +26,7 @@ def resolved(root: Path, name: str, text: str = "", *, simulate: bool = False) -
 
 
 def test_the_shipped_environments_tolerate_less_the_closer_they_are_to_users(tmp_path: Path) -> None:
+    (tmp_path / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
     found = Project(tmp_path).tolerances
 
     assert {name: each.kind for name, each in found.items()} == {
@@ -38,6 +39,14 @@ def test_the_shipped_environments_tolerate_less_the_closer_they_are_to_users(tmp
     assert found["staging"].budget == 130
     assert found["staging"].min_tests == 50
     assert found["production"] == ZERO
+
+
+def test_a_role_decides_and_not_the_name(tmp_path: Path) -> None:
+    text = '[env.live]\nurl = "http://localhost:1"\nrole = "production"\n[env.live.stage]\npromote_from = "staging"\n'
+    live = resolved(tmp_path, "live", text)
+
+    assert live.tolerance == Tolerance(kind="strict", budget=0, xfail="fail", skip="fail")
+    assert (live.core_only, live.experimental, live.stage.require_signed) == (True, False, True)
 
 
 def test_a_new_environment_accepts_only_what_is_listed(tmp_path: Path) -> None:

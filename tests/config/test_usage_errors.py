@@ -8,6 +8,7 @@ import pytest
 
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
+from tests.projects import SERVICES_OF_GAIA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,15 +20,15 @@ USAGE_ERRORS = {
     ),
     "an unknown key without a near one lists all": (
         "[env.preview]\nzzz = 1\n",
-        "gaia.toml:2: env.preview.zzz: unknown key; Known: core_only, deploy, experimental, from, hosts, loopback, max_response_mib, nats, release, required, safe_posts, services, slo, stage,",
+        "gaia.toml:2: env.preview.zzz: unknown key; Known: core_only, deploy, experimental, from, hosts, loopback, max_response_mib, release, required, role, services, slo, stage,",
     ),
     "an unknown service": (
         '[env.preview.urls]\n\n# comment\ngatway = "http://x"\n',
-        "gaia.toml:4: env.preview.urls.gatway: unknown key; did you mean gateway?",
+        "gaia.toml:4: env.preview.urls.gatway: unknown service 'gatway'; did you mean gateway?",
     ),
     "an unknown service in an inline table": (
         '[env]\npreview = { urls = { chta = "http://x" } }\n',
-        "gaia.toml:2: env.preview.urls.chta: unknown key; did you mean chat?",
+        "gaia.toml:2: env.preview.urls.chta: unknown service 'chta'; did you mean chat?",
     ),
     "an unknown timeout": (
         "[env.staging.timeouts]\nreddy = 3\n",
@@ -57,11 +58,11 @@ USAGE_ERRORS = {
     "a value for an environment": ("[env]\nstaging = 3\n", "gaia.toml:2: env.staging: expected a table, written"),
     "an unknown topology": (
         '[env.staging]\ntopology = "gateway_only"\n',
-        "gaia.toml:2: env.staging.topology: unknown value 'gateway_only'; did you mean gateway-only?",
+        "gaia.toml:2: env.staging.topology: unknown key; list the services of staging in `services`.",
     ),
     "an unknown member": (
         '[env.staging]\nservices = [\n  "gateway",\n  "assets",\n]\n',
-        "gaia.toml:2: env.staging.services: unknown value 'assets'; did you mean asset?",
+        "gaia.toml:2: env.staging.services: unknown service 'assets'; did you mean asset?",
     ),
     "a table of another name": (
         '[envs.preview]\nurl = "http://x"\n',
@@ -122,15 +123,15 @@ USAGE_ERRORS = {
     ),
     "another placeholder": (
         '[env.preview]\nurl = "http://{name}.example"\n',
-        "gaia.toml:2: env.preview.url: unknown placeholder {name}; the only one is {service}.",
+        "gaia.toml:2: env.preview.url: unknown placeholder {name}; Known: app, env, service, unit.",
     ),
     "a broker that is no URL": (
         '[env.preview]\nnats = "none"\n',
-        "gaia.toml:2: env.preview.nats: not the URL of a NATS server, such as nats://localhost:4222, or 'disabled'",
+        "gaia.toml:2: env.preview.urls.nats: not the URL of a NATS server, such as nats://localhost:4222, or 'disabled'",
     ),
     "several brokers": (
         '[env.preview]\nnats = "nats://a,nats://b"\n',
-        "gaia.toml:2: env.preview.nats: expected one URL",
+        "gaia.toml:2: env.preview.urls.nats: expected one URL",
     ),
     "a URL for the sandbox": (
         '[env.sandbox]\nwrites = true\nurl = "http://x"\n',
@@ -144,17 +145,26 @@ USAGE_ERRORS = {
         '[env.staging]\nhosts = ["gaia-*.example"]\n',
         "gaia.toml:2: env.staging.hosts: 'gaia-*.example' is not a host name",
     ),
-    "a safe POST that is no path": (
-        '[env.staging]\nsafe_posts = ["POST /x"]\n',
-        "gaia.toml:2: env.staging.safe_posts: 'POST /x' is not a path",
+    "a safe request of an environment": (
+        '[env.staging]\nsafe_posts = ["/x"]\n',
+        "gaia.toml:2: env.staging.safe_posts: safe requests now belong to a service",
     ),
-    "a safe POST of an unknown service": (
-        '[env.staging]\nsafe_posts = ["/x", "aut:/x"]\n',
-        "gaia.toml:2: env.staging.safe_posts: unknown service 'aut' in 'aut:/x'; did you mean auth?",
+    "addresses that are a word": ("[env.preview]\nurls = 3\n", "gaia.toml:2: env.preview.urls: expected a table"),
+    "two lists of services": (
+        '[env.preview]\nservices = ["auth"]\nwithout = ["chat"]\n',
+        "gaia.toml:3: env.preview.without: `services` and `without` exclude each other",
     ),
-    "a safe POST of a service without its path": (
-        '[env.staging]\nsafe_posts = ["auth:x"]\n',
-        "gaia.toml:2: env.staging.safe_posts: 'auth:x' is not a path",
+    "another role for the name of a role": (
+        '[env.production]\nrole = "dev"\n',
+        "gaia.toml:2: env.production.role: the role of an environment with this name is production",
+    ),
+    "an unknown role": (
+        '[env.live]\nrole = "prod"\n',
+        "gaia.toml:2: env.live.role: unknown value 'prod'; did you mean production?",
+    ),
+    "a production without a stage before it": (
+        '[env.live]\nrole = "production"\n',
+        "gaia.toml:1: env.live.stage.promote_from: an environment with the role production needs a stage before it",
     ),
     "a line that is no TOML": ("[gaia]\n\nwrites: true\n", "gaia.toml:3: not valid TOML: "),
     "a list that is never closed": ('[gaia]\nsuites = [\n  "a",\n\n', "gaia.toml:2: not valid TOML: "),
@@ -165,7 +175,9 @@ USAGE_ERRORS = {
 
 @pytest.mark.parametrize(("text", "message"), USAGE_ERRORS.values(), ids=USAGE_ERRORS.keys())
 def test_a_usage_error_in_the_project_file_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "gaia.toml").write_text(text, encoding="utf-8")
+    # Errors of TOML may depend on what follows.
+    services = "" if "TOML" in message else SERVICES_OF_GAIA
+    (tmp_path / "gaia.toml").write_text(text + services, encoding="utf-8")
 
     with pytest.raises(ConfigError) as caught:
         _ = Project(tmp_path).suites
@@ -190,7 +202,7 @@ def test_a_usage_error_in_the_project_file_is_named_with_its_place(tmp_path: Pat
     ],
 )
 def test_a_secret_in_the_project_file_is_refused_and_not_repeated(tmp_path: Path, line: str, variable: str) -> None:
-    (tmp_path / "gaia.toml").write_text(f"[env.staging]\n{line}\n", encoding="utf-8")
+    (tmp_path / "gaia.toml").write_text(f"[env.staging]\n{line}\n{SERVICES_OF_GAIA}", encoding="utf-8")
 
     with pytest.raises(ConfigError, match=r"gaia\.toml:2: env\.staging\.\S+: secrets do not belong") as caught:
         _ = Project(tmp_path).suites
