@@ -41,6 +41,7 @@ def test_does_not_apply(): pass
 
 PROJECT = """
 [gaia]
+platform = "gaia"
 suites = ["suites"]
 [env.small]
 [env.small.tolerance]
