@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeAlias
 from msgspec import UNSET
 
 from pytest_gaia.config import addresses
-from pytest_gaia.config._service_errors import check_platform
 from pytest_gaia.config.environment import SANDBOX, Role
 from pytest_gaia.config.platform import DISABLED, Platform
+from pytest_gaia.config.platforms.check import check_platform
 from pytest_gaia.config.project import PYPROJECT_FILE
 from pytest_gaia.config.schema import (
     ENVIRONMENT_NAME,

@@ -11,6 +11,7 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.secrets.masks import Secret, mask_url
+from tests.projects import ON_GAIA
 
 
 def test_a_secret_shows_itself_only_when_asked() -> None:
@@ -32,6 +33,7 @@ def test_an_environment_shows_no_secret(tmp_path: Path) -> None:
         "GAIA_NATS_URL": "nats://hunter2@h:4222",
     }
 
+    (tmp_path / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
     environment = resolve(Options(project=Project(tmp_path), environ=environ, env="dev"))
 
     assert "hunter2" not in repr(environment)
@@ -41,7 +43,7 @@ def test_an_environment_shows_no_secret(tmp_path: Path) -> None:
 DSN = "postgresql://gaia:Top@Zuq99@127.0.0.1:5432/db"
 NATS = "nats://gaia:Top@Zuq99@127.0.0.1:4222"
 SOURCES = {
-    "a variable": ({"GAIA_DATABASE_URL": DSN}, "", "", "GAIA_DATABASE_URL: database: "),
+    "a variable": ({"GAIA_DATABASE_URL": DSN}, "", "", "GAIA_DATABASE_URL: postgres: "),
     "a variable of the environment": ({"GAIA_DEV_NATS_URL": NATS}, "", "", "GAIA_DEV_NATS_URL: "),
     "a service's variable": ({"GAIA_DEV_GATEWAY_URL": NATS.replace("nats", "http")}, "", "", "GAIA_DEV_GATEWAY_URL: "),
     ".env": ({}, f"GAIA_DATABASE_URL={DSN}\n", "", ".env:1: "),
@@ -54,7 +56,7 @@ def test_a_password_that_is_not_encoded_is_a_usage_error_from_every_source(
     tmp_path: Path, environ: dict[str, str], dotenv: str, project: str, place: str
 ) -> None:
     (tmp_path / ".env").write_text(dotenv)
-    (tmp_path / "gaia.toml").write_text(project or '[gaia]\nplatform = "gaia"\n')
+    (tmp_path / "gaia.toml").write_text(project + ON_GAIA)
 
     with pytest.raises(ConfigError) as error:
         resolve(Options(project=Project(tmp_path), environ=environ, env="dev"))

@@ -1,0 +1,1 @@
+"""Descriptions of platforms: the built-in ones, and the check of any."""
