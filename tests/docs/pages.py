@@ -21,12 +21,14 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     [
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "SECURITY.md")),
+        *(ROOT / "examples").glob("*/README.md"),
         *(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts),
     ]
 )
 PROJECTS = {
     "an empty folder": (),
     "a new project": ("gaia init --ci none > /dev/null",),
+    "the shop": (f"cp -r {ROOT}/examples/shop/. .", "rm -rf .gaia"),
     "this repository": (f"cp -r {' '.join(str(ROOT / name) for name in ('gaia.toml', 'pyproject.toml', 'suites'))} .",),
 }
 """project → commands that create it"""

@@ -1,0 +1,59 @@
+"""The example in examples/shop: a project with its own services, and nothing of the Gaia Platform."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pytest_gaia.cli.app import run
+from pytest_gaia.config.project import Project
+from tests.docs.pages import ROOT
+from tests.projects import gaia_platform
+
+SHOP = ROOT / "examples" / "shop"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the example, as the current folder; without variables of Gaia."""
+    for name in list(os.environ):
+        if name.startswith("GAIA_"):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "shop"
+    shutil.copytree(SHOP, folder, ignore=shutil.ignore_patterns(".gaia", "__pycache__"))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_the_shop_shares_no_service_with_the_gaia_platform(shop: Path) -> None:
+    platform = Project(shop).platform
+
+    assert platform.names == ("web", "orders", "billing", "orders-db", "redis")
+    assert platform.waves(platform.names) == (("orders-db", "redis"), ("orders", "billing"), ("web",))
+    assert not set(platform.names) & set(gaia_platform().names)
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("env list", "qa"),
+        ("env show qa", "https://shop-orders-qa.example.com"),
+        ("config check", ""),
+        ("expectations list", "SHOP-21"),
+        ("expectations check", "1 expectation"),
+        ("doctor", "configuration"),
+    ],
+)
+def test_commands_in_the_shop_succeed_and_show_nothing_of_the_gaia_platform(
+    shop: Path, line: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(line.split())
+
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    assert shown in out
+    assert re.search(r"fly\.dev|\bgaia-(?:gateway|auth|asset|chat|nats)|\bgateway\b|\bnats\b", out) is None, out
