@@ -26,7 +26,7 @@ from pytest_gaia.config.layers import (
     url_layer,
     variable_layer,
 )
-from pytest_gaia.config.platform import DISABLED, Platform
+from pytest_gaia.config.platform import DISABLED, Platform, Tool
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.reader import ADHOC, role_of
 from pytest_gaia.config.resolve import Options
@@ -87,6 +87,7 @@ class Catalogue:
             return layers
 
         role, rules, shipped, *project = layers
+        rules = rules_beside(rules, deployment.source, self.platform)
         return (role, rules, without_addresses(shipped), deployed_layer(deployment, shipped, self.platform), *project)
 
     def deployment(self, name: str) -> Deployment | None:
@@ -268,6 +269,15 @@ def deployed_layer(deployment: Deployment, below: Layer, platform: Platform) -> 
         table = structs.replace(table, hosts=tuple(dict.fromkeys((*known, *hosts))))
         sources["hosts"] = _files(deployment)
     return Layer(table, sources, frozenset(found))
+
+
+def rules_beside(rules: Layer, tool: Tool, platform: Platform) -> Layer:
+    """Return the addresses of services that ``tool`` does not deploy; those of the others are in its files, or nowhere."""
+    urls = rules.table.urls if isinstance(rules.table.urls, dict) else {}
+    kept = {service: url for service, url in urls.items() if not platform[service].is_deployed_by(tool)}
+    return Layer(
+        EnvironmentTable(urls=kept or UNSET), {key: source for key, source in rules.sources.items() if key[5:] in kept}
+    )
 
 
 def without_addresses(layer: Layer) -> Layer:

@@ -206,7 +206,10 @@ ERRORS = {
     ),
     "a safe GET": ('[services.a]\nsafe = ["GET /x"]\n', "2: services.a.safe: 'GET /x': every GET is safe"),
     "an unsafe POST": ('[services.a]\nunsafe = ["POST /x"]\n', "2: services.a.unsafe: 'POST /x': only GET is safe"),
-    "a URL with credentials": ('[services.a]\nurl = "https://u:hunter2@h"\n', "2: services.a.url: "),
+    "a URL with credentials": (
+        '[services.a]\nurl = "https://u:hunter2@h"\n',
+        "2: services.a.url: a URL in a committed file must not",
+    ),
     "a secret key": ('[services.a]\napi_key = "hunter2"\n', "2: services.a.api_key: secrets do not belong"),
     "a secret as a name": (
         '[services.a]\nauth = { header = "X", secret = "hunter2" }\n',

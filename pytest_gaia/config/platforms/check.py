@@ -153,6 +153,9 @@ def _of_url(table: ServiceTable) -> Errors:
     if table.url is UNSET:
         return
     yield from ((("url",), problem) for problem in _of_template(table.url, _PLACEHOLDERS))
+    if re.search(r"://[^/?#]*@", table.url):
+        yield ("url",), "a URL in a committed file must not contain credentials; it is not shown."
+        return
     example = _PLACEHOLDER.sub("x", table.url)
     try:
         addresses.service_url(kind_of(table), example, "")
