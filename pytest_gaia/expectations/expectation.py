@@ -64,7 +64,7 @@ class Expectation(msgspec.Struct, frozen=True, gc=False, eq=False):
         if self.days_left(context.today) <= 0:
             return f"expired on {self.expires}"
         for capability, wanted in self.when:
-            if capability in context.unknown:
+            if not context.knows(capability):
                 # With an unknown capability, only an expectation that makes the outcome stricter applies.
                 if self.expect == "pass":
                     continue

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations import selectors
@@ -44,12 +45,14 @@ def folders_of(roots: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(folder for root in roots if (folder := root / FOLDER).is_dir())
 
 
-def load(folders: Iterable[Path], environments: Mapping[str, Tolerance], *, rootdir: Path) -> ExpectationSet:
+def load(
+    folders: Iterable[Path], environments: Mapping[str, Tolerance], platform: Platform, *, rootdir: Path
+) -> ExpectationSet:
     """Return the expectations in ``folders``. File names are relative to ``rootdir``.
 
-    ``environments`` are all environments of the project. Raises ``ConfigError`` that lists the problems of all files.
+    ``environments`` and ``platform`` are those of the project. Raises ``ConfigError`` that lists the problems of all files.
     """
-    reading = read(folders, environments, rootdir=rootdir)
+    reading = read(folders, environments, platform, rootdir=rootdir)
     if reading.problems:
         shown = list(reading.problems[:MOST_PROBLEMS])
         if more := len(reading.problems) - len(shown):
@@ -58,14 +61,16 @@ def load(folders: Iterable[Path], environments: Mapping[str, Tolerance], *, root
     return ExpectationSet(reading.expectations)
 
 
-def read(folders: Iterable[Path], environments: Mapping[str, Tolerance], *, rootdir: Path) -> Reading:
+def read(
+    folders: Iterable[Path], environments: Mapping[str, Tolerance], platform: Platform, *, rootdir: Path
+) -> Reading:
     """Return the expectations in ``folders``, and all problems of their files."""
     expectations: dict[str, Expectation] = {}
     found: list[str] = []
     for path, place in _placed(folders, rootdir):
         try:
             text = read_text(path, place)
-            expectation = expectation_from(text, place, environments)
+            expectation = expectation_from(text, place, environments, platform)
         except ConfigError as error:
             found += str(error).split("\n")
             continue
@@ -95,7 +100,7 @@ def expectation_id(place: str) -> str:
     return place.rpartition("/")[2].removesuffix(".toml")
 
 
-def expectation_from(text: str, place: str, environments: Mapping[str, Tolerance]) -> Expectation:
+def expectation_from(text: str, place: str, environments: Mapping[str, Tolerance], platform: Platform) -> Expectation:
     """Return the expectation that the file ``text`` defines; ``place`` is the path of the file.
 
     Raises ``ConfigError`` with one line per problem. Each line starts with file, line and key.
@@ -112,14 +117,19 @@ def expectation_from(text: str, place: str, environments: Mapping[str, Tolerance
         table = decode(document, ExpectationTable)
     except TableError as error:
         raise _error(text, place, [(error.key, str(error))]) from None
-    if found := list(problems(table, environments)):
+    if found := list(problems(table, environments, platform)):
         raise _error(text, place, found)
     return _expectation(name, place, table, _limit_line(text, place) if table.max_failures is not None else 0)
 
 
 def _has_old_names(document: Mapping[str, object]) -> bool:
     # To find the lines of all keys in a thousand files takes long.
-    return not OLD_NAMES.keys.keys().isdisjoint(document) or document.get("expect") in OLD_NAMES.values["expect"]
+    match = document.get("match")
+    return (
+        not OLD_NAMES.keys.keys().isdisjoint(document)
+        or document.get("expect") in OLD_NAMES.values["expect"]
+        or (isinstance(match, dict) and not OLD_NAMES.keys.keys().isdisjoint(f"match.{key}" for key in match))
+    )
 
 
 def _wrong_keys(document: Mapping[str, object]) -> Iterator[Problem]:
@@ -169,7 +179,8 @@ _phases = lru_cache(maxsize=64)(frozenset[str])
 
 def _error(text: str, place: str, found: Iterable[Problem]) -> ConfigError:
     lines = key_lines(text, place)
-    new_to_old = {new: old for old, new in OLD_NAMES.keys.items() if (old,) in lines}
+    old_keys = (tuple(old.split(".")) for old in OLD_NAMES.keys)
+    new_to_old = {(*old[:-1], OLD_NAMES.keys[".".join(old)]): old for old in old_keys if old in lines}
     return ConfigError(
         "\n".join(
             _message(place, nearest_line(lines, _written(key, new_to_old)), key, problem) for key, problem in found
@@ -177,9 +188,9 @@ def _error(text: str, place: str, found: Iterable[Problem]) -> ConfigError:
     )
 
 
-def _written(key: tuple[str, ...], new_to_old: Mapping[str, str]) -> tuple[str, ...]:
+def _written(key: tuple[str, ...], new_to_old: Mapping[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
     """Return ``key`` as the file spells it."""
-    return (new_to_old.get(key[0], key[0]), *key[1:]) if key else key
+    return new_to_old.get(key) or (*new_to_old.get(key[:1], key[:1]), *key[1:])
 
 
 def _message(place: str, line: int, key: tuple[str, ...], problem: str) -> str:

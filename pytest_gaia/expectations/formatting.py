@@ -78,6 +78,8 @@ def formatted(text: str) -> str:
         if (new := OLD_NAMES.keys.get(each.key)) is not None:
             each.written = [re.sub(rf"^(\s*\[?\s*){each.key}\b", rf"\g<1>{new}", part) for part in each.written]
             each.key = new
+        for old, new in _renamed_below(each.key).items():
+            each.written = [re.sub(rf"(^|[.{{,\s]){old}(?=\s*=)", rf"\g<1>{new}", part) for part in each.written]
     kept_tables = {each.key for each in entries if each.is_table and any(map(_has_comment, each.written))}
     # A table with a header contains everything below it, so it must come last.
     entries.sort(key=lambda each: (each.key in kept_tables, _order(each.key)))
@@ -94,9 +96,18 @@ def formatted(text: str) -> str:
 
 def _with_new_names(document: Mapping[str, Any]) -> dict[str, Any]:
     values = {OLD_NAMES.keys.get(key, key): value for key, value in document.items()}
+    for key, value in values.items():
+        if isinstance(value, dict) and (renamed := _renamed_below(key)):
+            values[key] = {renamed.get(name, name): each for name, each in value.items()}
     if isinstance(expect := values.get("expect"), str):
         values["expect"] = OLD_NAMES.values["expect"].get(expect, expect)
     return values
+
+
+def _renamed_below(table: str) -> dict[str, str]:
+    """Return the old and new names of keys in a table of the file."""
+    paths = ((old.rpartition("."), new) for old, new in OLD_NAMES.keys.items())
+    return {old: new for (above, _, old), new in paths if above == table}
 
 
 def _entries(text: str) -> tuple[list[str], list[_Entry], list[str]]:

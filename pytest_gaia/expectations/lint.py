@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import combinations, product
+from itertools import combinations
 from typing import Literal
 
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
-from pytest_gaia.expectations.selectors import PATH, keys_of, parse
+from pytest_gaia.expectations.selectors import PATH, Rank, keys_of, parse
 from pytest_gaia.expectations.subjects import Context, Subject
 from pytest_gaia.wording import counted
 
@@ -162,24 +161,28 @@ class Coverage:
 def cover(
     expectations: Sequence[Expectation], subjects: Sequence[Subject], tolerances: Mapping[str, Tolerance], today: date
 ) -> Coverage:
-    """Return which of ``subjects`` the ``expectations`` cover."""
-    expectation_set = ExpectationSet(expectations)
+    """Return which of ``subjects`` the ``expectations`` cover.
+
+    Whether expectations can apply together is decided by their own conditions, not by trying every combination of
+    services, whose number doubles with each service.
+    """
     groups = _groups(expectations, subjects)
     applied: set[str] = set()
     hidden: dict[str, Counter[str]] = {}
     conflicts: dict[tuple[str, ...], Conflict] = {}
-    for context in _contexts(expectations, tolerances, today):
-        counted: dict[str, Counter[str]] = {}
+    for environment in sorted({name for expectation in expectations for name in expectation.environments}):
+        sizes: dict[str, Counter[str]] = {}
         for group in groups:
-            resolution = expectation_set.resolution(group.example, context)
-            applied.update(expectation.id for expectation in resolution.effective)
-            if resolution.conflicting:
-                conflict = Conflict(resolution.conflicting, group.example.node, context.environment)
-                conflicts.setdefault(tuple(expectation.id for expectation in conflict.expectations), conflict)
-            for overridden, winner in _hiding(resolution, context):
-                counted.setdefault(overridden, Counter())[winner] += group.size
-        for overridden, effective in counted.items():
-            hidden[overridden] = hidden.get(overridden, Counter()) | effective
+            rivals = _rivals(group, environment, tolerances[environment], today)
+            effective = {each.id: each for each in rivals if _possible(each.when, _stronger(each, rivals))}
+            applied |= effective.keys()
+            for found in _conflicts(rivals):
+                conflict = Conflict(found, group.example.node, environment)
+                conflicts.setdefault(tuple(expectation.id for expectation in found), conflict)
+            for overridden, winner in _hiding(rivals, effective.values()):
+                sizes.setdefault(overridden, Counter())[winner] += group.size
+        for overridden, counts in sizes.items():
+            hidden[overridden] = hidden.get(overridden, Counter()) | counts
     tests = Counter(key for subject in subjects for key in keys_of(subject))
     return Coverage(tests, _sizes(groups), frozenset(applied), hidden, tuple(conflicts.values()))
 
@@ -188,23 +191,32 @@ def cover(
 class _Group:
     """Tests that the same expectations cover."""
 
-    expectations: tuple[str, ...]
+    expectations: Mapping[str, tuple[Rank, Expectation]]
+    """ID → specificity of the selector that covers the tests, and the expectation"""
     example: Subject
     size: int
 
 
 def _groups(expectations: Sequence[Expectation], subjects: Iterable[Subject]) -> list[_Group]:
-    about: dict[str, list[str]] = {}
+    about: dict[str, list[tuple[Rank, Expectation]]] = {}
     for expectation in expectations:
         for selector in expectation.selectors:
-            about.setdefault(selector.text, []).append(expectation.id)
+            about.setdefault(selector.text, []).append((selector.rank, expectation))
     members: dict[tuple[str, ...], list[Subject]] = {}
     for subject in subjects:
         members.setdefault(tuple(key for key in keys_of(subject) if key in about), []).append(subject)
     return [
-        _Group(tuple({expectation: None for key in keys for expectation in about[key]}), found[0], len(found))
+        _Group(_covering([each for key in keys for each in about[key]]), found[0], len(found))
         for keys, found in members.items()
     ]
+
+
+def _covering(found: Iterable[tuple[Rank, Expectation]]) -> Mapping[str, tuple[Rank, Expectation]]:
+    covering: dict[str, tuple[Rank, Expectation]] = {}
+    # The most specific selector comes first.
+    for rank, expectation in found:
+        covering.setdefault(expectation.id, (rank, expectation))
+    return covering
 
 
 def _sizes(groups: Iterable[_Group]) -> Counter[str]:
@@ -214,26 +226,84 @@ def _sizes(groups: Iterable[_Group]) -> Counter[str]:
     return sizes
 
 
-def _contexts(
-    expectations: Iterable[Expectation], tolerances: Mapping[str, Tolerance], today: date
-) -> Iterator[Context]:
-    """Yield every combination of environment and capabiliconflicts that ``expectations`` distinguish."""
-    environments = sorted({name for expectation in expectations for name in expectation.environments})
-    capabiliconflicts = sorted({name for expectation in expectations for name, _ in expectation.when})
-    for environment in environments:
-        for seen in product((True, False), repeat=len(capabiliconflicts)):
-            observed = frozenset(name for name, there in zip(capabiliconflicts, seen, strict=True) if there)
-            yield Context(environment, observed, today, tolerances[environment])
+@dataclass(frozen=True, slots=True)
+class _Rival:
+    """An expectation that covers the tests of a group, in an environment where it can apply."""
+
+    expectation: Expectation
+    priority: tuple[Rank, int]
+    """specificity and number of conditions; the highest takes precedence"""
+    when: frozenset[tuple[str, bool]]
+
+    @property
+    def id(self) -> str:
+        return self.expectation.id
+
+    def conflicts_with(self, other: _Rival) -> bool:
+        """Whether the two are equally specific and expect different outcomes."""
+        return self.priority == other.priority and self.expectation.expect != other.expectation.expect
 
 
-def _hiding(resolution: Resolution, context: Context) -> Iterator[tuple[str, str]]:
+def _rivals(group: _Group, environment: str, tolerance: Tolerance, today: date) -> list[_Rival]:
+    found = []
+    for name in sorted(group.expectations):
+        rank, expectation = group.expectations[name]
+        wanted = frozenset(capability for capability, there in expectation.when if there)
+        if expectation.inapplicable(Context(environment, wanted, today, tolerance)) is None:
+            found.append(_Rival(expectation, (rank, expectation.conditions), frozenset(expectation.when)))
+    return found
+
+
+def _stronger(rival: _Rival, rivals: Iterable[_Rival]) -> set[frozenset[tuple[str, bool]]]:
+    """Return the conditions of those of ``rivals`` that keep ``rival`` from applying."""
+    return {each.when for each in rivals if each.priority > rival.priority or each.conflicts_with(rival)}
+
+
+def _possible(when: frozenset[tuple[str, bool]], others: Iterable[frozenset[tuple[str, bool]]] = ()) -> bool:
+    """Return whether all conditions of ``when`` can hold while none of ``others`` holds completely.
+
+    A condition that must not hold decides others in turn, so each pass decides at least one service. Alternatives are
+    not tried: if each of ``others`` has two undecided conditions, they count as avoidable.
+    """
+    known = set(when)
+    while known.isdisjoint(map(_opposite, known)):
+        others = [other for other in others if known.isdisjoint(map(_opposite, other))]
+        undecided = [other - known for other in others]
+        if not all(undecided):
+            return False
+        excluded = {_opposite(each) for rest in undecided if len(rest) == 1 for each in rest}
+        if not excluded:
+            return True
+        known |= excluded
+    return False
+
+
+def _opposite(condition: tuple[str, bool]) -> tuple[str, bool]:
+    return condition[0], not condition[1]
+
+
+def _conflicts(rivals: Sequence[_Rival]) -> Iterator[tuple[Expectation, ...]]:
+    """Yield equally specific expectations with different outcomes that can apply together."""
+    for one, other in combinations(rivals, 2):
+        both = one.when | other.when
+        if one.conflicts_with(other) and _possible(both, _above(one, rivals)):
+            equal = [each for each in rivals if each.priority == one.priority and each.when <= both]
+            yield tuple(each.expectation for each in equal)
+
+
+def _above(rival: _Rival, rivals: Iterable[_Rival]) -> set[frozenset[tuple[str, bool]]]:
+    return {each.when for each in rivals if each.priority > rival.priority}
+
+
+def _hiding(rivals: Iterable[_Rival], effective: Iterable[_Rival]) -> Iterator[tuple[str, str]]:
     """Yield (overridden, effective) IDs of expectations that both expect a failure."""
-    if resolution.expect not in ("fail", "flaky"):
-        return
-    for expectation, _ in resolution.overridden:
-        if expectation.expect in ("fail", "flaky") and expectation.inapplicable(context) is None:
-            for winner in resolution.effective:
-                yield expectation.id, winner.id
+    weaker = [each for each in rivals if each.expectation.expect in ("fail", "flaky")]
+    for winner in effective:
+        if winner.expectation.expect in ("fail", "flaky"):
+            stronger = _stronger(winner, rivals)
+            for each in weaker:
+                if each.priority < winner.priority and _possible(winner.when | each.when, stronger):
+                    yield each.id, winner.id
 
 
 Level = Literal["error", "warning"]

@@ -7,28 +7,27 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, structs
 
-from pytest_gaia.config.platform import SERVICES
+from pytest_gaia.config.platform import Platform
+from pytest_gaia.config.services import unknown_service
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import nearest
 from pytest_gaia.expectations.selectors import KEYS, parse
-from pytest_gaia.expectations.subjects import CAPABILITIES
+from pytest_gaia.expectations.subjects import DIRECT
 from pytest_gaia.files.decoding import OldNames
 
 # No patterns on strings: msgspec 0.22 breaks the interpreter's last garbage collection if a value did not match such a type.
 Texts: TypeAlias = str | list[str]
 Status: TypeAlias = Annotated[int, Meta(ge=100, le=599)]
-Service: TypeAlias = Literal["gateway", "auth", "asset", "chat", "nats", "postgres"]
-Via: TypeAlias = Literal["direct", "gateway"]
 Method: TypeAlias = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 Kind: TypeAlias = Literal["assertion", "http", "timeout", "unreachable", "error"]
 Phase: TypeAlias = Literal["setup", "call", "teardown"]
 
 
 class WhenTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """Condition: capabilities that the run must have observed (``chat``) or not observed (``!chat``)."""
+    """Condition: services that the run must have observed (``orders``) or not observed (``!orders``)."""
 
     capability: Texts = []
-    """one capability, or a list of capabilities that must all hold"""
+    """one service of the project, or a list of services that must all hold"""
 
 
 class MatchTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,10 +37,10 @@ class MatchTable(Struct, frozen=True, forbid_unknown_fields=True):
     """kind of failure"""
     status: Status | list[Status] = []
     """HTTP status of the response"""
-    service: Service | list[Service] = []
+    service: Texts = []
     """service that was called"""
-    via: Via | list[Via] = []
-    """whether the service was called directly or through the gateway"""
+    via: Texts = []
+    """`direct`, or the service through which it was called"""
     route: Texts = []
     """path template of the request, such as `/personas/{id}`"""
     method: Method | list[Method] = []
@@ -50,8 +49,8 @@ class MatchTable(Struct, frozen=True, forbid_unknown_fields=True):
     """text that the failure message contains"""
     sqlstate: Texts = []
     """SQLSTATE of a PostgreSQL error, such as 42501"""
-    nats: Texts = []
-    """class of a NATS error, such as `NoRespondersError`"""
+    reason: Texts = []
+    """class of an error of a client of NATS or Redis, such as `NoRespondersError`"""
 
 
 class ExpectationTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,7 +85,13 @@ class ExpectationTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 OLD_NAMES = OldNames(
-    keys={"why": "reason", "added": "created", "max_tests": "max_failures", "widened": "justification"},
+    keys={
+        "why": "reason",
+        "added": "created",
+        "max_tests": "max_failures",
+        "widened": "justification",
+        "match.nats": "reason",
+    },
     values={"expect": {"fails": "fail", "passes": "pass", "skips": "skip"}},
 )
 """former names of keys and values, which are accepted with a notice"""
@@ -107,14 +112,15 @@ Problem = tuple[tuple[str, ...], str]
 """(key, problem)"""
 
 
-def problems(table: ExpectationTable, environments: Mapping[str, Tolerance]) -> Iterator[Problem]:
-    """Yield the problems of ``table``; ``environments`` are those of the project."""
+def problems(table: ExpectationTable, environments: Mapping[str, Tolerance], platform: Platform) -> Iterator[Problem]:
+    """Yield the problems of ``table``; ``environments`` and the services of ``platform`` are those of the project."""
     yield from _texts(table)
     if table.expires <= table.created:
         yield ("expires",), f"{table.expires} is not after `created`, {table.created}."
     yield from _environments(table.environments, environments)
-    yield from _tests(table.tests)
-    yield from _capabilities(as_list(table.when.capability))
+    yield from _tests(table.tests, platform)
+    yield from _capabilities(as_list(table.when.capability), platform)
+    yield from _services(table.match, platform)
     yield from _signature(table)
     yield from _fitting(table)
 
@@ -150,7 +156,7 @@ def _environments(names: Sequence[str], known: Mapping[str, Tolerance]) -> Itera
             yield ("environments",), f"{name} has strict tolerance; an expectation cannot apply there."
 
 
-def _tests(texts: Sequence[str]) -> Iterator[Problem]:
+def _tests(texts: Sequence[str], platform: Platform) -> Iterator[Problem]:
     for text in texts:
         try:
             selector = parse(text)
@@ -158,21 +164,31 @@ def _tests(texts: Sequence[str]) -> Iterator[Problem]:
             yield ("tests",), f"{error}."
             continue
         service = text.removeprefix("service:")
-        if selector.kind == "service" and service not in SERVICES:
-            yield ("tests",), f"unknown service {service!r}; {nearest(service, SERVICES)}"
+        if selector.kind == "service" and service not in platform:
+            yield ("tests",), unknown_service(service, platform)
 
 
-def _capabilities(texts: Sequence[object]) -> Iterator[Problem]:
+def _services(match: MatchTable, platform: Platform) -> Iterator[Problem]:
+    for name in map(str, as_list(match.service)):
+        if name not in platform:
+            yield ("match", "service"), unknown_service(name, platform)
+    ways = tuple(dict.fromkeys((DIRECT, *(each.via for each in platform.services.values() if each.via))))
+    for way in map(str, as_list(match.via)):
+        if way not in ways:
+            yield ("match", "via"), f"unknown value {way!r}; {nearest(way, ways)}"
+
+
+def _capabilities(texts: Sequence[object], platform: Platform) -> Iterator[Problem]:
     for text in map(str, texts):
         name = text.removeprefix("!")
-        if name not in CAPABILITIES:
-            yield ("when", "capability"), f"unknown capability {name!r}; {nearest(name, CAPABILITIES)}"
+        if name not in platform:
+            yield ("when", "capability"), unknown_service(name, platform)
         if f"!{text}" in texts:
             yield ("when", "capability"), f"{text!r} and '!{text}' cannot both hold."
 
 
 def _signature(table: ExpectationTable) -> Iterator[Problem]:
-    for key in ("message", "nats"):
+    for key in ("message", "reason"):
         if not all(str(each).strip() for each in as_list(getattr(table.match, key))):
             yield ("match", key), "must not be empty; an empty text matches every failure."
     for route in as_list(table.match.route):

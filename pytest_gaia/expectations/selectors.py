@@ -141,7 +141,8 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     message: Values = ()
     """parts of the message; case and white space are ignored"""
     sqlstate: Values = ()
-    nats: Values = ()
+    # Ledgers contain digests that were computed with the old name.
+    reason: Values = msgspec.field(default=(), name="nats")
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.files.writing import write_file
 
@@ -18,8 +17,8 @@ PHASES = ("setup", "call", "teardown")
 KINDS = ("assertion", "http", "timeout", "unreachable", "error", "crash")
 """kinds of failures: assertion, unexpected HTTP response, timeout, no connection, other exception, end of the process"""
 
-CAPABILITIES = SERVICES
-"""services that an expectation can depend on, if the run observed that they are reachable"""
+DIRECT = "direct"
+"""``via`` of a request that was sent to the service itself"""
 
 
 class Observed(NamedTuple):
@@ -54,13 +53,13 @@ class FailureDetails:
     status: int | None = None
     service: str | None = None
     via: str | None = None
-    """``direct`` or ``gateway``"""
+    """``direct``, or the service through which the request was sent"""
     route: str | None = None
     """path template"""
     method: str | None = None
     sqlstate: str | None = None
-    nats: str | None = None
-    """class of the error that the NATS client raised"""
+    reason: str | None = None
+    """class of the error that a client of NATS or Redis raised"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +73,12 @@ class Context:
     tolerance: Tolerance
     unknown: frozenset[str] = frozenset()
     """capabilities for which the run has no observation"""
+    known: frozenset[str] | None = None
+    """services that existed when the run was recorded; None for all"""
+
+    def knows(self, capability: str) -> bool:
+        """Whether the run observed that the capability is reachable, or that it is not."""
+        return capability not in self.unknown and (self.known is None or capability in self.known)
 
 
 def write_subjects(path: Path, subjects: Iterable[Subject]) -> None:

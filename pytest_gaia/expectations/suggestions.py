@@ -207,7 +207,7 @@ def _example(message: str) -> str:
 
 def _likeness(failing: Failing) -> tuple[object, ...]:
     details = failing.details
-    wire = (details.status, details.service, details.via, details.sqlstate, details.nats)
+    wire = (details.status, details.service, details.via, details.sqlstate, details.reason)
     # Protocol fields are the better signature: messages change with every release.
     message = "" if _is_on_the_wire(details) else literal(details.message)
     return (failing.environment, failing.flaky, details.phase, details.kind, *wire, message)
@@ -215,7 +215,7 @@ def _likeness(failing: Failing) -> tuple[object, ...]:
 
 def _is_on_the_wire(details: FailureDetails) -> bool:
     """Return whether a status or error code identifies the failure."""
-    return any(value is not None for value in (details.status, details.sqlstate, details.nats))
+    return any(value is not None for value in (details.status, details.sqlstate, details.reason))
 
 
 def _draft(cluster: Sequence[Failing], executed: Sequence[str], taken: Counter[str]) -> Draft:
@@ -239,7 +239,7 @@ def _match(cluster: Sequence[Failing]) -> Match:
     details = cluster[0].details
     fields: dict[str, Any] = {
         key: (value,)
-        for key in ("kind", "status", "service", "via", "sqlstate", "nats")
+        for key in ("kind", "status", "service", "via", "sqlstate", "reason")
         if (value := getattr(details, key)) is not None
     }
     for key in ("route", "method"):
@@ -269,6 +269,6 @@ def _is_place(key: str) -> bool:
 
 def _name(failing: Failing) -> str:
     details = failing.details
-    what = details.status or details.sqlstate or details.nats or details.kind
+    what = details.status or details.sqlstate or details.reason or details.kind
     parts = (failing.environment, details.service or failing.subject.node.split("/")[-1].partition(".")[0], str(what))
     return "-".join(re.sub("[^a-z0-9]+", "-", part.lower()).strip("-") for part in parts)

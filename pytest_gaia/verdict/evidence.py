@@ -77,7 +77,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     route: str | None = None
     method: str | None = None
     sqlstate: str | None = None
-    nats: str | None = None
+    reason: str | None = msgspec.field(default=None, name="nats")
 
 
 class Phase(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -165,12 +165,25 @@ class ServiceHealth(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """host and port of its client, without credentials; empty if it is reached through the gateway"""
 
 
+# Results logs without `services` are of a time when there were no others.
+_FIRST_SERVICES = ("gateway", "auth", "asset", "chat", "nats", "postgres")
+
+
+class PlatformSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The description of the services, at the time of the run."""
+
+    name: str = ""
+    digest: str = ""
+    """SHA-256 of the description, ``sha256:…``"""
+
+
 class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_field="line"):
     """Circumstances of a run, known before its first test."""
 
     schema: int
     environment: str
     topology: str
+    """``gateway-only`` if the entry was the only HTTP service, otherwise ``microservices``; for older readers"""
     started: str
     """ISO 8601, UTC"""
     capabilities: tuple[str, ...] = ()
@@ -189,10 +202,15 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     """whether ``loopback = true`` allows tests of the environment on this machine"""
     unknown: tuple[str, ...] = ()
     """services whose state is unknown"""
+    platform: PlatformSeen | None = None
+    """description of the services; None in older results logs"""
+    kinds: dict[str, str] = msgspec.field(name="services", default={})
+    """service → its kind, in the order of declaration; empty in older results logs"""
 
     def context(self, environment: str, today: date, tolerance: Tolerance) -> Context:
         """Return the context in which the run is evaluated for ``environment``."""
-        return Context(environment, frozenset(self.capabilities), today, tolerance, frozenset(self.unknown))
+        known = frozenset(self.kinds or _FIRST_SERVICES)
+        return Context(environment, frozenset(self.capabilities), today, tolerance, frozenset(self.unknown), known)
 
 
 class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_field="line"):

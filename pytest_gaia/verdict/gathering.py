@@ -16,6 +16,8 @@ MESSAGE_LIMIT = 2000
 
 # pytest-timeout raises the same exception as `pytest.fail`; only the text differs.
 _TIMED_OUT = re.compile(r"Timeout \(?>\d+(\.\d+)?s\)?( from pytest-timeout)?\.?")
+_CLIENTS = ("nats.", "redis.")
+"""modules of the clients of message brokers and caches"""
 _ENDED = "the run ended before the test completed"
 
 
@@ -59,7 +61,7 @@ def _failure_of(error: BaseException, redact: Callable[[str], str]) -> Failure:
         route=exchange.route if exchange else None,
         method=exchange.request.method if exchange else None,
         sqlstate=_sqlstate(error),
-        nats=_nats(error),
+        reason=_client_error(error),
     )
 
 
@@ -79,9 +81,10 @@ def _sqlstate(error: BaseException) -> str | None:
     return next((code for code in codes if isinstance(code, str)), None)
 
 
-def _nats(error: BaseException) -> str | None:
-    """Return the class of the NATS client's exception, such as ``NoRespondersError``."""
-    return next((type(each).__name__ for each in _chain(error) if type(each).__module__.startswith("nats.")), None)
+def _client_error(error: BaseException) -> str | None:
+    """Return the class of the exception of a client of NATS or Redis, such as ``NoRespondersError``."""
+    found = (type(each) for each in _chain(error))
+    return next((each.__name__ for each in found if each.__module__.startswith(_CLIENTS)), None)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -9,11 +9,14 @@ from pytest_gaia.config.tolerance import Tolerance, tolerance_of
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.selectors import Match, parse
 from pytest_gaia.expectations.subjects import Context, FailureDetails, Subject
+from tests.projects import gaia_platform
 
 TODAY = date(2026, 3, 15)
 ADDED, EXPIRES = date(2026, 3, 1), date(2026, 3, 28)
 
 ENVIRONMENTS = {name: tolerance_of(name, {}) for name in ("sandbox", "dev", "staging", "production")}
+
+PLATFORM = gaia_platform()
 
 EXPECTATION = """\
 reason = "personas are not deployed yet"

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.platform import Platform, Service
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.files import folders_of, load, read
 from pytest_gaia.expectations.selectors import Match, parse
-from tests.expectations.build import ENVIRONMENTS, EXPECTATION
+from tests.expectations.build import ENVIRONMENTS, EXPECTATION, PLATFORM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def expectations_of(root: Path) -> tuple[Expectation, ...]:
-    return load(folders_of([root / "suites"]), ENVIRONMENTS, rootdir=root).expectations
+    return load(folders_of([root / "suites"]), ENVIRONMENTS, PLATFORM, rootdir=root).expectations
 
 
 def usage_error_of(root: Path) -> str:
@@ -134,7 +135,9 @@ def test_tables_may_be_written_out(write: Write) -> None:
         ("match", 'match = { kind = "htp" }', ":8: match.kind: unknown value 'htp'; did you mean http? Known: assertion, error"),
         ("match", 'match = { method = "get" }', ":8: match.method: unknown value 'get'"),
         ("match", 'match = { via = "direkt" }', ":8: match.via: unknown value 'direkt'; did you mean direct?"),
-        ("match", 'match = { service = ["chat", "aset"] }', ":8: match.service: unknown value 'aset'; did you mean asset?"),
+        ("match", 'match = { service = ["chat", "aset"] }', ":8: match.service: unknown service 'aset'; did you mean asset?"),
+        ("match", 'match = { reason = "" }', ":8: match.reason: must not be empty"),
+        ("match", 'match = { nats = "" }', ":8: match.reason: must not be empty"),
         ("match", 'match = { message = "" }', ":8: match.message: must not be empty"),
         ("match", 'match = { route = "api" }', ":8: match.route: 'api' is not a path template"),
         ("match", 'match = { sqlstate = "4250" }', ":8: match.sqlstate: '4250' is not a SQLSTATE"),
@@ -148,7 +151,7 @@ def test_tables_may_be_written_out(write: Write) -> None:
         ("expires", "expires = 2026-03-28\nmax_failures = 0", ":6: max_failures: expected a whole number >= 1"),
         ("expires", "expires = 2026-03-28\nmax_failures = 1.5", ":6: max_failures: expected a whole number, got a number"),
         ("expires", 'expires = 2026-03-28\njustification = ""', ":6: justification: must not be empty"),
-        ("expires", 'expires = 2026-03-28\nwhen = { capability = "!cht" }', ":6: when.capability: unknown capability 'cht'; did"),
+        ("expires", 'expires = 2026-03-28\nwhen = { capability = "!cht" }', ":6: when.capability: unknown service 'cht'; did"),
         ("expires", 'expires = 2026-03-28\nwhen = { capability = ["chat", "!chat"] }', ":6: when.capability: 'chat' and '!chat'"),
         ("expires", 'expires = 2026-03-28\nwhen = { capable = "chat" }', ":6: when.capable: unknown key; did you mean capability?"),
     ],
@@ -180,14 +183,14 @@ def test_one_id_in_two_folders_is_a_usage_error(write: Write) -> None:
     with pytest.raises(
         ConfigError, match=r"more/persona-cut-over\.toml:1: the expectation persona-cut-over is also defined in suites"
     ):
-        load([root / "suites/expectations", root / "more"], ENVIRONMENTS, rootdir=root)
+        load([root / "suites/expectations", root / "more"], ENVIRONMENTS, PLATFORM, rootdir=root)
 
 
 def test_all_problems_of_all_files_are_reported(write: Write) -> None:
     write(EXPECTATION, "b.toml")
     write(replaced("reason", "raeson = 1"), "a.toml")
     root = write(replaced("owner", ""), "c.toml")
-    reading = read(folders_of([root / "suites"]), ENVIRONMENTS, rootdir=root)
+    reading = read(folders_of([root / "suites"]), ENVIRONMENTS, PLATFORM, rootdir=root)
 
     assert [expectation.id for expectation in reading.expectations] == ["b"]
     assert [usage_error.partition(":")[0].rpartition("/")[2] for usage_error in reading.problems] == [
@@ -209,13 +212,13 @@ def test_drafts_and_other_files_are_not_read(write: Write) -> None:
 
 def test_a_project_without_expectations_has_an_empty_set(tmp_path: Path) -> None:
     assert folders_of([tmp_path]) == ()
-    assert load((), ENVIRONMENTS, rootdir=tmp_path).expectations == ()
+    assert load((), ENVIRONMENTS, PLATFORM, rootdir=tmp_path).expectations == ()
 
 
 OLD_NAMES = (
     ("reason =", "why ="),
     ("created =", "added ="),
-    ("match =", 'expect = "fails"\nmax_tests = 8\nwidened = "x"\nmatch ='),
+    ("match = { ", 'expect = "fails"\nmax_tests = 8\nwidened = "x"\nmatch = { nats = "NoRespondersError", '),
 )
 
 
@@ -230,13 +233,31 @@ def test_old_names_are_accepted_with_a_notice(
     (expectation,) = expectations_of(write(text))
 
     assert (expectation.expect, expectation.max_failures, expectation.justification) == ("fail", 8, "x")
+    assert expectation.match == Match(status=(503,), reason=("NoRespondersError",))
     assert [line.partition("persona-cut-over.toml")[2] for line in capsys.readouterr().err.splitlines()] == [
         ":1: the key `why` is now `reason`; the old name will be removed in 0.4.",
         ":4: the key `added` is now `created`; the old name will be removed in 0.4.",
         ':8: expect = "fails" is now expect = "fail"; the old name will be removed in 0.4.',
         ":9: the key `max_tests` is now `max_failures`; the old name will be removed in 0.4.",
         ":10: the key `widened` is now `justification`; the old name will be removed in 0.4.",
+        ":11: the key `nats` is now `reason`; the old name will be removed in 0.4.",
     ]
+
+
+def test_the_services_are_those_of_the_project(write: Write) -> None:
+    write(EXPECTATION.replace('["suites/personas"]', '["service:orders"]\nwhen = { capability = "!billing" }'))
+    root = write(EXPECTATION.replace("status = 503", 'status = 503, service = "chat"'), "other.toml")
+    shop = Platform({name: Service(name) for name in ("orders", "billing")})
+    reading = read(folders_of([root / "suites"]), ENVIRONMENTS, shop, rootdir=root)
+
+    assert [(each.selectors, each.when) for each in reading.expectations] == [
+        ((parse("service:orders"),), (("billing", False),))
+    ]
+    (problem,) = reading.problems
+    assert problem.startswith(
+        "suites/expectations/other.toml:8: match.service: unknown service 'chat'; Known: billing, orders."
+    )
+    assert problem.endswith('add platform = "gaia" to [gaia] of gaia.toml.')
 
 
 def test_all_missing_keys_are_reported_at_once(write: Write) -> None:

@@ -138,3 +138,15 @@ def test_old_names_are_replaced() -> None:
     assert formatted(old) == (
         'reason = "x" # comment\ncreated = 2026-01-01\nexpect = "pass"\nmax_failures = 3\njustification = "y"\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('match = {status=503,nats="X"}\n', 'match = { status = 503, reason = "X" }\n'),
+        ('[match]\nnats = "nats = X" # why\n', '\n[match]\nreason = "nats = X" # why\n'),
+        ('match.nats = "X" # why\n', 'match.reason = "X" # why\n'),
+    ],
+)
+def test_old_names_in_a_signature_are_replaced(old: str, new: str) -> None:
+    assert formatted(old) == new

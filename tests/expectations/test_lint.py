@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gaia.expectations import lint as lint_module
 from pytest_gaia.expectations.lint import lint
 from pytest_gaia.expectations.selectors import Match
 from tests.expectations.build import ENVIRONMENTS, TODAY, expectation, subject
@@ -123,6 +124,44 @@ def test_a_tie_that_disagrees_is_found_whatever_capability_it_takes() -> None:
     assert ties[0].text == (
         "equally specific expectations conflict for suites/personas/test_more.py::test_d[x y] in staging: one expects fail, two expects flaky"
     )
+
+
+def test_conditions_that_together_leave_no_case_shadow_an_expectation() -> None:
+    broad = expectation("broad", "suites/health", max_failures=1)
+    node = "suites/health/test_health.py"
+    narrow = [expectation(f"narrow-{there}".lower(), node, when=(("chat", there),)) for there in (True, False)]
+
+    assert ("shadowed", "broad") in checks(broad, *narrow)
+    assert ("shadowed", "broad") not in checks(broad, narrow[0])
+
+
+def test_the_work_does_not_double_with_each_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    possible = lint_module._possible
+
+    def counted(*conditions: Any) -> bool:
+        asked.append(conditions)
+        return possible(*conditions)
+
+    monkeypatch.setattr(lint_module, "_possible", counted)
+    services = [f"service-{number}" for number in range(40)]
+    tests = [subject(f"suites/s{number}/test_it.py::test_it", services=tuple(services)) for number in range(40)]
+    many = [
+        expectation(
+            f"e{number}",
+            f"service:{services[number % 40]}",
+            max_failures=40,
+            when=((services[(number + 7) % 40], number % 2 == 0), (services[number // 5], True)),
+            match=Match(status=(400 + number,)),
+        )
+        for number in range(200)
+    ]
+
+    assert {each.check for each in lint(many, tests, ENVIRONMENTS, TODAY)} == set()
+    # All expectations cover the same tests: one comparison for each of them, and for pairs that could conflict.
+    assert len(asked) <= 200
+    many.append(expectation("broad", "all", max_failures=40))
+    assert {each.check for each in lint(many, tests, ENVIRONMENTS, TODAY)} == {"overlap"}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ UNAVAILABLE = FailureDetails(
     route="/api/v1/chat",
     method="POST",
     sqlstate="42501",
-    nats="NoRespondersError",
+    reason="NoRespondersError",
 )
 
 
@@ -34,7 +34,7 @@ UNAVAILABLE = FailureDetails(
         {"route": ("/api/v1/chat",), "method": ("POST",)},
         {"message": ("service unavailable",)},
         {"message": ("nothing like it", "GOT 503")},
-        {"sqlstate": ("42501",), "nats": ("NoRespondersError",)},
+        {"sqlstate": ("42501",), "reason": ("NoRespondersError",)},
     ],
 )
 def test_a_failure_that_fits_every_field_matches(asked: dict[str, Any]) -> None:

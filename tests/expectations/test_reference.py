@@ -13,7 +13,7 @@ from pytest_gaia.expectations.schema import ExpectationTable, MatchTable
 from pytest_gaia.expectations.selectors import parse
 from pytest_gaia.expectations.subjects import KINDS
 from pytest_gaia.files.decoding import keys_of
-from tests.expectations.build import ENVIRONMENTS
+from tests.expectations.build import ENVIRONMENTS, PLATFORM
 
 DOCS = Path(__file__).parents[2] / "docs"
 REFERENCE = (DOCS / "reference/expectations.md").read_text(encoding="utf-8")
@@ -66,4 +66,4 @@ def test_every_command_is_described() -> None:
 def test_the_example_is_an_expectation() -> None:
     example = REFERENCE.partition("```toml\n")[2].partition("```")[0]
 
-    assert expectation_from(example, "suites/expectations/example.toml", ENVIRONMENTS).max_failures == 8
+    assert expectation_from(example, "suites/expectations/example.toml", ENVIRONMENTS, PLATFORM).max_failures == 8

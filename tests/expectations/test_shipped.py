@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pytest_gaia.expectations.expectation import Expectation
 
 ROOT = Path(__file__).parents[2]
-EXPECTATIONS = load(folders_of([ROOT / "suites"]), Project(ROOT).tolerances, rootdir=ROOT).expectations
+PROJECT = Project(ROOT)
+EXPECTATIONS = load(folders_of([ROOT / "suites"]), PROJECT.tolerances, PROJECT.platform, rootdir=ROOT).expectations
 
 
 def gaia(*arguments: str) -> subprocess.CompletedProcess[str]:

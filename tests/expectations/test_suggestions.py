@@ -12,7 +12,7 @@ from pytest_gaia.expectations.files import expectation_from
 from pytest_gaia.expectations.selectors import mismatch, parse
 from pytest_gaia.expectations.subjects import FailureDetails
 from pytest_gaia.expectations.suggestions import Draft, Failing, compressed, drafts, literal, written
-from tests.expectations.build import ENVIRONMENTS, TODAY, answered, subject
+from tests.expectations.build import ENVIRONMENTS, PLATFORM, TODAY, answered, subject
 
 PERSONAS = [f"suites/personas/test_crud.py::test_{name}" for name in ("a", "b", "c[x y]", "c[z]")]
 OTHERS = ["suites/personas/test_more.py::test_d", "suites/health/test_health.py::test_up"]
@@ -114,7 +114,7 @@ def test_a_draft_for_a_failure_that_nothing_tells_apart_asks_for_its_message(mes
     for key in ("reason", "issue", "owner"):
         text = text.replace(f'{key} = ""', f'{key} = "known"')
     with pytest.raises(ConfigError, match=r"match\.message: must not be empty"):
-        expectation_from(text, f"{draft.name}.toml", ENVIRONMENTS)
+        expectation_from(text, f"{draft.name}.toml", ENVIRONMENTS, PLATFORM)
 
 
 def test_a_draft_names_the_method_of_what_was_asked() -> None:
@@ -187,7 +187,7 @@ def test_a_draft_lacks_what_only_people_know_and_is_no_expectation() -> None:
     assert (content["reason"], content["issue"], content["owner"]) == ("", "", "")
     assert (content["max_failures"], content["environments"]) == (1, ["staging"])
     with pytest.raises(ConfigError, match="reason: must not be empty"):
-        expectation_from(text, "staging-chat-503.toml", ENVIRONMENTS)
+        expectation_from(text, "staging-chat-503.toml", ENVIRONMENTS, PLATFORM)
 
 
 def test_a_draft_that_was_filled_in_is_an_expectation_that_accepts_its_failures() -> None:
@@ -196,7 +196,7 @@ def test_a_draft_that_was_filled_in_is_an_expectation_that_accepts_its_failures(
     text = written(draft, TODAY, 90)
     for key in ("reason", "issue", "owner"):
         text = text.replace(f'{key} = ""', f'{key} = "known"')
-    expectation = expectation_from(text, f"{draft.name}.toml", ENVIRONMENTS)
+    expectation = expectation_from(text, f"{draft.name}.toml", ENVIRONMENTS, PLATFORM)
 
     assert expectation.selectors == (parse(PERSONAS[2]),)
     assert expectation.refusal(failure.details) == ()

@@ -24,7 +24,8 @@ VARIABLE = "SUITES_CENSUS"
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Write one object for each test."""
     root = session.config.rootpath
-    expectations = load([root / "suites" / FOLDER], Project(root).tolerances, rootdir=root).expectations
+    project = Project(root)
+    expectations = load([root / "suites" / FOLDER], project.tolerances, project.platform, rootdir=root).expectations
     checks = [
         {"id": item.nodeid, "known_bug": _known_bugs(item, expectations), **_plain(asdict(needs_of(item)))}
         for item in session.items

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.subjects import Context
-from pytest_gaia.verdict.evidence import SCHEMA, Phase, Wire, encode, read_run
+from pytest_gaia.verdict.evidence import SCHEMA, Phase, PlatformSeen, Wire, encode, read_run
+from tests.expectations.build import expectation
 from tests.verdict.runs import UNAVAILABLE, failed, passed, record, run
 
 if TYPE_CHECKING:
@@ -52,8 +53,36 @@ def test_a_run_is_evaluated_by_what_it_observed_and_by_what_it_could_not_show(pa
     context = read_run(path).start.context("dev", date(2026, 11, 2), Tolerance(kind="advisory"))
 
     assert context == Context(
-        "dev", frozenset({"gateway", "nats"}), date(2026, 11, 2), Tolerance(kind="advisory"), frozenset({"chat"})
+        "dev",
+        frozenset({"gateway", "nats"}),
+        date(2026, 11, 2),
+        Tolerance(kind="advisory"),
+        frozenset({"chat"}),
+        frozenset({"gateway", "auth", "asset", "chat", "nats", "postgres"}),
     )
+
+
+@pytest.mark.parametrize(
+    ("services", "known", "unknown"),
+    [
+        # An older results log knows six services. A later one is not missing there, but not known.
+        ({}, ("asset", "nats"), ("kb", "orders")),
+        ({"orders": "http", "orders-db": "postgres"}, ("orders", "orders-db"), ("asset", "kb")),
+    ],
+)
+def test_a_service_that_a_results_log_does_not_know_is_unknown(
+    tmp_path: Path, services: dict[str, str], known: tuple[str, ...], unknown: tuple[str, ...]
+) -> None:
+    platform = PlatformSeen("shop", "sha256:0")
+    start = replace(RUN.start, kinds=services, platform=platform)
+    path = record(tmp_path / "run.jsonl", replace(RUN, start=start))
+    context = read_run(path).start.context("dev", date(2026, 11, 2), Tolerance(kind="advisory"))
+
+    assert read_run(path).start.platform == platform
+    assert [each for each in known if not context.knows(each)] == []
+    for each in unknown:
+        absent = expectation("absent", "all", environments=("dev",), when=((each, False),), expires=date(2026, 12, 1))
+        assert absent.inapplicable(context) == f"requires !{each}, and it is unknown whether {each} is reachable"
 
 
 def test_every_line_is_one_line(path: Path) -> None:

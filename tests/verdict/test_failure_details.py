@@ -165,7 +165,7 @@ def hiding_its_context() -> None:
 def test_the_reason_is_found_down_the_chain(make: Callable[[], None], sqlstate: str | None, reason: str | None) -> None:
     found = failure_of(raised(make))
 
-    assert (found.sqlstate, found.nats) == (sqlstate, reason)
+    assert (found.sqlstate, found.reason) == (sqlstate, reason)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_sqlstate_is_that_of_the_server(error: BaseException, sqlstate: str) -> 
 
 
 def test_the_reason_of_the_stream_is_told() -> None:
-    assert failure_of(nats.js.errors.NotFoundError(code=404)).nats == "NotFoundError"
+    assert failure_of(nats.js.errors.NotFoundError(code=404)).reason == "NotFoundError"
 
 
 def test_a_chain_that_bites_its_tail_has_an_end() -> None:

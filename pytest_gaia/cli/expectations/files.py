@@ -114,7 +114,7 @@ def _expectations_at(base: str, project: ExpectationsProject) -> tuple[dict[str,
             try:
                 parse(text, place)
                 # The names in an earlier commit cannot change, so do not print notices.
-                expectation = expectation_from(formatted(text), place, project.tolerances)
+                expectation = expectation_from(formatted(text), place, project.tolerances, project.project.platform)
             except ConfigError as error:
                 unreadable[expectation_id(place)] = str(error)
             else:

@@ -62,11 +62,11 @@ class ExpectationsProject:
 
     def reading(self) -> Reading:
         """Return the expectations and the problems of their files."""
-        return read(self.folders, self.tolerances, rootdir=self.rootdir)
+        return read(self.folders, self.tolerances, self.project.platform, rootdir=self.rootdir)
 
     def expectations(self) -> ExpectationSet:
         """Return the expectations. Raises ``ConfigError`` for invalid files."""
-        return load(self.folders, self.tolerances, rootdir=self.rootdir)
+        return load(self.folders, self.tolerances, self.project.platform, rootdir=self.rootdir)
 
     def context(self, environment: str, today: date, run: RecordedRun | None = None) -> Context:
         """Return the context of ``run`` in ``environment``; without a run, all declared services count as reachable.

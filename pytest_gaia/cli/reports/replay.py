@@ -74,7 +74,7 @@ def evaluate_again(path: Path, environment: str | None, day: datetime.date | Non
     name = environment or recorded.start.environment
     if name not in tolerances:
         raise ConfigError(f"unknown environment {name!r}; {nearest(name, tolerances)}")
-    expectations = load(folders_of(project.suites), tolerances, rootdir=project.rootdir)
+    expectations = load(folders_of(project.suites), tolerances, project.platform, rootdir=project.rootdir)
     today = day or datetime.datetime.now(datetime.UTC).date()
     context = recorded.start.context(name, today, tolerances[name])
     return evaluate_run(recorded.start, recorded.tests, recorded.end, expectations, context)

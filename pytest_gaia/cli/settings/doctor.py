@@ -140,7 +140,7 @@ def _project(options: Options, env: str | None) -> Iterator[Finding]:
 def _expectations(project: Project) -> Iterator[Finding]:
     from pytest_gaia.expectations.files import folders_of, read
 
-    reading = read(folders_of(project.suites), project.tolerances, rootdir=project.rootdir)
+    reading = read(folders_of(project.suites), project.tolerances, project.platform, rootdir=project.rootdir)
     if reading.problems:
         found = counted(len(reading.problems), "error")
         yield Finding("error", "expectations", found, "\n  ".join(reading.problems))

@@ -28,6 +28,7 @@ from pytest_gaia.verdict.evidence import (
     DeploymentSeen,
     Line,
     Phase,
+    PlatformSeen,
     RunEnd,
     RunStart,
     ServiceHealth,
@@ -59,7 +60,7 @@ class Evaluator:
         if not folders:
             return cls(run, ExpectationSet())
         project = run.options.project
-        expectations = load(folders, project.tolerances, rootdir=project.rootdir)
+        expectations = load(folders, project.tolerances, project.platform, rootdir=project.rootdir)
         return cls(run, expectations if accepting else ExpectationSet())
 
     @property
@@ -278,7 +279,7 @@ def _start_line(
     return RunStart(
         schema=SCHEMA,
         environment=environment.name,
-        topology=environment.topology,
+        topology=_topology(environment),
         started=_now(),
         capabilities=tuple(sorted(observed.capabilities)),
         unknown=tuple(sorted(observed.unknown)),
@@ -287,7 +288,14 @@ def _start_line(
         version=__version__,
         services=services,
         loopback=environment.loopback,
+        platform=PlatformSeen(environment.platform.name, environment.platform.digest),
+        kinds={name: service.kind for name, service in environment.platform.services.items()},
     )
+
+
+def _topology(environment: Environment) -> str:
+    there = {name for name in environment.services if name in environment.platform.http}
+    return "gateway-only" if there <= {environment.platform.entry} else "microservices"
 
 
 def _opened(path: Path | None, option: str) -> Path | None:

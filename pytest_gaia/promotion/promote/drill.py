@@ -21,7 +21,6 @@ from pytest_gaia.deploy.contract import DeployHook
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.files import folders_of, load
-from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.observation.readiness import probe_services
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.lock import renewed
@@ -184,7 +183,7 @@ def smoke(project: Project, name: str, environ: Mapping[str, str]) -> str:
     try:
         check_environ(environ, rootdir)
         tolerances = project.tolerances
-        expectations = load(folders_of(project.suites), tolerances, rootdir=rootdir)
+        expectations = load(folders_of(project.suites), tolerances, project.platform, rootdir=rootdir)
     except ConfigError as error:
         return f"its {SUITE} suite cannot be run: {str(error).removesuffix(' Nothing was deployed.')}"
     with tempfile.TemporaryDirectory(prefix="gaia-smoke-") as folder, DigestPipe() as pipe:
@@ -214,7 +213,7 @@ def _shown(path: Path, reported: str, name: str, expectations: ExpectationSet, t
     except ConfigError as error:
         return str(error)
     day = time_of(record.start.started).date()
-    context = Context(name, frozenset(record.start.capabilities), day, tolerance)
+    context = record.start.context(name, day, tolerance)
     evaluated = evaluate_run(record.start, record.tests, record.end, expectations, context)
     return "; ".join((evaluated.verdict.word, *evaluated.verdict.reasons)) if evaluated.exit_code else ""
 

@@ -86,7 +86,8 @@ def plan_promotion(
     commands = Commands.of(promotion.project, name, release, services if deploys else (), extra)
     signers = signers_for(promotion, name) if signing else []
     tolerances = promotion.project.tolerances
-    expectations = load(folders_of(promotion.project.suites), tolerances, rootdir=promotion.rootdir)
+    project = promotion.project
+    expectations = load(folders_of(project.suites), tolerances, project.platform, rootdir=promotion.rootdir)
     pre_deploy = evaluate(situation, only="pre-deploy", also=[_own_addresses(environment)])
     strays = strays_of(promotion, release)
     return Plan(
