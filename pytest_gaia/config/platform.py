@@ -110,6 +110,8 @@ class Service:
     """path of this service → path of ``via``, or None if ``via`` does not forward it; see :meth:`Platform.route`"""
     probe: Operation | None = None
     """operation of ``via`` that only this service responds to"""
+    error_prefix: str = ""
+    """beginning of ``detail`` in its response if it forwarded a request, and the other service returned an error"""
     auth: tuple[Auth, ...] = (Auth("API_KEY", "x-api-key"), Auth("TOKEN", "authorization", "Bearer"))
     """credentials; the first one that is set is sent"""
     openapi: str | None = "/openapi.json"

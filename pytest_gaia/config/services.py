@@ -100,6 +100,8 @@ class ServiceTable(Struct, frozen=True, forbid_unknown_fields=True):
     """path → path of `via`; `*` at the end matches every path with this beginning, "" means not forwarded"""
     probe: str | UnsetType = UNSET
     """operation of `via` that only this service responds to, such as "GET /api/orders/status\""""
+    error_prefix: str | UnsetType = UNSET
+    """beginning of `detail` in its response if a service behind it returned an error, such as "Service error: \""""
     auth: AuthTable | Literal["none"] | UnsetType = UNSET
     """credential that the client sends; by default the API key, or else the token"""
     openapi: str | Literal[False] | UnsetType = UNSET
@@ -161,7 +163,7 @@ def platform_of(
     )
 
 
-_SAME = ("url", "health", "depends_on", "via", "once", "external")
+_SAME = ("url", "health", "depends_on", "via", "error_prefix", "once", "external")
 
 
 def _service(name: str, table: ServiceTable, place: str) -> Service:

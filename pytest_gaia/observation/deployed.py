@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias
 
-from pytest_gaia.config.platform import in_order
 from pytest_gaia.deploy.contract import DeployHook, Observation, UnknownApp
 from pytest_gaia.deploy.outcome import difference
 from pytest_gaia.errors import GaiaError
@@ -94,9 +93,8 @@ def starter_of(hook: str) -> StartApp | None:
 
 
 def suspended(observations: Sequence[ServiceObservation]) -> tuple[ServiceObservation, ...]:
-    """Return the apps without a running machine, in the order in which to start them."""
-    sleeping = {observed.service: observed for observed in observations if _is_suspended(observed)}
-    return tuple(sleeping[service] for service in in_order(sleeping))
+    """Return the apps without a running machine, in the order of ``observations``, which is that of a rollout."""
+    return tuple(observed for observed in observations if _is_suspended(observed))
 
 
 def start_suspended(

@@ -1,6 +1,5 @@
 """The state of each app and environment, and which environments have newer versions. Pure."""
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,25 +7,25 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.deploy.contract import Machine, Observation
-from pytest_gaia.observation.sampling import Reading
+from pytest_gaia.observation.sampling import CONNECTED, Reading
 
 AppState: TypeAlias = Literal[
-    "healthy", "completed", "degraded", "suspended", "stopped", "gateway-only", "not deployed", "unknown"
+    "healthy", "connected", "completed", "degraded", "suspended", "stopped", "absent", "not deployed", "unknown"
 ]
-"""``completed``: a one-off task such as a migration that ended with 0; ``suspended``: started by the next request; ``gateway-only``: this environment has only a gateway"""
+"""``connected``: it accepts connections, and its protocol reports no health; ``completed``: a one-off task such as a migration that ended with 0; ``suspended``: started by the next request; ``absent``: the environment does not have it"""
 EnvironmentState: TypeAlias = Literal[
-    "healthy", "running", "gateway-only", "suspended", "stopped", "degraded", "not deployed", "unknown"
+    "healthy", "running", "suspended", "stopped", "degraded", "not deployed", "unknown"
 ]
 """``running`` and ``stopped`` are states of an environment on this machine"""
 
 _ASLEEP = ("stopped", "suspended")
 _COMPLETED: Literal["completed"] = "completed"
+_NO_EVIDENCE = (_COMPLETED, CONNECTED)
+"""states that do not affect that of the environment"""
 _SHOWN = 3
 """limit of machines or apps in a reason"""
-PIPELINE = ("dev", "staging", "production")
-"""the order of promotion"""
 History: TypeAlias = "Mapping[str, Sequence[str]]"
 """service → digests of images that were deployed successfully, oldest first"""
 _Order = Literal["earlier", "later", "same"]
@@ -105,33 +104,28 @@ def deployed_app(
     )
 
 
-def asked_app(reading: Reading, *, local: bool) -> AppView:
-    """Return the state of a service from its probe alone."""
+def asked_app(reading: Reading) -> AppView:
+    """Return the state of a service from its probe alone. Without a response, nothing shows why, so it is unknown."""
     state: AppState = "healthy" if reading.well else "degraded"
-    if reading.latency_ms is None:
-        state = "stopped" if local else "unknown"
+    if reading.state == CONNECTED:
+        state = "connected"
+    elif reading.latency_ms is None:
+        state = "unknown"
     return AppView(reading.service, reading.endpoint, state, reading.detail, version=reading.version or "")
 
 
 def environment_view(
-    name: str, apps: Sequence[AppView], *, source: str, topology: str, local: bool = False
+    environment: Environment, apps: Sequence[AppView], *, source: str, local: bool = False
 ) -> EnvironmentView:
-    """Return the state of an environment from its apps. A gateway-only environment gets the other services added."""
-    state = _of_apps({app.state for app in apps}, alone=topology == "gateway-only", local=local)
-    ordered = tuple(_in_order([*apps, *_without(apps, topology)]))
-    return EnvironmentView(name, state, _reason(ordered, state), source, ordered)
-
-
-def _without(apps: Sequence[AppView], topology: str) -> Iterator[AppView]:
-    there = {app.service for app in apps}
-    for service in HTTP_SERVICES if topology == "gateway-only" else ():
-        if service not in there:
-            yield AppView(service, "", "gateway-only")
-
-
-def _in_order(apps: Sequence[AppView]) -> list[AppView]:
-    known = {service: number for number, service in enumerate(SERVICES)}
-    return sorted(apps, key=lambda app: (known.get(app.service, len(known)), app.service))
+    """Return the state of an environment from its apps, to which HTTP services that it does not have are added."""
+    state = _of_apps({app.state for app in apps}, local=local)
+    known = {app.service: app for app in apps}
+    absent = {
+        each: AppView(each, "", "absent") for each in environment.platform.http if each not in environment.services
+    }
+    views = absent | known
+    ordered = tuple(views[service] for service in environment.platform.sort(views))
+    return EnvironmentView(environment.name, state, _reason(ordered, state), source, ordered)
 
 
 def _of_machines(observation: Observation, kept: str, *, local: bool) -> tuple[AppState, str]:
@@ -167,18 +161,19 @@ def _problem(machine: Machine) -> str:
     return next((problem for holds, problem in found if holds), "")
 
 
-def _of_apps(found: set[AppState], *, alone: bool, local: bool) -> EnvironmentState:
-    # Completed tasks do not affect the state.
-    states = found - {_COMPLETED}
+def _of_apps(found: set[AppState], *, local: bool) -> EnvironmentState:
+    states = found.difference(_NO_EVIDENCE)
     if found and not states:
-        return "stopped"
+        return "unknown" if CONNECTED in found else "stopped"
     if not states:
         return "not deployed"
     if states <= {"healthy", "suspended"} and "healthy" in states:
-        return "running" if local else "gateway-only" if alone else "healthy"
+        return "running" if local else "healthy"
     if len(states) == 1:
         (state,) = states
-        assert state != _COMPLETED
+        assert state != "connected"
+        assert state != "completed"
+        assert state != "absent"
         return state
     # An unknown app may be healthy; any other mixture is degraded.
     return "unknown" if states <= {"healthy", "suspended", "unknown"} else "degraded"
@@ -195,8 +190,8 @@ def _reason(apps: Sequence[AppView], state: EnvironmentState) -> str:
 
 def _is_reason(app: AppView, state: EnvironmentState) -> bool:
     if state == "degraded":
-        return app.state not in ("healthy", "completed", "suspended", "gateway-only")
-    return state == "unknown" and app.state == "unknown"
+        return app.state not in ("healthy", "connected", "completed", "suspended", "absent")
+    return state == "unknown" and app.state in ("unknown", "connected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,15 +214,32 @@ class Lead:
         return f"{self.newer} is newer than {self.older}: {', '.join(named)}"
 
 
-def leads(views: Sequence[EnvironmentView], histories: Mapping[str, History]) -> tuple[Lead, ...]:
-    """Return how each environment of the pipeline compares with the next one, if it is known what they run.
+def leads(
+    views: Sequence[EnvironmentView], histories: Mapping[str, History], previous: Mapping[str, str | None]
+) -> tuple[Lead, ...]:
+    """Return how each environment compares with the one from which releases are promoted to it, if it is known what they run.
+
+    ``previous`` is environment → that one, or None; if it is not among ``views``, the one before it counts.
 
     The deployment history (``histories``, by environment) or the reported versions decide which one is older. Without
     them, the environment that is earlier in the pipeline is assumed to be newer.
     """
     known = {view.name: view for view in views if any(_runs(app) for app in view.apps)}
-    stages = [known[name] for name in PIPELINE if name in known]
-    return tuple(lead for first, second in itertools.pairwise(stages) for lead in _between(first, second, histories))
+    pairs = ((_previous(name, known, previous), known[name]) for name in previous if name in known)
+    return tuple(lead for first, second in pairs if first for lead in _between(first, second, histories))
+
+
+def _previous(
+    name: str, known: Mapping[str, EnvironmentView], previous: Mapping[str, str | None]
+) -> EnvironmentView | None:
+    passed = {name}
+    before = previous.get(name)
+    while before is not None and before not in passed:
+        if before in known:
+            return known[before]
+        passed.add(before)
+        before = previous.get(before)
+    return None
 
 
 def _between(first: EnvironmentView, second: EnvironmentView, histories: Mapping[str, History]) -> Iterator[Lead]:
@@ -251,7 +263,7 @@ def _order(app: AppView, other: AppView | None, here: History, there: History) -
     if not _runs(app) or (other is not None and other.state == "unknown"):
         return None
     if other is None or not _runs(other):
-        return None if other is None or other.state == "gateway-only" else "earlier"
+        return None if other is None or other.state == "absent" else "earlier"
     if app.digests and other.digests:
         return _by_digest(app, other, here.get(app.service, ()), there.get(app.service, ()))
     if not (app.version and other.version):

@@ -317,6 +317,12 @@ def _responds_to(hello: bytes, address: Endpoint, until: float) -> bool:
         return False
 
 
+def check_certificates(url: str) -> None:
+    """Raise ``ConfigError`` if the connection to ``url`` uses TLS, and a variable leads to no certificate."""
+    if _is_secure(url):
+        trusted("tls://")
+
+
 def _is_secure(url: str) -> bool:
     return urlsplit(url).scheme in ("rediss", "amqps")
 

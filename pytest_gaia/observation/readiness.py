@@ -11,9 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
 from pytest_gaia.observation.probes import PermanentProbeError, ProbeError, ProbeResult
-from pytest_gaia.observation.targets import ABSENT, DISABLED, SLOW_START, VIA_GATEWAY, Target, run_all, targets
+from pytest_gaia.observation.targets import ABSENT, DISABLED, SLOW_START, VIA, Target, run_all, targets
 
 _FIRST, _LONGEST, _FACTOR = 0.1, 1.0, 1.5
 """seconds before the next probe after a failure: the first, the longest, and the factor of growth"""
@@ -23,8 +22,8 @@ _BETWEEN = 0.25
 """seconds between two consecutive successes"""
 READY, STARTED, UNHEALTHY = "ready", "started", "unhealthy"
 UNSETTLED, UNREACHABLE, STOPPED = "unsettled", "unreachable", "stopped"
-NOT_ASKED = (VIA_GATEWAY, DISABLED, ABSENT, STOPPED)
-"""states of services that were not probed"""
+NOT_ASKED = (DISABLED, ABSENT, STOPPED)
+"""states of services that were not probed, other than :data:`VIA`"""
 _GRACE = 0.05
 """seconds after the deadline in which a probe can still return its result"""
 _SURE_AFTER = 3
@@ -49,21 +48,24 @@ ONE_RESPONSE = Demand()
 def demand_of(environment: Environment, *, deployed: bool = False) -> Demand:
     """Return the requirements for the services of ``environment`` before the first test.
 
-    After a deployment (``deployed``) only healthy responses count, and probes continue until the deadline.
+    After a deployment (``deployed``) only healthy responses count, and probes continue until the deadline. External
+    services were not deployed.
     """
     if environment.sandbox or environment.deploy is None:
         return ONE_RESPONSE
-    healthy = frozenset(SERVICES if deployed else ())
+    services = environment.platform.services if deployed else {}
+    healthy = frozenset(name for name, service in services.items() if not service.external)
     return Demand(environment.deploy.consecutive_successes, healthy, patient=deployed)
 
 
 def is_as_expected(environment: Environment, service: str, result: ProbeResult) -> bool:
     """Whether the result is healthy for ``service`` in ``environment``.
 
-    In an environment without the other services, the gateway always reports ``degraded``, which is expected.
+    Where the environment lacks a service that it depends on, the values ``partial`` of its description are healthy too.
     """
-    alone = service == "gateway" and not set(HTTP_SERVICES) <= set(environment.services)
-    return (result.state is None and result.confirmed) or (alone and result.state == "degraded")
+    if result.state is None:
+        return result.confirmed
+    return result.partial and environment.platform.lacks_dependency(service, environment.services)
 
 
 @dataclass(slots=True)
@@ -165,7 +167,12 @@ class ServiceState:
     @property
     def asked(self) -> bool:
         """Whether it was probed."""
-        return self.state not in NOT_ASKED
+        return self.state not in NOT_ASKED and not self.is_forwarded
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether it is only reached through another service."""
+        return self.state.startswith(VIA)
 
 
 def probe_services(
@@ -178,13 +185,15 @@ def probe_services(
 ) -> tuple[ServiceState, ...]:
     """Probe all services of ``environment`` in parallel; return one state each within ``deadline`` seconds.
 
+    The states are in the order of declaration.
     ``stopped`` lists services that the user has stopped: they are not probed. ``waiting`` is called about five times a
     second with the services that are not ready yet.
     """
     over = threading.Event()
     states: dict[str, ServiceState] = {}
     watches: dict[str, _Watch] = {}
-    for target in targets(environment):
+    found = tuple(targets(environment))
+    for target in found:
         if target.ask is None:
             states[target.service] = ServiceState(target.service, target.endpoint)
         elif target.service in stopped:
@@ -198,7 +207,7 @@ def probe_services(
         over.set()
     # The rest hang in their last probe.
     states |= {service: watch.state() for service, watch in watches.items() if service not in states}
-    return tuple(states[service] for service in SERVICES if service in states)
+    return tuple(states[target.service] for target in found)
 
 
 class _Watch:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.observation.probes import ProbeError
 from pytest_gaia.observation.readiness import READY, UNHEALTHY, UNREACHABLE, is_as_expected
 from pytest_gaia.observation.targets import Target, run_all, targets
 
+CONNECTED = "connected"
 _GRACE = 0.1
 """seconds after the deadline in which a probe can still return its result"""
 _KEPT = 50
@@ -24,13 +24,14 @@ class Reading:
     service: str
     endpoint: str
     state: str
-    """``ready``, ``degraded``, ``unhealthy`` (also for an error response) or ``unreachable``"""
+    """``ready``, ``connected`` (its protocol reports no health), ``degraded``, ``unhealthy`` (also for an error response) or
+    ``unreachable``"""
     detail: str = ""
     version: str | None = None
     latency_ms: float | None = None
     """milliseconds until the response; None if there was none"""
     well: bool = False
-    """whether it is healthy, as expected in this environment"""
+    """whether it is healthy, as expected in this environment, or accepts connections if that is all that it can show"""
 
 
 def read_service(environment: Environment, target: Target, deadline: float) -> Reading:
@@ -44,9 +45,10 @@ def read_service(environment: Environment, target: Target, deadline: float) -> R
         state, latency = (UNHEALTHY, _since(began)) if problem.answered else (UNREACHABLE, None)
         return Reading(target.service, target.endpoint, state, str(problem), latency_ms=latency)
     elapsed = _since(began)
-    well = is_as_expected(environment, target.service, result)
+    well = result.mute or is_as_expected(environment, target.service, result)
     detail = result.detail or ("" if well else "does not report to be healthy")
-    return Reading(target.service, target.endpoint, result.state or READY, detail, result.version, elapsed, well)
+    state = result.state or (CONNECTED if result.mute else READY)
+    return Reading(target.service, target.endpoint, state, detail, result.version, elapsed, well)
 
 
 def _since(began: float) -> float:
@@ -57,14 +59,15 @@ def sample(
     environment: Environment,
     *,
     deadline: float,
-    services: Collection[str] = SERVICES,
+    services: Collection[str] | None = None,
     unwanted: Callable[[], bool] = lambda: False,
 ) -> tuple[Reading, ...]:
-    """Probe ``services`` in parallel; return one reading each within ``deadline`` seconds, in their order.
+    """Probe ``services`` (None: all) in parallel; return one reading each within ``deadline`` seconds, as declared.
 
     Stops when ``unwanted`` returns true, without the services that have not responded yet.
     """
-    asked = [target for target in targets(environment) if target.ask is not None and target.service in services]
+    known = environment.platform.names if services is None else services
+    asked = [target for target in targets(environment) if target.ask is not None and target.service in known]
     asks = {target.service: partial(read_service, environment, target, deadline) for target in asked}
     found = run_all(asks, deadline=deadline + _GRACE, unwanted=unwanted)
     late = () if unwanted() else [target for target in asked if target.service not in found]
@@ -147,7 +150,7 @@ class Tally:
     def well(self) -> bool:
         """Whether every required service was healthy in the last sample."""
         lasts = {name: each.last for name, each in self.services.items()}
-        # A service that was not probed does not count: it is reached through the gateway, or is absent on purpose.
+        # A service that was not probed does not count: it is reached through another one, or is absent on purpose.
         asked = [lasts[name] for name in self.required if name in lasts]
         return bool(asked) and all(last is not None and last.well for last in asked)
 

@@ -1,15 +1,14 @@
 """Observe all environments in parallel: through the deploy tool if there is one, otherwise by probing the services."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pytest_gaia.config.addresses import host_of, is_loopback
+from pytest_gaia.config.addresses import hosts_in, is_loopback
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.deploy.hooks import hook_for
 from pytest_gaia.errors import GaiaError
 from pytest_gaia.observation.deployed import ServiceObservation, observe_services
@@ -62,7 +61,7 @@ def observe(environment: Environment, rootdir: Path, *, deadline: float) -> Envi
         return _unknown(environment.name, str(problem), settings.hook)
 
 
-def histories(names: Mapping[str, object], rootdir: Path) -> dict[str, History]:
+def histories(names: Iterable[str], rootdir: Path) -> dict[str, History]:
     """Return the images that ran in each environment, from the deployment history on this machine."""
     found: dict[str, History] = {}
     for name in names:
@@ -83,8 +82,7 @@ def _history(journal: Journal) -> dict[str, list[str]]:
 def _by_health(environment: Environment, deadline: float) -> EnvironmentView:
     local = _is_here(environment)
     readings = sample(environment, deadline=deadline)
-    apps = [asked_app(reading, local=local) for reading in readings]
-    return environment_view(environment.name, apps, source=HEALTH, topology=environment.topology, local=local)
+    return environment_view(environment, list(map(asked_app, readings)), source=HEALTH, local=local)
 
 
 def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> EnvironmentView:
@@ -93,7 +91,7 @@ def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> Enviro
     hook = hook_for(environment, rootdir=rootdir)
     observations = observe_services(replace(rollout, deadline=deadline * _FOR_THE_TOOL), hook)
     suspended = {observed.service for observed in observations if not _is_awake(observed)}
-    services = [service for service in SERVICES if service not in suspended]
+    services = [service for service in environment.platform if service not in suspended]
     readings = {each.service: each for each in sample(environment, deadline=deadline, services=services)}
     known = apps_of(files)
     local = hook.name == "compose"
@@ -102,8 +100,8 @@ def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> Enviro
         for observed in observations
     ]
     # A managed database is not an app, and a service may run elsewhere.
-    apps += [asked_app(reading, local=local) for reading in readings.values()]
-    return environment_view(environment.name, apps, source=hook.name, topology=environment.topology, local=local)
+    apps += map(asked_app, readings.values())
+    return environment_view(environment, apps, source=hook.name, local=local)
 
 
 def _app(observed: ServiceObservation, reading: Reading | None, app: App | None, *, local: bool) -> AppView:
@@ -125,7 +123,8 @@ def _is_awake(observed: ServiceObservation) -> bool:
 
 
 def _is_here(environment: Environment) -> bool:
-    return all(is_loopback(host_of(url)) for url in environment.urls.values())
+    urls = environment.urls.values() or [secret.reveal() for secret in environment.connections.values()]
+    return bool(urls) and all(is_loopback(host) for url in urls for host in hosts_in(url))
 
 
 def _unknown(name: str, reason: str, source: str = "") -> EnvironmentView:

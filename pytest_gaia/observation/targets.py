@@ -11,20 +11,43 @@ from typing import TypeAlias, TypeVar
 
 from pytest_gaia.clients.wire import broker_address, proxy_for, trusted
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
-from pytest_gaia.observation.http_probe import probe_http
-from pytest_gaia.observation.probes import ProbeResult, probe_nats, probe_postgres
+from pytest_gaia.config.platform import Service
+from pytest_gaia.observation.http_probe import probe_http, question
+from pytest_gaia.observation.probes import (
+    ProbeResult,
+    check_certificates,
+    probe_amqp,
+    probe_nats,
+    probe_postgres,
+    probe_redis,
+    probe_tcp,
+)
 from pytest_gaia.secrets.masks import mask_url
 
 T = TypeVar("T")
 Ask: TypeAlias = Callable[[float], ProbeResult]
 
-VIA_GATEWAY, DISABLED, ABSENT = "via gateway", "disabled", "not configured"
+VIA, DISABLED, ABSENT = "via ", "disabled", "not configured"
+"""states of services without an address; ``VIA`` is followed by the service through which it is reached"""
 
 _LOOK = 0.2
 """seconds between checks for signals and cancellation"""
 SLOW_START = 2.0
 """seconds; a slower first response means that the machine was suspended"""
+_PROBES: Mapping[str, Callable[[str, float], ProbeResult]] = {
+    "postgres": probe_postgres,
+    "nats": probe_nats,
+    "redis": probe_redis,
+    "amqp": probe_amqp,
+    "tcp": probe_tcp,
+}
+_QUESTIONS = {
+    "postgres": "connection to PostgreSQL",
+    "nats": "PING to NATS",
+    "redis": "PING to Redis",
+    "amqp": "AMQP 0-9-1 header",
+    "tcp": "connection",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +62,38 @@ class Target:
 
 
 def targets(environment: Environment) -> Iterator[Target]:
-    """Yield every service that ``environment`` has or is expected to have.
+    """Yield every service that ``environment`` has or is expected to have, in the order of declaration.
 
     Raises ``ConfigError`` for an invalid variable of this machine (proxy, certificates) or a missing package, which
     would prevent every connection to a service.
     """
-    wait = environment.timeouts.connect
-    for service in HTTP_SERVICES:
-        if url := environment.urls.get(service):
-            proxy_for(url)
-            trusted(url)
-            yield Target(service, url, _within(max(wait, SLOW_START), partial(probe_http, url)))
-        elif service in environment.services:
-            yield Target(service, VIA_GATEWAY)
-    if environment.nats == NATS_DISABLED:
-        yield Target("nats", DISABLED)
-    elif url := environment.nats:
-        trusted(broker_address(url, environment.sources.get("nats", "nats")).server)
-        yield Target("nats", mask_url(url), _within(wait, partial(probe_nats, url)))
-    if environment.database is not None:
-        dsn = environment.database.reveal()
-        yield Target("postgres", mask_url(dsn), _within(wait, partial(probe_postgres, dsn)))
-    elif "postgres" in environment.services:
-        yield Target("postgres", ABSENT)
+    for name, service in environment.platform.services.items():
+        if name in environment.disabled:
+            yield Target(name, DISABLED)
+        elif url := environment.url_of(name):
+            yield _target(environment, service, url)
+        elif name in environment.services:
+            is_forwarded = service.via is not None and environment.has(service.via)
+            yield Target(name, f"{VIA}{service.via}" if is_forwarded else ABSENT)
+
+
+def _target(environment: Environment, service: Service, url: str) -> Target:
+    wait = environment.timeouts_of(service.name).connect
+    if service.kind == "http":
+        proxy_for(url)
+        trusted(url)
+        probe = partial(probe_http, url, path=service.health, healthy=service.healthy)
+        return Target(service.name, url, _within(max(wait, SLOW_START), probe))
+    if service.kind == "nats":
+        source = environment.sources.get(f"urls.{service.name}", f"urls.{service.name}")
+        trusted(broker_address(url, source).server)
+    check_certificates(url)
+    return Target(service.name, mask_url(url), _within(wait, partial(_PROBES[service.kind], url)))
+
+
+def question_of(service: Service, endpoint: str) -> str:
+    """Return the request of a service's probe, such as ``GET /ready``; ``endpoint`` is its address."""
+    return _QUESTIONS.get(service.kind) or question(f"{endpoint}{service.health}")
 
 
 def _within(longest: float, probe: Ask) -> Ask:

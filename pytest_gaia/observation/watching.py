@@ -1,6 +1,7 @@
 """Observe the capabilities of the platform before the first test, and its changes after the last one."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,86 +10,80 @@ from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request
 
 from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import Service
 from pytest_gaia.expectations.subjects import Observed
 from pytest_gaia.observation.http_probe import opener
 from pytest_gaia.observation.readiness import READY, STARTED, Demand, ServiceState, probe_services
-from pytest_gaia.observation.targets import VIA_GATEWAY, run_all
+from pytest_gaia.observation.targets import ABSENT, run_all
 
 _LONGEST = 64 * 1024
 """bytes of a response that are read"""
+_TEXTS = ("detail", "message", "error")
+"""keys of an error response that can hold its text"""
 _WELL = (READY, STARTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request without side effects that the gateway forwards to one service."""
-
-    service: str
-    method: str
-    path: str
-    body: object = None
-
-
-QUESTIONS = (
-    Question("auth", "POST", "/api/v1/auth/validate", {}),
-    # The only one that needs an API key before the gateway forwards it.
-    Question("asset", "GET", "/api/v1/assets/00000000-0000-4000-8000-000000000000"),
-    Question("chat", "GET", "/api/v0.2/health"),
-)
-
-
 def observe(environment: Environment, states: Sequence[ServiceState]) -> Observed:
-    """Return the services that respond, requested like the tests do: through the gateway if there is one.
+    """Return the services that respond, requested like the tests do: through the service that forwards requests to them.
 
-    If the gateway's response is inconclusive, the service's own response at its own URL decides.
+    If the response to such a request is inconclusive, the service's own response at its own URL decides. Without one, it
+    is unknown whether the service responds.
     """
     seen = {state.service for state in states if state.asked and state.reachable}
     asked = {state.service for state in states if state.asked}
-    if "gateway" not in seen:
-        unreached = {state.service for state in states if state.state == VIA_GATEWAY}
-        return Observed(frozenset(seen), frozenset(unreached))
-    answered = run_all({question.service: partial(_responds, environment, question) for question in QUESTIONS})
+    silent = {state.service for state in states if state.is_forwarded or state.state == ABSENT}
+    forwarded = [
+        service
+        for name, service in environment.platform.services.items()
+        if service.via in seen and name not in environment.disabled
+    ]
+    answered = run_all({service.name: partial(_responds, environment, service) for service in forwarded})
     up = {service for service, responds in answered.items() if responds}
     down = {service for service, responds in answered.items() if responds is False}
-    return Observed(frozenset((seen - down) | up), frozenset(answered.keys() - asked - up - down))
+    return Observed(frozenset((seen - down) | up), frozenset((silent | answered.keys()) - asked - up - down))
 
 
-def _responds(environment: Environment, question: Question) -> bool | None:
-    """Return whether the service responds; None if the gateway's response is inconclusive."""
-    if not environment.platform["gateway"].allows(question.method, question.path):
+def _responds(environment: Environment, service: Service) -> bool | None:
+    """Return whether a service responds to its ``probe``; None if nothing was sent or the response is inconclusive."""
+    via, probe = service.via, service.probe
+    if via is None or probe is None or not environment.platform[via].allows(probe.method, probe.path):
         return None
-    url = environment.urls["gateway"]
+    url = environment.urls[via]
     headers = {"Content-Type": "application/json"} | {
-        name: secret.reveal() for name, secret in environment.identity.items()
+        name: secret.reveal() for name, secret in environment.credentials_of(via).items()
     }
-    data = None if question.body is None else json.dumps(question.body).encode()
-    request = Request(f"{url}{question.path}", data, headers, method=question.method)  # noqa: S310 - an http URL, checked when it was resolved
+    data = b"{}" if probe.method in ("POST", "PUT", "PATCH") else None
+    request = Request(f"{url}{probe.path}", data, headers, method=probe.method)  # noqa: S310 - an http URL, checked when it was resolved
     try:
-        with opener(url, _NoRedirect()).open(request, timeout=environment.timeouts.connect) as response:
-            return _shown(question.service, response.status, response.read(_LONGEST))
+        with opener(url, _NoRedirect()).open(request, timeout=environment.timeouts_of(via).connect) as response:
+            status, body = response.status, response.read(_LONGEST)
     except HTTPError as error:
         with error:
-            return _shown(question.service, error.code, error.read(_LONGEST))
+            status, body = error.code, error.read(_LONGEST)
     except (OSError, HTTPException):
         return None
+    return _shown(service.name, environment.platform[via].error_prefix, status, body)
 
 
-def _shown(service: str, status: int, body: bytes) -> bool | None:
-    """Return what a response of the gateway shows about ``service``; only content of the service proves that it runs.
+def _shown(service: str, prefix: str, status: int, body: bytes) -> bool | None:
+    """Return what a forwarded request shows about ``service``; only content of the service proves that it runs.
 
-    The gateway wraps an error of a service as ``Service error: …``. Its own errors (unknown route, not authenticated)
-    and responses of proxies prove nothing, except the error that names a service as unavailable.
+    That is an object with status 200, or an error whose ``detail`` begins with ``prefix``. Errors of the forwarding service
+    (unknown route, not authenticated) and responses of proxies prove nothing, except the error that names the service as
+    unavailable.
     """
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    detail = content.get("detail") if isinstance(content, dict) else None
-    if status == 503 and detail == f"Service {service} unavailable":
+    if not isinstance(content, dict):
+        return None
+    texts = [text for text in map(content.get, _TEXTS) if isinstance(text, str)]
+    unavailable = rf"(service )?{re.escape(service)}( service)?( is)? unavailable\.?"
+    if status == 503 and any(re.fullmatch(unavailable, text, re.IGNORECASE) for text in texts):
         return False
-    if isinstance(detail, str) and detail.startswith("Service error: "):
-        return True
-    return True if status == 200 and isinstance(content, dict) else None
+    is_relayed = prefix and any(text.startswith(prefix) for text in texts)
+    return True if is_relayed or status == 200 else None
 
 
 class _NoRedirect(HTTPRedirectHandler):

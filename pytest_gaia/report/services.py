@@ -4,25 +4,48 @@ from collections.abc import Sequence
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.ownership import misplaced
+from pytest_gaia.config.platform import Service
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.observation.readiness import ServiceState
+from pytest_gaia.observation.targets import question_of
 from pytest_gaia.report.layout import aligned
 
-_KEYS = {"nats": "nats", "postgres": "secrets.database"}
-"""service → key of its address in the sources, if it is not an HTTP service"""
+_SHOWN = 12
+"""limit of services in the header"""
+_ASSUMED = Service("").auth
+"""credentials of a service that declares none"""
 
 
 def header(environment: Environment) -> list[str]:
-    """Return the header: the environment, the source of that choice, and missing credentials."""
+    """Return the header: the environment, the source of that choice, its services, and missing credentials."""
     chosen = environment.sources.get("name", "default")
-    lines = [f"gaia: environment {environment.label} ({chosen}), topology {environment.topology}"]
-    if not environment.sandbox and environment.api_key is None:
-        lines.append(
-            f"gaia: no API key: set {variable_name(environment.name, 'API_KEY')}, GAIA_API_KEY or a line in .env"
-        )
+    services = environment.services
+    more = f" and {len(services) - _SHOWN} more" if len(services) > _SHOWN else ""
+    named = ", ".join(services[:_SHOWN]) or "none"
+    lines = [f"gaia: environment {environment.label} ({chosen}), services: {named}{more}"]
     if not environment.sandbox:
+        lines += _without_credentials(environment)
         lines += [f"gaia: no evidence for a promotion: {why}" for why in misplaced(environment)]
     return lines
+
+
+def _without_credentials(environment: Environment) -> list[str]:
+    """Return one line for each missing credential that a service is known to need.
+
+    A service of the project that does not declare ``auth`` may need none.
+    """
+    described = [environment.platform[name] for name in environment.urls]
+    needing = [each for each in described if each.auth and (each.auth != _ASSUMED or each.place == "default")]
+    missing = [each for each in needing if not environment.credentials_of(each.name)]
+    return list(dict.fromkeys(_without_credential(environment.name, each) for each in missing))
+
+
+def _without_credential(environment: str, service: Service) -> str:
+    secret = service.auth[0].secret
+    if secret == "API_KEY" and not service.external:
+        return f"gaia: no API key: set {variable_name(environment, secret)}, GAIA_API_KEY or a line in .env"
+    variable = variable_name(environment, f"{service.variable}_{secret}")
+    return f"gaia: no credential for {service.name}: set {variable} or a line in .env"
 
 
 def service_table(environment: Environment, states: Sequence[ServiceState]) -> list[str]:
@@ -47,25 +70,26 @@ def not_ready(environment: Environment, absent: Sequence[ServiceState], deadline
     gone = [state for state in absent if not state.reachable]
     lines = [f"gaia: {environment.label} is {'unreachable' if gone else 'not ready'}; no test ran."]
     for state in absent:
-        source = environment.sources.get(_KEYS.get(state.service, f"urls.{state.service}"), "default")
+        source = environment.sources.get(f"urls.{state.service}", "default")
+        question = question_of(environment.platform[state.service], state.endpoint)
         lines += [
             f"  {state.service}: {state.endpoint} ({source}): {state.detail}",
-            f"    tried: {_question(state)}, {state.attempts} times in {state.elapsed:.1f} s (deadline {deadline:g} s)",
+            f"    tried: {question}, {state.attempts} times in {state.elapsed:.1f} s (deadline {deadline:g} s)",
         ]
     return [*lines, *(_when_gone(environment, gone) if gone else _when_unsettled(environment))]
 
 
 def _when_gone(environment: Environment, gone: Sequence[ServiceState]) -> list[str]:
     remedies = [f"{state.service}: {state.remedy}" if len(gone) > 1 else state.remedy for state in gone if state.remedy]
-    variables = {"nats": "GAIA_NATS_URL", "postgres": "GAIA_DATABASE_URL"}
-    ways = dict.fromkeys(variables.get(state.service, "--gaia-url SERVICE=URL") for state in gone if not state.remedy)
+    others = [environment.platform[state.service] for state in gone if not state.remedy]
+    ways = dict.fromkeys("--gaia-url SERVICE=URL" if each.is_http else f"GAIA_{each.variable}_URL" for each in others)
     if ways:
         remedies += [
             f"check the network and the host name, or set another address with {' or '.join(ways)};",
             f"`gaia env show {environment.name}` shows the source of each value.",
         ]
-    first, *others = remedies
-    return [f"  fix: {first}", *(f"       {each}" for each in others)]
+    first, *more = remedies
+    return [f"  fix: {first}", *(f"       {each}" for each in more)]
 
 
 def _when_unsettled(environment: Environment) -> list[str]:
@@ -73,8 +97,3 @@ def _when_unsettled(environment: Environment) -> list[str]:
         f"  fix: `gaia status {environment.name} --watch` shows the progress, `gaia logs {environment.name}` the reason;",
         f"       to wait longer, raise `ready` in [env.{environment.name}.timeouts] of gaia.toml.",
     ]
-
-
-def _question(state: ServiceState) -> str:
-    questions = {"nats": "PING to NATS", "postgres": "connection to PostgreSQL"}
-    return questions.get(state.service, "GET /health")

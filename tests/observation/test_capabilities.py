@@ -10,8 +10,8 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.expectations.subjects import Observed
 from pytest_gaia.observation.readiness import UNREACHABLE, ServiceState
-from pytest_gaia.observation.targets import VIA_GATEWAY
-from pytest_gaia.observation.watching import QUESTIONS, observe
+from pytest_gaia.observation.targets import VIA
+from pytest_gaia.observation.watching import observe
 from pytest_gaia.run.sandbox import Sandbox, bind
 from pytest_gaia.secrets.masks import Secret
 from tests.observation.scripted import Says
@@ -44,7 +44,7 @@ def test_a_service_is_asked_with_what_the_clients_send(
 
     observe(environment, [ServiceState("gateway", "ready")])
 
-    assert len(server.seen) == len(QUESTIONS)
+    assert len(server.seen) == 3
     assert server.identities == {sent}
 
 
@@ -89,7 +89,7 @@ def test_only_a_response_that_the_service_made_shows_that_it_is_there(
 
 @pytest.mark.parametrize(
     ("state", "capable", "unknown"),
-    [("ready", True, False), (UNREACHABLE, False, False), (VIA_GATEWAY, False, True)],
+    [("ready", True, False), (UNREACHABLE, False, False), (f"{VIA}gateway", False, True)],
 )
 def test_where_the_gateway_shows_nothing_a_services_own_response_counts(
     serve: Callable[..., ScriptedService], state: str, capable: bool, unknown: bool

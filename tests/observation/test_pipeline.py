@@ -26,7 +26,8 @@ def runs(name: str, **services: str) -> EnvironmentView:
 
 
 def said(*views: EnvironmentView, **histories: History) -> list[str]:
-    return [str(lead) for lead in leads(views, histories)]
+    previous = {"dev": None, "staging": "dev", "production": "staging", "preview": None}
+    return [str(lead) for lead in leads(views, histories, previous)]
 
 
 def test_the_same_images_are_the_same() -> None:
@@ -99,8 +100,8 @@ def test_what_is_unknown_or_has_no_app_by_intention_is_not_compared() -> None:
     unknown = EnvironmentView("staging", "unknown", apps=(AppView("auth", "", "unknown"),))
     alone = EnvironmentView(
         "production",
-        "gateway-only",
-        apps=(AppView("gateway", "", "healthy", digests=(OLD,)), AppView("auth", "", "gateway-only")),
+        "healthy",
+        apps=(AppView("gateway", "", "healthy", digests=(OLD,)), AppView("auth", "", "absent")),
     )
 
     assert said(runs("dev", auth=NEW), unknown) == []

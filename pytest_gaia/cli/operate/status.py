@@ -3,10 +3,12 @@
 import datetime
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
-from typing import Annotated
+from functools import partial
+from pathlib import Path
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -52,6 +54,7 @@ Exit codes, by the last observation:
 app = typer.Typer()
 
 _DEGRADED = 1
+Environments: TypeAlias = Mapping[str, Environment | Exception]
 _DIGEST = len("sha256:") + 12
 """characters of a digest in tables"""
 
@@ -86,9 +89,11 @@ def show_status(
             else watch_environment(names[0], every, lasting, as_json=as_json)
         )
     options = options_here()
-    environments, rootdir = _chosen(names or (), options), options.rootdir
+    known, rootdir = _known(options), options.rootdir
+    environments = _chosen(names or (), known)
+    show = partial(_show_views, known=known, rootdir=rootdir, as_json=as_json)
     if every is not None:
-        raise typer.Exit(_watch_all(environments, options, limit, every, lasting, as_json=as_json))
+        raise typer.Exit(_watch_all(environments, rootdir, limit, every, lasting, show))
     try:
         with like_interrupts(), _waiting(environments):
             views = observe_all(environments, rootdir, deadline=limit)
@@ -96,8 +101,7 @@ def show_status(
         # Ends the tools that other threads wait for.
         ending.set()
         raise typer.Exit(INTERRUPTED) from None
-    found = leads(views, histories(environments, rootdir))
-    (_show_json if as_json else _show)(views, found)
+    show(views)
     raise typer.Exit(exit_code(views))
 
 
@@ -105,45 +109,63 @@ def exit_code(views: Sequence[EnvironmentView]) -> int:
     """Return the exit code for what was observed."""
     if all(view.as_expected for view in views):
         return 0
-    known = (app for view in views for app in view.apps if app.state not in ("unknown", "gateway-only"))
+    known = (app for view in views for app in view.apps if app.state not in ("unknown", "absent"))
     return _DEGRADED if any(known) else EnvironmentUnavailable.exit_code
 
 
 def _watch_all(
-    environments: Mapping[str, Environment | Exception],
-    options: Options,
+    environments: Environments,
+    rootdir: Path,
     limit: float,
     every: float,
     lasting: float | None,
-    *,
-    as_json: bool,
+    show: Callable[..., None],
 ) -> int:
     """Show the overview every ``every`` seconds until a signal or the end of ``lasting``; return the exit code."""
     began, code = time.monotonic(), EnvironmentUnavailable.exit_code
     with reader_may_leave(sys.stdout), stopped_by_signals() as stop:
         while not stop.asked:
-            views = observe_all(environments, options.rootdir, deadline=limit)
+            views = observe_all(environments, rootdir, deadline=limit)
             code = exit_code(views)
-            found = leads(views, histories(environments, options.rootdir))
-            if as_json:
-                echo_json(_document(views, found), indent=None)
-            else:
-                typer.echo(datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
-                _show(views, found)
-                typer.echo()
+            show(views, repeated=True)
             if lasting is not None and time.monotonic() - began + every >= lasting:
                 break
             stop.wait(every)
     return code
 
 
-def _chosen(names: Sequence[str], options: Options) -> Mapping[str, Environment | Exception]:
-    """Return the environments to observe: ``names``, or all that are configured, without the sandbox.
+def _show_views(
+    views: Sequence[EnvironmentView], *, known: Environments, rootdir: Path, as_json: bool, repeated: bool = False
+) -> None:
+    """Show the overview, and which of ``views`` is newer; ``repeated``: as one of several."""
+    found = leads(views, histories([view.name for view in views], rootdir), _previous(known))
+    if as_json:
+        echo_json(_document(views, found), indent=None if repeated else 2)
+        return
+    if repeated:
+        typer.echo(datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+    _show(views, found)
+    if repeated:
+        typer.echo()
+
+
+def _previous(known: Environments) -> dict[str, str | None]:
+    """Return environment → the one from which releases are promoted to it, without those of the role local."""
+    remote = {name: each for name, each in known.items() if isinstance(each, Environment) and each.role != "local"}
+    return {name: each.stage.previous if each.stage.previous in remote else None for name, each in remote.items()}
+
+
+def _known(options: Options) -> Environments:
+    """Return all environments but the sandbox."""
+    found = resolve_each(replace(options, addressed=False), apart=True)
+    return {name: each for name, each in found.items() if isinstance(each, Exception) or not each.sandbox}
+
+
+def _chosen(names: Sequence[str], known: Environments) -> Environments:
+    """Return the environments to observe: ``names``, or all that are configured.
 
     Raises ``ConfigError`` for a name that is unknown or not configured, and if no environment is configured.
     """
-    found = resolve_each(replace(options, addressed=False), apart=True)
-    known = {name: each for name, each in found.items() if isinstance(each, Exception) or not each.sandbox}
     for name in names:
         if name not in known:
             raise ConfigError(f"cannot observe the environment {name!r}; {nearest(name, known)}")
@@ -171,7 +193,7 @@ def _show(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> None:
         [(view.name, view.state, view.source, view.reason) for view in views],
         drop_empty=True,
     )
-    rows = [(view.name, *_row(app, view)) for view in views for app in view.apps if app.state != "gateway-only"]
+    rows = [(view.name, *_row(app, view)) for view in views for app in view.apps if app.state != "absent"]
     if rows:
         typer.echo()
         columns = ("environment", "service", "state", "version", "runs", "machines", "reason")
@@ -194,7 +216,3 @@ def _document(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> dict[s
     environments = [{**asdict(view), "as_expected": view.as_expected} for view in views]
     pipeline = [{**asdict(lead), "text": str(lead)} for lead in found]
     return {"environments": environments, "pipeline": pipeline}
-
-
-def _show_json(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> None:
-    echo_json(_document(views, found))

@@ -40,7 +40,7 @@ _RESERVED = frozenset(
     """,
     )
 )
-_ONLY_HTTP = ("health", "healthy", "via", "routes", "probe", "auth", "openapi", "safe", "unsafe")
+_ONLY_HTTP = ("health", "healthy", "via", "routes", "probe", "error_prefix", "auth", "openapi", "safe", "unsafe")
 _OPERATION = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|QUERY) (/[^\s?#]*)")
 _SECRET_KEYS = ("api_key", "key", "jwt_secret", "secret", "token", "password", "dsn", "database_url")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
