@@ -41,10 +41,10 @@ def _without_credentials(environment: Environment) -> list[str]:
 
 
 def _without_credential(environment: str, service: Service) -> str:
-    secret = service.auth[0].secret
-    if secret == "API_KEY" and not service.external:
-        return f"gaia: no API key: set {variable_name(environment, secret)}, GAIA_API_KEY or a line in .env"
-    variable = variable_name(environment, f"{service.variable}_{secret}")
+    name = service.auth[0].secret
+    if name == "API_KEY" and not service.external:
+        return f"gaia: no API key: set {variable_name(environment, name)}, GAIA_API_KEY or a line in .env"
+    variable = variable_name(environment, f"{service.variable}_{name}")
     return f"gaia: no credential for {service.name}: set {variable} or a line in .env"
 
 

@@ -135,4 +135,6 @@ def test_a_broker_behind_websocket_is_only_connected_to(monkeypatch: pytest.Monk
     # The probe needs no aiohttp; a missing package for the client is reported earlier.
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     with listener(lambda peer: None) as port:
-        assert probe_nats(f"ws://127.0.0.1:{port}", 5.0).state is None
+        result = probe_nats(f"ws://127.0.0.1:{port}", 5.0)
+
+    assert (result.state, result.confirmed, result.mute) == (None, False, True)

@@ -10,6 +10,7 @@ import pytest
 from pytest_gaia.deploy.contract import Machine, Observation
 from pytest_gaia.observation.overview import AppState, AppView, asked_app, deployed_app, environment_view
 from pytest_gaia.observation.sampling import Reading
+from tests.projects import gaia_environment
 
 AWAKE: dict[str, Any] = {"state": "started", "checks": 1, "passing": 1, "digest": "sha256:a"}
 
@@ -60,7 +61,7 @@ def test_a_one_shot_that_has_ended_well_is_completed_and_degrades_nothing() -> N
     broken = deployed_app("migrate", seen(machine(state="stopped", crashed=True)), local=True)
 
     def local(*apps: AppView) -> str:
-        return environment_view("local", apps, source="compose", topology="microservices", local=True).state
+        return environment_view(gaia_environment("local"), apps, source="compose", local=True).state
 
     assert (ended.state, ended.reason) == ("completed", "")
     assert local(app("auth", "healthy"), ended) == "running"
@@ -111,43 +112,47 @@ def test_the_reported_health_counts_although_its_checks_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reading", "local", "state"),
+    ("reading", "state"),
     [
-        (reading(), False, "healthy"),
-        (reading("degraded", well=False), False, "degraded"),
-        (reading("unhealthy", well=False, detail="GET /health returned 503"), False, "degraded"),
-        (reading("unreachable", well=False, latency=None), False, "unknown"),
-        (reading("unreachable", well=False, latency=None), True, "stopped"),
+        (reading(), "healthy"),
+        (reading("connected"), "connected"),
+        (reading("degraded", well=False), "degraded"),
+        (reading("unhealthy", well=False, detail="GET /health returned 503"), "degraded"),
+        (reading("unreachable", well=False, latency=None), "unknown"),
     ],
 )
-def test_of_what_was_only_asked_its_response_is_known(reading: Reading, local: bool, state: str) -> None:
-    assert asked_app(reading, local=local).state == state
+def test_of_what_was_only_asked_its_response_is_known(reading: Reading, state: str) -> None:
+    assert asked_app(reading).state == state
 
 
 @pytest.mark.parametrize(
-    ("states", "topology", "local", "state"),
+    ("states", "local", "state"),
     [
-        (["healthy", "healthy"], "microservices", False, "healthy"),
-        (["healthy", "suspended"], "microservices", False, "healthy"),
-        (["suspended", "suspended"], "microservices", False, "suspended"),
-        (["healthy"], "gateway-only", False, "gateway-only"),
-        (["suspended"], "gateway-only", False, "suspended"),
-        (["healthy", "healthy"], "microservices", True, "running"),
-        (["stopped", "stopped"], "microservices", True, "stopped"),
-        (["healthy", "stopped"], "microservices", True, "degraded"),
-        (["healthy", "degraded"], "microservices", False, "degraded"),
-        (["healthy", "not deployed"], "microservices", False, "degraded"),
-        (["not deployed", "not deployed"], "microservices", False, "not deployed"),
-        (["healthy", "unknown"], "microservices", False, "unknown"),
-        (["unknown", "degraded"], "microservices", False, "degraded"),
-        (["unknown", "unknown"], "microservices", False, "unknown"),
-        ([], "microservices", False, "not deployed"),
+        (["healthy", "healthy"], False, "healthy"),
+        (["healthy", "suspended"], False, "healthy"),
+        (["suspended", "suspended"], False, "suspended"),
+        (["healthy"], False, "healthy"),
+        (["suspended"], False, "suspended"),
+        (["healthy", "healthy"], True, "running"),
+        (["stopped", "stopped"], True, "stopped"),
+        (["healthy", "stopped"], True, "degraded"),
+        (["healthy", "degraded"], False, "degraded"),
+        (["healthy", "not deployed"], False, "degraded"),
+        (["not deployed", "not deployed"], False, "not deployed"),
+        (["healthy", "unknown"], False, "unknown"),
+        (["unknown", "degraded"], False, "degraded"),
+        (["unknown", "unknown"], False, "unknown"),
+        (["unknown", "unknown"], True, "unknown"),
+        (["healthy", "connected"], False, "healthy"),
+        (["connected"], False, "unknown"),
+        (["connected", "degraded"], False, "degraded"),
+        ([], False, "not deployed"),
     ],
 )
-def test_an_environment_is_as_well_as_its_apps(states: list[AppState], topology: str, local: bool, state: str) -> None:
+def test_an_environment_is_as_well_as_its_apps(states: list[AppState], local: bool, state: str) -> None:
     apps = [app(service, each) for service, each in zip(("gateway", "auth"), states, strict=False)]
 
-    view = environment_view("dev", apps, source="fly", topology=topology, local=local)
+    view = environment_view(gaia_environment("dev"), apps, source="fly", local=local)
 
     assert view.state == state
     assert view.as_expected == (state not in ("degraded", "unknown"))
@@ -156,7 +161,7 @@ def test_an_environment_is_as_well_as_its_apps(states: list[AppState], topology:
 def test_reasons_name_their_apps_in_order() -> None:
     apps = [app("chat", "degraded", "crashed"), app("gateway", "healthy"), app("auth", "not deployed")]
 
-    view = environment_view("dev", apps, source="fly", topology="microservices")
+    view = environment_view(gaia_environment("dev"), apps, source="fly")
 
     assert view.reason == "auth: not deployed; chat: crashed"
     assert [each.service for each in view.apps] == ["gateway", "auth", "chat"]
@@ -165,17 +170,19 @@ def test_reasons_name_their_apps_in_order() -> None:
 def test_one_reason_for_all_is_reported_once() -> None:
     apps = [app(service, "unknown", "fly is not installed") for service in ("gateway", "auth", "chat")]
 
-    assert environment_view("dev", apps, source="fly", topology="microservices").reason == "fly is not installed"
+    assert environment_view(gaia_environment("dev"), apps, source="fly").reason == "fly is not installed"
 
 
-def test_where_the_gateway_stands_alone_the_others_are_expected_to_be_absent() -> None:
-    view = environment_view("staging", [app("gateway", "healthy")], source="fly", topology="gateway-only")
+def test_services_that_the_environment_does_not_have_are_absent() -> None:
+    environment = gaia_environment("staging", services=("gateway", "postgres"))
+
+    view = environment_view(environment, [app("gateway", "healthy")], source="fly")
 
     assert {each.service: each.state for each in view.apps} == {
         "gateway": "healthy",
-        "auth": "gateway-only",
-        "asset": "gateway-only",
-        "chat": "gateway-only",
+        "auth": "absent",
+        "asset": "absent",
+        "chat": "absent",
     }
 
 

@@ -21,10 +21,10 @@ def observed(service: str, *states: str) -> ServiceObservation:
     )
 
 
-def test_what_others_need_is_started_first() -> None:
-    observations = [observed(name, "suspended") for name in ("gateway", "chat", "nats", "auth")]
+def test_they_are_started_in_the_order_of_the_rollout_that_observed_them() -> None:
+    observations = [observed(name, "suspended") for name in ("queue", "orders", "web")]
 
-    assert [each.service for each in suspended(observations)] == ["nats", "auth", "chat", "gateway"]
+    assert [each.service for each in suspended(observations)] == ["queue", "orders", "web"]
 
 
 @pytest.mark.parametrize("states", [(), ("started",), ("started", "suspended"), ("starting",), ("failed", "stopped")])

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import Auth, Kind, Platform, Service
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.observation.readiness import UNREACHABLE, ServiceState
 from pytest_gaia.report.layout import aligned, remaining
@@ -31,11 +33,59 @@ def test_how_much_longer_an_expectation_holds(days: int, text: str) -> None:
 def test_the_header_says_who_chose_the_environment() -> None:
     environment = gaia_environment("dev", sources={"name": "GAIA_ENV"}, api_key=Secret("k"))
 
-    assert header(environment) == ["gaia: environment dev (GAIA_ENV), topology microservices"]
+    assert header(environment) == [
+        "gaia: environment dev (GAIA_ENV), services: gateway, auth, asset, chat, nats, postgres"
+    ]
+
+
+def test_a_long_list_of_services_is_cut() -> None:
+    environment = Environment("dev", services=tuple(f"s{number}" for number in range(30)))
+
+    assert header(environment)[0].endswith(", s10, s11 and 18 more")
 
 
 def test_a_missing_key_is_said_with_the_variable_to_set() -> None:
-    assert "GAIA_DEV_API_KEY" in "\n".join(header(gaia_environment("dev")))
+    urls = {"gateway": "https://g", "auth": "https://a"}
+    lines = "\n".join(header(gaia_environment("dev", urls=urls)))
+
+    assert lines.count("gaia: no API key: set GAIA_DEV_API_KEY, GAIA_API_KEY or a line in .env") == 1
+
+
+def test_only_a_declared_credential_is_missed_in_another_project() -> None:
+    own = (Auth("TOKEN", "authorization", "Bearer"),)
+    described = (
+        Service("orders", variable="ORDERS", place="gaia.toml:1"),
+        Service("web", variable="WEB", auth=(), place="gaia.toml:2"),
+        Service("pay-api", variable="PAY_API", auth=own, external=True, place="gaia.toml:3"),
+    )
+    platform = Platform({each.name: each for each in described})
+    environment = Environment("qa", platform=platform, urls={each: f"https://{each}" for each in platform})
+
+    assert [each for each in header(environment) if "credential" in each or "key" in each] == [
+        "gaia: no credential for pay-api: set GAIA_QA_PAY_API_TOKEN or a line in .env"
+    ]
+    known = replace(environment, credentials={"pay-api.token": Secret("t")})
+    assert "no credential" not in "\n".join(header(known))
+
+
+def test_the_request_and_the_source_of_every_kind_are_named() -> None:
+    kinds: tuple[Kind, ...] = ("http", "postgres", "nats", "redis", "amqp", "tcp")
+    services = {f"one-{kind}": Service(f"one-{kind}", kind, variable="ONE", health="/ready") for kind in kinds}
+    environment = Environment("qa", platform=Platform(services), sources={"urls.one-redis": ".env:7"})
+    states = [ServiceState(name, UNREACHABLE, "http://h/base", "refused", 1, 1.0) for name in services]
+
+    lines = not_ready(environment, states, 5)
+
+    assert [line.split(": ")[1].split(",")[0] for line in lines if "tried" in line] == [
+        "GET /base/ready",
+        "connection to PostgreSQL",
+        "PING to NATS",
+        "PING to Redis",
+        "AMQP 0-9-1 header",
+        "connection",
+    ]
+    assert "  one-redis: http://h/base (.env:7): refused" in lines
+    assert "--gaia-url SERVICE=URL or GAIA_ONE_URL" in "".join(lines)
 
 
 def test_the_header_says_that_an_unknown_address_is_no_evidence() -> None:
@@ -90,7 +140,7 @@ def test_a_service_that_responds_but_is_not_ready_is_not_unreachable() -> None:
 
 
 def test_what_to_do_is_that_of_the_cause() -> None:
-    environment = gaia_environment("x", sources={"nats": "GAIA_NATS_URL", "secrets.database": ".env:3"})
+    environment = gaia_environment("x", sources={"urls.nats": "GAIA_NATS_URL", "urls.postgres": ".env:3"})
     certificate = ServiceState("gateway", UNREACHABLE, "https://g", "not trusted", 3, 1.0, remedy="set SSL_CERT_FILE.")
     broker = ServiceState("nats", UNREACHABLE, "tls://n", "no TLS", 3, 1.0, remedy="write the URL with nats://.")
     database = ServiceState("postgres", UNREACHABLE, "postgresql://d", "refused", 3, 1.0)

@@ -15,7 +15,7 @@ import pytest
 from pytest_gaia.rollout.journal import Entry, Journal
 from tests.cli.conftest import GAIA, Outcome
 from tests.cli.runs.test_sandbox import processes_of
-from tests.observation.scripted import Says, ScriptedService, healthy, says, scripted_services
+from tests.observation.scripted import Says, ScriptedService, healthy, listener, says, scripted_services
 from tests.projects import ON_GAIA
 from tests.rollout.deploy_files import write_fly_files
 
@@ -52,7 +52,7 @@ def deployed(project: Path, fake_tools: FakeTools, serve: Callable[..., Scripted
     """Staging and production on Fly, healthy, with the same images."""
     url = serve(healthy()).url
     text = "".join(
-        f'[env.{name}]\nfrom = "fly"\nnats = "disabled"\n[env.{name}.urls]\n'
+        f'[env.{name}]\nfrom = "fly"\n[env.{name}.urls]\nnats = "disabled"\n'
         + "".join(f'{service} = "{url}"\n' for service in BACKENDS)
         for name in ("staging", "production")
     )
@@ -217,9 +217,12 @@ def test_a_gateway_only_environment(
 
     code, out, _ = gaia("status", "staging")
 
-    assert (code, rows(out)) == (0, {"staging": ["gateway-only", "fly"]})
+    assert (code, rows(out)) == (0, {"staging": ["healthy", "fly"]})
     # A table of services has no row for those that are not meant to be there.
-    assert [line.split()[:2] for line in out.splitlines() if "gateway-only" in line] == [["staging", "gateway-only"]]
+    assert [line.split()[:3] for line in out.splitlines()[3:]] == [
+        ["environment", "service", "state"],
+        ["staging", "gateway", "healthy"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -275,7 +278,7 @@ def test_an_executable_of_the_project_reports_what_runs(
 
     code, out, _ = gaia("status", "staging")
 
-    assert (code, rows(out)) == (0, {"staging": ["gateway-only", "command"]})
+    assert (code, rows(out)) == (0, {"staging": ["healthy", "command"]})
     (line,) = (line for line in out.splitlines() if line.split()[1:2] == ["gateway"])
     assert line.split()[2:] == ["healthy", "v4", OLD[:19], "1", "started"]
 
@@ -284,7 +287,7 @@ def test_a_hook_in_a_conftest_is_replaced_by_health_queries(
     gaia: Gaia, project: Path, serve: Callable[..., ScriptedService]
 ) -> None:
     (project / "gaia.toml").write_text(
-        f'[env.preview]\nservices = ["gateway"]\nurl = "{serve(healthy()).url}"\n[env.preview.deploy]\nhook = "plugin"\n'
+        f'[services.web]\n[env.preview]\nurl = "{serve(healthy()).url}"\n[env.preview.deploy]\nhook = "plugin"\n'
     )
 
     assert rows(gaia("status", "preview").out) == {"preview": ["running", "health"]}
@@ -406,7 +409,39 @@ def test_only_configured_environments_are_observed(
     assert err.startswith("gaia: the environments local, dev, staging and production are not configured. In gaia.toml")
 
     (project / "gaia.toml").write_text(
-        f'[env.staging]\nservices = ["gateway"]\nurl = "{serve(healthy()).url}"\n', encoding="utf-8"
+        f'[services.web]\n[env.staging]\nurl = "{serve(healthy()).url}"\n', encoding="utf-8"
     )
 
     assert rows(gaia("status").out) == {"staging": ["running", "health"]}
+
+
+def test_any_platform_is_shown_in_its_own_order_with_its_own_health_checks(
+    gaia: Gaia, project: Path, serve: Callable[..., ScriptedService]
+) -> None:
+    with listener(lambda peer: None) as queue:
+        (project / "gaia.toml").write_text(
+            "[services.web]\nhealthy = {}\ndepends_on = ['orders']\n"
+            "[services.orders]\nhealth = '/ready'\nhealthy = { field = 'state', values = ['up'], partial = ['limping'] }\n"
+            "depends_on = ['stock']\n[services.stock]\n[services.queue]\nkind = 'tcp'\n"
+            f"[env.qa]\nwithout = ['stock']\n[env.qa.urls]\nqueue = 'tcp://127.0.0.1:{queue}'\n"
+            f"web = '{serve(Says(body='a page')).url}'\norders = '{serve(Says(body={'state': 'limping'})).url}'\n"
+        )
+        code, out, err = gaia("status", "qa")
+
+        assert (code, rows(out), err) == (0, {"qa": ["running", "health"]}, "")
+        table = [line.split()[1:3] for line in out.partition("\n\n")[2].splitlines()[1:]]
+        assert table == [["web", "healthy"], ["orders", "healthy"], ["queue", "connected"]]
+
+        text = (project / "gaia.toml").read_text()
+        (project / "gaia.toml").write_text(text.replace("without = ['stock']\n", ""))
+        code, out, _ = gaia("status", "qa")
+        assert code == 1
+        assert "orders: reports 'limping'" in out
+
+
+def test_nothing_shows_that_a_silent_service_of_this_machine_was_stopped(gaia: Gaia, project: Path) -> None:
+    (project / "gaia.toml").write_text("[services.web]\n[env.here]\nurl = 'http://127.0.0.1:1'\n")
+
+    code, out, _ = gaia("status", "here")
+
+    assert (code, rows(out)) == (12, {"here": ["unknown", "health", "web:", "connection", "refused"]})

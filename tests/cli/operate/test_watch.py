@@ -43,7 +43,7 @@ def here(project: Path) -> Iterator[Here]:
         urls = {"gateway": started[-1].url, **others}
         lines = "".join(f'{service} = "{url}"\n' for service, url in urls.items())
         with (project / "gaia.toml").open("a") as file:
-            file.write(f'[env.here]\ntopology = "gateway-only"\nnats = "disabled"\n[env.here.urls]\n{lines}')
+            file.write(f'[env.here]\nservices = ["gateway"]\n[env.here.urls]\n{lines}')
         return started[-1]
 
     yield start
