@@ -159,3 +159,17 @@ def _plain(text: str) -> str | int | float | bool | None:
     if _BASED.fullmatch(text) and len(text) < _LONGEST_NUMBER:
         return int(text, 0)
     return float(text) if _NUMBER.fullmatch(text) else text
+
+
+def yaml_texts(text: str, name: str) -> Any:
+    """Parse ``text`` as :func:`read_yaml` does, but of any size, without places, and with every plain value as a string."""
+    try:
+        # Faster, but not in every build of PyYAML. Neither one builds anything but tables, lists and strings.
+        return yaml.load(text, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))  # noqa: S506
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise ConfigError(
+            f"{name}:{mark.line + 1 if mark else 1}: not valid YAML: {error.problem or error.context}."
+        ) from None
+    except (yaml.YAMLError, RecursionError):
+        raise ConfigError(f"{name}: not valid YAML.") from None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -13,27 +16,41 @@ from typing import Annotated, Literal
 import typer
 
 from pytest_gaia.cli.output import echo_lines
-from pytest_gaia.config.addresses import http_url
-from pytest_gaia.config.deployfiles.read import compose_file, fly_names
+from pytest_gaia.cli.settings.documents import describe, find_document, read_document, server_url
+from pytest_gaia.cli.settings.drafts import Draft, compose_drafts, url_draft, valid_name
+from pytest_gaia.config.addresses import host_of, http_url, is_loopback
+from pytest_gaia.config.deployfiles.read import compose_file, fly_names, override_file
 from pytest_gaia.config.layers import project_file
 from pytest_gaia.config.project import PROJECT_FILE, Project
-from pytest_gaia.errors import ConfigError
+from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.writing import make_folder, write_file
+from pytest_gaia.printable import one_line
 
 app = typer.Typer()
 
 HELP = """\
-Create gaia.toml, a first test, an expectation and CI files
+Create gaia.toml and a first test for your services
 
-Writes only files that do not exist, into the current folder. Environments come from --env, and from the deploy files
-(fly.NAME.toml, docker-compose.yml) in the folder.
+\b
+The services come from the first of these that exists:
+  --url             their addresses
+  --file            a Compose file
+  docker-compose.yml, compose.yaml, … in this folder, with its override file
+
+An OpenAPI document (--openapi, or openapi.yaml, swagger.json, … in the folder of the project or of a service) adds the
+health check, the credential and an operation for the first test. Passwords are never copied: the command prints the
+variables to set. Existing files stay, unless you add --force.
 
 \b
 Examples:
-  gaia init                                        test the sandbox first
-  gaia init --env staging=https://api.example.com  with one environment
-  gaia init --ci gitlab
-  gaia init --dry-run
+  gaia init                                              from the Compose file in this folder
+  gaia init --dry-run                                    print the files, and write none
+  gaia init -f deploy/compose.yaml --openapi web=spec/openapi.yaml
+  gaia init --url http://localhost:8000                  one service, without Compose
+  gaia init --url orders=http://localhost:8001 --url db=postgresql://localhost:5432
+  gaia init --env staging=https://staging.example.com    with another environment of the first service
+  gaia init --ci github                                  with a workflow that runs the tests
+  gaia init --platform gaia                              for the Gaia Platform, with its sandbox
 """
 
 _EXPIRES_AFTER = datetime.timedelta(days=180)
@@ -46,33 +63,341 @@ Ci = Literal["github", "gitlab", "none"]
 
 @app.command("init", help=HELP)
 def create_project(
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", metavar="FILE", help="Compose file", show_default=False)
+    ] = None,
+    url: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]URL", help="Add this service; repeatable", show_default=False),
+    ] = None,
+    openapi: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]FILE", help="OpenAPI document of a service, or its URL; repeatable", show_default=False
+        ),
+    ] = None,
     env: Annotated[
         list[str] | None,
         typer.Option("--env", "-e", metavar="NAME=URL", help="Add this environment; repeatable", show_default=False),
     ] = None,
-    ci: Annotated[Ci, typer.Option(help="Write a workflow for this CI system")] = "github",
+    platform: Annotated[
+        Literal["gaia"] | None, typer.Option(help="Use the services of this platform", show_default=False)
+    ] = None,
+    ci: Annotated[Ci | None, typer.Option(help="Write a workflow for this CI system", show_default=False)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that exist")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the files, and write none")] = False,
 ) -> None:
     """Write every file that does not exist."""
     folder = Path.cwd()
-    contents = dict(_files(folder, _environments(folder, env or ()), ci))
-    skipped = {name: reason for name in contents if (reason := _reason_to_skip(folder, name))}
+    plan = _plan(folder, file, url or [], openapi or [], env or []) if platform is None else None
+    contents = dict(_gaia_files(folder, env or [], ci or "github") if plan is None else _own_files(folder, plan, ci))
+    skipped = {name: reason for name in contents if (reason := _reason_to_skip(folder, name, force=force))}
     for name, text in contents.items():
         if name in skipped:
             continue
         if not dry_run:
             _write(folder / name, text)
         typer.echo(f"{'would create' if dry_run else 'created'}  {name}")
+        if dry_run and plan is not None:
+            echo_lines([*(f"    {line}".rstrip() for line in text.splitlines()), ""])
     for name, reason in skipped.items():
         typer.echo(f"skipped  {name}: {reason}")
     if "pytest.toml" in skipped:
         settings = contents["pytest.toml"].splitlines()[1:]
         if not _holds_all(folder / "pytest.toml", settings):
             echo_lines(["", "Add these settings to your configuration of pytest:", *(f"  {line}" for line in settings)])
-    echo_lines(["", "Next steps:", *_next_steps(contents)])
+    echo_lines(["", "Next steps:", *(_gaia_steps(contents) if plan is None else plan.next_steps())])
 
 
-def _next_steps(contents: dict[str, str]) -> Iterator[str]:
+@dataclass(slots=True)
+class _Plan:
+    """The services of the new project, and its environments."""
+
+    drafts: list[Draft]
+    source: str
+    """where the services come from, for comments"""
+    environment: str = "local"
+    start: str = ""
+    """command that starts the services"""
+    notes: list[str] = field(default_factory=list)
+    others: Mapping[str, str] = field(default_factory=dict)
+    """environment → URL of the entry"""
+
+    @property
+    def entry(self) -> Draft | None:
+        """The HTTP service for the first test: one of the project's own that can be reached, if there is any."""
+        return min((each for each in self.drafts if each.kind == "http"), key=_preference, default=None)
+
+    def next_steps(self) -> Iterator[str]:
+        """Yield what to do next, in lines."""
+        if self.start:
+            yield f"  {self.start}    start the services"
+        for each in self.drafts:
+            if each.address and not each.url:
+                yield f"  {each.address}"
+        yield f"  gaia env show {self.environment}    check the addresses in gaia.toml"
+        yield f"  pytest    run the first test against {self.environment}"
+
+
+def _preference(draft: Draft) -> tuple[bool, ...]:
+    return not draft.url, not draft.is_own, not draft.get, not draft.health, not draft.folder
+
+
+def _plan(
+    folder: Path, file: Path | None, urls: Sequence[str], documents: Sequence[str], environments: Sequence[str]
+) -> _Plan | None:
+    """Return the services that the options or the folder describe; None if there are none."""
+    found = file or (None if urls else compose_file(folder))
+    given = dict(map(_environment, environments))
+    if found is not None:
+        if urls:
+            raise ConfigError("--file and --url exclude each other; give the Compose file, or the addresses.")
+        drafts, notes = compose_drafts(found, override_file(found) if file is None else None)
+        option = f" --file {file}" if file else ""
+        start = f"docker compose{option} up --detach --wait"
+        plan = _Plan(drafts, found.name if file is None else str(file), start=start, notes=notes)
+    elif urls or documents or given:
+        plan = _Plan(_from_urls(urls, documents, given), "the command line")
+        hosts = [host_of(each.url) for each in plan.drafts if each.url]
+        plan.environment = "local" if all(map(is_loopback, hosts)) else "remote"
+    else:
+        return None
+    plan.others = given
+    _add_documents(folder, plan, documents)
+    return plan
+
+
+def _from_urls(urls: Sequence[str], documents: Sequence[str], environments: Mapping[str, str]) -> list[Draft]:
+    drafts: dict[str, Draft] = {}
+    for text in urls:
+        name, url = _named(text, "web")
+        draft = url_draft(name, url, f"--url {name}")
+        same = next((each for each in drafts if each.replace("-", "_") == draft.name.replace("-", "_")), None)
+        if same is not None:
+            raise ConfigError(f"--url {name}: {same} and {name} would both have the fixture {same.replace('-', '_')}.")
+        drafts[draft.name] = draft
+    if not drafts:
+        for text in documents:
+            name, source = _named(text, "web")
+            url = server_url(read_document(source, f"--openapi {source}"))
+            drafts[name] = url_draft(name, url, f"--openapi {name}") if url else Draft(name)
+    if not drafts:
+        drafts["web"] = Draft("web")
+    if not environments and not any(each.url for each in drafts.values()):
+        name = next(iter(drafts))
+        raise ConfigError(f"--openapi {name}: the document has no address of the service; add --url {name}=URL.")
+    return list(drafts.values())
+
+
+def _named(text: str, default: str) -> tuple[str, str]:
+    """Return the name and the value of ``NAME=VALUE``; the name may be missing."""
+    found = re.fullmatch(r"(?:([\w.-]+)=)?(.*)", text, re.DOTALL)
+    return (found[1] or default, found[2]) if found else (default, text)
+
+
+def _environment(text: str) -> tuple[str, str]:
+    name, separator, url = text.partition("=")
+    if not separator or not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise ConfigError(f"--env {text}: not NAME=URL, such as staging=https://api.example.com.")
+    return name, http_url(url, f"--env {name}")
+
+
+def _add_documents(folder: Path, plan: _Plan, documents: Sequence[str]) -> None:
+    """Describe the services by their documents: those of the options, or those in the folders of the services."""
+    named = {each.name: each for each in plan.drafts}
+    for text in documents:
+        entry = plan.entry
+        name, source = _named(text, entry.name if entry else plan.drafts[0].name)
+        draft = named.get(valid_name(name))
+        if draft is None or draft.kind not in ("http", "tcp"):
+            raise ConfigError(f"--openapi {name}: unknown service {name!r}; {nearest(name, named)}")
+        draft.serve_http()
+        describe(draft, read_document(source, f"--openapi {source}"))
+        draft.openapi = _openapi(folder, draft, source)
+    entry = plan.entry
+    for draft in plan.drafts if not documents else ():
+        own = (folder / draft.folder).resolve()
+        found = find_document(own) if draft.folder and own != folder and own.is_relative_to(folder) else None
+        found = found or (find_document(folder) if draft is entry and draft.is_own else None)
+        if found is not None and draft.kind == "http":
+            name = found.relative_to(folder).as_posix()
+            describe(draft, read_document(str(found), name))
+            draft.openapi = name
+
+
+def _openapi(folder: Path, draft: Draft, source: str) -> str:
+    """Return the value of ``openapi`` for a document: a file in the project, or a path on the service."""
+    if "://" not in source:
+        path = Path(source).resolve()
+        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
+    return source.removeprefix(draft.url) if draft.url and source.startswith(f"{draft.url}/") else ""
+
+
+def _own_files(folder: Path, plan: _Plan, ci: Ci | None) -> Iterator[tuple[str, str]]:
+    """Yield the path and the text of each file of a project with its own services."""
+    tests = _tests(folder)
+    settings = "\n".join(_settings(plan, tests, _folder_name(folder))) + "\n"
+    project_file(settings, PROJECT_FILE)
+    yield PROJECT_FILE, settings
+    has_settings = bool(_reason_to_skip(folder, "pytest.toml"))
+    if not has_settings:
+        yield "pytest.toml", _filled("pytest.toml", {"folder": tests})
+    yield f"{tests}/smoke/test_first.py", _first_test(plan, marked=has_settings)
+    if ci in _CI_FILES:
+        yield _CI_FILES[ci], _workflow(ci, ("Start the services", plan.start), package="pytest-gaia")
+
+
+def _settings(plan: _Plan, tests: str, name: str) -> Iterator[str]:
+    """Yield the lines of gaia.toml."""
+    entry = plan.entry
+    yield "# Settings of pytest-gaia. `gaia config schema` prints a JSON Schema for your editor."
+    yield from ("", "[gaia]")
+    yield "# Each subfolder of this folder is a suite: `pytest -m smoke` runs the tests in smoke/."
+    yield f"suites = [{_toml(tests)}]"
+    yield "# The environment that `pytest` tests without --gaia-env."
+    yield f"environment = {_toml(plan.environment)}"
+    yield from ("", "[platform]", f"name = {_toml(name)}")
+    if entry is not None:
+        yield "# The service whose address `--gaia-url=URL` sets. No test runs until it is ready."
+        yield f"entry = {_toml(entry.name)}"
+    yield from (
+        "",
+        f"# The services, from {one_line(plan.source)}. In tests, each is a fixture of its name. A run waits until `health`",
+    )
+    yield '# responds with the status 200; `healthy = { values = ["ok"] }` would also read "status" in the response.'
+    for note in plan.notes:
+        yield from _comment(note)
+    for draft in plan.drafts:
+        yield from _service(draft)
+    yield from _addresses(plan)
+    for other, url in plan.others.items():
+        yield from ("", f"[env.{other}]", f"url = {_toml(url)}")
+
+
+def _service(draft: Draft) -> Iterator[str]:
+    yield from ("", f"[services.{draft.name}]")
+    yield from (f"# {remark}" for remark in draft.remarks)
+    if draft.kind != "http":
+        yield f"kind = {_toml(draft.kind)}"
+    elif draft.health:
+        yield from (f"health = {_toml(draft.health)}", "healthy = {}")
+    else:
+        yield from ('health = "/"    # no health check is known: set its path', "healthy = {}")
+    if draft.depends_on:
+        yield f"depends_on = {_toml(draft.depends_on)}"
+    if draft.auth:
+        yield f"# The credential is in GAIA_<ENVIRONMENT>_{draft.auth['secret']}, or in .env."
+        yield f"auth = {_toml(draft.auth)}"
+    if draft.openapi:
+        yield f"openapi = {_toml(draft.openapi)}"
+    if draft.unit not in ("", draft.name):
+        yield f"deploy = {_toml({'compose': draft.unit})}"
+    if draft.once:
+        yield "# It ends when its work is done."
+        yield "once = true"
+
+
+def _addresses(plan: _Plan) -> Iterator[str]:
+    reached = {each.name: each.url for each in plan.drafts if each.url}
+    entry = plan.entry
+    yield from ("", f"[env.{plan.environment}]")
+    if plan.environment == "local":
+        yield "# Tests marked with writes=True may change data here."
+        yield "writes = true"
+    if reached and (entry is None or not entry.url):
+        yield f"required = [{_toml(next(iter(reached)))}]"
+    hidden = [each.name for each in plan.drafts if not each.url and not each.address and not each.once]
+    if hidden:
+        yield from _comment(f"No port is published, so tests do not reach: {', '.join(hidden)}.")
+    yield from (f"# {each.address}" for each in plan.drafts if each.address and not each.url)
+    yield from ("", f"[env.{plan.environment}.urls]")
+    if not reached and plan.drafts:
+        guessed = entry or plan.drafts[0]
+        yield "# Nothing has a known address: publish a port, and correct this one."
+        yield f'{guessed.name} = "{"http" if guessed.kind == "http" else guessed.kind}://localhost:8000"'
+    yield from (f"{name} = {_toml(url)}" for name, url in reached.items())
+
+
+def _first_test(plan: _Plan, *, marked: bool) -> str:
+    entry = plan.entry
+    values = {"environment": plan.environment, "mark": "\npytestmark = pytest.mark.asyncio\n" if marked else ""}
+    if entry is None:
+        return _filled("test_services.py.txt", values)
+    path, status = entry.health or "/", 200
+    what = f"GET {path} is the health check."
+    if entry.get and not (entry.secured and entry.health):
+        path, status = entry.get
+        what = f"GET {path} is in the OpenAPI document."
+    values |= {"service": entry.name.replace("-", "_"), "path": path, "status": str(status), "what": what}
+    return _filled("test_service.py.txt", values)
+
+
+_GAIA_STEPS = (("Check deploy files", "gaia config check"), ("Check expectations", "gaia expectations check"))
+
+
+def _workflow(ci: str, *steps: tuple[str, str], package: str = "pytest-gaia[sandbox]") -> str:
+    """Return the workflow of a CI system; ``steps`` are titles and commands that run before the tests."""
+    each = "      - name: {}\n        run: {}\n" if ci == "github" else "    - {1}\n"
+    before = "".join(each.format(title, command) for title, command in steps if command)
+    return _filled(f"{ci}.yml", {"package": package, "before": before})
+
+
+_ABOUT_HEALTH = (
+    'A run waits until `health` responds with the status 200. `healthy = { values = ["ok"] }` would also require this '
+    '"status" in the response.'
+)
+
+
+def _comment(text: str) -> Iterator[str]:
+    return (f"# {line}" for line in textwrap.wrap(one_line(text), 110, break_long_words=False, break_on_hyphens=False))
+
+
+def _toml(value: object) -> str:
+    """Return ``value`` in TOML."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _folder_name(folder: Path) -> str:
+    return re.sub(r"[^a-z0-9-]+", "-", folder.name.lower()).strip("-") or "app"
+
+
+def _tests(folder: Path) -> str:
+    """Return the folder for tests: unit tests must not become tests of an environment."""
+    return "tests" if not (folder / "tests").exists() or (folder / "tests/smoke").exists() else "release_tests"
+
+
+def _gaia_files(folder: Path, environments: Sequence[str], ci: Ci) -> Iterator[tuple[str, str]]:
+    """Yield the path and the text of each file of a project that tests the Gaia Platform."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    tests = _tests(folder)
+    values = {"folder": tests, "today": str(today), "expires": str(today + _EXPIRES_AFTER)}
+    settings = _filled("gaia.toml", values) + _gaia_environments(folder, environments)
+    project_file(settings, PROJECT_FILE)
+    yield PROJECT_FILE, settings
+    yield "pytest.toml", _filled("pytest.toml", values)
+    yield f"{tests}/smoke/test_first.py", _filled("test_first.py.txt", values)
+    yield f"{tests}/expectations/assets-redirect.toml", _filled("assets-redirect.toml", values)
+    if ci in _CI_FILES:
+        yield _CI_FILES[ci], _workflow(ci, *_GAIA_STEPS)
+    yield ".pre-commit-config.yaml", _filled("pre-commit.yaml", values)
+
+
+def _gaia_environments(folder: Path, given: Sequence[str]) -> str:
+    """Return the tables of all environments; an example in comments if there is none."""
+    found: dict[str, str] = {}
+    if compose_file(folder):
+        found["local"] = 'from = "compose"'
+    found |= {each.environment: 'from = "fly"' for each in fly_names(folder)}
+    found |= {name: f"url = {_toml(url)}" for name, url in map(_environment, given)}
+    filled = (_filled("environment.toml", {"name": name, "address": address}) for name, address in found.items())
+    return "".join(filled) or _filled("environments.toml", {})
+
+
+def _gaia_steps(contents: Mapping[str, str]) -> Iterator[str]:
     yield "  pytest                 run the tests on the sandbox"
     yield "  gaia doctor            check this machine and the project"
     environment = re.search(r"^\[env\.([\w-]+)\]", contents.get(PROJECT_FILE, ""), re.MULTILINE)
@@ -80,42 +405,10 @@ def _next_steps(contents: dict[str, str]) -> Iterator[str]:
         yield f"  pytest --gaia-env {environment[1]}    run them against {environment[1]}"
 
 
-def _files(folder: Path, environments: str, ci: Ci) -> Iterator[tuple[str, str]]:
-    """Yield the path and the text of each file."""
-    today = datetime.datetime.now(datetime.UTC).date()
-    # Unit tests must not become tests of an environment.
-    tests = "tests" if not (folder / "tests").exists() or (folder / "tests/smoke").exists() else "release_tests"
-    values = {"folder": tests, "today": str(today), "expires": str(today + _EXPIRES_AFTER)}
-    settings = _filled("gaia.toml", values) + environments
-    project_file(settings, PROJECT_FILE)
-    yield PROJECT_FILE, settings
-    yield "pytest.toml", _filled("pytest.toml", values)
-    yield f"{tests}/smoke/test_first.py", _filled("test_first.py.txt", values)
-    yield f"{tests}/expectations/assets-redirect.toml", _filled("assets-redirect.toml", values)
-    if ci in _CI_FILES:
-        yield _CI_FILES[ci], _filled(f"{ci}.yml", values)
-    yield ".pre-commit-config.yaml", _filled("pre-commit.yaml", values)
-
-
-def _environments(folder: Path, given: Sequence[str]) -> str:
-    """Return the tables of all environments; an example in comments if there is none."""
-    found: dict[str, str] = {}
-    if compose_file(folder):
-        found["local"] = 'from = "compose"'
-    found |= {each.environment: 'from = "fly"' for each in fly_names(folder)}
-    for text in given:
-        name, separator, url = text.partition("=")
-        if not separator or not re.fullmatch(r"[a-z][a-z0-9-]*", name):
-            raise ConfigError(f"--env {text}: not NAME=URL, such as staging=https://api.example.com.")
-        found[name] = f'url = "{http_url(url, f"--env {name}")}"'
-    filled = (_filled("environment.toml", {"name": name, "address": address}) for name, address in found.items())
-    return "".join(filled) or _filled("environments.toml", {})
-
-
-def _reason_to_skip(folder: Path, name: str) -> str:
+def _reason_to_skip(folder: Path, name: str, *, force: bool = False) -> str:
     """Return why a file is not written; an empty text if it is."""
     if (folder / name).exists():
-        return "exists"
+        return "" if force else "exists"
     if name == PROJECT_FILE and (path := Project(folder).path):
         return f"{path} has the settings"
     if name == "pytest.toml":
@@ -133,7 +426,7 @@ def _holds_all(path: Path, lines: Sequence[str]) -> bool:
     return path.is_file() and {*lines} <= {*path.read_text(encoding="utf-8", errors="replace").splitlines()}
 
 
-def _filled(name: str, values: dict[str, str]) -> str:
+def _filled(name: str, values: Mapping[str, str]) -> str:
     return Template((files(__package__) / "templates" / name).read_text(encoding="utf-8")).substitute(values)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_gaia.config.deployfiles._compose_ports import health_check, served_ports
 from pytest_gaia.config.deployfiles.model import COMPLETED, App
-from pytest_gaia.config.deployfiles.read import service_name
+from pytest_gaia.config.deployfiles.read import COMPOSE_ENVIRONMENT, service_name
 from pytest_gaia.config.deployfiles.values import Table, committed_variables, interpolated, shown_type, written_out
 from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.errors import ConfigError
@@ -45,6 +45,44 @@ def apps_of(text: str, path: Path, name: str, *, environment: str) -> tuple[App,
         replace(_app(table, names, path=path, environment=environment, comments=comments), project=top.values)
         for table in started
     )
+
+
+def every_app(path: Path, name: str, variables: Mapping[str, str], override: Path | None = None) -> tuple[App, ...]:
+    """Return every service of the compose file at ``path``, also those of a profile, under the names that they have there.
+
+    The override file ``override`` is merged, as Compose does. Raises ``ConfigError`` with file, line and key for a file that
+    cannot be understood, or that has no services.
+    """
+    document, places = _document(path, name)
+    if override is not None:
+        document = _merged(document, _document(override, override.name)[0])
+    top = Table(name, interpolated(document, variables), places, interpolated=True)
+    services = top.table("services")
+    if not services.values:
+        raise top.error("services", f"the file describes no service under this key.{elsewhere(top.values)}")
+    tables = [services.table(each) for each in services.values]
+    names = {each: each for each in services.values}
+    found = (_app(table, names, path=path, environment=COMPOSE_ENVIRONMENT, comments={}) for table in tables)
+    return tuple(replace(app, project=top.values) for app in found)
+
+
+def _document(path: Path, name: str) -> tuple[dict[str, Any], dict[str, Place]]:
+    document, places = read_yaml(read_text(path, name), name)
+    if not isinstance(document, dict):
+        raise ConfigError(f"{name}:1: expected a compose file with the key `services`, got {shown_type(document)}.")
+    return document, places
+
+
+_REPLACED = ("command", "entrypoint", "test")
+"""lists that an override file replaces; it adds to others"""
+
+
+def _merged(below: Any, above: Any, key: str = "") -> Any:
+    if isinstance(below, dict) and isinstance(above, dict):
+        return below | {each: _merged(below.get(each), value, each) for each, value in above.items()}
+    if isinstance(below, list) and isinstance(above, list) and key not in _REPLACED:
+        return [*below, *above]
+    return above
 
 
 def override_of(text: str, path: Path, name: str, *, environment: str) -> App:

@@ -80,12 +80,23 @@ def check_platform(
 
 
 def _of_name(name: str) -> Iterator[str]:
+    problem = name_problem(name)
+    if problem is not None:
+        yield problem
+
+
+def name_problem(name: str) -> str | None:
+    """Return why ``name`` cannot be the name of a service; None if it can."""
     identifier = name.replace("-", "_")
     if not re.fullmatch(SERVICE_NAME, name):
-        yield "use lower-case letters, digits, '-' and '_' in the name of a service."
-    elif keyword.iskeyword(identifier) or identifier in _RESERVED or identifier.startswith("gaia"):
+        return "use lower-case letters, digits, '-' and '_' in the name of a service."
+    if keyword.iskeyword(identifier) or identifier in _RESERVED or identifier.startswith("gaia"):
         why = "a word of Python" if keyword.iskeyword(identifier) else "reserved for fixtures of pytest and its plugins"
-        yield f"the name of a service is the name of its fixture, and {identifier!r} is {why}; use another name, such as {name}-api."
+        return (
+            f"the name of a service is the name of its fixture, and {identifier!r} is {why}; use another name, "
+            f"such as {name}-api."
+        )
+    return None
 
 
 def _of_identifiers(names: Iterable[str]) -> Errors:
