@@ -154,13 +154,13 @@ def run_environment(
 
 
 def _smoke_options(project: Project) -> tuple[str, ...]:
-    """Return the options that select the smoke tests: those of the Gaia Platform, else the suite ``smoke``."""
-    if project.file is not None and project.file.below == "gaia":
-        return tuple(select("all", ()).options)
-    if not any((suite / "smoke").is_dir() for suite in project.suites):
+    """Return the options that select the smoke tests: the suite ``smoke``, else those of the Gaia Platform."""
+    if any((suite / "smoke").is_dir() for suite in project.suites):
+        return ("-m=smoke",)
+    if project.file is None or project.file.below != "gaia":
         folder = os.path.relpath(project.suites[0], project.rootdir)
         raise ConfigError(f"the project has no suite `smoke`. Put its smoke tests into {folder}/smoke.")
-    return ("-m=smoke",)
+    return tuple(select("all", ()).options)
 
 
 def _become_pytest(

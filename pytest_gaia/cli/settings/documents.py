@@ -15,7 +15,7 @@ from pytest_gaia.config.addresses import http_url
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.toml import read_text
 from pytest_gaia.files.yaml import yaml_texts
-from pytest_gaia.observation.probes import opener
+from pytest_gaia.observation.http_probe import opener
 from pytest_gaia.printable import one_line
 
 DOCUMENTS = tuple(f"{stem}.{suffix}" for stem in ("openapi", "swagger") for suffix in ("json", "yaml", "yml"))

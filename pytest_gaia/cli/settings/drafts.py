@@ -180,17 +180,21 @@ def _draft(app: App, name: str, *, once: bool) -> Draft:
     if kind == "http":
         scheme = "https" if served.internal_port in _TLS_PORTS else "http"
         draft.url = f"{scheme}://localhost" if port == _DEFAULT_PORTS[scheme] else f"{scheme}://localhost:{port}"
-    elif kind == "postgres" and app.env.get("POSTGRES_HOST_AUTH_METHOD") != "trust":
-        user, database = (_plain(app.env.get(f"POSTGRES_{key}", "")) for key in ("USER", "DB"))
-        user = user or "postgres"
-        dsn = f"postgresql://{user}:PASSWORD@localhost:{port}/{database or user}"
-        draft.address = f"{name}: set {draft.variable}, for example in .env: {dsn}"
+    elif kind == "postgres":
+        draft.address = f"{name}: set {draft.variable}, for example in .env: {_dsn(app, port)}"
     elif _has_password(app, kind):
         draft.address = f"{name}: it has a password: set {draft.variable}, for example in .env."
     else:
-        scheme = "postgresql" if kind == "postgres" else kind
-        draft.url = f"{scheme}://{'postgres@' if kind == 'postgres' else ''}localhost:{port}"
+        draft.url = f"{kind}://localhost:{port}"
     return draft
+
+
+def _dsn(app: App, port: int) -> str:
+    """Return the DSN of a PostgreSQL server, without its password."""
+    user, database = (_plain(app.env.get(f"POSTGRES_{key}", "")) for key in ("USER", "DB"))
+    password = "" if app.env.get("POSTGRES_HOST_AUTH_METHOD") == "trust" else ":PASSWORD"
+    user = user or "postgres"
+    return f"postgresql://{user}{password}@localhost:{port}/{database or user}"
 
 
 def _image(app: App) -> str:

@@ -25,6 +25,7 @@ from pytest_gaia.config.project import PROJECT_FILE, Project
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.printable import one_line
+from pytest_gaia.secrets.masks import mask_url
 
 app = typer.Typer()
 
@@ -179,7 +180,7 @@ def _from_urls(urls: Sequence[str], documents: Sequence[str], environments: Mapp
     if not drafts:
         for text in documents:
             name, source = _named(text, "web")
-            url = server_url(read_document(source, f"--openapi {source}"))
+            url = server_url(read_document(source, f"--openapi {mask_url(source)}"))
             drafts[name] = url_draft(name, url, f"--openapi {name}") if url else Draft(name)
     if not drafts:
         drafts["web"] = Draft("web")
@@ -212,7 +213,7 @@ def _add_documents(folder: Path, plan: _Plan, documents: Sequence[str]) -> None:
         if draft is None or draft.kind not in ("http", "tcp"):
             raise ConfigError(f"--openapi {name}: unknown service {name!r}; {nearest(name, named)}")
         draft.serve_http()
-        describe(draft, read_document(source, f"--openapi {source}"))
+        describe(draft, read_document(source, f"--openapi {mask_url(source)}"))
         draft.openapi = _openapi(folder, draft, source)
     entry = plan.entry
     for draft in plan.drafts if not documents else ():
