@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ci.fakes.replay import faults as faults_of
-from ci.fakes.replay import fly_machines, fly_shapes
+from ci.fakes.replay import fly_machines, fly_shapes, kubernetes_api
 from ci.fakes.replay.digests import digest_of
 from ci.fakes.replay.state import Store
 from tests.forking.tools import call, fork_tools_in
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 FAKES = Path(__file__).parents[1] / "ci" / "fakes"
-TOOLS = ("fly", "flyctl", "docker")
+TOOLS = ("fly", "flyctl", "docker", "kubectl")
 FILE = {
     "primary_region": "lhr",
     "http_service": {
@@ -46,7 +46,7 @@ class ToolCall:
 
 
 class FakeTools:
-    """Control the fake ``fly`` and ``docker``: seed apps, inject faults, read calls."""
+    """Control the fake ``fly``, ``docker`` and ``kubectl``: seed apps, inject faults, read calls."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -100,6 +100,13 @@ class FakeTools:
                 fly_machines.settle(machine, app["config"], image, app["releases"][-1], state=state)
                 machine["config"]["guest"]["memory_mb"] = memory_mb
 
+    def workload(
+        self, unit: str, image: str, *, context: str = "qa-cluster", namespace: str = "shop", **how: Any
+    ) -> None:
+        """Add a workload such as ``deployment/orders``, whose pods run ``image``; ``how`` as for ``kubernetes_api.add``."""
+        with self.state() as state:
+            kubernetes_api.add(state, unit, image, context=context, namespace=namespace, **how)
+
     def platform(
         self, environment: str, services: Sequence[str] = ("gateway", "auth", "asset", "chat"), **how: Any
     ) -> None:
@@ -109,7 +116,11 @@ class FakeTools:
 
     def fault(self, target: str, *faults: str) -> None:
         """Inject these faults into ``target`` (an app, or ``*``), after existing ones."""
-        unknown = {faults_of.Fault.parse(each).kind for each in faults} - {*faults_of.FLY, *faults_of.DOCKER}
+        unknown = {faults_of.Fault.parse(each).kind for each in faults} - {
+            *faults_of.FLY,
+            *faults_of.DOCKER,
+            *faults_of.KUBERNETES,
+        }
         if unknown:
             raise ValueError(f"unknown fault: {', '.join(sorted(unknown))}; see ci/fakes/fly --fake-help")
         with self.state() as cloud:
@@ -170,7 +181,7 @@ class FakeTools:
 
 @pytest.fixture
 def fake_tools(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> FakeTools:
-    """The fakes of ``fly``, ``flyctl`` and ``docker`` first on the path, with an empty cloud."""
+    """The fakes of ``fly``, ``flyctl``, ``docker`` and ``kubectl`` first on the path, with an empty cloud."""
     monkeypatch.delenv("GAIA_FAKE_STATE", raising=False)
     for name in [each for each in os.environ if each.startswith("FLY_")]:
         monkeypatch.delenv(name)

@@ -22,6 +22,8 @@ from pytest_gaia.secrets.masks import Secret
 
 _DEPLOY = tuple(f"deploy.{item.name}" for item in fields(DeploySettings))
 
+_OF_KUBERNETES = {"context": "a context of the kubeconfig", "namespace": "a namespace"}
+
 _STAGE = tuple(f"stage.{key}" for key in keys_of(StageTable))
 
 _BEFORE = ("name", "role", "release", "services", "required")
@@ -194,6 +196,13 @@ def deploy_settings(name: str, layer: Layer) -> DeploySettings | None:
         raise _error(name, layer, "hook", 'the executable is missing; add a key such as command = ["ci/deploy"].')
     if hook != "command" and "command" in given:
         raise _error(name, layer, "command", f'the hook is {hook}; write hook = "command", or remove this key.')
+    for key, what in _OF_KUBERNETES.items():
+        if hook == "kubernetes" and key not in given:
+            raise _error(
+                name, layer, "hook", f"kubernetes needs {what}; add {key} to the table. The current one is never used."
+            )
+        if hook != "kubernetes" and key in given:
+            raise _error(name, layer, key, f'the hook is {hook}; write hook = "kubernetes", or remove this key.')
     return DeploySettings(hook=hook, **given)
 
 

@@ -30,7 +30,7 @@ Role = Literal["local", "dev", "staging", "production"]
 DeployFiles = Literal["fly", "compose"]
 """Deploy tool whose files contain the settings of an environment."""
 
-HookName = Literal["fly", "compose", "command", "plugin"]
+HookName = Literal["fly", "compose", "kubernetes", "command", "plugin"]
 """Deploy hook: a deploy tool, any executable, or a hook in the project's ``conftest.py``."""
 
 
@@ -63,6 +63,10 @@ class DeploySettings:
     """successful health probes in a row that readiness requires after a deployment"""
     org: str | None = None
     """organization on Fly"""
+    context: str | None = None
+    """for the hook ``kubernetes``: context in the kubeconfig; the current context is never used"""
+    namespace: str | None = None
+    """for the hook ``kubernetes``: namespace of the workloads"""
     secrets: tuple[str, ...] = ()
     """names of the secrets that the environment needs"""
 
@@ -211,6 +215,8 @@ class Environment:
     @property
     def deploy_source(self) -> DeployFiles | None:
         """The deploy tool whose files are needed: that of ``from``, or else of the hook."""
+        if self.deploy is not None and self.deploy.hook == "kubernetes":
+            return None
         if self.source is not None or self.deploy is None:
             return self.source
         return "fly" if self.deploy.hook == "fly" else "compose" if self.deploy.hook == "compose" else None

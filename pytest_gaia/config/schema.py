@@ -60,12 +60,14 @@ class DeployTable(Struct, frozen=True, forbid_unknown_fields=True):
     """``[env.NAME.deploy]``: how the environment is deployed."""
 
     hook: HookName | UnsetType = UNSET
-    """deploy hook: a built-in one (fly, compose), an executable (command), or one in conftest.py (plugin)"""
+    """deploy hook: a built-in one (fly, compose, kubernetes), an executable (command), or one in conftest.py (plugin)"""
     command: Annotated[tuple[str, ...], Meta(min_length=1)] | UnsetType = UNSET
     services: tuple[Text, ...] | UnsetType = UNSET
     deadline: Annotated[float, Meta(gt=0, le=7200)] | UnsetType = UNSET
     consecutive_successes: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
     org: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
+    context: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
+    namespace: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
     secrets: tuple[str, ...] | UnsetType = UNSET
 
 

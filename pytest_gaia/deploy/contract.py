@@ -47,7 +47,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     service: str
     """name of the service: nats, postgres, auth, asset, chat, gateway"""
     app: str
-    """its name in the tool: the app on Fly, the service in a compose file"""
+    """its name in the tool: the app on Fly, the service in a compose file, ``deployment/NAME`` on Kubernetes"""
     config: str | None = None
     """absolute path of the deploy file"""
     release: str | None = msgspec.field(default=None, name="bundle")
@@ -65,6 +65,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float = 600.0
     """time limit of the phase, in seconds"""
     dry_run: bool = False
+    context: str | None = None
+    """for Kubernetes: context in the kubeconfig"""
+    namespace: str | None = None
+    """for Kubernetes: namespace of the workload"""
     directory: str | None = None
     """absolute path of the project, in which the tool runs and builds; None for the working directory"""
 
@@ -105,6 +109,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None = msgspec.field(default=None, name="release")
     """number of the current release"""
     hostname: str | None = None
+    incomplete: str = ""
+    """what the rollout still lacks, according to the tool; empty if it is complete, or if the tool does not report it"""
     taken: str = ""
     """time of the observation, ISO 8601 in UTC"""
 

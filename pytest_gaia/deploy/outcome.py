@@ -21,7 +21,11 @@ Kind: TypeAlias = Literal["deployed", "deployed_with_tool_error", "phantom", "fa
 GOOD: frozenset[Kind] = frozenset({"deployed", "deployed_with_tool_error", "unchanged"})
 
 # Without messages of `docker` that may also mean a missing login, because the image may exist.
-_GONE = re.compile(r"could not find image|manifest unknown|manifest for \S+ not found|no such image", re.IGNORECASE)
+_GONE = re.compile(
+    r"could not find image|manifest unknown|manifest for \S+ not found|no such image|failed to resolve .*: not found",
+    re.IGNORECASE,
+)
+_SERVING = ("started", "completed")
 _SHOWN = 3
 """machines that a reason names"""
 _COMPARED = 19
@@ -97,18 +101,26 @@ def converged(observation: Observation, wanted: Wanted) -> str:
     # A hook without process groups leaves them empty.
     if "" not in there and (absent := [group for group in wanted.groups if group not in there]):
         return f"{observation.app} has no machine in the process group {absent[0]}"
-    if len(digests := {machine.digest for machine in observation.machines}) > 1:
-        shown = Counter(_short(machine.digest) for machine in observation.machines)
-        return f"{len(digests)} different images run: " + ", ".join(
-            f"{digest} ×{number}" for digest, number in shown.items()
-        )
+    if len(digests := _running(observation)) > 1:
+        shown = ", ".join(f"{_short(digest)} ×{number}" for digest, number in digests.items())
+        return _and(f"{len(digests)} different images run: {shown}", observation.incomplete)
     problems = [
         f"machine {machine.id} {problem}"
         for machine in observation.machines
         if (problem := next(_problems(machine, wanted), ""))
     ]
     more = f", and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return "; ".join(problems[:_SHOWN]) + more
+    return _and("; ".join(problems[:_SHOWN]) + more, observation.incomplete)
+
+
+def _running(observation: Observation) -> Counter[str | None]:
+    """Count the machines by digest. A machine that never ran, because its image cannot be pulled, has none."""
+    ran = (each for each in observation.machines if each.digest is not None or each.state in _SERVING)
+    return Counter(machine.digest for machine in ran)
+
+
+def _and(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
 
 
 def is_gone(reason: str) -> bool:
@@ -154,10 +166,12 @@ def _problems(machine: Machine, wanted: Wanted) -> Iterator[str]:
     """Yield the problems of one machine, the most informative first."""
     if not machine.host_ok:
         yield "is on a host that does not respond"
+    if machine.digest is None and machine.state not in _SERVING:
+        yield f"is {machine.state}, not started"
     yield from _differences(machine, wanted)
     if machine.crashed:
         yield "crashed or ran out of memory after it started"
-    if machine.state not in ("started", "completed"):
+    if machine.state not in _SERVING:
         yield f"is {machine.state}, not started"
     if machine.cordoned:
         yield "is cordoned, so it gets no requests"
@@ -180,7 +194,7 @@ def _differences(machine: Machine, wanted: Wanted) -> Iterator[str]:
 
 def _is_split(observation: Observation, wanted: Wanted) -> bool:
     """Whether machines run different versions."""
-    if len({machine.digest for machine in observation.machines}) > 1:
+    if len(_running(observation)) > 1:
         return True
     return len({any(_differences(machine, wanted)) for machine in observation.machines}) > 1
 

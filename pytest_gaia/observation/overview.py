@@ -139,6 +139,8 @@ def _of_machines(observation: Observation, kept: str, *, local: bool) -> tuple[A
         return "degraded", "; ".join(problems[:_SHOWN]) + more
     if (images := len({machine.digest for machine in machines})) > 1:
         return "degraded", f"its machines run {images} images"
+    if observation.incomplete:
+        return "degraded", observation.incomplete
     if any(machine.state == "started" for machine in machines):
         return "healthy", ""
     if all(machine.state == _COMPLETED for machine in machines):

@@ -116,7 +116,7 @@ class Course:
         for step in self._rollout.steps:
             self._progress.waiting(step.service, "checking what runs")
             try:
-                seen = self._worker.look(step)
+                seen = self._worker.begin(step)
             except ConfigError:
                 raise
             except GaiaError as problem:

@@ -71,6 +71,9 @@ class Rollout:
     remote_only: bool = True
     deadline: float = 600.0
     """time limit for one service, in seconds"""
+    context: str | None = None
+    namespace: str | None = None
+    """where the hook kubernetes deploys"""
     refused: str = ""
     """why only a dry run is allowed; empty if the rollout may run"""
 

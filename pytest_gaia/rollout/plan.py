@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pytest_gaia.config.deployfiles.model import COMPLETED, App, Deployment
 from pytest_gaia.config.environment import DeploySettings, Environment
-from pytest_gaia.config.platform import SERVICES, in_order
+from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.rollout.model import Rollout, Step
+from pytest_gaia.rollout.model import Action, Rollout, Step
 
 ALL = "all"
 """selects every service that can be deployed"""
@@ -37,25 +37,37 @@ def plan_rollout(
     Raises ``ConfigError`` for an environment without a deployment, an unknown service, a service without a deploy
     file, an image for a service that is not deployed, and a refused deploy file.
     """
-    settings = settings_of(environment)
+    settings_of(environment)
     apps = apps_of(deployment)
     chosen = _after_needs(choose(environment, deployment, apps, services), apps)
     wanted = dict(images or {})
     _check_images(wanted, chosen, environment.name, rebuild=rebuild)
-    refused = "" if deployment is None else _refused(deployment, [apps[each] for each in chosen])
+    refused = _without_image(environment, chosen, wanted)
+    if deployment is not None:
+        refused = _refused(deployment, [apps[each] for each in chosen])
     if check and refused:
         raise ConfigError(refused)
-    return Rollout(
-        environment=environment.name,
-        rootdir=rootdir,
-        steps=tuple(
-            _once([step_of(service, apps.get(service), wanted.get(service)) for service in chosen], deployment)
-        ),
+    steps = [step_of(environment, service, apps.get(service), wanted.get(service)) for service in chosen]
+    return replace(
+        rollout_of(environment, rootdir, _once(steps, deployment)),
         region=region,
         rebuild=rebuild,
         remote_only=remote_only,
-        deadline=settings.deadline,
         refused=refused,
+    )
+
+
+def rollout_of(environment: Environment, rootdir: Path, steps: Iterable[Step], action: Action = "deploy") -> Rollout:
+    """Return the rollout of ``steps`` with the settings of ``environment``. Raises ``ConfigError`` without any."""
+    settings = settings_of(environment)
+    return Rollout(
+        environment=environment.name,
+        rootdir=rootdir,
+        steps=tuple(steps),
+        action=action,
+        deadline=settings.deadline,
+        context=settings.context,
+        namespace=settings.namespace,
     )
 
 
@@ -87,7 +99,8 @@ def choose(
     environment: Environment, deployment: Deployment | None, apps: Mapping[str, App], asked: Sequence[str]
 ) -> tuple[str, ...]:
     """Return the services to deploy, in order. Raises ``ConfigError`` for a service that cannot be deployed."""
-    can = in_order(apps if deployment is not None else environment.services)
+    in_order = environment.platform.in_order
+    can = in_order(apps if deployment is not None else _deployed(environment))
     names = asked or settings_of(environment).services or can
     if ALL in names:
         names = can
@@ -99,8 +112,13 @@ def choose(
     return in_order(names)
 
 
-def step_of(service: str, app: App | None, image: str | None, origin: str = "") -> Step:
-    """Return the step for ``service``. Without ``app``, the tool uses the name of the service."""
+def step_of(environment: Environment, service: str, app: App | None, image: str | None, origin: str = "") -> Step:
+    """Return the step for ``service``. Without ``app``, the tool uses the name of the service, or of its workload."""
+    if app is None and _is_kubernetes(environment):
+        platform = environment.platform
+        unit = platform.unit_of(service, environment.name, "kubernetes")
+        # A pod without a readiness probe gets requests before it can respond to them.
+        return Step(service, unit, None, image, origin, checks_required=platform[service].is_http)
     if app is None:
         return Step(service, service, None, image, origin, checks_required=False)
     # Health checks are optional for containers of Compose, and for apps that serve no port.
@@ -108,6 +126,13 @@ def step_of(service: str, app: App | None, image: str | None, origin: str = "") 
     return Step(
         service, app.name, app.path.absolute(), image, origin, checks_required=any(groups.values()), groups=groups
     )
+
+
+def _deployed(environment: Environment) -> Iterator[str]:
+    """Yield the services that the hook deploys, if it needs no deploy files."""
+    for service in environment.services:
+        if not _is_kubernetes(environment) or environment.platform[service].is_deployed_by("kubernetes"):
+            yield service
 
 
 def _after_needs(chosen: Sequence[str], apps: Mapping[str, App]) -> tuple[str, ...]:
@@ -181,6 +206,21 @@ def _check_images(images: Mapping[str, str], chosen: Sequence[str], environment:
         raise ConfigError(
             "--rebuild and --image cannot be combined: one builds an image, the other uses an existing one."
         )
+
+
+def _is_kubernetes(environment: Environment) -> bool:
+    return environment.deploy is not None and environment.deploy.hook == "kubernetes"
+
+
+def _without_image(environment: Environment, chosen: Sequence[str], images: Mapping[str, str]) -> str:
+    """Return why services without an image cannot be deployed; empty if all have one, or if the tool builds them."""
+    missing = [service for service in chosen if "@" not in images.get(service, "")]
+    if not missing or not _is_kubernetes(environment):
+        return ""
+    return (
+        f"{environment.name} is deployed by the hook kubernetes, which needs the image of each service, with its digest: "
+        f"{' '.join(f'--image {service}=IMAGE@sha256:…' for service in missing)}. Nothing was changed."
+    )
 
 
 def _refused(deployment: Deployment, chosen: Sequence[App]) -> str:

@@ -19,7 +19,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.toml import read_text
 from pytest_gaia.rollout.journal import KEPT, Entry, Journal
 from pytest_gaia.rollout.model import Progress, Rollout, Step
-from pytest_gaia.rollout.plan import apps_of, choose, settings_of, step_of
+from pytest_gaia.rollout.plan import apps_of, choose, rollout_of, settings_of, step_of
 from pytest_gaia.rollout.step import Pace, Worker
 
 
@@ -42,7 +42,7 @@ def plan_rollback(
     Raises ``ConfigError`` without a deployment, for an unknown service, without a target, and if the last rollout was
     itself a rollback (name the image to go back further).
     """
-    settings = settings_of(environment)
+    settings_of(environment)
     apps = apps_of(deployment)
     history = History(_entries(rootdir, environment.name), environment.name)
     given = dict(targets or {})
@@ -53,8 +53,8 @@ def plan_rollback(
     chosen = choose(environment, deployment, apps, asked)
     if left_out := [service for service in given if service not in chosen]:
         raise ConfigError(f"--to names {', '.join(left_out)}, which --services leaves out. Nothing was changed.")
-    going_back = Rollout(environment.name, rootdir, (), "rollback", deadline=settings.deadline)
-    steps = tuple(_Search(going_back, apps, history, hook).steps(chosen, given, left, strict=bool(asked)))
+    going_back = rollout_of(environment, rootdir, (), "rollback")
+    steps = tuple(_Search(environment, going_back, apps, history, hook).steps(chosen, given, left, strict=bool(asked)))
     if not steps:
         raise ConfigError(_nothing(environment.name, chosen))
     return replace(going_back, steps=steps)
@@ -162,7 +162,15 @@ class History:
 class _Search:
     """Finds the target of each service."""
 
-    def __init__(self, rollout: Rollout, apps: Mapping[str, App], history: History, hook: DeployHook) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        rollout: Rollout,
+        apps: Mapping[str, App],
+        history: History,
+        hook: DeployHook,
+    ) -> None:
+        self._environment = environment
         self._apps = apps
         self._history = history
         self._hook = hook
@@ -190,7 +198,7 @@ class _Search:
 
     def _found(self, service: str, gone: Mapping[str, str]) -> Step | None:
         self._history.refuse_to_go_further(service)
-        now = self._worker.look(step_of(service, self._apps.get(service), None))
+        now = self._worker.look(step_of(self._environment, service, self._apps.get(service), None))
         if seen := self._history.last_well(service, now):
             return self._step(service, seen.image, f"ran well until {seen.when}{_passed_over(gone)}", seen)
         if (earlier := _earlier(self._hook, now.app, now)) and earlier[0] not in gone:
@@ -202,7 +210,7 @@ class _Search:
 
     def _step(self, service: str, image: str, origin: str, seen: SeenWell | None) -> Step:
         app = self._apps.get(service)
-        step = step_of(service, app, image, origin)
+        step = step_of(self._environment, service, app, image, origin)
         if app is None or (kept := self._kept_file(seen, app.path)) is None:
             return step
         step = replace(step, config=kept, origin=f"{origin}, with the deploy file of that time")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from pytest_gaia.deploy.contract import DeployHook, Observation, Phase, Reply, Request
+from pytest_gaia.deploy.hooks import BUILT_IN
 from pytest_gaia.deploy.outcome import Outcome, Wanted, classify, converged, digests, running_image
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.errors import DeployFailed, DeployUnavailable
@@ -72,6 +73,16 @@ class Worker:
         return StepResult(
             step.service, step.app, outcome, reply.message, image=step.image, commands=reply.commands, tail=reply.tail
         )
+
+    def begin(self, step: Step) -> Observation:
+        """Observe, and let a built-in adapter refuse what it cannot deploy: its plan changes nothing.
+
+        Raises ``ConfigError`` if it refuses, and as :meth:`look`.
+        """
+        seen = self.look(step)
+        if self.hook.name in BUILT_IN:
+            self.plan(step)
+        return seen
 
     def look(self, step: Step, until: float | None = None) -> Observation:
         """Observe; retry until the deadline while the tool is rate-limited or does not respond.
@@ -173,6 +184,8 @@ class Worker:
             attempt=attempt,
             deadline=deadline,
             dry_run=phase == "plan",
+            context=rollout.context,
+            namespace=rollout.namespace,
             directory=str(rollout.rootdir.absolute()),
         )
 
@@ -223,7 +236,8 @@ def _unavailable(done: StepResult, reply: Reply, deadline: float) -> StepResult:
 
 def _moving(seen: Observation) -> bool:
     """Whether a change is in progress, or a check is undecided."""
-    return any(
+    started = all(machine.state == "started" for machine in seen.machines)
+    return (started and seen.incomplete != "") or any(
         machine.state in _MOVING or (machine.state == "started" and machine.passing + machine.critical < machine.checks)
         for machine in seen.machines
     )

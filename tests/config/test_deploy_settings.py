@@ -60,6 +60,13 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
     )
 
 
+def test_kubernetes_needs_no_deploy_files(tmp_path: Path) -> None:
+    found = settings(tmp_path, '[env.staging.deploy]\nhook = "kubernetes"\ncontext = "qa"\nnamespace = "shop"\n')
+
+    assert found == DeploySettings(hook="kubernetes", context="qa", namespace="shop")
+    assert resolve(Options(project=Project(tmp_path), environ={}, env="staging")).deployment is None
+
+
 USAGE_ERRORS = {
     "an unknown hook": (
         '[env.staging.deploy]\nhook = "flyctl"\n',
@@ -92,6 +99,22 @@ USAGE_ERRORS = {
     "a command for another hook": (
         '[env.staging.deploy]\nhook = "fly"\ncommand = ["ci/deploy"]\n',
         'gaia.toml:3: env.staging.deploy.command: the hook is fly; write hook = "command", or remove this key.',
+    ),
+    "kubernetes without a context": (
+        '[env.staging.deploy]\nhook = "kubernetes"\nnamespace = "shop"\n',
+        "gaia.toml:2: env.staging.deploy.hook: kubernetes needs a context of the kubeconfig; add context to the table. ",
+    ),
+    "kubernetes without a namespace": (
+        '[env.staging.deploy]\nhook = "kubernetes"\ncontext = "qa"\n',
+        "gaia.toml:2: env.staging.deploy.hook: kubernetes needs a namespace; add namespace to the table. ",
+    ),
+    "an empty namespace": (
+        '[env.staging.deploy]\nhook = "kubernetes"\ncontext = "qa"\nnamespace = ""\n',
+        "gaia.toml:4: env.staging.deploy.namespace: expected",
+    ),
+    "a context for another hook": (
+        '[env.staging.deploy]\nhook = "fly"\ncontext = "qa"\n',
+        'gaia.toml:3: env.staging.deploy.context: the hook is fly; write hook = "kubernetes", or remove this key.',
     ),
     "a deadline of nothing": (
         '[env.staging.deploy]\nhook = "fly"\ndeadline = 0\n',

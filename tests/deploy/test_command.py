@@ -35,7 +35,7 @@ def test_it_reads_the_whole_request(tmp_path: Path) -> None:
         "phase": "deploy", "environment": "staging", "service": "gateway", "app": "gaia-gateway-staging",
         "config": None, "bundle": None, "image": "registry/gateway@sha256:ab", "previous": None, "region": None,
         "rebuild": False, "remote_only": True, "beside": None, "attempt": 2, "deadline": 600.0, "dry_run": False,
-        "directory": "/srv/gaia",
+        "context": None, "namespace": None, "directory": "/srv/gaia",
     }  # fmt: skip
 
 

@@ -36,9 +36,10 @@ def main(kind: str, descriptor: int) -> int:
 
 def _load(kind: str) -> Callable[[], int]:
     if kind == "tools":
-        from ci.fakes.replay import docker, fly
+        from ci.fakes.replay import docker, fly, kubectl
 
-        return lambda: (docker if Path(sys.argv[0]).name == "docker" else fly).main(sys.argv[1:])
+        tools = {"docker": docker, "kubectl": kubectl}
+        return lambda: tools.get(Path(sys.argv[0]).name, fly).main(sys.argv[1:])
     from tests.forking.runs import load, run
 
     load()

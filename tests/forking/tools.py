@@ -1,4 +1,4 @@
-"""Forked calls of the fakes for ``fly`` and ``docker``."""
+"""Forked calls of the fakes for ``fly``, ``docker`` and ``kubectl``."""
 
 from __future__ import annotations
 

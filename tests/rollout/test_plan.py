@@ -17,16 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_gaia.config.deployfiles.model import Deployment
-    from pytest_gaia.config.environment import Topology
     from pytest_gaia.rollout.model import Rollout
 
 ALL = ("auth", "asset", "chat", "gateway")
 
 
-def staging(*services: str, topology: Topology = "microservices", deadline: float = 600.0) -> Environment:
+def staging(*services: str, deadline: float = 600.0) -> Environment:
     return gaia_environment(
         "staging",
-        topology=topology,
         services=("gateway", "chat"),
         source="fly",
         deploy=DeploySettings("fly", services=services, deadline=deadline),
@@ -89,7 +87,7 @@ def test_a_gateway_that_stands_alone_is_deployed_from_its_own_file(tmp_path: Pat
     (tmp_path / "deploy" / "fly.gateway.staging.toml").rename(tmp_path / "deploy" / "fly.staging.toml")
     deployment = files_in(tmp_path / "deploy").deployment("staging", "fly")
 
-    rollout = plan_rollout(staging(topology="gateway-only"), deployment, rootdir=tmp_path)
+    rollout = plan_rollout(staging(), deployment, rootdir=tmp_path)
 
     assert [(step.service, step.config and step.config.name) for step in rollout.steps] == [
         ("gateway", "fly.staging.toml")

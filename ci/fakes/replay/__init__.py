@@ -1,1 +1,1 @@
-"""The fakes of ``fly`` and ``docker``. They use only the standard library, so they run with any ``python3``."""
+"""The fakes of ``fly``, ``docker`` and ``kubectl``. They use only the standard library, so they run with any ``python3``."""

@@ -51,6 +51,20 @@ DOCKER = {
     "one-shot": "a service exits with 0",
     "tool-error-after-success": "`up --wait` succeeds, but exits with 1 (target docker)",
 }
+KUBERNETES = {
+    "down": "the API server refuses connections (target kubectl)",
+    "unauthorised": "the user is not logged in (target kubectl)",
+    "rate-limited": "the API server returns 429 (target kubectl)",
+    "server-error": "the API server returns 500 (target kubectl)",
+    "slow": "each call takes a number of seconds (1) (target kubectl)",
+    "chatter": "a warning precedes the output (target kubectl)",
+    "forbidden": "the user may not get or patch a workload, `pods` or a namespace",
+    "phantom": "`set image` succeeds, but the image is restored at once",
+    "image-gone": "the image of new pods is not in the registry",
+    "crash": "new pods exit with 1",
+    "never-ready": "new pods run, but never become ready",
+    "unschedulable": "no node has resources for new pods",
+}
 
 
 class Fault(NamedTuple):

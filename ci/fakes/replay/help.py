@@ -12,6 +12,7 @@ temporary folder. At present: {path}
   calls       every call: tool, argv, exit code, cwd, the variables that control it
   apps        Fly's apps: releases, machines as the Machines API has them, names of secrets, logs
   clusters    Fly's managed databases, as `fly mpg list --json` prints them
+  kubernetes  contexts with their namespaces, workloads and pods
   docker      images, containers, logs
   source      any word; if it changes, builds and pulls of tags produce other images
   faults      {{"gaia-auth-staging": ["split"], "*": ["rate-limited:2@machine list"]}}
@@ -24,7 +25,7 @@ A fault is kind[:number][@command] under an app, a service, "docker" or "*". The
 
 def text(tool: str) -> str:
     """Return the help of one tool."""
-    kinds = faults.DOCKER if tool == "docker" else faults.FLY
+    kinds = {"docker": faults.DOCKER, "kubectl": faults.KUBERNETES}.get(tool, faults.FLY)
     width = max(map(len, kinds))
     lines = "\n".join(f"  {kind:<{width}}  {meaning}" for kind, meaning in kinds.items())
     return TEXT.format(tool=tool, variable=state.VARIABLE, path=state.state_file(), kinds=lines)

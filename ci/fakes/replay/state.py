@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VARIABLE = "GAIA_FAKE_STATE"
-EMPTY: dict[str, Any] = {"calls": [], "faults": {}, "apps": {}, "clusters": [], "source": "v1", "docker": {}}
+EMPTY: dict[str, Any] = {
+    "calls": [],
+    "faults": {},
+    "apps": {},
+    "clusters": [],
+    "source": "v1",
+    "docker": {},
+    "kubernetes": {},
+}
 
 
 def state_file() -> Path:

@@ -14,7 +14,7 @@ from pytest_gaia.cli.options import AsJson, complete_name
 from pytest_gaia.cli.output import echo_json, echo_lines, show_table, write_json
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.schema import schema
+from pytest_gaia.config.schema import DeployTable, schema
 from pytest_gaia.deploy.contract import UnknownApp
 from pytest_gaia.deploy.fly.operations import secret_names
 from pytest_gaia.errors import ConfigError, nearest
@@ -109,8 +109,8 @@ def check_files(
     project = Project.around(Path.cwd())
     explained = _named(explain) if explain is not None else None
     needed = [env] if env is not None else []
-    files = _read(project, *needed, may_be_empty=explained is not None or (env is None and _names_no_files(project)))
-    name = _known(files, env).environment if env is not None else None
+    files = _read(project, *needed, may_be_empty=explained is not None or _names_no_files(project, env))
+    name = _name_of(project, files, env)
     if secrets:
         files = _with_secrets(files, name)
     findings = lint(files, name)
@@ -173,10 +173,12 @@ def _read(project: Project, *needed: str, may_be_empty: bool = False) -> DeployF
     return files
 
 
-def _names_no_files(project: Project) -> bool:
+def _names_no_files(project: Project, environment: str | None) -> bool:
     """Whether the project's settings, if it has any, name no deploy files: then CI files are all there is to check."""
     if project.file is None:
         return False
+    if environment is not None:
+        return _is_deployed_without_files(project, environment)
     sources = (table.source for table in project.file.environments.values())
     return not isinstance(project.file.gaia.deploy_files, str) and not any(isinstance(each, str) for each in sources)
 
@@ -184,6 +186,18 @@ def _names_no_files(project: Project) -> bool:
 def _folder(project: Project) -> str:
     folder = project.deploy_folder.path
     return "this folder" if folder == Path.cwd() else str(folder)
+
+
+def _is_deployed_without_files(project: Project, environment: str) -> bool:
+    table = project.file.environments.get(environment) if project.file is not None else None
+    return table is not None and isinstance(table.deploy, DeployTable) and table.deploy.hook == "kubernetes"
+
+
+def _name_of(project: Project, files: DeployFiles, environment: str | None) -> str | None:
+    """Return the name of the environment in the deploy files; None for all of them."""
+    if environment is None or _is_deployed_without_files(project, environment):
+        return environment
+    return _known(files, environment).environment
 
 
 def _known(files: DeployFiles, name: str) -> Deployment:

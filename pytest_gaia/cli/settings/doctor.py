@@ -41,7 +41,7 @@ _EXTRAS = {
     "allure": "write results for the HTML report",
 }
 """extra → what it is for"""
-_TOOLS = {"fly": ("flyctl", "fly"), "compose": ("docker", "podman")}
+_TOOLS = {"fly": ("flyctl", "fly"), "compose": ("docker", "podman"), "kubernetes": ("kubectl",)}
 """deploy hook → names of its tool"""
 _PATIENCE = 20.0
 """seconds until a service counts as unreachable"""

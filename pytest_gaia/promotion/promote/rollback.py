@@ -25,7 +25,7 @@ from pytest_gaia.promotion.release.comparison import check_files, deploy_files
 from pytest_gaia.promotion.release.kept import FOLDER, configs_folder
 from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.rollout.model import GOOD, Action, Rollout, RolloutResult, StepResult
-from pytest_gaia.rollout.plan import apps_of, settings_of, step_of
+from pytest_gaia.rollout.plan import apps_of, rollout_of, step_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,8 @@ def rollout_to(
     images = {each.service: each.image for each in release.components}
     if unknown := [each for each in services if apps and each not in apps]:
         raise ConfigError(f"release {release.short} has no deploy file of {environment.name} for {', '.join(unknown)}.")
-    steps = tuple(step_of(each, apps.get(each), images[each], origin) for each in services)
-    deadline = settings_of(environment).deadline
-    return Rollout(environment.name, promotion.rootdir, steps, action, deadline=deadline)
+    steps = (step_of(environment, each, apps.get(each), images[each], origin) for each in services)
+    return rollout_of(environment, promotion.rootdir, steps, action)
 
 
 def rollback_predicate(

@@ -78,7 +78,7 @@ def test_services_come_up_in_their_order(folder: Path, fake_tools: FakeTools) ->
     result = deploy(plan(folder, "all"))
 
     assert {step.outcome for step in result.steps} <= {"deployed", "unchanged"}
-    assert [step.service for step in result.steps] == ["postgres", "auth", "migrate", "orders", "gateway"]
+    assert [step.service for step in result.steps] == ["postgres", "migrate", "orders", "auth", "gateway"]
     assert result.exit_code == 0
 
 
