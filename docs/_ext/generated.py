@@ -1,9 +1,10 @@
-"""Fill the marked places of reference pages from the code: commands of `gaia`, options and settings of pytest.
+"""Fill the marked places of reference pages from the code: commands of `gaia`, options and settings of pytest, tables of gaia.toml.
 
 A page holds a comment such as `<!-- generated: gaia-commands -->`, and a sentence for readers of the plain file.
 """
 
 import argparse
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,8 @@ from sphinx.application import Sphinx
 import pytest_gaia.fixtures
 import pytest_gaia.plugin
 from pytest_gaia.cli import app as cli
+from pytest_gaia.config import services
+from pytest_gaia.config.schema import schema
 
 _PLACE = re.compile(r"<!-- generated: (?P<what>[\w-]+) -->")
 
@@ -117,6 +120,37 @@ def fixtures() -> Iterator[str]:
         yield f"| {_code(name)} | {_cell(text)} |"
 
 
+_TABLES_OF_SERVICES = {
+    "[platform]": services.PlatformTable,
+    "[services.NAME]": services.ServiceTable,
+    "[services.NAME.healthy]": services.HealthTable,
+    "[services.NAME.auth]": services.AuthTable,
+    "[services.NAME.deploy]": services.UnitTable,
+    "[services.NAME.sandbox]": services.SandboxTable,
+    "[services.NAME.timeouts]": services.TimeoutTable,
+}
+
+
+def services_tables() -> Iterator[str]:
+    """Yield a section for each table of gaia.toml that describes services, with its keys."""
+    tables = schema()["$defs"]
+    for title, struct in _TABLES_OF_SERVICES.items():
+        yield f"### `{title}`\n"
+        yield "| Key | Type | Meaning |\n|---|---|---|"
+        for key, value in tables[struct.__name__]["properties"].items():
+            yield f"| `{key}` | {_cell(_type(value))} | {_cell(value['description'])} |"
+        yield ""
+
+
+def _type(value: dict[str, Any]) -> str:
+    if "anyOf" in value:
+        return " or ".join(map(_type, value["anyOf"]))
+    if "enum" in value:
+        return ", ".join(f"`{json.dumps(each)}`" for each in value["enum"])
+    names = {"array": "list", "object": "table", "boolean": "`true`, `false`"}
+    return "table" if "$ref" in value else names.get(value["type"], value["type"])
+
+
 def _code(text: str) -> str:
     return f"`{text.replace('|', chr(92) + '|')}`"
 
@@ -136,6 +170,7 @@ _GENERATORS = {
     "gaia-commands": gaia_commands,
     "pytest-options": pytest_options,
     "pytest-settings": pytest_settings,
+    "services": services_tables,
 }
 
 
