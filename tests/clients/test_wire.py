@@ -68,7 +68,9 @@ def by_http(url: str) -> Environment:
 
 
 def by_nats(url: str) -> Environment:
-    return environment("adhoc", nats=url, services=frozenset(), sources={"nats": "GAIA_NATS_URL"})
+    return environment(
+        "adhoc", nats=url, services=frozenset(), sources=dict.fromkeys(("nats", "urls.nats"), "GAIA_NATS_URL")
+    )
 
 
 FAR = "http://gaia.invalid"

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CHECKS = "def test_one(): pass\ndef test_two(): pass\n"
-IMPATIENT = '[gaia]\nsuites = ["suites"]\n[env.here]\ntopology = "gateway-only"\n[env.here.timeouts]\nready = 1.0\n'
+IMPATIENT = (
+    '[gaia]\nsuites = ["suites"]\nplatform = "gaia"\n[env.here]\nservices = ["gateway"]\n'
+    "[env.here.timeouts]\nready = 1.0\n"
+)
 WORKERS = pytest.mark.parametrize("workers", [(), with_workers("-n", "2")], ids=["one", "workers"])
 
 

@@ -79,13 +79,42 @@ def test_an_unknown_host_is_named(project: pytest.Pytester) -> None:
 
 def test_the_deadline_holds_for_a_host_that_never_answers(project: pytest.Pytester) -> None:
     add_suite(project, "health", CHECKS)
-    project.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.quiet.timeouts]\nready = 1.0\nconnect = 0.3\n')
+    project.makefile(
+        ".toml",
+        gaia='[gaia]\nsuites = ["suites"]\nplatform = "gaia"\n[env.quiet.timeouts]\nready = 1.0\nconnect = 0.3\n',
+    )
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         result = project.runpytest_subprocess("--gaia-env=quiet", f"--gaia-url=gateway={url}")
 
     assert result.ret == 12
     result.stdout.fnmatch_lines(["*no response in time*", "*deadline 1 s*"])
+
+
+def test_a_service_of_any_project_is_probed_as_it_is_described(
+    project: pytest.Pytester, server: ScriptedServer
+) -> None:
+    add_suite(project, "health", CHECKS)
+    described = "[services.orders]\nhealth = '/ready'\n[services.orders.healthy]\n[env.shop.timeouts]\nready = 0.5\n"
+    project.makefile(
+        ".toml", gaia=f"[gaia]\nsuites = ['suites']\n{described}[env.shop.urls]\norders = '{server.url}/v1'\n"
+    )
+
+    server.answers["/v1/ready"] = [(200, b"yes")]
+    assert project.runpytest_subprocess("--gaia-env=shop").ret == 0
+    assert not [each for each in server.seen if "/health" in each]
+
+    server.answers["/v1/ready"] = [(503, b"no")]
+    result = project.runpytest_subprocess("--gaia-env=shop")
+    assert result.ret == 12
+    result.stdout.fnmatch_lines(
+        [
+            "gaia: environment shop (--gaia-env), services: orders",
+            "*GET /v1/ready returned 503*",
+            "*tried: GET /v1/ready, *",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*API key*")
 
 
 def test_a_machine_that_wakes_is_not_a_dead_one(project: pytest.Pytester, server: ScriptedServer) -> None:
