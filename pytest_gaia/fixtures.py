@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.database.client import Database
     from pytest_gaia.clients.database.sessions import Session
     from pytest_gaia.clients.http.client import HttpClient
-    from pytest_gaia.clients.http.services import ClientSet
+    from pytest_gaia.clients.services import ClientSet
     from pytest_gaia.config.environment import Environment
     from pytest_gaia.preflight.files import DeployFiles
     from pytest_gaia.run.session import Run
@@ -127,7 +127,7 @@ def _held(loop: asyncio.AbstractEventLoop, resource: AbstractAsyncContextManager
 @pytest.fixture(scope="session")
 def gaia_clients(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environment) -> Iterator[ClientSet]:
     """All HTTP clients of the session. They share connection pools and are closed at its end."""
-    from pytest_gaia.clients.http.services import ClientSet
+    from pytest_gaia.clients.services import ClientSet
 
     @contextlib.asynccontextmanager
     async def made() -> AsyncIterator[ClientSet]:
@@ -203,7 +203,7 @@ def nats(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env: Environm
 
     @contextlib.asynccontextmanager
     async def connected() -> AsyncIterator[Messaging]:
-        messaging = await Messaging.connect(gaia_env, gaia_run.guard, recorder=recorder, redactor=redactor)
+        messaging = await Messaging.of(gaia_env, "nats", gaia_run.guard, recorder=recorder, redactor=redactor).open()
         yield messaging
         await messaging.aclose()
 
@@ -218,7 +218,7 @@ def gaia_database(gaia_loop: asyncio.AbstractEventLoop, gaia_run: Run, gaia_env:
 
     @contextlib.asynccontextmanager
     async def made() -> AsyncIterator[Database]:
-        database = Database(gaia_env, gaia_run.guard, gaia_run.recorder.add_statement)
+        database = Database(gaia_env, "postgres", gaia_run.guard, gaia_run.recorder.add_statement)
         yield database
         await database.aclose()
 

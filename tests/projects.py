@@ -35,7 +35,7 @@ def gaia_environment(
     name: str, *, nats: str | None = None, database: Secret | None = None, **given: Any
 ) -> Environment:
     """Return an environment of the Gaia Platform, by default with all services."""
-    platform = gaia_platform()
+    platform: Platform = given.get("platform") or gaia_platform()
     connections = {} if nats in (None, DISABLED) else {"nats": Secret(nats)}
     connections |= {} if database is None else {"postgres": database}
     services = tuple(each for each in given.pop("services", platform.names) if each != "nats" or nats != DISABLED)

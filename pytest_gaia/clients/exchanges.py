@@ -35,9 +35,9 @@ class Exchange:
     """One request and its result: either ``response`` or ``error`` is set, never both."""
 
     service: str
-    """the requested service: gateway, auth, asset or chat"""
+    """the requested service"""
     via: str
-    """``direct``, or ``gateway`` if the service has no URL of its own"""
+    """``direct``, or the service that forwards the request if this one has no URL of its own"""
     route: str
     """the path template, such as ``/api/v0.2/personas/{persona_id}``"""
     request: SentRequest
@@ -101,7 +101,7 @@ def transcript(exchange: Exchange) -> str:
 def _lines(exchange: Exchange) -> Iterator[str]:
     request, response = exchange.request, exchange.response
     yield f"{request.method} {request.url}"
-    via = "" if exchange.via == "direct" else f" through the {exchange.via}"
+    via = "" if exchange.via == "direct" else f" through {exchange.via}"
     milliseconds = exchange.elapsed * 1000
     yield f"{exchange.service}{via}, route {exchange.route}, attempt {exchange.attempt}, {milliseconds:.0f} ms"
     yield from _headers(">", request.headers)

@@ -1,14 +1,16 @@
 """The write guard: blocks every write unless both the test and the environment permit it."""
 
 import re
+from collections.abc import Iterator, Sequence
+from posixpath import normpath
+from urllib.parse import unquote
 
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import Service
 from pytest_gaia.errors import WriteRefused
 
 __tracebackhide__ = hide
-
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 TEST_SUBJECTS = "gaia.test."
 """prefix of subjects that are reserved for tests, where publishing is always permitted"""
@@ -18,6 +20,109 @@ MARKER = "@pytest.mark.gaia(writes=True)"
 # First words of statements that read. A write inside of one (a CTE that inserts, a function with side effects) is
 # blocked by the READ ONLY transaction, not by this list.
 _READING = frozenset({"SELECT", "WITH", "TABLE", "VALUES", "SHOW", "EXPLAIN"})
+_READING_REDIS = frozenset(
+    each.replace("|", " ")
+    for each in [
+        "BITCOUNT",
+        "BITFIELD_RO",
+        "BITPOS",
+        "DBSIZE",
+        "DUMP",
+        "ECHO",
+        "EXISTS",
+        "EXPIRETIME",
+        "GEODIST",
+        "GEOHASH",
+        "GEOPOS",
+        "GEORADIUSBYMEMBER_RO",
+        "GEORADIUS_RO",
+        "GEOSEARCH",
+        "GET",
+        "GETBIT",
+        "GETRANGE",
+        "HEXISTS",
+        "HEXPIRETIME",
+        "HGET",
+        "HGETALL",
+        "HKEYS",
+        "HLEN",
+        "HMGET",
+        "HPEXPIRETIME",
+        "HPTTL",
+        "HRANDFIELD",
+        "HSCAN",
+        "HSTRLEN",
+        "HTTL",
+        "HVALS",
+        "INFO",
+        "KEYS",
+        "LASTSAVE",
+        "LCS",
+        "LINDEX",
+        "LLEN",
+        "LPOS",
+        "LRANGE",
+        "MEMORY|USAGE",
+        "MGET",
+        "OBJECT|ENCODING",
+        "OBJECT|FREQ",
+        "OBJECT|IDLETIME",
+        "OBJECT|REFCOUNT",
+        "PEXPIRETIME",
+        "PING",
+        "PTTL",
+        "PUBSUB|CHANNELS",
+        "PUBSUB|NUMPAT",
+        "PUBSUB|NUMSUB",
+        "RANDOMKEY",
+        "SCAN",
+        "SCARD",
+        "SDIFF",
+        "SINTER",
+        "SINTERCARD",
+        "SISMEMBER",
+        "SMEMBERS",
+        "SMISMEMBER",
+        "SORT_RO",
+        "SRANDMEMBER",
+        "SSCAN",
+        "STRLEN",
+        "SUBSTR",
+        "SUNION",
+        "TIME",
+        "TTL",
+        "TYPE",
+        "XINFO|CONSUMERS",
+        "XINFO|GROUPS",
+        "XINFO|STREAM",
+        "XLEN",
+        "XPENDING",
+        "XRANGE",
+        "XREAD",
+        "XREVRANGE",
+        "ZCARD",
+        "ZCOUNT",
+        "ZDIFF",
+        "ZINTER",
+        "ZINTERCARD",
+        "ZLEXCOUNT",
+        "ZMSCORE",
+        "ZRANDMEMBER",
+        "ZRANGE",
+        "ZRANGEBYLEX",
+        "ZRANGEBYSCORE",
+        "ZRANK",
+        "ZREVRANGE",
+        "ZREVRANGEBYLEX",
+        "ZREVRANGEBYSCORE",
+        "ZREVRANK",
+        "ZSCAN",
+        "ZSCORE",
+        "ZUNION",
+    ]
+)
+"""commands of Redis that only read; scripts do not, because what they do is not known"""
+
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([A-Za-z]*)", re.DOTALL)
 
 
@@ -25,6 +130,32 @@ def reads_only(statement: str) -> bool:
     """Return whether a statement begins like one that only reads; see :mod:`pytest_gaia.clients.database.sessions`."""
     match = _FIRST_WORD.match(statement)
     return match is not None and match[1].upper() in _READING
+
+
+def reads_redis(command: Sequence[str]) -> bool:
+    """Return whether a command only reads. ``command`` is its name in capitals, and the word after it if it has one."""
+    name, *after = command
+    return name in _READING_REDIS or (bool(after) and f"{name} {after[0].upper()}" in _READING_REDIS)
+
+
+def _changes_nothing(service: Service, verb: str, path: str) -> bool:
+    """Whether a request changes nothing, also if the server decodes or normalizes its path."""
+    if verb not in ("GET", "HEAD", "OPTIONS"):
+        return all(service.allows(verb, each) for each in _forms(path))
+    if not service.unsafe:
+        return service.allows(verb, path)
+    return all(service.allows(verb, form) for each in _forms(path) for form in (each, each.rstrip("/") or "/"))
+
+
+def _forms(path: str) -> Iterator[str]:
+    """Yield ``path`` as it is sent, decoded, and without empty segments and dots."""
+    yield path
+    decoded = unquote(path)
+    if decoded != path:
+        yield decoded
+    plain = normpath(f"/{decoded.lstrip('/')}")
+    if plain != (decoded.rstrip("/") or "/"):
+        yield plain
 
 
 class WriteGuard:
@@ -47,21 +178,29 @@ class WriteGuard:
         return self._marked and self._environment.writes
 
     def check_http(self, service: str, method: str, path: str) -> None:
-        """Raise :class:`WriteRefused` unless the request is safe, listed as safe for ``service``, or permitted.
+        """Raise :class:`WriteRefused` unless the request changes nothing (see :meth:`Service.allows`) or is permitted.
 
-        ``service`` receives the request: it is the gateway for a request through the gateway. ``path`` is the path that
+        ``service`` receives the request: it is ``via`` for a request through another service. ``path`` is the path that
         is sent, without the query.
         """
         verb = method.upper()
         if self.open:
             return
-        described = self._environment.platform[service]
-        if described.allows(verb, path):
+        described = self._environment.platform.services.get(service)
+        if described is not None and _changes_nothing(described, verb, path):
             return
-        safe = [str(each) for each in described.safe]
+        safe = ", ".join(map(str, described.safe)) if described else ""
+        unsafe = described is not None and verb in ("GET", "HEAD", "OPTIONS")
+        listed = f" `unsafe` of [services.{service}] lists it." if unsafe else ""
         raise self.refusal(
-            f"{verb} {path} to {service}", hint=f" Safe requests to {service}: {', '.join(safe) or 'none'}."
+            f"{verb} {path} to {service}", hint=f"{listed} Safe requests to {service}: {safe or 'none'}."
         )
+
+    def check_redis(self, service: str, command: Sequence[str]) -> None:
+        """Raise :class:`WriteRefused` unless the command only reads, or writes are permitted."""
+        if self.open or reads_redis(command):
+            return
+        raise self.refusal(f"{command[0]} to {service}", hint=" Commands that are not known to only read are writes.")
 
     def check_publish(self, subject: str) -> None:
         """Raise :class:`WriteRefused` for a subject outside ``gaia.test.>``, unless writes are permitted."""

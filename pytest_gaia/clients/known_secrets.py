@@ -3,26 +3,39 @@
 from collections.abc import Iterator
 
 from pytest_gaia.config.environment import Environment
+from pytest_gaia.secrets.masks import Secret
 from pytest_gaia.secrets.redaction import Redactor, is_word, secrets_in_url
 
 
 def secrets_of(environment: Environment) -> Iterator[tuple[str, str]]:
     """Yield name and value of each secret of ``environment``, including those in its addresses."""
-    for name in ("api_key", "jwt_secret", "token", "database"):
-        secret = getattr(environment, name)
-        # A DSN without a password is not a secret, and shows where the database is.
-        is_address = name == "database" and secret is not None and not any(secrets_in_url(name, secret.reveal()))
-        if secret is not None and not is_address and not is_word(secret.reveal()):
+    for name, secret in _credentials(environment):
+        if secret is not None and not is_word(secret.reveal()):
             source = environment.sources.get(f"secrets.{name}")
             yield f"{name} (from {source})" if source else name, secret.reveal()
-    if environment.database is not None:
-        yield from secrets_in_url("database", environment.database.reveal())
-    for name, url in (("nats", environment.nats or ""), *environment.urls.items()):
+    for name, connection in environment.connections.items():
+        yield from _of_connection(environment, name, connection.reveal())
+    for name, url in environment.urls.items():
         yield from secrets_in_url(name, url)
 
 
+def _credentials(environment: Environment) -> Iterator[tuple[str, Secret | None]]:
+    for name in ("api_key", "jwt_secret", "token"):
+        yield name, getattr(environment, name)
+    yield from environment.credentials.items()
+
+
+def _of_connection(environment: Environment, name: str, url: str) -> Iterator[tuple[str, str]]:
+    """Yield the password in a URL. The whole DSN of a database is a secret too if it contains one."""
+    found = list(secrets_in_url(name, url))
+    if found and environment.platform[name].kind == "postgres":
+        yield f"{name} (from {environment.sources.get(f'urls.{name}', 'default')})", url
+    yield from found
+
+
 def redactor_of(environment: Environment) -> Redactor:
-    """Return a redactor that knows the secrets of ``environment``."""
+    """Return a redactor that knows the secrets and the headers with credentials of ``environment``."""
     redactor = Redactor()
     redactor.learn_all(secrets_of(environment))
+    redactor.learn_headers(auth.header for service in environment.platform.services.values() for auth in service.auth)
     return redactor

@@ -4,6 +4,8 @@ import os
 import ssl
 from operator import methodcaller
 
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import GaiaError
 
 NO_TLS = "the server does not use TLS"
@@ -52,3 +54,36 @@ def _deepest(error: BaseException) -> BaseException:
 
 
 hide = methodcaller("errisinstance", GaiaError)
+
+
+def absent(environment: Environment, service: str) -> str | None:
+    """Return why ``environment`` does not have ``service``; None if it does, at a URL or through another service."""
+    name = environment.label
+    described = environment.platform[service]
+    if service in environment.disabled:
+        source = environment.sources.get(f"urls.{service}", "default")
+        return f"{name} has no {described.kind} service {service}: its URL is disabled ({source})"
+    if environment.sandbox and not environment.simulated and not environment.has(service):
+        return _not_in_the_sandbox(environment, service)
+    if service not in environment.services:
+        return f"{name} has no {service} service"
+    if environment.has(service) or (described.via is not None and environment.has(described.via)):
+        return None
+    return f"no URL of {service} is configured for {name}: set {url_variable(environment, service)}"
+
+
+def _not_in_the_sandbox(environment: Environment, service: str) -> str | None:
+    described = environment.platform[service]
+    if described.via is not None and environment.has(described.via) and service in environment.services:
+        return None
+    settings = described.sandbox
+    if settings is not None and (settings.command or settings.reference or not described.is_http):
+        return f"the sandbox of this run has no {service} service"
+    if described.external:
+        return f"the sandbox does not run {service}, which is an external service"
+    return f"the sandbox does not run {service}; add `command` to [services.{service}.sandbox] of gaia.toml"
+
+
+def url_variable(environment: Environment, service: str) -> str:
+    """Return the name of the variable with the URL of ``service``, such as ``GAIA_STAGING_ORDERS_URL``."""
+    return variable_name(environment.name, f"{environment.platform[service].variable}_URL")

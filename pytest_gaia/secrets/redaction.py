@@ -48,6 +48,7 @@ class Redactor:
         self._names: dict[str, str] = {}
         self._forms: dict[str, str] = {}
         self._index = FormIndex()
+        self._headers: set[str] = set()
         for value in values:
             self.learn(value)
 
@@ -81,6 +82,10 @@ class Redactor:
         """Learn several secrets, each a name and a value."""
         for name, value in named:
             self.learn(value, name)
+
+    def learn_headers(self, names: Iterable[str]) -> None:
+        """Mask the values of these headers, whatever their names say."""
+        self._headers.update(name.lower() for name in names)
 
     def text(self, text: str, limit: int | None = None) -> str:
         """Return ``text`` with all secrets masked, and encodable as UTF-8.
@@ -130,7 +135,8 @@ class Redactor:
         shown: dict[str, str] = {}
         for name, value in headers:
             key = one_line(name.lower())
-            clear = self._credential(value) if is_secret_parameter(key) else one_line(self.text(value))
+            secret = key in self._headers or is_secret_parameter(key)
+            clear = self._credential(value) if secret else one_line(self.text(value))
             shown[key] = f"{shown[key]}, {clear}" if key in shown else clear
         return shown
 

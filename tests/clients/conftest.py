@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from pytest_gaia.clients.guard import WriteGuard
-from pytest_gaia.clients.http.services import ClientSet
+from pytest_gaia.clients.services import ClientSet
 from pytest_gaia.config.environment import Environment, Timeouts
 from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.secrets.masks import Secret

@@ -32,7 +32,7 @@ async def opened(dsn: str, *, permitted: bool = False, **values: Any) -> AsyncIt
     where = environment(**{"name": "sandbox", "database": Secret(dsn), "sandbox": True, **values})
     guard = WriteGuard(where)
     guard.permit(permitted)
-    client = Database(where, guard)
+    client = Database(where, "postgres", guard)
     try:
         yield client
     finally:
@@ -180,12 +180,12 @@ async def test_a_simulation_of_an_environment_that_forbids_writing_only_reads(da
 async def test_an_environment_without_a_database_names_the_variable() -> None:
     where = environment("my-env", database=None)
     with pytest.raises(NotApplicable, match="set GAIA_MY_ENV_DATABASE_URL"):
-        Database(where, WriteGuard(where))
+        Database(where, "postgres", WriteGuard(where))
 
 
 async def test_the_dsn_does_not_show(database: OwnDatabase) -> None:
     async with opened(database.owner) as client:
-        assert repr(client) == "<Database of sandbox>"
+        assert repr(client) == "<Database postgres of sandbox>"
 
 
 @pytest.mark.parametrize(

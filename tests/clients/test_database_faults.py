@@ -42,7 +42,7 @@ async def test_a_dead_port_is_reported_at_once_and_without_the_password() -> Non
     dsn = f"postgresql://gaia:hidden-word@127.0.0.1:{port}/llm_platform"
     started = time.monotonic()
     limits = Timeouts(connect=60.0)
-    async with opened(dsn, sources={"secrets.database": ".env:3"}, timeouts=limits) as client:
+    async with opened(dsn, sources={"urls.postgres": ".env:3"}, timeouts=limits) as client:
         with pytest.raises(Unreachable) as caught:
             async with client.test_transaction():
                 pytest.fail("nothing listens there")

@@ -69,14 +69,14 @@ async def test_a_role_that_may_write_is_refused_where_writing_is_forbidden(
     database: OwnDatabase, grant: str, named: str
 ) -> None:
     dsn = await role_with(database, grant)
-    sources = {"secrets.database": "GAIA_PRODUCTION_DATABASE_URL"}
+    sources = {"urls.postgres": "GAIA_PRODUCTION_DATABASE_URL"}
     async with opened(dsn, name="production", sandbox=False, writes=False, sources=sources) as client:
         with pytest.raises(WriteRefused) as caught:
             async with client.test_transaction():
                 pytest.fail("the role was taken")
     message = str(caught.value)
     assert named in message
-    assert "refused to use the database of production: the role reader_" in message
+    assert "refused to use postgres of production: the role reader_" in message
     assert "GAIA_PRODUCTION_DATABASE_URL" in message
     assert "GRANT SELECT ON ALL TABLES IN SCHEMA public TO gaia_readonly;" in message
     assert PASSWORD not in message

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from pytest_gaia.clients.guard import WriteGuard, reads_only, shorten
+from pytest_gaia.config.platform import Operation, Platform, Service
 from pytest_gaia.errors import WriteRefused
 from tests.clients.conftest import environment
 
 
 def guard(*, allowed: bool, marked: bool, name: str = "production") -> WriteGuard:
-    made = WriteGuard(environment(name, writes=allowed, safe_posts=("/api/v0.2/chat",)))
+    made = WriteGuard(environment(name, writes=allowed))
     made.permit(marked)
     return made
 
@@ -42,28 +43,87 @@ def test_a_listed_post_goes_and_nothing_beside_it() -> None:
             closed.check_http("gateway", method, path)
 
 
-SAFE = ("/api/v0.2/chat", "gateway:/search", "auth:/auth/validate")
-
-
 @pytest.mark.parametrize(
-    ("service", "path"), [("gateway", "/api/v0.2/chat"), ("gateway", "/search"), ("auth", "/auth/validate")]
+    ("service", "path"), [("gateway", "/calculator/add"), ("auth", "/auth/validate"), ("chat", "/api/v0.2/chat")]
 )
-def test_a_post_is_safe_for_the_service_that_it_is_listed_for_and_for_no_other(service: str, path: str) -> None:
-    closed = WriteGuard(environment("production", writes=False, safe_posts=SAFE))
+def test_a_post_is_safe_for_the_service_that_lists_it_and_for_no_other(service: str, path: str) -> None:
+    closed = guard(allowed=False, marked=False)
 
     closed.check_http(service, "POST", path)
-    for other in {"gateway", "auth", "asset", "chat", "orders"} - {service}:
+    for other in {"gateway", "auth", "asset", "chat", "nats", "unknown"} - {service}:
+        if f"POST {path}" in map(str, closed._environment.platform.services.get(other, Service("")).safe):
+            continue
         with pytest.raises(WriteRefused) as caught:
             closed.check_http(other, "POST", path)
         assert f"POST {path} to {other}." in str(caught.value)
 
 
-def test_the_refusal_names_the_posts_that_are_safe_for_that_service() -> None:
-    closed = WriteGuard(environment("production", writes=False, safe_posts=SAFE))
+def test_the_refusal_names_the_requests_that_are_safe_for_that_service() -> None:
+    for service, listed in (("auth", "POST /auth/validate"), ("asset", "none"), ("unknown", "none")):
+        with pytest.raises(WriteRefused, match=f"Safe requests to {service}: {listed}\\."):
+            guard(allowed=False, marked=False).check_http(service, "POST", "/x")
 
-    for service, listed in (("gateway", "/api/v0.2/chat, /search"), ("auth", "/auth/validate"), ("asset", "none")):
-        with pytest.raises(WriteRefused, match=f"Safe POSTs to {service} here: {listed}\\."):
-            closed.check_http(service, "POST", "/x")
+
+def shop_guard(*, marked: bool = False) -> WriteGuard:
+    """Return the guard of a project that describes its own services."""
+    shop = Platform(
+        {
+            "orders": Service(
+                "orders",
+                safe=(Operation.of("POST /quotes/{id}"),),
+                unsafe=(Operation.of("GET /orders/{id}/confirm"),),
+            ),
+            "cache": Service("cache", kind="redis"),
+        }
+    )
+    made = WriteGuard(environment("live", platform=shop, services=shop.names, required=(), writes=True))
+    made.permit(marked)
+    return made
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/orders/7/confirm", "/orders/7/confirm/", "/orders/7/%63onfirm", "/orders//7/confirm", "/x/../orders/7/confirm"],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "get"])
+def test_a_get_that_changes_something_is_a_write_however_it_is_spelled(method: str, path: str) -> None:
+    with pytest.raises(WriteRefused, match=r"to orders\.[\s\S]*`unsafe` of \[services\.orders\] lists it"):
+        shop_guard().check_http("orders", method, path)
+    shop_guard(marked=True).check_http("orders", method, path)
+    shop_guard().check_http("orders", method, "/orders/7")
+
+
+@pytest.mark.parametrize(
+    "path", ["/quotes/..", "/quotes/%2e%2e", "/quotes/a%2Fb", "/quotes/7/", "/quotes//7", "/quotes"]
+)
+def test_a_path_that_a_server_may_read_in_another_way_is_not_safe(path: str) -> None:
+    shop_guard().check_http("orders", "POST", "/quotes/a%20b")
+    with pytest.raises(WriteRefused):
+        shop_guard().check_http("orders", "POST", path)
+
+
+def test_no_safe_path_of_gaia_is_safe_for_another_project() -> None:
+    for path in ("/auth/validate", "/api/v1/auth/validate", "/calculator/add", "/api/v0.2/chat"):
+        with pytest.raises(WriteRefused):
+            shop_guard().check_http("orders", "POST", path)
+
+
+def test_a_redis_command_reads_only_if_it_is_known_to() -> None:
+    for command in (("GET",), ("OBJECT", "encoding"), ("XINFO", "STREAM"), ("HGETALL", "x")):
+        shop_guard().check_redis("cache", command)
+    for command in (
+        ("SET",),
+        ("GETDEL",),
+        ("EVAL",),
+        ("EVAL_RO",),
+        ("SCRIPT", "LOAD"),
+        ("OBJECT",),
+        ("CONFIG", "GET"),
+        ("NEWER",),
+    ):
+        with pytest.raises(WriteRefused, match=rf"{command[0]} to cache\.[\s\S]*not known to only read"):
+            shop_guard().check_redis("cache", command)
+        shop_guard(marked=True).check_redis("cache", command)
 
 
 def test_the_refusal_where_writing_is_forbidden_names_the_environment_and_what_was_stopped() -> None:
@@ -75,7 +135,7 @@ def test_the_refusal_where_writing_is_forbidden_names_the_environment_and_what_w
         "environment production forbids writes (writes = false), not even with @pytest.mark.gaia(writes=True)"
         in message
     )
-    assert "Safe POSTs to chat here: none." in message
+    assert "Safe requests to chat: POST /api/v0.2/chat, " in message
 
 
 def test_the_refusal_without_the_marker_names_the_marker() -> None:

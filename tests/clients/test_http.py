@@ -194,15 +194,18 @@ async def test_the_deadline_holds_for_a_response_that_trickles(connect: Connect)
 
 async def test_a_write_is_refused_before_anything_is_sent(connect: Connect) -> None:
     async with peer(always(200, {})) as server:
-        gateway = connect({"gateway": server.url}, permitted=False, safe_posts=("/safe",)).http("gateway")
+        gateway = connect({"gateway": server.url}, permitted=False).http("gateway")
         with pytest.raises(WriteRefused, match=r"DELETE /personas/7 to gateway"):
             await gateway.delete("/personas/{id}", path_params={"id": 7})
         with pytest.raises(WriteRefused):
             async with gateway.stream("/personas", json={}):
                 pytest.fail("the stream was opened")
-        await gateway.post("/safe", json={})
+        await gateway.post("/calculator/add", json={})
         await gateway.get("/personas")
-    assert [(each.method, each.target) for each in server.received] == [("POST", "/safe"), ("GET", "/personas")]
+    assert [(each.method, each.target) for each in server.received] == [
+        ("POST", "/calculator/add"),
+        ("GET", "/personas"),
+    ]
 
 
 async def test_a_cancelled_request_is_recorded_as_given_up(connect: Connect) -> None:

@@ -46,6 +46,7 @@ def client_with_pool(url: str, size: int) -> tuple[HttpClient, Transport]:
         guard=WriteGuard(where),
         redactor=Redactor(),
         recorder=lambda _: None,
+        timeouts=environment().timeouts,
         transport=transport,
         via="direct",
         route_of=lambda _, path: path,

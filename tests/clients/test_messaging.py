@@ -29,7 +29,7 @@ async def messaging(url: str, *, permitted: bool = True, **values: Any) -> Messa
     where = environment(nats=url, **values)
     guard = WriteGuard(where)
     guard.permit(permitted)
-    return await Messaging.connect(where, guard)
+    return await Messaging.of(where, "nats", guard).open()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -186,7 +186,10 @@ async def test_the_connection_has_a_name_and_leaves_no_subscription_behind(
 
 @pytest.mark.parametrize(
     ("url", "reason"),
-    [("disabled", r"staging has no NATS server: nats is 'disabled' \(gaia\.toml:7\)"), (None, "no NATS URL is set")],
+    [
+        ("disabled", r"staging has no nats service nats: its URL is disabled \(gaia\.toml:7\)"),
+        (None, "no URL of nats is configured for staging: set GAIA_STAGING_NATS_URL"),
+    ],
 )
 async def test_an_environment_without_a_broker_is_not_applicable_and_not_dialled(
     url: str | None, reason: str, monkeypatch: pytest.MonkeyPatch
@@ -195,6 +198,6 @@ async def test_an_environment_without_a_broker_is_not_applicable_and_not_dialled
         pytest.fail("something was dialled")
 
     monkeypatch.setattr(asyncio, "open_connection", dialled)
-    where = environment("staging", nats=url, sources={"nats": "gaia.toml:7"})
+    where = environment("staging", nats=url, sources={"urls.nats": "gaia.toml:7"})
     with pytest.raises(NotApplicable, match=reason):
-        await Messaging.connect(where, WriteGuard(where))
+        await Messaging.of(where, "nats", WriteGuard(where)).open()

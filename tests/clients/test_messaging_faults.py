@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-SOURCES = {"nats": "GAIA_NATS_URL"}
+SOURCES = {"urls.nats": "GAIA_NATS_URL"}
 
 
 async def messaging(url: str, *, seconds: float = 2.0) -> Messaging:
     where = environment(nats=url, sources=SOURCES, timeouts=Timeouts(connect=seconds))
     guard = WriteGuard(where)
     guard.permit(True)
-    return await Messaging.connect(where, guard)
+    return await Messaging.of(where, "nats", guard).open()
 
 
 async def complained(_: Exception) -> None:

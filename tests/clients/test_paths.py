@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http._arguments import fill
-from pytest_gaia.clients.http.services import ClientSet
 from pytest_gaia.clients.known_secrets import redactor_of
+from pytest_gaia.clients.services import ClientSet
 from tests.clients.conftest import environment
 from tests.clients.peers import always, peer
 

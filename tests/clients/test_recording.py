@@ -28,7 +28,7 @@ KEY = "sk-live-0123456789abcdef"
 async def test_statements_are_kept_without_their_values(database: OwnDatabase) -> None:
     recorder = Recorder()
     where = environment(name="sandbox", database=Secret(database.owner), sandbox=True, writes=True)
-    client = Database(where, WriteGuard(where), recorder.add_statement)
+    client = Database(where, "postgres", WriteGuard(where), recorder.add_statement)
     try:
         async with client.test_transaction() as session:
             await session.fetchval("SELECT $1::text", "given")
@@ -50,7 +50,7 @@ async def test_statements_are_kept_without_their_values(database: OwnDatabase) -
 async def test_a_session_that_only_reads_keeps_what_left_the_process(database: OwnDatabase) -> None:
     recorder = Recorder()
     where = environment(name="dev", database=Secret(database.owner), api_key=Secret(KEY), writes=True)
-    client = Database(where, WriteGuard(where), recorder.add_statement)
+    client = Database(where, "postgres", WriteGuard(where), recorder.add_statement)
     try:
         async with client.test_transaction() as session:
             with pytest.raises(WriteRefused):
@@ -70,7 +70,7 @@ async def test_messages_are_kept_both_ways(tmp_path: Path) -> None:
     recorder = Recorder()
     async with nats_server(tmp_path) as server:
         where = environment(nats=server.url, api_key=Secret(KEY))
-        broker = await Messaging.connect(where, WriteGuard(where), recorder=recorder.add_message)
+        broker = await Messaging.of(where, "nats", WriteGuard(where), recorder=recorder.add_message).open()
         async with broker.subscribe("gaia.test.>") as events:
             await broker.publish("gaia.test.a", {"key": KEY})
             await events.wait_for(subject="gaia.test.a")

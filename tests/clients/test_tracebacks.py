@@ -19,7 +19,7 @@ import pytest_asyncio
 from pytest_gaia.clients.database.client import Database
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.broker.messaging import Messaging
-from pytest_gaia.clients.http.services import ClientSet
+from pytest_gaia.clients.services import ClientSet
 from pytest_gaia.config.environment import Environment, Timeouts
 from pytest_gaia.secrets.masks import Secret
 from tests.projects import gaia_environment
@@ -38,7 +38,7 @@ GUARD = WriteGuard(ENVIRONMENT)
 @pytest_asyncio.fixture
 async def reachable():
     where = gaia_environment("dev", writes=True, database=Secret(os.environ["HIDDEN_DSN"]))
-    client = Database(where, WriteGuard(where))
+    client = Database(where, "postgres", WriteGuard(where))
     yield client
     await client.aclose()
 
@@ -68,7 +68,7 @@ async def test_user(gateway):
 
 
 async def test_database():
-    async with Database(ENVIRONMENT, GUARD).test_transaction():
+    async with Database(ENVIRONMENT, "postgres", GUARD).test_transaction():
         pass
 
 
@@ -78,7 +78,7 @@ async def test_sql(reachable):
 
 
 async def test_broker():
-    await Messaging.connect(ENVIRONMENT, GUARD)
+    await Messaging.of(ENVIRONMENT, "nats", GUARD).open()
 """
 
 

@@ -12,7 +12,7 @@ import pytest
 from pytest_gaia.clients.broker.messaging import Messaging
 from pytest_gaia.clients.database.client import Database
 from pytest_gaia.clients.guard import WriteGuard
-from pytest_gaia.clients.http.services import ClientSet
+from pytest_gaia.clients.services import ClientSet
 from pytest_gaia.clients.wire import proxy_for, trusted
 from pytest_gaia.errors import ConfigError, Unreachable
 from pytest_gaia.observation.readiness import probe_services
@@ -55,7 +55,7 @@ async def used(where: Environment) -> str:
         if where.urls:
             await clients.http("gateway").get("/health")
         else:
-            await (await Messaging.connect(where, WriteGuard(where))).aclose()
+            await (await Messaging.of(where, "nats", WriteGuard(where)).open()).aclose()
     except (ConfigError, Unreachable) as error:
         return str(error)
     finally:
@@ -68,9 +68,7 @@ def by_http(url: str) -> Environment:
 
 
 def by_nats(url: str) -> Environment:
-    return environment(
-        "adhoc", nats=url, services=frozenset(), sources=dict.fromkeys(("nats", "urls.nats"), "GAIA_NATS_URL")
-    )
+    return environment("adhoc", nats=url, services=("nats",), sources={"urls.nats": "GAIA_NATS_URL"})
 
 
 FAR = "http://gaia.invalid"
@@ -195,7 +193,7 @@ async def test_a_wrong_scheme_is_named_long_before_the_deadline(tmp_path: Path) 
 
 
 def of_database(dsn: str) -> Environment:
-    return environment("sandbox", database=Secret(dsn), services=frozenset(), sandbox=True)
+    return environment("sandbox", database=Secret(dsn), services=("postgres",), sandbox=True)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +210,7 @@ async def test_postgres(sandbox: Sandbox, query: str) -> None:
     where = of_database(dsn)
 
     assert await looked(where) == REACHED
-    database = Database(where, WriteGuard(where))
+    database = Database(where, "postgres", WriteGuard(where))
     async with database.test_transaction() as session:
         assert await session.fetchval("SELECT 1") == 1
     await database.aclose()

@@ -22,7 +22,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from nats import connect
 
-from pytest_gaia.clients.http.services import ClientSet
+from pytest_gaia.clients.services import ClientSet
 from pytest_gaia.errors import NotApplicable
 
 if TYPE_CHECKING:

@@ -205,7 +205,7 @@ def test_no_secret_is_kept(
 
 ASKS = """
 from dataclasses import replace
-from pytest_gaia.clients.http.services import ClientSet
+from pytest_gaia.clients.services import ClientSet
 
 async def test_as_configured(gateway): (await gateway.get("/health")).expect(200)
 async def test_elsewhere(gaia_run, gaia_env):

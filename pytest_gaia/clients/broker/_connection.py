@@ -25,7 +25,7 @@ from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import StorageType, StreamInfo
 
-from pytest_gaia.clients.reasons import NO_TLS, hide, reason_of, remedy_of
+from pytest_gaia.clients.reasons import NO_TLS, hide, reason_of, remedy_of, url_variable
 from pytest_gaia.clients.wire import BrokerAddress, HomeLoop, broker_address, trusted
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError, DeadlineExceeded, ServiceError, Unreachable
@@ -47,12 +47,14 @@ Stream: TypeAlias = StreamInfo
 
 
 class Broker:
-    """One connection to the NATS server of an environment, with automatic reconnection."""
+    """One connection to a NATS server of an environment, with automatic reconnection."""
 
-    def __init__(self, environment: Environment, name: str) -> None:
+    def __init__(self, environment: Environment, service: str, name: str) -> None:
         self._environment = environment
+        self._service = service
         self._name = name
-        self._url = environment.nats or ""
+        self._timeouts = environment.timeouts_of(service)
+        self._url = environment.url_of(service) or ""
         self._home = HomeLoop("NATS")
         self._client: Client | None = None
         self._connected = asyncio.Event()
@@ -117,7 +119,7 @@ class Broker:
         """Return the result of ``ask``, called with JetStream; ``what`` names the operation in errors."""
         client = await self.open()
         with self._translated(what):
-            return await ask(client.jetstream(timeout=self._environment.timeouts.connect))
+            return await ask(client.jetstream(timeout=self._timeouts.connect))
 
     async def memory_stream(self, name: str, subjects: tuple[str, ...]) -> Stream:
         """Create a stream of JetStream in memory."""
@@ -141,7 +143,7 @@ class Broker:
         client, self._errors = _Client(), []
         self._connecting = client
         try:
-            async with asyncio.timeout(self._environment.timeouts.connect):
+            async with asyncio.timeout(self._timeouts.connect):
                 await self._log_in(client, address)
         except ConfigError:
             await _close(client)
@@ -164,7 +166,7 @@ class Broker:
         # A dict, because the library's annotation of reconnect_time_wait is too narrow.
         options: dict[str, Any] = {
             "name": self._name,
-            "connect_timeout": self._environment.timeouts.connect,
+            "connect_timeout": self._timeouts.connect,
             "max_reconnect_attempts": 1,
             "reconnect_time_wait": _RECONNECT_WAIT,
             "drain_timeout": _CLOSING,
@@ -177,7 +179,7 @@ class Broker:
         await client.connect(address.server, **options)
 
     async def _wait_for_reconnect(self) -> None:
-        seconds = self._environment.timeouts.connect
+        seconds = self._timeouts.connect
         try:
             await asyncio.wait_for(self._connected.wait(), seconds)
         except TimeoutError:
@@ -189,7 +191,7 @@ class Broker:
     async def _flush(self, client: Client) -> None:
         self._errors.clear()
         self._broken.clear()
-        flushing = asyncio.ensure_future(client.flush(timeout=max(1, int(self._environment.timeouts.connect))))
+        flushing = asyncio.ensure_future(client.flush(timeout=max(1, int(self._timeouts.connect))))
         breaking = asyncio.ensure_future(self._broken.wait())
         try:
             # The response to a flush is lost with its connection; nats-py would wait for it until its timeout.
@@ -229,11 +231,11 @@ class Broker:
 
     @property
     def _source(self) -> str:
-        return self._environment.sources.get("nats", "default")
+        return self._environment.sources.get(f"urls.{self._service}", "default")
 
     def _unreachable(self, reason: str) -> Unreachable:
         return Unreachable(
-            f"nats is unreachable at {mask_url(self._url)}: {reason}.\n"
+            f"{self._service} is unreachable at {mask_url(self._url)}: {reason}.\n"
             f"Source of the URL: {self._source}. Environment: {self._environment.label}.\n"
             f"{self._remedy()}"
         )
@@ -244,11 +246,12 @@ class Broker:
         certificate = next((each for each in self._errors if isinstance(each, ssl.SSLCertVerificationError)), None)
         if certificate is not None and (remedy := remedy_of(certificate)):
             return remedy[0].upper() + remedy[1:]
-        return "Start the server, or set another URL with GAIA_NATS_URL (`disabled` if the environment has none)."
+        variable = url_variable(self._environment, self._service)
+        return f"Start the server, or set another URL with {variable} (`disabled` if the environment has none)."
 
     @contextlib.contextmanager
     def _translated(self, what: str, seconds: float | None = None) -> Iterator[None]:
-        seconds = self._environment.timeouts.connect if seconds is None else seconds
+        seconds = self._timeouts.connect if seconds is None else seconds
         try:
             yield
         except nats.errors.NoRespondersError:

@@ -12,7 +12,7 @@ from pytest_gaia.clients.broker.events import Event, EventLog
 from pytest_gaia.clients.exchanges import BODY_LIMIT, Message, unrecorded
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.known_secrets import redactor_of
-from pytest_gaia.clients.reasons import hide
+from pytest_gaia.clients.reasons import absent, hide
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import NotApplicable
 from pytest_gaia.secrets.redaction import Redactor
@@ -27,44 +27,50 @@ CLIENT_NAME = "pytest-gaia"
 
 
 class Messaging:
-    """A connection to the environment's NATS server, opened by :meth:`connect`."""
+    """A connection to a NATS server of the environment. Its first use opens it."""
 
     def __init__(
         self,
         environment: Environment,
+        service: str,
         guard: WriteGuard,
         broker: Broker,
         recorder: Callable[[Message], None] = unrecorded,
         redactor: Redactor | None = None,
     ) -> None:
         self._environment = environment
+        self._service = service
         self._guard = guard
         self._broker = broker
         self._redactor = redactor or redactor_of(environment)
         self._log = MessageLog(recorder, self._redactor)
 
     @classmethod
-    async def connect(
+    def of(
         cls,
         environment: Environment,
+        service: str,
         guard: WriteGuard,
         *,
         name: str = CLIENT_NAME,
         recorder: Callable[[Message], None] = unrecorded,
         redactor: Redactor | None = None,
     ) -> Messaging:
-        """Connect under ``name``; call ``recorder`` with each message.
+        """Return the client of ``service``, which connects under ``name`` and calls ``recorder`` with each message.
 
-        Raises ``NotApplicable`` without connecting if the environment has no NATS server, and ``Unreachable`` within the
-        environment's ``connect`` timeout if the server does not respond.
+        Raises ``NotApplicable`` if the environment does not have the service.
         """
-        if not environment.has_nats:
-            raise NotApplicable(_no_broker(environment))
+        reason = absent(environment, service)
+        if reason is not None:
+            raise NotApplicable(reason)
         from pytest_gaia.clients.broker._connection import Broker
 
-        broker = Broker(environment, name)
-        await broker.open()
-        return cls(environment, guard, broker, recorder, redactor)
+        return cls(environment, service, guard, Broker(environment, service, name), recorder, redactor)
+
+    async def open(self) -> Messaging:
+        """Connect, and return the client. Raises ``Unreachable`` within the ``connect`` timeout."""
+        await self._broker.open()
+        return self
 
     async def publish(self, subject: str, payload: Any = None, *, headers: dict[str, str] | None = None) -> None:
         """Publish a message and wait until the server has accepted it.
@@ -121,13 +127,7 @@ class Messaging:
         await self._broker.aclose()
 
     def __repr__(self) -> str:
-        return f"<Messaging of {self._environment.name}>"
-
-
-def _no_broker(environment: Environment) -> str:
-    source = environment.sources.get("nats")
-    known = f"nats is {environment.nats!r}" if environment.nats else "no NATS URL is set"
-    return f"{environment.label} has no NATS server: {known}{f' ({source})' if source else ''}"
+        return f"<Messaging {self._service} of {self._environment.name}>"
 
 
 class JetStream:

@@ -66,8 +66,11 @@ _LOST = (
 class Connection:
     """One connection, opened at its first use and again after it was lost; runs one statement at a time."""
 
-    def __init__(self, dsn: str, timeouts: Timeouts, *, source: str, log: StatementLog, prepares: bool = False) -> None:
+    def __init__(
+        self, dsn: str, timeouts: Timeouts, service: str, *, source: str, log: StatementLog, prepares: bool = False
+    ) -> None:
         self._dsn = for_client(dsn)
+        self._service = service
         self._timeouts = timeouts
         self._source = source
         self._prepares = prepares
@@ -154,7 +157,7 @@ class Connection:
                 raise self._unreachable("the client was closed while a statement ran") from error
             response, lock = self._timeouts.response, self._timeouts.connect
             limits = f"statement_timeout is {response:g} s, lock_timeout {lock:g} s"
-            raise DeadlineExceeded(f"postgres canceled a statement: {error} ({limits})") from error
+            raise DeadlineExceeded(f"{self._service} canceled a statement: {error} ({limits})") from error
         except _LOST as error:
             raise self._unreachable(f"the connection broke: {reason_of(error)}") from error
         except driver.InterfaceError as error:
@@ -169,11 +172,11 @@ class Connection:
 
     def _silent(self) -> str:
         seconds = self._timeouts.response + _MARGIN
-        return f"postgres at {mask_url(self._dsn)} did not finish or cancel a statement within {seconds:g} s"
+        return f"{self._service} at {mask_url(self._dsn)} did not finish or cancel a statement within {seconds:g} s"
 
     def _unreachable(self, reason: str) -> Unreachable:
         return Unreachable(
-            f"postgres is unreachable at {mask_url(self._dsn)}: {reason}.\n"
+            f"{self._service} is unreachable at {mask_url(self._dsn)}: {reason}.\n"
             f"Source of the DSN: {self._source}. Start the server, or correct the DSN."
         )
 

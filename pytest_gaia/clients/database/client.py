@@ -8,38 +8,39 @@ from pytest_gaia.clients.database.sessions import ReadOnlySession, Session, Writ
 from pytest_gaia.clients.exchanges import Statement, unrecorded
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.known_secrets import redactor_of
-from pytest_gaia.clients.reasons import hide
+from pytest_gaia.clients.reasons import absent, hide
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import NotApplicable, WriteRefused
+from pytest_gaia.secrets.redaction import Redactor
 
 __tracebackhide__ = hide
 
 
 class Database:
-    """The PostgreSQL database of an environment. The connection is opened by the first statement."""
+    """A PostgreSQL database of an environment. The connection is opened by the first statement."""
 
     def __init__(
-        self, environment: Environment, guard: WriteGuard, recorder: Callable[[Statement], None] = unrecorded
+        self,
+        environment: Environment,
+        service: str,
+        guard: WriteGuard,
+        recorder: Callable[[Statement], None] = unrecorded,
+        redactor: Redactor | None = None,
     ) -> None:
-        if environment.database is None:
-            raise NotApplicable(
-                f"no database is configured for {environment.label}: set "
-                f"{variable_name(environment.name, 'DATABASE_URL')} (or GAIA_DATABASE_URL) "
-                f"to the DSN of a read-only role"
-            )
+        reason = absent(environment, service)
+        if reason is not None:
+            raise NotApplicable(reason)
         self._environment = environment
+        self._service = service
         self._guard = guard
-        self._log = StatementLog(recorder, redactor_of(environment))
-        source = environment.sources.get("secrets.database", "the configuration")
-        self._connection = Connection(
-            environment.database.reveal(),
-            environment.timeouts,
-            source=source,
-            log=self._log,
-            prepares=environment.sandbox and environment.writes,
-        )
+        self._log = StatementLog(recorder, redactor or redactor_of(environment))
+        self._timeouts = environment.timeouts_of(service)
+        self._connection = self._to(environment.url_of(service) or "", source_of(environment, service), True)
         self._trusted = False
+
+    def _to(self, dsn: str, source: str, prepares: bool = False) -> Connection:
+        prepares = prepares and self._environment.sandbox and self._environment.writes
+        return Connection(dsn, self._timeouts, self._service, source=source, log=self._log, prepares=prepares)
 
     @contextlib.asynccontextmanager
     async def test_transaction(self) -> AsyncIterator[Session]:
@@ -54,13 +55,14 @@ class Database:
         if not self._may_write():
             yield await self._reading()
             return
-        async with rolled_back(self._connection, self._environment.timeouts) as session:
+        fixture = self._environment.platform[self._service].identifier
+        async with rolled_back(self._connection, self._timeouts, f"{fixture}_fresh") as session:
             yield session
 
     @contextlib.asynccontextmanager
     async def fresh(self, dsn: str) -> AsyncIterator[Session]:
         """Yield a session on a database of its own, where each statement commits."""
-        connection = Connection(dsn, self._environment.timeouts, source="the sandbox", log=self._log)
+        connection = self._to(dsn, "the sandbox")
         session = WritingSession(connection, depth=0)
         try:
             async with connection.exclusive(begins=True):
@@ -78,15 +80,15 @@ class Database:
         return self._guard.open or (self._environment.sandbox and self._environment.writes)
 
     async def _reading(self) -> ReadOnlySession:
-        session = ReadOnlySession(self._connection, self._guard, self._environment.timeouts)
+        session = ReadOnlySession(self._connection, self._guard, self._timeouts)
         # The sandbox belongs to this run, so its role may have write grants.
         if not (self._trusted or self._environment.writes or self._environment.sandbox):
-            await require_read_only_role(session, self._environment)
+            await require_read_only_role(session, self._environment, self._service)
             self._trusted = True
         return session
 
     def __repr__(self) -> str:
-        return f"<Database of {self._environment.name}>"
+        return f"<Database {self._service} of {self._environment.name}>"
 
 
 _LISTED = 12
@@ -147,7 +149,7 @@ async def write_grants(session: Session) -> tuple[str, ...]:
     return tuple(row["grant_text"] for row in await session.fetch(_GRANTS))
 
 
-async def require_read_only_role(session: Session, environment: Environment) -> None:
+async def require_read_only_role(session: Session, environment: Environment, service: str) -> None:
     """Raise ``WriteRefused`` if the role may write. The message lists the grants and the SQL for a read-only role."""
     grants = await write_grants(session)
     if not grants:
@@ -155,12 +157,16 @@ async def require_read_only_role(session: Session, environment: Environment) -> 
     role, database = await _who(session)
     shown = "\n".join(f"  {grant}" for grant in grants[:_LISTED])
     more = f"\n  … and {len(grants) - _LISTED} more" if len(grants) > _LISTED else ""
-    source = environment.sources.get("secrets.database", "the configuration")
     raise WriteRefused(
-        f"refused to use the database of {environment.label}: the role {role} can write, but {environment.name} forbids "
+        f"refused to use {service} of {environment.label}: the role {role} can write, but {environment.name} forbids "
         f"writes (writes = false).\nWrite grants of the role:\n{shown}{more}\n"
-        f"Use a read-only role in the DSN (source: {source}):\n{recipe(database)}"
+        f"Use a read-only role in the DSN (source: {source_of(environment, service)}):\n{recipe(database)}"
     )
+
+
+def source_of(environment: Environment, service: str) -> str:
+    """Return the source of the DSN of ``service``."""
+    return environment.sources.get(f"urls.{service}", "the configuration")
 
 
 def recipe(database: str, role: str = "gaia_readonly", schema: str = "public") -> str:

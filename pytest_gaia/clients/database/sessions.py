@@ -150,10 +150,11 @@ def _savepoint(name: str) -> tuple[str, str, str]:
 
 
 @contextlib.asynccontextmanager
-async def rolled_back(connection: Connection, timeouts: Timeouts) -> AsyncIterator[WritingSession]:
+async def rolled_back(connection: Connection, timeouts: Timeouts, fresh: str) -> AsyncIterator[WritingSession]:
     """Yield a session in a transaction that is rolled back at the end.
 
-    Raises ``GaiaError`` at the end if the test ended the transaction: its writes may be permanent.
+    ``fresh`` is the fixture for tests that commit. Raises ``GaiaError`` at the end if the test ended the transaction: its
+    writes may be permanent.
     """
     session = WritingSession(connection, depth=1)
     async with connection.exclusive(begins=True) as wire:
@@ -162,15 +163,15 @@ async def rolled_back(connection: Connection, timeouts: Timeouts) -> AsyncIterat
         yield session
     except BaseException as error:
         session.end()
-        if problem := await _undo(connection, session):
+        if problem := await _undo(connection, session, fresh):
             error.add_note(problem)
         raise
     session.end()
-    if problem := await _undo(connection, session):
+    if problem := await _undo(connection, session, fresh):
         raise GaiaError(problem)
 
 
-async def _undo(connection: Connection, session: WritingSession) -> str | None:
+async def _undo(connection: Connection, session: WritingSession, fresh: str) -> str | None:
     """Roll back; return the problem, if there is one."""
     if connection.lost:
         return "The connection to the database was lost during the test; the server has rolled back its transaction."
@@ -182,7 +183,7 @@ async def _undo(connection: Connection, session: WritingSession) -> str | None:
         return None
     return (
         "the test ended the transaction that isolates it from other tests (COMMIT or ROLLBACK): its writes may be "
-        "permanent.\nUse session.transaction() for statements to undo, or postgres_fresh to commit."
+        f"permanent.\nUse session.transaction() for statements to undo, or {fresh} to commit."
     )
 
 

@@ -15,7 +15,7 @@ from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http._arguments import Body, fill, text, url_of
 from pytest_gaia.clients.http._transport import MIB, Fault, Incoming, Outgoing, Progress, Transport
 from pytest_gaia.clients.reasons import hide
-from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.environment import Environment, Timeouts
 from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedResponse, Unreachable
 from pytest_gaia.secrets.masks import Secret, mask_url
 from pytest_gaia.secrets.redaction import Redactor
@@ -33,7 +33,7 @@ Identity = Mapping[str, Secret]
 class Link:
     """How to reach one service.
 
-    ``route_of`` returns the path to request for a method and path: the gateway's if the service has no URL of its own.
+    ``route_of`` returns the path to request for a method and path: that of ``via`` if the service has no URL of its own.
     It raises ``NotApplicable`` if there is no route.
     """
 
@@ -44,9 +44,16 @@ class Link:
     redactor: Redactor
     recorder: Callable[[Exchange], None]
     transport: Transport
+    timeouts: Timeouts
     via: str
+    """the service that receives the requests; ``direct`` if that is the service itself"""
     route_of: Callable[[str, str], str]
     exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+
+    @property
+    def receiver(self) -> str:
+        """The service that receives the requests."""
+        return self.service if self.via == "direct" else self.via
 
     def call(
         self,
@@ -69,8 +76,7 @@ class Link:
         route = self.route_of(verb, text(template, "path"))
         path = fill(route, path_params)
         url = url_of(self.base_url, path, params)
-        receiver = self.service if self.via == "direct" else self.via
-        self.guard.check_http(receiver, verb, path.partition("?")[0])
+        self.guard.check_http(self.receiver, verb, path.partition("?")[0])
         kind = {} if body.kind is None else {"content-type": body.kind}
         sent = {name: secret.reveal() for name, secret in identity.items()} | kind | dict(headers)
         outgoing = Outgoing(verb, url, tuple(sent.items()), body.content)
@@ -82,7 +88,7 @@ class Link:
 
         Each attempt is recorded. Raises ``Unreachable`` or ``DeadlineExceeded``.
         """
-        trials = Trials(call.outgoing.method, connect=min(self.environment.timeouts.connect, call.within))
+        trials = Trials(call.outgoing.method, connect=min(self.timeouts.connect, call.within))
         until = self.transport.home.enter().time() + call.within
         async with contextlib.AsyncExitStack() as stack:
             attempt = await self._begun(call, until, trials, stack)
@@ -326,8 +332,8 @@ def explain(fault: Fault, exchange: Exchange, environment: Environment, base_url
     if fault.stage == "deadline":
         return DeadlineExceeded(
             f"{exchange.service} did not respond in time: {fault.reason}.\n"
-            f"The connection was open, so the service is slow or hangs. The timeouts of {environment.label} are in "
-            f"[env.{environment.name}.timeouts] of gaia.toml.\n\n{transcript(exchange)}"
+            f"The connection was open, so the service is slow or hangs. Its timeouts are in "
+            f"{_timeouts_table(exchange.service, environment)} of gaia.toml.\n\n{transcript(exchange)}"
         )
     if fault.stage == "encoding":
         return UnexpectedResponse(
@@ -346,8 +352,13 @@ def explain(fault: Fault, exchange: Exchange, environment: Environment, base_url
     )
 
 
+def _timeouts_table(service: str, environment: Environment) -> str:
+    own = service in environment.platform and environment.platform[service].timeouts
+    return f"[services.{service}.timeouts]" if own else f"[env.{environment.name}.timeouts]"
+
+
 def _no_connection(fault: Fault, exchange: Exchange, environment: Environment, base_url: str) -> str:
-    via = "" if exchange.via == "direct" else f" (through the {exchange.via})"
+    via = "" if exchange.via == "direct" else f" (through {exchange.via})"
     service = exchange.service if exchange.via == "direct" else exchange.via
     source = environment.sources.get(f"urls.{service}", "default")
     remedy = f"Start the service or its machine, or set another URL: --gaia-url {service}=URL."

@@ -13,17 +13,23 @@ from pytest_gaia.clients.http._streams import EventStream, require_events
 from pytest_gaia.clients.http.responses import Headers, Response
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import Auth
 from pytest_gaia.errors import GaiaError
 from pytest_gaia.secrets.masks import Secret
 
 __tracebackhide__ = hide
 
 
+_KEY = Auth("API_KEY", "x-api-key")
+_TOKEN = Auth("TOKEN", "authorization", "Bearer")
+"""how credentials are sent to a service whose `auth` does not describe them"""
+
+
 class HttpClient:
     """An HTTP client of one service of the environment.
 
-    It sends the environment's API key, or its token if there is no key. ``as_user``, ``with_key`` and ``anonymous``
-    return clients with another identity that share the connections.
+    It sends the credential that ``auth`` of the service names; by default the environment's API key, or its token if there
+    is no key. ``as_user``, ``with_key`` and ``anonymous`` return clients with another identity that share the connections.
     """
 
     def __init__(self, link: Link, identity: Identity) -> None:
@@ -32,7 +38,7 @@ class HttpClient:
 
     @property
     def service(self) -> str:
-        """The name of the service: gateway, auth, asset or chat."""
+        """The name of the service."""
         return self._link.service
 
     @property
@@ -42,7 +48,7 @@ class HttpClient:
 
     @property
     def base_url(self) -> str:
-        """The base URL of requests; the gateway's if the service has no URL of its own."""
+        """The base URL of requests; that of another service if this one has no URL of its own."""
         return self._link.base_url
 
     @property
@@ -51,14 +57,22 @@ class HttpClient:
         return tuple(self._link.exchanges)
 
     def as_user(self, token: str) -> HttpClient:
-        """Return a client that sends ``token`` as a bearer token, and no API key."""
-        self._link.redactor.learn(text(token, "token"))
-        return HttpClient(self._link, {"authorization": Secret(f"Bearer {token}")})
+        """Return a client that sends ``token`` as a bearer token (or as ``auth`` describes it), and no API key."""
+        return self._with(text(token, "token"), _TOKEN, *(each for each in self._auth if each.secret == _TOKEN.secret))
 
     def with_key(self, key: str) -> HttpClient:
-        """Return a client that sends another API key."""
-        self._link.redactor.learn(text(key, "key"))
-        return HttpClient(self._link, {"x-api-key": Secret(key)})
+        """Return a client that sends another API key, in the header that ``auth`` of the service names."""
+        return self._with(text(key, "key"), _KEY, *self._auth[:1])
+
+    @property
+    def _auth(self) -> tuple[Auth, ...]:
+        return self.environment.platform[self._link.receiver].auth
+
+    def _with(self, credential: str, *described: Auth) -> HttpClient:
+        """Return a client that sends ``credential`` in the header of the last of ``described``."""
+        self._link.redactor.learn(credential)
+        auth = described[-1]
+        return HttpClient(self._link, {auth.header.lower(): Secret(f"{auth.scheme} {credential}".lstrip())})
 
     def anonymous(self) -> HttpClient:
         """Return a client that sends no credentials."""
@@ -85,7 +99,7 @@ class HttpClient:
 
         The body is ``json``, ``content`` (sent unchanged), ``data`` (a form), or ``files`` with or without ``data`` (a
         multipart form); the arguments are those of httpx. ``timeout`` is the number of seconds for the whole response;
-        its default is ``timeouts.response`` of the environment.
+        its default is ``timeouts.response`` of the service, or of the environment.
 
         Raises ``TypeError`` or ``ValueError`` for an invalid argument, ``WriteRefused``, ``NotApplicable``,
         ``Unreachable`` or ``DeadlineExceeded``.
@@ -99,7 +113,7 @@ class HttpClient:
             body=body_of(json, content, data, files, given),
             headers=given,
             identity=self._identity,
-            within=seconds(timeout, "timeout", self.environment.timeouts.response),
+            within=seconds(timeout, "timeout", self._link.timeouts.response),
         )
         try:
             return await self._response(call)
@@ -151,7 +165,7 @@ class HttpClient:
         """Open a stream of server-sent events: ``async with gateway.stream(path, json=…) as events``.
 
         ``deadline`` is the number of seconds for the whole stream; its default is ``timeouts.stream`` of the
-        environment. Raises the errors of :meth:`request`, and ``UnexpectedResponse`` if the response is not a stream of
+        service, or of the environment. Raises the errors of :meth:`request`, and ``UnexpectedResponse`` if the response is not a stream of
         events.
         """
         given = headers_of(headers)
@@ -163,7 +177,7 @@ class HttpClient:
             body=body_of(json, content, data, files, given),
             headers={"accept": "text/event-stream", **given},
             identity=self._identity,
-            within=seconds(deadline, "deadline", self.environment.timeouts.stream),
+            within=seconds(deadline, "deadline", self._link.timeouts.stream),
         )
         async with self._link.send(call) as attempt:
             await require_events(attempt)
