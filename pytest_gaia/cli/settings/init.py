@@ -25,6 +25,7 @@ from pytest_gaia.config.project import PROJECT_FILE, Project
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.printable import one_line
+from pytest_gaia.report.layout import aligned
 from pytest_gaia.secrets.masks import mask_url
 
 app = typer.Typer()
@@ -131,13 +132,13 @@ class _Plan:
 
     def next_steps(self) -> Iterator[str]:
         """Yield what to do next, in lines."""
-        if self.start:
-            yield f"  {self.start}    start the services"
         for each in self.drafts:
             if each.address and not each.url:
                 yield f"  {each.address}"
-        yield f"  gaia env show {self.environment}    check the addresses in gaia.toml"
-        yield f"  pytest    run the first test against {self.environment}"
+        commands = [(f"  {self.start}", "start the services")] if self.start else []
+        commands.append((f"  gaia env show {self.environment}", "check the addresses in gaia.toml"))
+        commands.append(("  pytest", f"run the first test against {self.environment}"))
+        yield from aligned(commands)
 
 
 def _preference(draft: Draft) -> tuple[bool, ...]:
