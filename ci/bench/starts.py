@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from pytest_gaia.config.layers import shipped_file
 from pytest_gaia.run.sandbox import Sandbox
 
 
@@ -24,7 +25,7 @@ class Start:
 def started() -> Start:
     """Start a sandbox, create five more stacks, and stop it."""
     began = time.perf_counter()
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(shipped_file("gaia").platform)
     try:
         sandbox.ready()
         ready = time.perf_counter() - began

@@ -24,6 +24,9 @@ DISABLED = "disabled"
 GENERAL_SECRETS = ("API_KEY", "JWT_SECRET", "TOKEN")
 """ends of the variables with secrets that are not those of one service"""
 
+_EMBEDDED = ("postgres", "nats", "redis")
+"""kinds for which the sandbox has a server"""
+
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -144,6 +147,13 @@ class Service:
     def is_http(self) -> bool:
         """Whether it has an HTTP API."""
         return self.kind == "http"
+
+    @property
+    def runs_in_sandbox(self) -> bool:
+        """Whether the sandbox has a server, a reference service or a command for it."""
+        settings = self.sandbox
+        known = settings is not None and (settings.reference or bool(settings.command))
+        return known or (settings is not None and self.kind in _EMBEDDED)
 
     def is_deployed_by(self, tool: str) -> bool:
         """Whether ``tool`` can deploy it."""

@@ -228,10 +228,8 @@ class ControllerHooks:
     def _started(self) -> Environment:
         """Wait for the sandbox, if there is one; return the environment with all addresses."""
         if self.run.sandbox is not None:
-            from pytest_gaia.run.sandbox import START_SECONDS
-
-            with Waiting(self.terminal, "starting the sandbox", START_SECONDS) as waiting:
-                self.run.sandbox.ready(START_SECONDS, waiting)
+            with Waiting(self.terminal, "starting the sandbox", self.run.sandbox.limit) as waiting:
+                self.run.sandbox.ready(waiting=waiting)
         return self.run.environment
 
     def _write(self, lines: Sequence[str], *, red: bool = False) -> None:

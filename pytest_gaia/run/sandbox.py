@@ -14,19 +14,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-from pytest_gaia.config.environment import Environment, Topology
-from pytest_gaia.config.platform import DISABLED, SERVICES
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import DISABLED, Platform
 from pytest_gaia.errors import ConfigError, SandboxError, nearest
 from pytest_gaia.sandbox import directories
 from pytest_gaia.secrets.masks import Secret
 
 _STOP_SECONDS = 10.0
 _CALL_SECONDS = 30.0
+"""time limit for a call, in addition to that of a start if it starts something"""
 _POLL_SECONDS = 0.002
 _LOOK_SECONDS = 0.2
 _TELL_SECONDS = 0.2
-START_SECONDS = 30.0
-"""time limit for the start of a sandbox"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +34,22 @@ class Stack:
 
     name: str
     urls: Mapping[str, str]
-    """service → base URL; a service that does not run refuses connections"""
-    nats: str = field(repr=False)
-    """URL of the stack's NATS account, or ``disabled``"""
-    dsn: str = field(repr=False)
+    """HTTP service → base URL; a service that does not run refuses connections"""
+    connections: Mapping[str, str] = field(repr=False)
+    """service of another kind → its URL, which may contain a password"""
     api_key: str = field(repr=False)
+    """key of the reference services; empty without them"""
     jwt_secret: str = field(repr=False)
+
+    @property
+    def nats(self) -> str:
+        """URL of the stack's first NATS account, or ``disabled``."""
+        return next((url for url in self.connections.values() if url.startswith("nats:")), DISABLED)
+
+    @property
+    def dsn(self) -> str:
+        """DSN of the stack's first database; empty without one."""
+        return next((url for url in self.connections.values() if url.startswith("postgresql:")), "")
 
 
 class Sandbox:
@@ -53,18 +62,37 @@ class Sandbox:
         self._process = process
         self._hold = hold
         self._known: dict[str, Any] | None = None
+        self._limit: float | None = None
 
     @classmethod
-    def start(cls, *, without: Iterable[str] = (), topology: Topology = "microservices", fixed: bool = False) -> Self:
-        """Start a sandbox and return immediately; :meth:`ready` waits for it.
+    def start(
+        cls,
+        platform: Platform,
+        *,
+        services: Iterable[str] | None = None,
+        without: Iterable[str] = (),
+        fixed: bool = False,
+        folder: Path | None = None,
+        ready: float = 15.0,
+    ) -> Self:
+        """Start a sandbox for the services of ``platform`` and return immediately; :meth:`ready` waits for it.
 
-        ``without`` lists services that do not run; ``fixed`` fixes the known bugs. The sandbox ends with :meth:`stop`, or
-        with this process. Raises ``ConfigError`` for an unknown service.
+        ``services`` are those of the environment, by default all; ``without`` lists services that do not run; ``fixed``
+        fixes the known bugs. ``folder`` is that of gaia.toml, and ``ready`` is how many seconds a service with a command
+        may take. The sandbox ends with :meth:`stop`, or with this process. Raises ``ConfigError`` for a service that it
+        cannot run.
         """
-        left_out = tuple(without)
-        for service in left_out:
-            if service not in SERVICES:
-                raise ConfigError(f"The sandbox has no service {service!r}: {nearest(service, SERVICES)}")
+        request = directories.Request(
+            _secret(),
+            _secret(),
+            platform,
+            platform.names if services is None else tuple(services),
+            tuple(without),
+            fixed,
+            str((folder or Path()).absolute()),
+            ready,
+        )
+        _check(request)
         try:
             directory, lock = directories.create_run()
             hold = directories.hold(directory, directories.STARTER)
@@ -73,7 +101,7 @@ class Sandbox:
                 f"Cannot create a folder for the sandbox: {error}. Set TMPDIR to a writable one."
             ) from error
         try:
-            directories.Request(_secret(), _secret(), left_out, topology, fixed).write(directory)
+            request.write(directory)
             process = _spawn(directory, lock)
         except OSError as error:
             os.close(hold)
@@ -99,11 +127,24 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def ready(self, timeout: float = START_SECONDS, waiting: Callable[[], None] = lambda: None) -> None:
-        """Wait until the sandbox is ready, at most ``timeout`` seconds. Raises ``SandboxError`` with the reason.
+    @property
+    def limit(self) -> float:
+        """Seconds within which the sandbox is ready; its programs and migrations need longer than its servers."""
+        if self._limit is None:
+            try:
+                self._limit = directories.Request.read(self.directory).limit
+            except (OSError, ValueError, KeyError):
+                # It has ended, or has not begun.
+                return directories.START_SECONDS
+        return self._limit
+
+    def ready(self, timeout: float | None = None, waiting: Callable[[], None] = lambda: None) -> None:
+        """Wait until the sandbox is ready, at most ``timeout`` seconds (:attr:`limit`). Raises ``SandboxError`` with the
+        reason.
 
         ``waiting`` is called about five times a second.
         """
+        timeout = self.limit if timeout is None else timeout
         now = told = time.monotonic()
         deadline = now + timeout
         while self._known is None and not self._look():
@@ -117,12 +158,13 @@ class Sandbox:
 
     def stack(self, name: str) -> Stack:
         """Return a stack; the first call for a name creates it. Wait for :meth:`ready` first."""
-        known = self._details["stacks"].get(name) or self._call("POST", f"/stacks/{name}")
-        return Stack(**{**known, "urls": MappingProxyType(known["urls"])})
+        known = self._details["stacks"].get(name) or self._call("POST", f"/stacks/{name}", within=self.limit)
+        maps = {key: MappingProxyType(known[key]) for key in ("urls", "connections")}
+        return Stack(**{**known, **maps})
 
-    def fresh_database(self, stack: str) -> str:
-        """Return the DSN of a new database with tables and initial rows."""
-        dsn: str = self._call("POST", f"/stacks/{stack}/databases")["dsn"]
+    def fresh_database(self, stack: str, service: str | None = None) -> str:
+        """Return the DSN of a new database with tables and initial rows: of a service, by default of the first one."""
+        dsn: str = self._call("POST", f"/stacks/{stack}/databases", {"service": service})["dsn"]
         return dsn
 
     def drop_database(self, stack: str, dsn: str) -> None:
@@ -132,21 +174,22 @@ class Sandbox:
     def fault(self, stack: str, service: str, kind: str, **arguments: object) -> None:
         """Inject a fault into a service of a stack. Raises ``ConfigError`` for an unknown name or argument.
 
-        ``stop`` refuses connections. The other kinds are those of :mod:`pytest_gaia.sandbox._services.faults`.
+        ``stop`` refuses connections. The other kinds are those of :mod:`pytest_gaia.sandbox._services.faults`, for
+        reference services only.
         """
         self._call("POST", f"/stacks/{stack}/faults", {**arguments, "service": service, "kind": kind})
 
     def heal(self, stack: str) -> None:
         """Remove all faults of a stack."""
-        self._call("DELETE", f"/stacks/{stack}/faults")
+        self._call("DELETE", f"/stacks/{stack}/faults", within=self.limit)
 
     def stop_service(self, service: str) -> None:
-        """Stop ``nats`` or ``postgres``, which all stacks share."""
+        """Stop a service that all stacks share. All services of kind ``postgres`` have one server, and so have ``nats``."""
         self._call("POST", f"/services/{service}/stop")
 
     def start_service(self, service: str) -> None:
-        """Start ``nats`` or ``postgres`` again, at the same address."""
-        self._call("POST", f"/services/{service}/start")
+        """Start a service that all stacks share again, at the same address."""
+        self._call("POST", f"/services/{service}/start", within=self.limit)
 
     stop_member, start_member = stop_service, start_service
     """old names of these methods"""
@@ -215,12 +258,14 @@ class Sandbox:
             return ""
         return f" End of its log:\n{end}" if end else ""
 
-    def _call(self, method: str, path: str, content: Mapping[str, object] | None = None) -> dict[str, Any]:
-        """Call the supervisor. Raises ``ConfigError`` for an invalid call."""
+    def _call(
+        self, method: str, path: str, content: Mapping[str, object] | None = None, *, within: float = 0.0
+    ) -> dict[str, Any]:
+        """Call the supervisor, and wait ``within`` seconds longer. Raises ``ConfigError`` for an invalid call."""
         from http.client import HTTPConnection, HTTPException
         from urllib.parse import quote
 
-        connection = HTTPConnection("127.0.0.1", self._details["control"], timeout=_CALL_SECONDS)
+        connection = HTTPConnection("127.0.0.1", self._details["control"], timeout=_CALL_SECONDS + within)
         try:
             headers = {"Authorization": f"Bearer {self._details['token']}"}
             connection.request(method, quote(path), json.dumps(content or {}), headers)
@@ -240,32 +285,55 @@ class Sandbox:
 def bind(environment: Environment, stack: Stack) -> Environment:
     """Return ``environment`` with the addresses and credentials of ``stack``.
 
-    A simulated environment keeps its topology: a service without a URL gets none, and NATS stays disabled if it is
-    disabled.
+    The services that the sandbox does not run are absent. A simulated environment keeps its services: what it lacks is
+    absent, and what it reaches through another service has no URL here either.
     """
     simulated = not environment.sandbox or environment.simulated
-    urls = {
-        name: url for name, url in stack.urls.items() if not simulated or name in (environment.urls or ("gateway",))
-    }
-    servers = {"nats": stack.nats, "postgres": stack.dsn}
-    connections = {
-        name: Secret(servers[kind])
-        for name in environment.services
-        if (kind := environment.platform[name].kind) in servers and servers[kind] != DISABLED
-    }
-    filled = ("secrets.api_key", "secrets.jwt_secret", *(f"urls.{name}" for name in (*urls, *connections)))
+    services = tuple(name for name in environment.services if name in stack.urls or name in stack.connections)
+    urls = {name: stack.urls[name] for name in services if name in stack.urls}
+    if simulated:
+        urls = {name: url for name, url in urls.items() if _has_url(name, environment)}
+    connections = {name: Secret(stack.connections[name]) for name in services if name in stack.connections}
+    required = tuple(name for name in environment.required if name in services)
+    filled = [f"urls.{name}" for name in (*urls, *connections)]
+    credentials: dict[str, Any] = {"token": None, "credentials": MappingProxyType({})} if simulated else {}
+    if stack.api_key:
+        keys = {"api_key": Secret(stack.api_key), "jwt_secret": Secret(stack.jwt_secret)}
+        credentials |= {**keys, "token": None}
+        filled += [f"secrets.{name}" for name in keys]
+    elif simulated:
+        credentials |= {"api_key": None, "jwt_secret": None}
     return replace(
         environment,
         urls=MappingProxyType(urls),
         connections=MappingProxyType(connections),
+        services=services,
+        required=required or environment.platform.required(services),
         hosts=(),
         sandbox=True,
         simulated=simulated,
-        api_key=Secret(stack.api_key),
-        jwt_secret=Secret(stack.jwt_secret),
-        token=None,
         sources=MappingProxyType({**environment.sources, **dict.fromkeys(filled, "sandbox")}),
+        **credentials,
     )
+
+
+def _has_url(name: str, environment: Environment) -> bool:
+    """Whether a simulated environment has a URL for a service. Its files may not contain those that variables set."""
+    return name in environment.urls or environment.platform[name].via is None
+
+
+def _check(request: directories.Request) -> None:
+    """Raise ``ConfigError`` for a service that is unknown or cannot be run as described."""
+    platform = request.platform
+    for name in request.without:
+        if name not in platform:
+            raise ConfigError(f"The sandbox has no service {name!r}: {nearest(name, platform)}")
+    for name in request.references:
+        if name not in directories.REFERENCES:
+            raise ConfigError(
+                f"{platform[name].place}: services.{name}.sandbox.reference: pytest-gaia has no reference service of this "
+                f"name; {nearest(name, directories.REFERENCES)} Use `command` to run another program."
+            )
 
 
 def _secret() -> str:

@@ -157,11 +157,13 @@ class Run:
     def start(self) -> None:
         """Start the sandbox, if the run needs one, without waiting for it."""
         if self.sandbox is None and self.declared.sandbox:
-            services = self.declared.services if self.declared.simulated else None
             self.sandbox = Sandbox.start(
-                without=_without(self.options.sandbox_without, services),
-                topology=self.declared.topology,
+                self.declared.platform,
+                services=self.declared.services,
+                without=self.options.sandbox_without,
                 fixed=self.options.sandbox_fixed,
+                folder=self.options.rootdir,
+                ready=self.declared.timeouts.ready,
             )
 
     @property
@@ -220,11 +222,3 @@ class Run:
         self.handoff.close()
         if self.sandbox is not None and not self.is_worker:
             self.sandbox.stop()
-
-
-def _without(asked: tuple[str, ...], services: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Return the services that the sandbox omits: the requested ones, and in a simulation those not in the environment."""
-    if services is None:
-        return asked
-    lacking = tuple(each for each in ("auth", "asset", "chat") if each not in services)
-    return tuple(dict.fromkeys((*asked, *lacking)))

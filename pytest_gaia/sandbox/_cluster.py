@@ -34,6 +34,8 @@ SUPERUSER = "postgres"
 OWNER = "gaia"
 """the role of services and tests: it owns the databases and is not a superuser"""
 TEMPLATE = "platform"
+EMPTY = "postgres"
+"""a database without tables, to which only the supervisor connects"""
 FIRST = "gaia_main"
 """a database that exists from the start, so that the first stack need not wait for a clone"""
 _INITDB = (

@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 
 from pytest_gaia.clients.database.driver import Connection
 from pytest_gaia.errors import ConfigError, SandboxError
-from pytest_gaia.sandbox._cluster import FIRST, OWNER, SUPERUSER, TEMPLATE
+from pytest_gaia.sandbox._cluster import EMPTY, FIRST, OWNER, SUPERUSER, TEMPLATE
 from pytest_gaia.sandbox._postgres import PostgresServer, clone
 
 Seed = Callable[[Connection, str], Awaitable[None]]
+Migrate = Callable[[str], Awaitable[None]]
+"""creates the tables of a database, whose DSN it gets"""
 
 _PREFIX = "fresh_"
 _AHEAD = 2
@@ -32,7 +34,7 @@ class Databases:
         self._lock = asyncio.Lock()
         self._locking: asyncio.Task[None] | None = None
         self._names: set[str] = set()
-        self._missing: list[str] = []
+        self._missing: list[tuple[str, str]] = []
 
     @property
     def available(self) -> bool:
@@ -43,28 +45,39 @@ class Databases:
         """Return the DSN of a database for services and tests."""
         return self._server.dsn(OWNER, self._owner_password, database)
 
+    async def open(self) -> None:
+        """Set the owner's password, once for a run."""
+        await (await self._connection()).execute(self._new_password)
+
     async def prepare(self, seed: Seed, api_key: str) -> None:
         """Set the owner's password and insert the initial rows into the first database, once for a run.
 
         The template gets the rows in the background; :meth:`create` waits for it.
         """
         first = await self._server.connect(SUPERUSER, self._password, FIRST)
-        await first.execute(f"ALTER ROLE {OWNER} PASSWORD '{self._owner_password}'")
+        await first.execute(self._new_password)
         await seed(first, api_key)
         await first.close()
         self._names.add(FIRST)
         self._locking = asyncio.ensure_future(self._lock_template(seed, api_key))
 
-    async def create(self, database: str) -> None:
+    async def create(self, database: str, template: str = TEMPLATE) -> None:
         """Create a database if it does not exist; while the server is stopped, :meth:`resume` creates it later."""
         if database in self._names:
             return
         async with self.turn():
             if not self._server.running:
-                self._missing.append(database)
+                self._missing.append((database, template))
                 return
-            await clone(await self._connection(), database)
+            await clone(await self._connection(), database, template)
             self._names.add(database)
+
+    async def create_template(self, template: str, migrate: Migrate) -> None:
+        """Create a database, create its tables with ``migrate``, and forbid connections, which would prevent cloning."""
+        await self.create(template, EMPTY)
+        await migrate(self.dsn(template))
+        async with self.turn():
+            await self._forbid(template)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -77,7 +90,7 @@ class Databases:
     async def resume(self) -> None:
         """Create the databases that were requested while the server was stopped."""
         while self._missing:
-            await self.create(self._missing.pop())
+            await self.create(*self._missing.pop())
 
     async def drop(self, database: str) -> None:
         """Drop a database and its connections; while the server is stopped, it stays."""
@@ -96,8 +109,15 @@ class Databases:
         template = await self._server.connect(SUPERUSER, self._password, TEMPLATE)
         await seed(template, api_key)
         await template.close()
+        await self._forbid(TEMPLATE)
+
+    async def _forbid(self, template: str) -> None:
         admin = await self._connection()
-        await admin.execute(f"ALTER DATABASE {TEMPLATE} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false")
+        await admin.execute(f'ALTER DATABASE "{template}" WITH IS_TEMPLATE true ALLOW_CONNECTIONS false')
+
+    @property
+    def _new_password(self) -> str:
+        return f"ALTER ROLE {OWNER} PASSWORD '{self._owner_password}'"
 
     async def _connection(self) -> Connection:
         if self._admin is None or self._admin.is_closed():
@@ -106,10 +126,13 @@ class Databases:
 
 
 class FreshDatabases:
-    """A supply of databases. Cloning takes precedence over dropping, because a test may wait for a clone."""
+    """A supply of copies of one template. Cloning takes precedence over dropping, because a test may wait for a clone."""
 
-    def __init__(self, databases: Databases) -> None:
+    def __init__(self, databases: Databases, template: str, name: str) -> None:
+        """``name`` distinguishes this supply from others."""
         self._databases = databases
+        self._template = template
+        self._prefix = f"{_PREFIX}{name}_"
         self._ready: asyncio.Queue[str | Exception] = asyncio.Queue()
         self._unwanted: deque[str] = deque()
         self._numbers = itertools.count(1)
@@ -157,9 +180,9 @@ class FreshDatabases:
         if len(self._unwanted) > _UNWANTED or self._ready.qsize() >= _AHEAD:
             await self._databases.drop(self._unwanted.popleft())
             return
-        name = f"{_PREFIX}{next(self._numbers)}"
+        name = f"{self._prefix}{next(self._numbers)}"
         try:
-            await self._databases.create(name)
+            await self._databases.create(name, self._template)
         # Any error is passed to the caller that waits for the database.
         except Exception as error:  # noqa: BLE001
             await self._ready.put(error)

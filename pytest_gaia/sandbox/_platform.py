@@ -1,216 +1,214 @@
-"""The platform of one run: the servers that all stacks share, and one stack for each process of the run."""
+"""The platform of one run, and the supervisor's HTTP interface for the processes of the run.
+
+=======================================  ==================================================================
+``GET /state``                           the stacks, and whether the shared services run
+``POST /stacks/{stack}``                 the endpoints of a stack, which the first call creates
+``POST /stacks/{stack}/faults``          ``{"service", "kind", …}``: inject a fault into a service
+``DELETE /stacks/{stack}/faults``        remove the faults of the stack
+``POST /stacks/{stack}/databases``       ``{"service"}``: the ``{"dsn"}`` of a fresh database, by default of the first one
+``DELETE /stacks/{stack}/databases``     ``{"dsn"}``: drop it in the background
+``POST /services/{service}/stop|start``  stop or start a service that all stacks share, such as ``postgres``
+=======================================  ==================================================================
+
+Every call needs the token of the run. An invalid call returns 400, a failure of the sandbox 500, both with
+``{"error": message}``.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import re
+import hmac
+import json
+import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
-from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
-from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.sandbox._broker import Broker
+from pytest_gaia.errors import ConfigError, GaiaError, nearest
+from pytest_gaia.sandbox._cluster import EMPTY, TEMPLATE
 from pytest_gaia.sandbox._databases import Databases, FreshDatabases
-from pytest_gaia.sandbox._ports import ReservedPort
-from pytest_gaia.sandbox._postgres import PostgresServer
-from pytest_gaia.sandbox._services import StackApps, StackSettings, build_stack, seed
-from pytest_gaia.sandbox._web import HttpServer
+from pytest_gaia.sandbox._processes import Guard
+from pytest_gaia.sandbox._programs import migrate
+from pytest_gaia.sandbox._services import seed
+from pytest_gaia.sandbox._services.app import Receive, Scope, Send, json_response
+from pytest_gaia.sandbox._services.app import Request as Call
+from pytest_gaia.sandbox._stacks import MAIN, Servers, Stacks
 from pytest_gaia.sandbox.directories import Request
 
-SHARED = ("nats", "postgres")
-"""services that all stacks share"""
-
-MAIN = "main"
-"""the stack that every run has"""
-
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
-STOP = "stop"
-"""the kind of fault that stops a server: connections are refused"""
+_log = logging.getLogger(__name__)
 
 
 class Platform:
     """The running platform."""
 
-    def __init__(self, postgres: PostgresServer, broker: Broker, databases: Databases, stacks: Stacks) -> None:
-        self.postgres = postgres
-        self.broker = broker
-        self.databases = databases
-        self.fresh = FreshDatabases(databases)
-        self.stacks = stacks
+    def __init__(self, request: Request, servers: Servers) -> None:
+        self.guard = Guard(servers.run)
+        self.stacks = Stacks(request, servers, self.guard)
+        self._request = request
+        self._servers = servers
+        self._fresh: dict[str, FreshDatabases] = {}
 
     @classmethod
-    async def open(cls, request: Request, broker: Broker, postgres: PostgresServer, password: str) -> Platform:
+    async def open(cls, request: Request, servers: Servers) -> Platform:
         """Return the platform with its stack ``main``, as configured in ``request``."""
-        databases = Databases(postgres, password)
-        await databases.prepare(seed, request.api_key)
-        if request.has_broker:
-            await broker.ready()
-        platform = cls(postgres, broker, databases, Stacks(request, databases, broker))
-        await platform.stacks.get(MAIN)
-        if "postgres" in request.without:
-            await platform.switch("postgres", on=False)
+        platform = cls(request, servers)
+        try:
+            await platform._start()
+        except BaseException:
+            # The guard kills what still runs.
+            platform.guard.close()
+            raise
         return platform
+
+    async def _start(self) -> None:
+        request, servers = self._request, self._servers
+        if servers.databases is not None:
+            await self._prepare(servers.databases)
+        if servers.broker is not None and request.has_broker:
+            await servers.broker.ready()
+        await self.stacks.get(MAIN)
+        if servers.postgres is not None and not self._has_database_from_the_start:
+            await self._switch_postgres(on=False)
+
+    @property
+    def _has_database_from_the_start(self) -> bool:
+        there = self._request.embedded("postgres")
+        return not there or any(name in self._request.running for name in there)
 
     def state(self) -> dict[str, Any]:
         """Return the stacks, and whether the shared services run."""
-        return {
-            "stacks": self.stacks.names,
-            "services": {"nats": self.broker.running, "postgres": self.postgres.running},
-        }
+        return {"stacks": self.stacks.names, "services": {name: self._runs(name) for name in self._shared}}
 
     async def switch(self, service: str, *, on: bool) -> None:
         """Start or stop a shared service. Raises ``ConfigError`` for any other, ``SandboxError`` if it does not start."""
-        if service not in SHARED:
-            raise ConfigError(f"{service!r} is not shared by all stacks: {nearest(service, SHARED)}")
-        if service == "nats":
+        if service not in self._shared:
+            raise ConfigError(f"{service!r} is not shared by all stacks: {nearest(service, self._shared)}")
+        if service in self._request.embedded("nats"):
             await self._switch_broker(on=on)
-        else:
+        elif service in self._request.embedded("postgres"):
             await self._switch_postgres(on=on)
+        else:
+            await self.stacks.existing(MAIN).switch(service, on=on)
+
+    async def fresh_database(self, service: str | None) -> str:
+        """Return the DSN of a new database of a service, by default of the first one."""
+        names = self._request.embedded("postgres")
+        if self._servers.databases is None or (service is not None and service not in names):
+            raise ConfigError(f"The sandbox has no database {service or ''!r}: {nearest(service or '', names)}")
+        chosen = service or self.stacks.main_database
+        if chosen not in self._fresh:
+            template = self.stacks.template_of(chosen)
+            self._fresh[chosen] = FreshDatabases(self._servers.databases, template, f"{len(self._fresh)}")
+        return self._servers.databases.dsn(await self._fresh[chosen].take())
+
+    def drop_database(self, dsn: str) -> None:
+        """Drop a fresh database in the background."""
+        for supply in self._fresh.values():
+            supply.give_back(dsn.rpartition("/")[2])
+            return
 
     async def close(self) -> None:
         """Stop everything, the services first."""
         await self.stacks.close()
-        await self.fresh.close()
-        self.databases.close()
-        await asyncio.gather(self.broker.stop(), self.postgres.stop())
-
-    async def _switch_broker(self, *, on: bool) -> None:
-        if not on:
-            await self.broker.stop()
-        elif not self.broker.running:
-            self.broker.launch()
-            await self.broker.ready()
-
-    async def _switch_postgres(self, *, on: bool) -> None:
-        if not on:
-            async with self.databases.turn():
-                await self.postgres.stop()
-        elif not self.postgres.running:
-            await self.postgres.start()
-            await self.databases.resume()
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoints:
-    """The addresses and credentials of a stack."""
-
-    name: str
-    urls: Mapping[str, str]
-    nats: str = field(repr=False)
-    dsn: str = field(repr=False)
-    api_key: str = field(repr=False)
-    jwt_secret: str = field(repr=False)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the fields as JSON."""
-        return asdict(self)
-
-
-@dataclass(slots=True)
-class Stack:
-    """A running stack."""
-
-    endpoints: Endpoints
-    apps: StackApps
-    servers: Mapping[str, HttpServer]
-    stopped: set[str] = field(default_factory=set)
-    """services that a fault has stopped"""
-
-    async def stop(self, service: str) -> None:
-        """Refuse connections to ``service``."""
-        if self.servers[service].running:
-            await self.apps.stopping(service)
-            self.servers[service].stop()
-            self.stopped.add(service)
-
-    async def heal(self) -> None:
-        """Start stopped services and remove all other faults."""
-        self.apps.faults.clear()
-        while self.stopped:
-            service = self.stopped.pop()
-            await self.servers[service].start()
-            await self.apps.started(service)
-
-    async def close(self) -> None:
-        """Stop all services permanently."""
-        for server in self.servers.values():
-            server.stop()
-        await self.apps.stop()
-
-
-class Stacks:
-    """Creates stacks on demand. A stack lives until the end of the run."""
-
-    def __init__(self, request: Request, databases: Databases, broker: Broker) -> None:
-        self._request = request
-        self._databases = databases
-        self._broker = broker
-        self._stacks: dict[str, asyncio.Task[Stack]] = {}
-        self._announcements: set[asyncio.Task[None]] = set()
+        await asyncio.gather(*(supply.close() for supply in self._fresh.values()))
+        if self._servers.databases is not None:
+            self._servers.databases.close()
+        servers = (self._servers.broker, self._servers.postgres)
+        await asyncio.gather(*(server.stop() for server in servers if server is not None))
+        self.guard.close()
 
     @property
-    def names(self) -> list[str]:
-        """The names of the stacks."""
-        return sorted(self._stacks)
+    def _shared(self) -> tuple[str, ...]:
+        request = self._request
+        programs = tuple(name for name in request.present if self.stacks.is_shared(name))
+        return (*request.embedded("nats"), *request.embedded("postgres"), *programs)
 
-    async def get(self, name: str) -> Stack:
-        """Return the stack, which the first call creates. Raises ``SandboxError`` if that fails."""
-        if not _NAME.fullmatch(name):
-            raise ConfigError(f"{name!r} cannot name a stack: use up to 40 letters, digits, dashes and underscores.")
-        if name not in self._stacks:
-            self._stacks[name] = asyncio.ensure_future(self._make(name))
+    def _runs(self, service: str) -> bool:
+        servers = self._servers
+        if service in self._request.embedded("nats"):
+            return servers.broker is not None and servers.broker.running
+        if service in self._request.embedded("postgres"):
+            return servers.postgres is not None and servers.postgres.running
+        return self.stacks.existing(MAIN).programs[service].running
+
+    async def _prepare(self, databases: Databases) -> None:
+        """Create what databases are copied from."""
+        if self._request.references:
+            await databases.prepare(seed, self._request.api_key)
+        else:
+            await databases.open()
+        for name in self._request.embedded("postgres"):
+            template = self.stacks.template_of(name)
+            if template not in (TEMPLATE, EMPTY):
+                service = self._request.platform[name]
+                place = self.stacks.place_of(MAIN)
+                await self.stacks.masked(databases.create_template(template, partial(migrate, service, place)))
+
+    async def _switch_broker(self, *, on: bool) -> None:
+        broker = self._servers.broker
+        if broker is None:
+            return
+        if not on:
+            await broker.stop()
+        elif not broker.running:
+            broker.launch()
+            await broker.ready()
+
+    async def _switch_postgres(self, *, on: bool) -> None:
+        postgres, databases = self._servers.postgres, self._servers.databases
+        if postgres is None or databases is None:
+            return
+        if not on:
+            async with databases.turn():
+                await postgres.stop()
+        elif not postgres.running:
+            await postgres.start()
+            await databases.resume()
+
+
+class Control:
+    """The ASGI application."""
+
+    def __init__(self, platform: Platform, token: str) -> None:
+        self._platform = platform
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one call."""
+        status, content = await self._respond(scope, await Call(scope, receive).body())
+        await json_response(content, status)(scope, receive, send)
+
+    async def _respond(self, scope: Mapping[str, Any], body: bytes) -> tuple[int, object]:
+        if not hmac.compare_digest(dict(scope["headers"]).get(b"authorization", b""), self._expected):
+            return 401, {"error": "wrong token"}
+        parts = scope["path"].strip("/").split("/")
         try:
-            return await asyncio.shield(self._stacks[name])
-        except Exception:
-            self._stacks.pop(name, None)
-            raise
+            return 200, await self._dispatch(scope["method"], parts, json.loads(body or b"{}"))
+        except (ConfigError, ValueError) as error:
+            return 400, {"error": str(error)}
+        except GaiaError as error:
+            return 500, {"error": str(error)}
+        # Report any error to the caller, which waits for a response.
+        except Exception as error:  # noqa: BLE001
+            _log.exception("%s %s", scope["method"], scope["path"])
+            return 500, {"error": f"{type(error).__name__}: {error}"}
 
-    def existing(self, name: str) -> Stack:
-        """Return a running stack. Raises ``ConfigError`` if there is none of that name."""
-        task = self._stacks.get(name)
-        if task is None or not task.done():
-            raise ConfigError(f"There is no stack {name!r}: {nearest(name, self._stacks)}")
-        return task.result()
-
-    async def close(self) -> None:
-        """Stop all services of all stacks."""
-        stacks = [task.result() for task in self._stacks.values() if task.done() and not task.exception()]
-        for stack in stacks:
-            await stack.close()
-        for announcement in self._announcements:
-            announcement.cancel()
-
-    async def _make(self, name: str) -> Stack:
-        database = f"gaia_{name}"
-        await self._databases.create(database)
-        ports = {service: ReservedPort() for service in HTTP_SERVICES}
-        urls = {service: port.url for service, port in ports.items()}
-        nats = NATS_DISABLED if self._request.topology == "gateway-only" else await self._broker.url(name)
-        endpoints = Endpoints(
-            name, urls, nats, self._databases.dsn(database), self._request.api_key, self._request.jwt_secret
-        )
-        apps = build_stack(self._settings(endpoints))
-        servers = {service: HttpServer(apps.apps[service], ports[service]) for service in HTTP_SERVICES}
-        for service in self._request.running:
-            await servers[service].start()
-        self._announce(apps)
-        return Stack(endpoints, apps, servers)
-
-    def _settings(self, endpoints: Endpoints) -> StackSettings:
-        return StackSettings(
-            name=endpoints.name,
-            dsn=endpoints.dsn,
-            jwt_secret=endpoints.jwt_secret,
-            api_key=endpoints.api_key,
-            backends={service: url for service, url in endpoints.urls.items() if service != "gateway"},
-            nats_url=endpoints.nats,
-            running=self._request.running,
-            fixed=self._request.fixed,
-        )
-
-    def _announce(self, apps: StackApps) -> None:
-        """Publish the start of the services on NATS in the background."""
-        task = asyncio.ensure_future(apps.start())
-        self._announcements.add(task)
-        task.add_done_callback(self._announcements.discard)
+    async def _dispatch(self, method: str, parts: list[str], content: Mapping[str, Any]) -> object:
+        match (method, *parts):
+            case ("GET", "state"):
+                return self._platform.state()
+            case ("POST", "stacks", name):
+                return self._platform.stacks.endpoints(name, await self._platform.stacks.get(name)).as_json()
+            case ("POST", "stacks", name, "faults"):
+                await self._platform.stacks.existing(name).fault(**content)
+            case ("DELETE", "stacks", name, "faults"):
+                await self._platform.stacks.existing(name).heal()
+            case ("POST", "stacks", _, "databases"):
+                return {"dsn": await self._platform.fresh_database(content.get("service"))}
+            case ("DELETE", "stacks", _, "databases"):
+                self._platform.drop_database(content["dsn"])
+            case ("POST", "services", service, "stop" | "start" as action):
+                await self._platform.switch(service, on=action == "start")
+            case _:
+                raise ConfigError(f"There is no {method} /{'/'.join(parts)}.")
+        return {}

@@ -56,7 +56,7 @@ _STOP_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 _ATTEMPTS = 3
 
-_CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1"
+_CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()"
 _log = logging.getLogger(__name__)
 _UNPACK_SECONDS = 30.0
 _FULL = 1024 * 1024
@@ -143,13 +143,13 @@ def _since(data: Path) -> Mapping[str, str]:
     }
 
 
-async def clone(admin: Connection, database: str) -> None:
-    """Create ``database`` as a copy of the template."""
+async def clone(admin: Connection, database: str, template: str = TEMPLATE) -> None:
+    """Create ``database`` as a copy of ``template``."""
     # A clone would wait 0.1 s for a closing connection to the template. Polling is the only way to detect its end.
-    while await admin.fetchval(_CONNECTIONS, TEMPLATE):  # noqa: ASYNC110
+    while await admin.fetchval(_CONNECTIONS, template):  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     # Copying files takes a third of the time of writing pages to the log.
-    await admin.execute(f'CREATE DATABASE "{database}" TEMPLATE {TEMPLATE} OWNER {OWNER} STRATEGY FILE_COPY')
+    await admin.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}" OWNER {OWNER} STRATEGY FILE_COPY')
 
 
 async def started_server(cluster: Cluster, unpacking: Child | None, libraries: Awaitable[None]) -> PostgresServer:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,14 @@ class Account:
     gid: int
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The folder and the environment of a program of the project. It gets a process group of its own."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+
 @dataclass(slots=True)
 class Child:
     """One child process."""
@@ -69,29 +77,30 @@ def spawn(
     on_death: signal.Signals = signal.SIGKILL,
     source: IO[bytes] | None = None,
     sink: IO[bytes] | None = None,
+    surroundings: Surroundings | None = None,
 ) -> Child:
     """Start a child process of ``run`` that appends to ``name.log``. Call it on the main thread only.
 
     On Linux the kernel sends it ``on_death`` when the *thread* that started it ends, so it ends with a killed supervisor.
-    ``source`` and ``sink`` are its standard input and output. Raises ``OSError``.
+    ``source`` and ``sink`` are its standard input and output. ``surroundings`` are those of a program of the project.
+    Raises ``OSError``.
     """
-    identity: dict[str, Any] = {}
+    around: dict[str, Any] = {"cwd": "/", "env": _environment(), "umask": 0o077}
+    if surroundings is not None:
+        around = {"cwd": surroundings.folder, "env": dict(surroundings.environment), "process_group": 0}
     if account is not None:
-        identity = {"user": account.uid, "group": account.gid, "extra_groups": ()}
+        around |= {"user": account.uid, "group": account.gid, "extra_groups": ()}
     log = run / f"{name}.log"
     with private_log(log) as output:
-        # The programs are fixed. Between fork and exec the function makes two system calls and takes no lock, which is
-        # safe with threads.
+        # The programs are fixed, or named in gaia.toml. Between fork and exec the function makes two system calls and
+        # takes no lock, which is safe with threads.
         process = subprocess.Popen(  # noqa: S603
             command,
-            cwd="/",
             stdin=source or subprocess.DEVNULL,
             stdout=sink or output,
             stderr=output,
-            umask=0o077,
-            env=_environment(),
             preexec_fn=_follow_parent(on_death),  # noqa: PLW1509
-            **identity,
+            **around,
         )
     records = run / RECORDS
     records.mkdir(mode=0o700, exist_ok=True)
@@ -123,15 +132,26 @@ def recorded(record: Path) -> int | None:
 
 
 def end_recorded(record: Path, request: signal.Signals, within: float) -> None:
-    """End a recorded process, and kill it after ``within`` seconds. Blocks."""
+    """End a recorded process, or its group if it leads one, and kill it after ``within`` seconds. Blocks."""
     deadline = time.monotonic() + within
+    leads = False
     while (pid := recorded(record)) is not None:
         late = time.monotonic() > deadline
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL if late else request)
+            leads = os.getpgid(pid) == pid
+            send(pid, signal.SIGKILL if late else request, group=leads)
         if late and time.monotonic() > deadline + within:
             return
         time.sleep(0.005)
+    if leads:
+        send(int(record.read_text().partition(" ")[0]), signal.SIGKILL, group=True)
+
+
+def send(pid: int, request: signal.Signals, *, group: bool) -> None:
+    """Send a signal to a process or to its group; to none of them if they are gone."""
+    # macOS forbids a signal to a group of processes that have ended and are not yet waited for.
+    with suppress(ProcessLookupError, PermissionError):
+        (os.killpg if group else os.kill)(pid, request)
 
 
 def tail(log: Path, limit: int = _LOG_TAIL) -> str:
@@ -189,13 +209,61 @@ async def succeeded(child: Child, what: str, within: float) -> bool:
     return child.process.returncode == 0
 
 
-async def ended(child: Child, request: signal.Signals, within: float) -> None:
-    """Send ``request`` to a child process and wait for its end; kill it after ``within`` seconds."""
+async def ended(child: Child, request: signal.Signals, within: float, *, group: bool = False) -> None:
+    """Send ``request`` to a child process, or to its group, and wait for its end; kill it after ``within`` seconds."""
     import asyncio
 
-    child.process.send_signal(request)
+    pid = child.process.pid
+    if child.running:
+        send(pid, request, group=group)
     deadline = time.monotonic() + within
     while child.running:
         if time.monotonic() > deadline:
-            child.process.kill()
+            send(pid, signal.SIGKILL, group=group)
         await asyncio.sleep(0.001)
+    if group:
+        # Processes that the program has started and left behind.
+        send(pid, signal.SIGKILL, group=True)
+
+
+class Guard:
+    """A process that kills the programs of a project, and all that they have started, when the supervisor is gone.
+
+    The kernel ends only the direct children of a killed supervisor. The guard reads the list of their process groups from
+    a pipe, which closes when the supervisor ends in any way.
+    """
+
+    _SCRIPT = 'while read -r groups; do known=$groups; done; for group in $known; do kill -s KILL -- "-$group"; done 2>/dev/null'
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._groups: set[int] = set()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def add(self, group: int) -> None:
+        """Kill this process group too."""
+        self._groups.add(group)
+        self._write()
+
+    def discard(self, group: int) -> None:
+        """Forget a process group, which has ended."""
+        self._groups.discard(group)
+        self._write()
+
+    def close(self) -> None:
+        """Kill the groups that are still known."""
+        if self._process is not None:
+            self._process.communicate()
+
+    def _write(self) -> None:
+        if self._process is None:
+            command = ("/bin/sh", "-c", self._SCRIPT, "gaia-guard", str(self._run))
+            # A fixed script. In a session of its own, so that no signal to the supervisor reaches it.
+            self._process = subprocess.Popen(  # noqa: S603
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True
+            )
+        if self._process.stdin is not None:
+            # If it was killed, the kernel still ends the direct children.
+            with suppress(BrokenPipeError):
+                self._process.stdin.write((" ".join(map(str, self._groups)) + "\n").encode())
+                self._process.stdin.flush()

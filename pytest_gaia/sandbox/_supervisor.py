@@ -24,7 +24,14 @@ from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox._broker import Broker
 from pytest_gaia.sandbox._cluster import Cluster
 from pytest_gaia.sandbox._processes import Child
-from pytest_gaia.sandbox.binaries import INSTALL, find_nats, find_postgres, reachable, server_account
+from pytest_gaia.sandbox.binaries import (
+    INSTALL,
+    PostgresBinaries,
+    find_nats,
+    find_postgres,
+    reachable,
+    server_account,
+)
 from pytest_gaia.sandbox.directories import ERROR, READY, Request, write_private
 from pytest_gaia.sandbox.leftovers import clear, end_children, free_shared_memory, reclaim
 
@@ -54,10 +61,10 @@ class Supervisor:
         gc.disable()
         logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
         try:
-            broker, cluster, unpacking = self._launch()
+            launched = self._launch()
             import asyncio
 
-            asyncio.run(self._supervise(broker, cluster, unpacking))
+            asyncio.run(self._supervise(*launched))
         except SandboxError as error:
             self._report(str(error))
             return 1
@@ -66,23 +73,28 @@ class Supervisor:
             raise
         return 0
 
-    def _launch(self) -> tuple[Broker, Cluster, Child | None]:
-        """Find the programs, and start those that need no library."""
-        nats, postgres = find_nats(), find_postgres()
+    def _launch(self) -> tuple[Broker | None, Cluster | None, Child | None]:
+        """Find the programs, and start those that need no library. Only servers for the project's services are needed."""
+        request = self._request
+        nats = find_nats() if request.embedded("nats") else None
+        postgres = find_postgres() if request.needs_postgres else None
+        broker = None if nats is None else Broker(nats, self._directory)
+        if broker is not None and request.has_broker:
+            broker.launch()
+        cluster = None if postgres is None else self._cluster(postgres)
+        unpacking = None if cluster is None else cluster.unpack()
+        self._mark("launched")
+        return broker, cluster, unpacking
+
+    def _cluster(self, postgres: PostgresBinaries) -> Cluster:
         account = server_account()
         if account is not None:
             # PostgreSQL's user must reach its own folder. The name of this folder is random, and private files in it
             # have their own permissions.
             self._directory.chmod(0o711)
-        broker = Broker(nats, self._directory)
-        if self._request.has_broker:
-            broker.launch()
-        cluster = Cluster(reachable(postgres, account), account, self._directory, _SCHEMA.read_text("utf-8"))
-        unpacking = cluster.unpack()
-        self._mark("launched")
-        return broker, cluster, unpacking
+        return Cluster(reachable(postgres, account), account, self._directory, _SCHEMA.read_text("utf-8"))
 
-    async def _supervise(self, broker: Broker, cluster: Cluster, unpacking: Child | None) -> None:
+    async def _supervise(self, broker: Broker | None, cluster: Cluster | None, unpacking: Child | None) -> None:
         import asyncio
 
         ended = asyncio.ensure_future(_end_of_run())
@@ -107,35 +119,40 @@ class Supervisor:
             if isinstance(error, BaseException):
                 _log.error("at the end of the run", exc_info=error)
 
-    async def _start(self, broker: Broker, cluster: Cluster, unpacking: Child | None) -> Platform:
+    async def _start(self, broker: Broker | None, cluster: Cluster | None, unpacking: Child | None) -> Platform:
         """Start the platform and publish its addresses."""
         import asyncio
 
         from pytest_gaia.sandbox._postgres import started_server
 
         libraries = asyncio.ensure_future(asyncio.to_thread(load))
-        server = await started_server(cluster, unpacking, libraries)
+        server = None if cluster is None else await started_server(cluster, unpacking, libraries)
         self._mark("postgres")
         await libraries
         self._mark("libraries")
+        from pytest_gaia.sandbox._databases import Databases
         from pytest_gaia.sandbox._platform import Platform
+        from pytest_gaia.sandbox._stacks import Servers
 
-        platform = await Platform.open(self._request, broker, server, cluster.password)
+        servers = Servers(self._directory, broker, server)
+        if server is not None and cluster is not None:
+            servers.databases = Databases(server, cluster.password)
+        platform = await Platform.open(self._request, servers)
         self._mark("platform")
         await self._publish(platform)
         return platform
 
     async def _publish(self, platform: Platform) -> None:
         """Open the control interface and write the file that the run waits for."""
-        from pytest_gaia.sandbox._control import Control
-        from pytest_gaia.sandbox._platform import MAIN
+        from pytest_gaia.sandbox._platform import Control
         from pytest_gaia.sandbox._ports import ReservedPort
+        from pytest_gaia.sandbox._stacks import MAIN
         from pytest_gaia.sandbox._web import HttpServer
 
         token = os.urandom(16).hex()
         port = ReservedPort()
         await HttpServer(Control(platform, token), port).start()
-        stack = (await platform.stacks.get(MAIN)).endpoints.as_json()
+        stack = platform.stacks.endpoints(MAIN, await platform.stacks.get(MAIN)).as_json()
         self._mark("ready")
         content = {"control": port.number, "token": token, "stacks": {MAIN: stack}, "timings": self._timings}
         write_private(self._directory / READY, json.dumps(content))
@@ -186,7 +203,7 @@ def load() -> None:
         import httptools  # noqa: F401
 
         import pytest_gaia.clients.database.driver
-        import pytest_gaia.sandbox._control  # noqa: F401
+        import pytest_gaia.sandbox._platform  # noqa: F401
     except ModuleNotFoundError as error:
         raise SandboxError(f"The sandbox needs {error.name}, which is not installed. Install it: {INSTALL}") from error
 

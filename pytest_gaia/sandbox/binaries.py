@@ -40,6 +40,16 @@ _DISTRIBUTION_FOLDERS = ("/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local
 
 _UNPRIVILEGED = ("nobody", "daemon")
 
+_FAKE_REDIS = """\
+import sys
+from fakeredis import FakeRedis, TcpFakeServer
+settings = dict(line.split(" ", 1) for line in sys.stdin.read().splitlines())
+server = TcpFakeServer(("127.0.0.1", int(settings["port"])))
+FakeRedis(server=server.fake_server).config_set("requirepass", settings["requirepass"])
+server.serve_forever()
+"""
+"""reads the settings that redis-server understands"""
+
 
 @dataclass(frozen=True, slots=True)
 class PostgresBinaries:
@@ -60,6 +70,27 @@ class PostgresBinaries:
     def initdb(self) -> Path:
         """The program that creates a cluster."""
         return self.folder / "initdb"
+
+
+@dataclass(frozen=True, slots=True)
+class RedisProgram:
+    """A program that reads its settings from standard input."""
+
+    name: str
+    """what it is, for people"""
+    command: tuple[str, ...]
+
+
+def find_redis() -> RedisProgram:
+    """Return the Redis to use: ``redis-server`` on PATH, else fakeredis. Raises ``SandboxError``."""
+    if found := shutil.which("redis-server"):
+        return RedisProgram("redis-server", (found, "-"))
+    if find_spec("fakeredis") is not None:
+        return RedisProgram("fakeredis", (sys.executable, "-P", "-W", "ignore", "-c", _FAKE_REDIS))
+    raise SandboxError(
+        "No Redis was found for the sandbox: redis-server is not on PATH. Install it ('apt-get install redis-server', or "
+        "'brew install redis'), or the imitation fakeredis: pip install 'pytest-gaia[sandbox-redis]'"
+    )
 
 
 def find_postgres() -> PostgresBinaries:

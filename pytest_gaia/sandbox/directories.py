@@ -12,11 +12,11 @@ import os
 import stat
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from pytest_gaia.config.platform import HTTP_SERVICES
+from pytest_gaia.config.platform import Health, Kind, Platform, SandboxSettings, Service
 from pytest_gaia.system import locks
 
 PREFIX = "pytest-gaia-"
@@ -136,35 +136,121 @@ def _is_own(directory: Path) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
+REFERENCES = ("gateway", "auth", "asset", "chat")
+"""the reference services, in ``_services``"""
+
+START_SECONDS = 30.0
+"""time limit for the start of the servers"""
+MIGRATE_SECONDS = 120.0
+"""time limit for the command that creates the tables of a database"""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The configuration of the platform, and its secrets."""
+    """The configuration of the sandbox, and its secrets."""
 
     api_key: str = field(repr=False)
     jwt_secret: str = field(repr=False)
+    platform: Platform
+    services: tuple[str, ...]
+    """services of the environment; the sandbox runs those with ``sandbox`` settings"""
     without: tuple[str, ...] = ()
     """services that do not run"""
-    topology: str = "microservices"
     fixed: bool = False
     """whether to fix the known bugs"""
+    folder: str = "/"
+    """the folder of gaia.toml, absolute"""
+    ready: float = 15.0
+    """seconds until a service with a command is ready"""
+
+    @property
+    def addressed(self) -> tuple[str, ...]:
+        """The services that have an address in every stack, whether they run or not."""
+        return tuple(name for name in self.platform if self.platform[name].runs_in_sandbox)
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """The services of the environment that the sandbox can run, in the order of declaration."""
+        return tuple(name for name in self.addressed if name in self.services)
 
     @property
     def running(self) -> tuple[str, ...]:
         """The services that run in every stack."""
-        there = ("gateway",) if self.topology == "gateway-only" else HTTP_SERVICES
-        return tuple(service for service in there if service not in self.without)
+        return tuple(name for name in self.present if name not in self.without)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The reference services that run."""
+        return tuple(name for name in self.running if _settings(self.platform[name]).reference)
+
+    def embedded(self, kind: Kind) -> tuple[str, ...]:
+        """Return the services of the environment that are on the sandbox's server of this kind."""
+        return tuple(name for name in self.platform.of_kind(kind) if name in self.present)
 
     @property
     def has_broker(self) -> bool:
         """Whether NATS runs from the start."""
-        return self.topology != "gateway-only" and "nats" not in self.without
+        return any(name in self.running for name in self.embedded("nats"))
+
+    @property
+    def needs_postgres(self) -> bool:
+        """Whether there is a PostgreSQL server, also for the reference services."""
+        return bool(self.embedded("postgres") or self.references)
+
+    @property
+    def limit(self) -> float:
+        """Seconds within which a stack is ready."""
+        running = [self.platform[name] for name in self.running]
+        programs = [each for each in running if _settings(each).command]
+        migrations = [each for each in running if _settings(each).migrate]
+        return START_SECONDS + MIGRATE_SECONDS * len(migrations) + sum(map(self.ready_of, programs))
+
+    def ready_of(self, service: Service) -> float:
+        """Return the seconds until a service is ready."""
+        return service.timeouts.get("ready", self.ready)
 
     def write(self, directory: Path) -> None:
         """Write the request for the supervisor into ``directory``; only this user can read it."""
-        write_private(directory / REQUEST, json.dumps(asdict(self)))
+        content = {item.name: getattr(self, item.name) for item in fields(self)}
+        content["platform"] = {name: _described(service) for name, service in self.platform.services.items()}
+        write_private(directory / REQUEST, json.dumps(content))
 
     @classmethod
     def read(cls, directory: Path) -> Request:
         """Read the request from ``directory``."""
         stored = json.loads((directory / REQUEST).read_text("utf-8"))
-        return cls(**{**stored, "without": tuple(stored["without"])})
+        platform = Platform({name: _service(name, each) for name, each in stored["platform"].items()})
+        lists = {key: tuple(stored[key]) for key in ("services", "without")}
+        return cls(**{**stored, **lists, "platform": platform})
+
+
+def _settings(service: Service) -> SandboxSettings:
+    return service.sandbox or SandboxSettings()
+
+
+_DESCRIBED = ("kind", "health", "depends_on", "place")
+_SETTINGS = ("reference", "command", "cwd", "migrate", "shared")
+
+
+def _described(service: Service) -> dict[str, Any]:
+    """Return what the supervisor needs to know about a service, as JSON."""
+    content = {name: getattr(service, name) for name in _DESCRIBED}
+    content |= {"healthy": asdict(service.healthy), "timeouts": dict(service.timeouts), "sandbox": None}
+    if service.sandbox is not None:
+        settings = {name: getattr(service.sandbox, name) for name in _SETTINGS}
+        content["sandbox"] = {**settings, "env": dict(service.sandbox.env)}
+    return content
+
+
+def _service(name: str, content: dict[str, Any]) -> Service:
+    healthy, settings = content.pop("healthy"), content.pop("sandbox")
+    return Service(
+        name,
+        healthy=Health(healthy["field"], tuple(healthy["values"]), tuple(healthy["partial"])),
+        sandbox=None if settings is None else SandboxSettings(**_tuples(settings)),
+        **_tuples(content),
+    )
+
+
+def _tuples(content: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}

@@ -14,7 +14,7 @@ from pytest_gaia.clients.services import ClientSet
 from pytest_gaia.config.environment import Environment, Timeouts
 from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.secrets.masks import Secret
-from tests.projects import gaia_environment
+from tests.projects import gaia_environment, gaia_platform
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -58,7 +58,7 @@ async def connect() -> AsyncIterator[Connect]:
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """Start a sandbox for its real servers."""
-    with Sandbox.start() as sandbox:
+    with Sandbox.start(gaia_platform()) as sandbox:
         yield sandbox
 
 

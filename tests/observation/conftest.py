@@ -10,7 +10,7 @@ import pytest
 from pytest_gaia.config.environment import Environment, Timeouts
 from pytest_gaia.run.sandbox import Sandbox
 from tests.observation.scripted import ScriptedService, scripted_services
-from tests.projects import gaia_environment
+from tests.projects import gaia_environment, gaia_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ def serve() -> Iterator[Callable[..., ScriptedService]]:
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """A sandbox with all services."""
-    with Sandbox.start() as sandbox:
+    with Sandbox.start(gaia_platform()) as sandbox:
         yield sandbox
 
 

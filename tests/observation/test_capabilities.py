@@ -120,7 +120,7 @@ def test_the_platform_shows_what_runs(sandbox: Sandbox, tmp_path: Path) -> None:
     services = frozenset({"gateway", "auth", "asset", "chat"})
 
     assert observe(bind(declared, sandbox.stack("capabilities")), [READY]) == Observed(services)
-    with Sandbox.start(topology="gateway-only") as alone:
+    with Sandbox.start(gaia_platform(), services=("gateway", "postgres")) as alone:
         assert observe(bind(declared, alone.stack("main")), [READY]) == Observed(frozenset({"gateway"}))
 
 

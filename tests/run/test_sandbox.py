@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
+from pytest_gaia.config.platform import DISABLED
 from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.run.sandbox import Sandbox, Stack, bind
 from pytest_gaia.secrets.masks import Secret
-from tests.projects import gaia_environment
+from tests.projects import gaia_environment, gaia_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
 STACK = Stack(
     "main",
-    MappingProxyType({name: f"http://127.0.0.1:{port}" for port, name in enumerate(HTTP_SERVICES, 7000)}),
-    "nats://cell0:hidden@127.0.0.1:7100",
-    "postgresql://gaia:hidden@127.0.0.1:7200/gaia_main",
+    MappingProxyType({name: f"http://127.0.0.1:{port}" for port, name in enumerate(gaia_platform().http, 7000)}),
+    MappingProxyType(
+        {
+            "nats": "nats://cell0:hidden@127.0.0.1:7100",
+            "postgres": "postgresql://gaia:hidden@127.0.0.1:7200/gaia_main",
+        }
+    ),
     "hidden",
     "hidden",
 )
@@ -34,12 +38,12 @@ STACK = Stack(
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """Give a sandbox that runs."""
-    with Sandbox.start() as sandbox:
+    with Sandbox.start(gaia_platform()) as sandbox:
         yield sandbox
 
 
 def test_starting_does_not_wait() -> None:
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     try:
         with pytest.raises(SandboxError, match=r"call ready\(\) first"):
             sandbox.stack("main")
@@ -49,7 +53,8 @@ def test_starting_does_not_wait() -> None:
 
 def test_starting_loads_no_server_and_no_client_library() -> None:
     program = (
-        "import sys; from pytest_gaia.run.sandbox import Sandbox; sandbox = Sandbox.start(); sandbox.ready(); sandbox.stack('main')\n"
+        "import sys; from pytest_gaia.run.sandbox import Sandbox; from tests.projects import gaia_platform\n"
+        "sandbox = Sandbox.start(gaia_platform()); sandbox.ready(); sandbox.stack('main')\n"
         "sandbox.stop()\n"
         "print(sorted({'asyncio', 'asyncpg', 'nats', 'uvicorn', 'httpx', 'ssl', 'ctypes'} & set(sys.modules)))"
     )
@@ -83,7 +88,7 @@ def test_many_threads_can_ask_at_once(sandbox: Sandbox) -> None:
 
 def test_it_survives_the_end_of_the_thread_that_started_it() -> None:
     started: list[Sandbox] = []
-    thread = threading.Thread(target=lambda: started.append(Sandbox.start()))
+    thread = threading.Thread(target=lambda: started.append(Sandbox.start(gaia_platform())))
     thread.start()
     thread.join()
     (sandbox,) = started
@@ -96,7 +101,7 @@ def test_it_survives_the_end_of_the_thread_that_started_it() -> None:
 
 def test_a_service_that_is_unknown_is_named() -> None:
     with pytest.raises(ConfigError, match="did you mean asset"):
-        Sandbox.start(without=["asets"])
+        Sandbox.start(gaia_platform(), without=["asets"])
 
 
 def test_the_start_is_measured(sandbox: Sandbox) -> None:
@@ -123,7 +128,7 @@ def test_an_environment_gets_the_cells_addresses_and_credentials() -> None:
     assert bound.nats == STACK.nats
     assert bound.database == Secret(STACK.dsn)
     assert (bound.api_key, bound.jwt_secret) == (Secret("hidden"), Secret("hidden"))
-    assert bound.sources["urls.chat"] == bound.sources["nats"] == bound.sources["secrets.api_key"] == "sandbox"
+    assert bound.sources["urls.chat"] == bound.sources["urls.nats"] == bound.sources["secrets.api_key"] == "sandbox"
     assert bound.sandbox
     assert not bound.simulated
     assert bound.writes
@@ -134,7 +139,7 @@ def test_a_simulation_keeps_the_topology_of_its_environment() -> None:
         "staging",
         services=("gateway", "postgres"),
         urls={"gateway": "https://gaia-gateway-staging.fly.dev"},
-        nats=NATS_DISABLED,
+        nats=DISABLED,
         hosts=("gaia-gateway-staging.fly.dev",),
         token=Secret("a real one"),
         simulated=True,
@@ -144,7 +149,7 @@ def test_a_simulation_keeps_the_topology_of_its_environment() -> None:
     bound = bind(staging, STACK)
 
     assert bound.urls == {"gateway": STACK.urls["gateway"]}
-    assert bound.nats == NATS_DISABLED
+    assert bound.nats == DISABLED
     assert bound.token is None
     assert bound.hosts == ()
     assert bound.simulated

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.run.sandbox import Sandbox
+from tests.projects import gaia_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """Start a sandbox with all services."""
-    with Sandbox.start() as sandbox:
+    with Sandbox.start(gaia_platform()) as sandbox:
         yield sandbox
 
 
@@ -30,5 +31,5 @@ def stack(sandbox: Sandbox) -> Stack:
 @pytest.fixture(scope="session")
 def own() -> Iterator[Sandbox]:
     """Start a second sandbox for tests that stop shared servers."""
-    with Sandbox.start() as sandbox:
+    with Sandbox.start(gaia_platform()) as sandbox:
         yield sandbox

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 HOLD = """
 import sys
 from pytest_gaia.run.sandbox import Sandbox
-sandbox = Sandbox.start()
+from tests.projects import gaia_platform
+sandbox = Sandbox.start(gaia_platform())
 if "ready" in sys.argv:
     sandbox.ready()
 if "fork" in sys.argv:

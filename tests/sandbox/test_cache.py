@@ -12,6 +12,7 @@ import pytest
 import pytest_gaia
 from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.sandbox import directories
+from tests.projects import gaia_platform
 
 pytestmark = pytest.mark.slow("sandbox")
 
@@ -26,7 +27,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def start() -> bool:
     """Run a sandbox briefly; return whether it created its cluster."""
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     try:
         sandbox.ready()
         sandbox.stack("main")
@@ -76,7 +77,7 @@ def test_a_cluster_that_the_server_refuses_is_made_again(cache: Path, tmp_path: 
 
 
 def test_two_first_runs_make_one_cluster(cache: Path) -> None:
-    first, second = Sandbox.start(), Sandbox.start()
+    first, second = Sandbox.start(gaia_platform()), Sandbox.start(gaia_platform())
     try:
         first.ready()
         second.ready()

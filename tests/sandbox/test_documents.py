@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_gaia.sandbox import directories
-from pytest_gaia.sandbox._platform import STOP
 from pytest_gaia.sandbox._services.faults import KINDS, REQUIRED
+from pytest_gaia.sandbox._stacks import STOP
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "reference" / "sandbox.md").read_text("utf-8")

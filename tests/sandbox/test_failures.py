@@ -14,6 +14,7 @@ import pytest
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.sandbox import Sandbox
+from tests.projects import gaia_platform
 from tests.sandbox.processes import mentioning
 
 pytestmark = pytest.mark.slow("sandbox")
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow("sandbox")
 
 def failure() -> str:
     """Start a sandbox that fails, assert that nothing is left, and return the message."""
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     try:
         with pytest.raises(SandboxError) as caught:
             sandbox.ready()
@@ -110,7 +111,7 @@ def test_no_place_for_a_directory_reports_what_to_set(tmp_path: Path, monkeypatc
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
 
     with pytest.raises(SandboxError, match="Set TMPDIR"):
-        Sandbox.start()
+        Sandbox.start(gaia_platform())
 
 
 def test_waiting_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +119,7 @@ def test_waiting_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
     monkeypatch.setenv("GAIA_NATS_BIN", str(program))
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     try:
         with pytest.raises(SandboxError, match=r"not ready after 0\.5 s"):
             sandbox.ready(timeout=0.5)
@@ -129,7 +130,7 @@ def test_waiting_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_port_that_was_taken_meanwhile_is_an_error_that_names_the_server() -> None:
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     try:
         sandbox.ready()
         sandbox.stop_service("nats")
@@ -159,10 +160,11 @@ import sys, tempfile
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.sandbox import directories
+from tests.projects import gaia_platform
 
 directories.ENOUGH = 1 << 60
 tempfile.tempdir = sys.argv[1]
-sandbox = Sandbox.start()
+sandbox = Sandbox.start(gaia_platform())
 try:
     sandbox.ready()
 except SandboxError as error:
@@ -178,7 +180,7 @@ print("left behind" if sandbox.directory.exists() else "nothing left")
 def test_no_room_reports_where_and_what_to_do(cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAIA_CACHE_DIR", str(tmp_path / "cache"))
     if cached:
-        sandbox = Sandbox.start()
+        sandbox = Sandbox.start(gaia_platform())
         sandbox.ready()
         sandbox.stop()
     place = Path(tempfile.mkdtemp())

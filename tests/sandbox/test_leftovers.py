@@ -17,6 +17,7 @@ from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.sandbox import directories, leftovers
 from pytest_gaia.sandbox._processes import RECORDS, started_at
+from tests.projects import gaia_platform
 from tests.sandbox.processes import children, descendants, eventually, holder, mentioning, shared_memory_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def test_the_next_run_clears_what_a_killed_one_left(left: tuple[Path, set[int]])
     assert directory.exists()
     assert shared_memory_of(everything) or sys.platform != "linux"
 
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     try:
         sandbox.ready()
 
@@ -67,7 +68,7 @@ def test_a_run_that_could_not_start_keeps_its_reason_until_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GAIA_PG_BIN", str(tmp_path))
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     try:
         assert eventually(lambda: not directories.is_held(sandbox.directory))
 

@@ -11,13 +11,14 @@ import pytest
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.sandbox import Sandbox
+from tests.projects import gaia_platform
 from tests.sandbox.processes import children, descendants, eventually, holder, mentioning, shared_memory_of
 
 ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
 
 
 def test_normal_end_leaves_no_process_no_memory_and_no_file() -> None:
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     sandbox.ready()
     supervisor = set(mentioning(sandbox.directory))
     everything = supervisor | {each for pid in supervisor for each in descendants(pid)}
@@ -31,7 +32,7 @@ def test_normal_end_leaves_no_process_no_memory_and_no_file() -> None:
 
 
 def test_stopping_twice_is_no_error() -> None:
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     sandbox.stop()
 
     sandbox.stop()
@@ -40,7 +41,7 @@ def test_stopping_twice_is_no_error() -> None:
 
 
 def test_a_stopped_sandbox_reports_that_it_is_gone() -> None:
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     sandbox.ready()
     sandbox.stop()
 
@@ -84,7 +85,7 @@ def test_a_forked_child_of_the_run_does_not_keep_the_sandbox_alive() -> None:
 @pytest.mark.slow("sandbox")
 def test_stopping_while_it_starts_leaves_nothing() -> None:
     for _ in range(3):
-        sandbox = Sandbox.start()
+        sandbox = Sandbox.start(gaia_platform())
 
         sandbox.stop()
 
@@ -93,7 +94,7 @@ def test_stopping_while_it_starts_leaves_nothing() -> None:
 
 
 def test_a_signal_to_the_supervisor_ends_everything() -> None:
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     try:
         sandbox.ready()
         servers = children(sandbox.directory)
@@ -108,7 +109,7 @@ def test_a_signal_to_the_supervisor_ends_everything() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the next run ends the servers")
 def test_servers_follow_a_supervisor_that_is_killed() -> None:
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     try:
         sandbox.ready()
         servers = children(sandbox.directory)
@@ -123,7 +124,7 @@ def test_servers_follow_a_supervisor_that_is_killed() -> None:
 
 
 def test_a_supervisor_that_is_killed_while_it_starts_is_an_error_that_reports_it() -> None:
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     try:
         assert eventually(lambda: mentioning(sandbox.directory))
         for pid in mentioning(sandbox.directory):
@@ -139,7 +140,7 @@ def test_a_supervisor_that_is_killed_while_it_starts_is_an_error_that_reports_it
 
 @pytest.mark.slow("sandbox")
 def test_two_runs_at_once_do_not_meet() -> None:
-    first, second = Sandbox.start(), Sandbox.start()
+    first, second = Sandbox.start(gaia_platform()), Sandbox.start(gaia_platform())
     try:
         first.ready()
         second.ready()

@@ -22,6 +22,7 @@ from pytest_gaia.sandbox import directories
 from pytest_gaia.sandbox._ports import ReservedPort
 from pytest_gaia.sandbox._processes import Account
 from pytest_gaia.sandbox.binaries import find_nats, find_postgres, reachable
+from tests.projects import gaia_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root's programs 
 @contextmanager
 def started() -> Iterator[Sandbox]:
     """Run a sandbox."""
-    with Sandbox.start() as sandbox:
+    with Sandbox.start(gaia_platform()) as sandbox:
         yield sandbox
 
 

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.sandbox import Sandbox
+from pytest_gaia.sandbox.directories import REFERENCES
+from tests.projects import gaia_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,7 @@ def test_every_service_of_every_stack_has_a_port_of_its_own(sandbox: Sandbox, st
     other = sandbox.stack("ports")
     urls = [*stack.urls.values(), *other.urls.values()]
 
-    assert len(set(urls)) == 2 * len(HTTP_SERVICES)
+    assert len(set(urls)) == 2 * len(REFERENCES)
     assert [get(f"{url}/health") for url in urls] == [200] * len(urls)
 
 
@@ -61,9 +62,9 @@ def test_the_same_name_is_the_same_stack(sandbox: Sandbox) -> None:
     assert sandbox.stack("same") == sandbox.stack("same")
 
 
-@pytest.mark.parametrize("service", HTTP_SERVICES)
+@pytest.mark.parametrize("service", REFERENCES)
 def test_a_service_can_be_stopped_and_started_by_itself(sandbox: Sandbox, faulty: Stack, service: str) -> None:
-    others = [name for name in HTTP_SERVICES if name != service]
+    others = [name for name in REFERENCES if name != service]
 
     sandbox.fault("faulty", service, "stop")
 
@@ -168,7 +169,7 @@ def test_what_holds_secrets_is_readable_by_this_user_only(sandbox: Sandbox) -> N
 @pytest.fixture(scope="module")
 def partial() -> Iterator[Sandbox]:
     """A sandbox without some services."""
-    with Sandbox.start(without=("asset", "postgres", "nats")) as sandbox:
+    with Sandbox.start(gaia_platform(), without=("asset", "postgres", "nats")) as sandbox:
         yield sandbox
 
 
@@ -189,7 +190,7 @@ def test_what_is_left_out_can_be_started_later(partial: Sandbox) -> None:
 
 
 def test_gateway_only_has_a_gateway_and_a_disabled_broker() -> None:
-    sandbox = Sandbox.start(topology="gateway-only")
+    sandbox = Sandbox.start(gaia_platform(), services=("gateway", "postgres"))
     try:
         sandbox.ready()
         stack = sandbox.stack("main")

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from pytest_gaia.run.sandbox import Sandbox
+from tests.projects import gaia_platform
 from tests.slow import in_full
 from tests.suites.conftest import ROOT
 from tests.suites.outcomes import run
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     """Start a platform for this module."""
-    with Sandbox.start() as sandbox:
+    with Sandbox.start(gaia_platform()) as sandbox:
         yield sandbox
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pytest_gaia.run.sandbox import Sandbox
+from tests.projects import gaia_platform
 from tests.suites.conftest import run_suites
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ PASSWORD = "s3cret-of-the-user"  # not a real one
 @pytest.fixture
 def broken() -> Iterator[Sandbox]:
     """A platform that fails every request that contains a key, a token or a password."""
-    sandbox = Sandbox.start()
+    sandbox = Sandbox.start(gaia_platform())
     try:
         sandbox.ready()
         sandbox.stack("main")

@@ -9,7 +9,7 @@ import typer
 from pytest_gaia.cli.options import environment_option, options_here
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import HTTP_SERVICES
+from pytest_gaia.config.platform import DISABLED
 from pytest_gaia.config.resolve import resolve, split_services
 from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.run.session import Run
@@ -30,14 +30,14 @@ Start the services on this machine until Ctrl-C.
 
 \b
   gaia sandbox up
-  gaia sandbox up -e staging           with the topology of staging
-  gaia sandbox up --without asset,nats
+  gaia sandbox up -e staging           with the services of staging
+  gaia sandbox up --without orders,nats
   gaia sandbox up --no-known-bugs      with the known bugs fixed
   gaia sandbox up --json               addresses and keys as one line of JSON
 
-Starts PostgreSQL, NATS, gateway, auth, asset and chat on free ports of the loopback interface. Docker is not needed. The
-`export` lines that it prints let pytest, curl or your own service use it from another shell. Ctrl-C stops all services
-and deletes their data.
+Starts the services of gaia.toml on free ports of the loopback interface: PostgreSQL, NATS and Redis, and the programs in
+`command` of [services.NAME.sandbox]. Docker is not needed. The `export` lines that it prints let pytest, curl or your own
+service use it from another shell. Ctrl-C stops all services and deletes their data.
 """
 
 
@@ -48,7 +48,7 @@ def group() -> None:
 
 @app.command("up", help=UP_HELP)
 def up(
-    env: Annotated[str, environment_option("Use the topology of this environment")] = "sandbox",
+    env: Annotated[str, environment_option("Use the services of this environment")] = "sandbox",
     without: Annotated[
         list[str] | None, typer.Option(metavar="SERVICE,…", help="Do not start these services; repeatable")
     ] = None,
@@ -81,32 +81,45 @@ def up(
 def exports(environment: Environment) -> dict[str, str]:
     """Return the variables with which another process uses the sandbox of ``environment``.
 
-    GAIA_ENV is ``local`` for every topology: a run must not have the name of an environment that it did not test.
+    GAIA_ENV is ``local`` for every set of services: a run must not have the name of an environment that it did not test.
     """
     values = {"GAIA_ENV": "local"}
-    values |= {f"GAIA_{name.upper()}_URL": environment.urls[name] for name in HTTP_SERVICES if name in environment.urls}
-    values |= {"GAIA_NATS_URL": environment.nats} if environment.nats else {}
-    secrets = {
-        "GAIA_DATABASE_URL": environment.database,
-        "GAIA_API_KEY": environment.api_key,
-        "GAIA_JWT_SECRET": environment.jwt_secret,
+    values |= {
+        f"GAIA_{environment.platform[name].variable}_URL": url for name, url in addresses_of(environment).items() if url
     }
+    values |= {f"GAIA_{environment.platform[name].variable}_URL": DISABLED for name in environment.disabled}
+    secrets = {"GAIA_API_KEY": environment.api_key, "GAIA_JWT_SECRET": environment.jwt_secret}
     # Printed in clear: they are valid for this sandbox only.
     return values | {name: secret.reveal() for name, secret in secrets.items() if secret is not None}
 
 
+def addresses_of(environment: Environment) -> dict[str, str | None]:
+    """Return the URL of each service in clear; None for one without."""
+    return {name: environment.url_of(name) for name in environment.platform}
+
+
 def _show_lines(environment: Environment, sandbox: Sandbox) -> None:
-    topology = f" with the topology of {environment.name}" if environment.simulated else ""
+    topology = f" with the services of {environment.name}" if environment.simulated else ""
     typer.echo(f"The sandbox is ready{topology}. Stop it with Ctrl-C. Logs: {sandbox.directory}\n")
-    variables = exports(environment)
-    places = {name: environment.urls.get(name, "no URL") for name in HTTP_SERVICES}
-    places |= {"nats": environment.nats or "none", "postgres": variables.get("GAIA_DATABASE_URL", "none")}
-    show_table(("service", "address"), [(name, mask_url(address)) for name, address in places.items()])
+    rows = [(name, mask_url(url or _absence(name, environment))) for name, url in addresses_of(environment).items()]
+    show_table(("service", "address"), rows)
     typer.echo("\nTo use it in another shell:\n")
-    for name, value in variables.items():
+    for name, value in exports(environment).items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
+def _absence(name: str, environment: Environment) -> str:
+    """Return why a service has no address."""
+    if not environment.platform[name].runs_in_sandbox:
+        return f"not run; add `command` to [services.{name}.sandbox]"
+    return DISABLED if name in environment.disabled else "no URL" if name in environment.services else "none"
+
+
 def _show_json(environment: Environment, sandbox: Sandbox) -> None:
-    known = {"environment": environment.name, "variables": exports(environment), "logs": str(sandbox.directory)}
+    known = {
+        "environment": environment.name,
+        "services": addresses_of(environment),
+        "variables": exports(environment),
+        "logs": str(sandbox.directory),
+    }
     echo_json(known, indent=None)

@@ -26,9 +26,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.sandbox._services.app import ASGIApp, Message, Receive, Scope, Send, encode, json_response
+from pytest_gaia.sandbox.directories import REFERENCES
 
 REQUIRED = object()
 
@@ -136,8 +136,8 @@ def _covers(route: str, path: str) -> bool:
 
 
 def _check_service(service: str, kind: str) -> None:
-    if service not in HTTP_SERVICES:
-        raise ConfigError(f"A fault is for one of the services, not {service!r}: {nearest(service, HTTP_SERVICES)}")
+    if service not in REFERENCES:
+        raise ConfigError(f"A fault is for one of the services, not {service!r}: {nearest(service, REFERENCES)}")
     if kind not in KINDS:
         raise ConfigError(f"Unknown kind of fault {kind!r}: {nearest(kind, KINDS)}")
     if kind == "noop" and service in STATELESS:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED
+from pytest_gaia.config.platform import DISABLED
 from pytest_gaia.sandbox._services.app import ASGIApp, naive_now
 from pytest_gaia.sandbox._services.asset import CAPABILITIES, asset_service
 from pytest_gaia.sandbox._services.auth import Identities, auth_service
@@ -15,6 +15,7 @@ from pytest_gaia.sandbox._services.chat import chat_service
 from pytest_gaia.sandbox._services.database import Database
 from pytest_gaia.sandbox._services.faults import Faults, Faulty
 from pytest_gaia.sandbox._services.gateway import gateway_service
+from pytest_gaia.sandbox.directories import REFERENCES
 
 HEALTH = "gaia.service.health"
 READY = "gaia.service.ready"
@@ -38,9 +39,9 @@ class StackSettings:
     """the key that was passed to ``seed``"""
     backends: Mapping[str, str]
     """base URLs of auth, asset and chat for the gateway; a service that does not run refuses connections"""
-    nats_url: str = field(default=NATS_DISABLED, repr=False)
+    nats_url: str = field(default=DISABLED, repr=False)
     """URL with user and password, or ``disabled``"""
-    running: tuple[str, ...] = HTTP_SERVICES
+    running: tuple[str, ...] = REFERENCES
     """the services that run, and publish events about it"""
     fixed: bool = False
     """whether to fix the known bugs"""
@@ -104,7 +105,7 @@ async def publish_stopping(nats_url: str, service: str) -> None:
 async def publish(nats_url: str, messages: Iterable[tuple[str, object]]) -> None:
     """Send ``(subject, JSON content)`` and wait for confirmation; only log an unreachable NATS server."""
     frames = [_frame(subject, content) for subject, content in messages]
-    if not frames or nats_url == NATS_DISABLED:
+    if not frames or nats_url == DISABLED:
         return
     try:
         async with asyncio.timeout(TIMEOUT):

@@ -23,6 +23,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.sandbox import Sandbox
 from tests.cli.conftest import GAIA, Outcome
 from tests.observation.scripted import Says, ScriptedService, healthy, says
+from tests.projects import gaia_platform
 from tests.slow import in_full
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def test_a_probe_shows_every_service(gaia: Gaia, here: Here) -> None:
 
 
 def test_a_probe_of_a_whole_environment(gaia: Gaia, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sandbox.start() as sandbox:
+    with Sandbox.start(gaia_platform()) as sandbox:
         stack = sandbox.stack("main")
         addresses = {f"GAIA_LOCAL_{name.upper()}_URL": url for name, url in stack.urls.items()}
         for name, value in {

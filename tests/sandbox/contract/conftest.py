@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from pytest_gaia.run.sandbox import Sandbox
+from tests.projects import gaia_platform
 from tests.sandbox.contract.replay import TOPOLOGIES, Replay
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 STARTED_WITH: dict[str, dict[str, Any]] = {
     "no-asset": {"without": ["asset"]},
     "no-chat": {"without": ["chat"]},
-    "gateway-only": {"topology": "gateway-only"},
+    "gateway-only": {"services": ("gateway", "postgres")},
 }
 STOPPED = {"nats-down": "nats", "db-down": "postgres"}
 
@@ -25,7 +26,7 @@ STOPPED = {"nats-down": "nats", "db-down": "postgres"}
 @contextmanager
 def running(**shape: Any) -> Iterator[Sandbox]:
     """Start a sandbox and stop it afterwards."""
-    with Sandbox.start(**shape) as sandbox:
+    with Sandbox.start(gaia_platform(), **shape) as sandbox:
         yield sandbox
 
 

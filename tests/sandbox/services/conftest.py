@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from pytest_gaia.run.sandbox import Sandbox
+from tests.projects import gaia_platform
 from tests.sandbox.services.platform import Platform
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _sandbox(*, fixed: bool) -> Iterator[Sandbox]:
-    with Sandbox.start(fixed=fixed) as sandbox:
+    with Sandbox.start(gaia_platform(), fixed=fixed) as sandbox:
         yield sandbox
 
 
