@@ -7,7 +7,7 @@ from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.platform import Service
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.observation.readiness import ServiceState
-from pytest_gaia.observation.targets import question_of
+from pytest_gaia.observation.targets import ABSENT, question_of
 from pytest_gaia.report.layout import aligned
 
 _SHOWN = 12
@@ -56,20 +56,29 @@ def service_table(environment: Environment, states: Sequence[ServiceState]) -> l
 
 
 def missing(environment: Environment, states: Sequence[ServiceState]) -> tuple[ServiceState, ...]:
-    """Return the required services that are unreachable or did not become ready."""
-    return tuple(s for s in states if s.service in environment.required and s.asked and not (s.reachable and s.settled))
+    """Return the required services that have no address, are unreachable, or did not become ready."""
+    required = [state for state in states if state.service in environment.required]
+    return tuple(each for each in required if _is_absent(environment, each) or not (each.reachable and each.settled))
+
+
+def _is_absent(environment: Environment, state: ServiceState) -> bool:
+    # Tests of services that the sandbox does not run are not applicable.
+    return state.state == ABSENT and not environment.sandbox
 
 
 def reasons(absent: Sequence[ServiceState]) -> str:
     """Return why no test ran, in one line."""
-    return "; ".join(f"{state.service}: {state.detail}" for state in absent)
+    return "; ".join(f"{state.service}: {state.detail or state.state}" for state in absent)
 
 
 def not_ready(environment: Environment, absent: Sequence[ServiceState], deadline: float) -> list[str]:
     """Return the message for an environment that cannot be tested: hosts, attempts, and how to fix it."""
-    gone = [state for state in absent if not state.reachable]
+    gone = [state for state in absent if not state.reachable or state.state == ABSENT]
     lines = [f"gaia: {environment.label} is {'unreachable' if gone else 'not ready'}; no test ran."]
     for state in absent:
+        if state.state == ABSENT:
+            lines.append(f"  {state.service}: no address is known")
+            continue
         source = environment.sources.get(f"urls.{state.service}", "default")
         question = question_of(environment.platform[state.service], state.endpoint)
         lines += [

@@ -11,7 +11,7 @@ from pytest_gaia.config.platform import Auth, Kind, Platform, Service
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.observation.readiness import UNREACHABLE, ServiceState
 from pytest_gaia.report.layout import aligned, remaining
-from pytest_gaia.report.services import header, missing, not_ready, service_table
+from pytest_gaia.report.services import header, missing, not_ready, reasons, service_table
 from pytest_gaia.secrets.masks import Secret
 from tests.projects import gaia_environment
 
@@ -137,6 +137,20 @@ def test_a_service_that_responds_but_is_not_ready_is_not_unreachable() -> None:
     ]
     assert not_ready(environment, [state, away], 45)[0] == "gaia: dev is unreachable; no test ran."
     assert "    tried: PING to NATS, 3 times in 1.0 s (deadline 45 s)" in not_ready(environment, [away], 45)
+
+
+def test_a_required_service_without_an_address_is_missing() -> None:
+    environment = gaia_environment("dev", required=("gateway", "postgres"))
+    states = [ServiceState("gateway", "ready"), ServiceState("postgres", "not configured")]
+
+    assert missing(environment, states) == (states[1],)
+    assert missing(replace(environment, sandbox=True), states) == ()
+    assert reasons([states[1]]) == "postgres: not configured"
+    assert not_ready(environment, [states[1]], 5)[:2] == [
+        "gaia: dev is unreachable; no test ran.",
+        "  postgres: no address is known",
+    ]
+    assert "GAIA_DATABASE_URL" in not_ready(environment, [states[1]], 5)[2]
 
 
 def test_what_to_do_is_that_of_the_cause() -> None:

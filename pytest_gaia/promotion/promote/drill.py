@@ -38,6 +38,7 @@ from pytest_gaia.promotion.promote.rollback import RollbackPlan, outcome_of, rol
 from pytest_gaia.promotion.promote.signers import signers_for
 from pytest_gaia.promotion.release.comparison import check_running
 from pytest_gaia.promotion.release.images import look
+from pytest_gaia.report.services import missing
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult
 from pytest_gaia.system.processes import exit_code_of, without_signing_key
@@ -221,8 +222,8 @@ def _shown(path: Path, reported: str, name: str, expectations: ExpectationSet, t
 def _unready(project: Project, name: str, environ: Mapping[str, str]) -> str:
     environment = resolve(Options(project=project, environ=environ, env=name))
     try:
-        states = {each.service: each for each in probe_services(environment, deadline=environment.timeouts.ready)}
+        states = probe_services(environment, deadline=environment.timeouts.ready)
     except ConfigError as usage_error:
         return str(usage_error)
-    bad = [states[each] for each in environment.required if each in states and not states[each].reachable]
-    return "; ".join(f"{each.service} does not respond: {each.detail}" for each in bad)
+    absent = missing(environment, states)
+    return "; ".join(f"{each.service} does not respond: {each.detail or each.state}" for each in absent)
