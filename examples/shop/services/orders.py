@@ -6,7 +6,7 @@ import json
 import os
 
 import asyncpg
-import cache
+import redis.asyncio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,13 +19,16 @@ TOKEN = os.environ.get("ORDERS_TOKEN", "")
 
 @contextlib.asynccontextmanager
 async def connected(app: Starlette):
-    async with asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=1, max_size=5) as app.state.database:
+    async with (
+        asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=1, max_size=5) as app.state.database,
+        redis.asyncio.from_url(os.environ["REDIS_URL"]) as app.state.cache,
+    ):
         yield
 
 
 async def ready(request: Request) -> Response:
     await request.app.state.database.fetchval("SELECT 1")
-    await cache.call("PING")
+    await request.app.state.cache.ping()
     return JSONResponse({"status": "ready"})
 
 
@@ -85,12 +88,12 @@ async def priced(request: Request) -> dict:
 
 
 async def find_product(request: Request, sku: str) -> dict:
-    if kept := await cache.call("GET", f"product:{sku}"):
+    if kept := await request.app.state.cache.get(f"product:{sku}"):
         return json.loads(kept)
     row = await request.app.state.database.fetchrow("SELECT sku, name, price FROM products WHERE sku = $1", sku)
     if row is None:
         raise HTTPException(404, "no such product")
-    await cache.call("SET", f"product:{sku}", json.dumps(dict(row)), "EX", "60")
+    await request.app.state.cache.set(f"product:{sku}", json.dumps(dict(row)), ex=60)
     return dict(row)
 
 
