@@ -294,17 +294,17 @@ class Platform:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the description, ``sha256:…``. Where a service is declared is no part of it."""
-        text = json.dumps(_plain(self), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(plain(self), sort_keys=True, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Return ``value`` as JSON values, without the places of declarations."""
     if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.name != "place"}
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value) if each.name != "place"}
     if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+        return {key: plain(each) for key, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _route(routes: Mapping[str, str | None], path: str) -> str | None:

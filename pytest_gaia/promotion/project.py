@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import in_order
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.stages import LedgerSettings, Stage
 from pytest_gaia.errors import ConfigError, GaiaError, NotConfigured, nearest
 from pytest_gaia.promotion.gate._outside import done_here
-from pytest_gaia.promotion.gate.situation import Situation
+from pytest_gaia.promotion.gate.situation import Declared, Situation
 from pytest_gaia.promotion.ledger._git_reference import GitReference
 from pytest_gaia.promotion.ledger.keys import SigningKey, signing_key, trusted_keys
 from pytest_gaia.promotion.ledger.ledger import Entry, Ledger
@@ -29,6 +28,8 @@ from pytest_gaia.promotion.release.model import Release
 
 LOCKS = ".gaia/locks"
 LOCK_REFERENCE = "refs/gaia/locks"
+_BUILT = ("http", "tcp")
+"""kinds of services whose images a project builds; servers of the other kinds have images of third parties"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,12 @@ class Promotion:
         """Return the stages that the project configures; one with an error in its settings counts."""
         return tuple(name for name in self.stages if self._is_configured(name))
 
+    def with_role(self, role: str) -> tuple[str, ...]:
+        """Return the stages with ``role``, such as ``production``; configured ones first."""
+        found = [name for name in self.stages if self.project.role(name) == role]
+        # A project with stages of its own leaves the built-in one of the same role unconfigured.
+        return tuple(sorted(found, key=lambda name: not self._is_configured(name))) if len(found) > 1 else tuple(found)
+
     def resolve(self, name: str, environ: Mapping[str, str] | None = None) -> Environment:
         """Return the environment ``name``, resolved with ``environ`` or the variables of this process."""
         variables = self.environ if environ is None else environ
@@ -85,7 +92,7 @@ class Promotion:
         if environment not in self.stages:
             raise self._unknown(environment)
         stage = self.stages[environment]
-        return replace(stage, services=self._deployed(environment)) if stage.services is None else stage
+        return replace(stage, services=self._deployed(self._settings(environment))) if stage.services is None else stage
 
     def deployed(self) -> tuple[str, ...]:
         """Return the services that are deployed to any environment; environments with invalid deploy files are skipped."""
@@ -99,7 +106,7 @@ class Promotion:
     def services(self, environment: str, release: Release) -> tuple[str, ...]:
         """Return the services of ``release`` that ``environment`` runs, in the order of deployment."""
         services = self.stage(environment).services
-        return in_order(each for each in release.digests if services is None or each in services)
+        return self.project.platform.in_order(each for each in release.digests if services is None or each in services)
 
     def release(self, prefix: str) -> Release:
         """Return the release whose ID begins with ``prefix``. Raises ``ConfigError`` with a list of known releases.
@@ -139,7 +146,37 @@ class Promotion:
         stage, moment = self.stage(environment), now or datetime.now(UTC)
         found = self.ledger.entries() if entries is None else entries
         here = done_here(self.rootdir, (environment, *([stage.previous] if stage.previous else [])))
-        return Situation(environment, stage, release, found, moment, here=here)
+        return Situation(environment, self.declared(environment), stage, release, found, moment, here=here)
+
+    def declared(self, name: str) -> Declared:
+        """Return what the project declares about the environment ``name``; what variables set does not count.
+
+        Raises ``ConfigError`` for an error in its settings.
+        """
+        project = self.project
+        role, suites = project.role(name), _suites(project.suites)
+        environment, stage = self._settings(name), self.stages[name]
+        if environment is None:
+            return Declared(role, project.platform, built=self._with_images(stage.services or ()), suites=suites)
+        return Declared(
+            role, project.platform, environment.services, environment.required, self._built(environment, stage), suites
+        )
+
+    def _built(self, environment: Environment, stage: Stage) -> tuple[str, ...]:
+        """Return the services whose images a release for ``environment`` needs."""
+        if environment.deploy is None or stage.services is not None:
+            return self._with_images(stage.services or ())
+        from pytest_gaia.rollout.plan import apps_of
+
+        files = environment.deployment
+        units = environment.services if files is None else apps_of(files)
+        there = (each for each in environment.services if each in units)
+        return self._with_images((*(self._deployed(environment) or ()), *there))
+
+    def _with_images(self, services: Iterable[str]) -> tuple[str, ...]:
+        platform = self.project.platform
+        found = platform.sort(services)
+        return tuple(each for each in found if each not in platform or platform[each].kind in _BUILT)
 
     def lock(self, environment: str, holder: str) -> Lock:
         """Return the lock of ``environment``, not acquired. It is in git if the ledger is."""
@@ -162,20 +199,27 @@ class Promotion:
     def _unknown(self, name: str) -> ConfigError:
         return ConfigError(f"no stage is named {name!r}; {nearest(name, self.stages)}")
 
-    def _deployed(self, name: str) -> tuple[str, ...] | None:
-        """Return the services that ``gaia deploy`` deploys to ``name``; None if gaia does not deploy it."""
-        # Imported late, because commands that only read releases and entries do not need it.
-        from pytest_gaia.rollout.plan import apps_of, choose
-
+    def _settings(self, name: str) -> Environment | None:
         try:
-            environment = self.resolve(name, {})
+            return self.resolve(name, {})
         except NotConfigured:
             # Only entries of the ledger can show that a release ran there, and then for all of its services.
             return None
-        if environment.deploy is None:
+
+    def _deployed(self, environment: Environment | None) -> tuple[str, ...] | None:
+        """Return the services that ``gaia deploy`` deploys there; None if gaia does not deploy it."""
+        # Imported late, because commands that only read releases and entries do not need it.
+        from pytest_gaia.rollout.plan import apps_of, choose
+
+        if environment is None or environment.deploy is None:
             return None
         files = environment.deployment
         return choose(environment, files, apps_of(files), ())
+
+
+def _suites(roots: Iterable[Path]) -> frozenset[str] | None:
+    folders = [folder for root in roots for folder in root.iterdir()]
+    return frozenset(each.name for each in folders if each.is_dir()) or None
 
 
 def open_ledger(settings: LedgerSettings, rootdir: Path) -> Ledger:

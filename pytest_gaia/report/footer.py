@@ -196,7 +196,7 @@ def _reasons(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
 
 
 def _production(evaluated: EvaluatedRun) -> list[str]:
-    if not evaluated.blocking_in_production or evaluated.context.environment == "production":
+    if not evaluated.blocking_in_production or evaluated.context.tolerance.kind == "strict":
         return []
     return [f"gaia: {counted(evaluated.blocking_in_production, 'failure')} would block production"]
 

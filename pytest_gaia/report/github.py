@@ -93,7 +93,7 @@ def _summary(evaluated: EvaluatedRun, label: str) -> Iterator[str]:
     )
     yield from _table("Warnings", ("warning",), [(text,) for text in warnings(evaluated)])
     yield from _table("Not tested", ("tests", "outcome", "reason"), _untested(evaluated))
-    if evaluated.blocking_in_production and evaluated.context.environment != "production":
+    if evaluated.blocking_in_production and evaluated.context.tolerance.kind != "strict":
         yield from ("", f"{counted(evaluated.blocking_in_production, 'failure')} would block production.")
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
-from pytest_gaia.promotion.gate.situation import Situation
+from pytest_gaia.promotion.gate.situation import Declared, Situation
 from pytest_gaia.promotion.ledger.statements import (
     CHECK,
     DEPLOYMENT,
@@ -33,6 +33,7 @@ from pytest_gaia.promotion.ledger.statements import (
     WaiverPredicate,
 )
 from pytest_gaia.promotion.release.model import Component, Release
+from tests.projects import gaia_platform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,12 @@ STAGES = {
         previous="staging", soak=timedelta(hours=24), sign=("release-manager",), suites=("health",), require_signed=True
     ),
 }
+
+
+def declared(environment: str, **given: Any) -> Declared:
+    """Return what a project of the Gaia Platform declares about an environment."""
+    role = environment if environment in STAGES else ""
+    return Declared(**{"role": role, "platform": gaia_platform(), **given})
 
 
 def made_release(seed: str = "a", **changes: Any) -> Release:
@@ -144,7 +151,10 @@ class Pipeline:
     def decide(self, environment: str, only: Group | None = None) -> Gate:
         """Ask the gate."""
         entries = self.keyring.ledger(self.folder).entries()
-        return evaluate(Situation(environment, STAGES[environment], self.release, entries, self.now), only=only)
+        return evaluate(
+            Situation(environment, declared(environment), STAGES[environment], self.release, entries, self.now),
+            only=only,
+        )
 
     def gate(self, environment: str, by: str | None = "ci", **changes: Any) -> None:
         """The gate decides, and its decision is kept."""

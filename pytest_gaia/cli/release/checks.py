@@ -67,6 +67,8 @@ Exit codes: 0 passed; 1 a feature is switched on; 11 inconclusive;
 attest = typer.Typer(name="attest", help=ATTEST_HELP, no_args_is_help=True)
 
 _HOLD = 11
+_TARGETS = frozenset(check.target for check in CHECKS)
+"""roles of stages with checks of the pipeline"""
 
 ReleaseId = Annotated[
     str,
@@ -127,16 +129,8 @@ def _running(promotion: Promotion, situation: Situation) -> tuple[Comparison, ..
 
 def _check_stages(promotion: Promotion, release: Release, *, as_json: bool) -> int:
     """Show the checks of the pipeline for every stage; return 11 if one did not pass."""
-    targets = dict.fromkeys(check.target for check in CHECKS if check.target in promotion.stages)
-    configured = promotion.configured()
-    # A project with other stages only has no checks of the pipeline.
-    added = () if any(target in configured for target in targets) else configured
-    targets = dict.fromkeys(added) or targets
-    situations = [promotion.situation(target, release) for target in targets]
-    checks: dict[str, list[Check]] = {
-        each.environment: [check for check in evaluate(each).checks if check.in_pipeline or each.environment in added]
-        for each in situations
-    }
+    situations = [promotion.situation(target, release) for target in _stages(promotion)]
+    checks: dict[str, list[Check]] = {each.environment: _shown(each) for each in situations}
     # The checks of one stage rest on entries, and a corrupt ledger proves nothing.
     problems = problems_of(situations[0].entries) if situations else ()
     if as_json:
@@ -147,6 +141,19 @@ def _check_stages(promotion: Promotion, release: Release, *, as_json: bool) -> i
     if problems:
         typer.echo(f"the ledger is corrupt: {problems[0]}; run `gaia ledger verify`", err=True)
     return _HOLD if problems or any(not check.good for rows in checks.values() for check in rows) else 0
+
+
+def _stages(promotion: Promotion) -> list[str]:
+    """Return the configured stages that a release enters, or else the built-in ones."""
+    configured, role = promotion.configured(), promotion.project.role
+    entered = [name for name in configured if role(name) in _TARGETS or promotion.stages[name].previous]
+    return entered or list(configured) or [name for name in promotion.stages if role(name) in _TARGETS]
+
+
+def _shown(situation: Situation) -> list[Check]:
+    """Return the checks of the pipeline; all checks for a stage that is not part of it."""
+    checks = evaluate(situation).checks
+    return [check for check in checks if check.in_pipeline or situation.declared.role not in _TARGETS]
 
 
 def show_stage(previous: str | None, target: str, checks: Sequence[Check]) -> None:

@@ -195,7 +195,8 @@ def _images(
     promotion: Promotion, given: list[str] | None, from_env: str | None, services: list[str] | None
 ) -> tuple[Iterable[Component], bool]:
     """Return the ``given`` images and those that run in ``from_env``, and whether an image exists on this machine only."""
-    named = {part.service: part for part in named_images(split_images(given, (), "--image"), promotion.deployed())}
+    images = split_images(given, (), "--image")
+    named = {part.service: part for part in named_images(images, promotion.project.platform, promotion.deployed())}
     observed, only_here = _observed(promotion, from_env, services, named)
     return (observed | named).values(), only_here
 

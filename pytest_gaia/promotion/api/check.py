@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.tolerance import PRODUCTION
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.api._difference import ApiChange, difference
 from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot, fetch, kept_folder, load, with_kept
@@ -23,10 +24,6 @@ CHECK_ID = "no-breaking-api-change"
 
 # Errors in the comparison of malformed documents.
 _MALFORMED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
-
-
-BASELINE = "production"
-"""the environment whose clients must not break"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,22 +127,23 @@ def _digest(document: dict[str, Any]) -> str:
 
 
 def check_release(promotion: Promotion, environment: str, release: Release, now: datetime) -> ApiCheck:
-    """Compare the stage before ``environment``, which must run ``release``, with production.
+    """Compare the stage before ``environment``, which must run ``release``, with the environment of the role production.
 
     If ``environment`` is the first stage and requires this check, it is compared itself. If production is unreachable, its
     last saved documents count. Raises ``ConfigError`` for any other first stage.
     """
+    production = promotion.with_role(PRODUCTION)[0]
     previous = promotion.stage(environment).previous
-    if previous is None and BY_ID[CHECK_ID].target == environment:
+    if previous is None and BY_ID[CHECK_ID].target == promotion.project.role(environment):
         previous = environment
     if previous is None:
         raise ConfigError(
             f"{environment} is the first stage, so there is no earlier environment to compare. Set `promote_from` in "
             f"[env.{environment}.stage] of gaia.toml, or compare two environments: gaia api diff A B."
         )
-    candidate, baseline = environment_apart(promotion, previous), environment_apart(promotion, BASELINE)
+    candidate, baseline = environment_apart(promotion, previous), environment_apart(promotion, production)
     if same := _same_address(candidate, baseline):
-        return undecided(f"{previous} and {BASELINE} have the same address, {same}, so a comparison proves nothing")
+        return undecided(f"{previous} and {production} have the same address, {same}, so a comparison proves nothing")
     if problem := not_running(promotion, candidate, release, now):
         return undecided(problem)
     return check(baseline_of(promotion, baseline), fetch(candidate))

@@ -9,7 +9,6 @@ from urllib.error import HTTPError, URLError
 
 from pytest_gaia.config.addresses import host_of
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import HTTP_SERVICES
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.observation.http_probe import opener
@@ -17,7 +16,6 @@ from pytest_gaia.observation.probes import classified
 
 FOLDER = ".gaia/api"
 """folder for the last documents of each environment, below the folder of gaia.toml"""
-PATH = "/openapi.json"
 _LARGEST = 32 * 1024 * 1024
 """maximum bytes of a document"""
 _NONE_THERE = (404, 405, 410)
@@ -42,17 +40,19 @@ Snapshot = dict[str, Fetched]
 
 
 def fetch(environment: Environment) -> Snapshot:
-    """Fetch the document of every service of ``environment`` that has a URL.
+    """Fetch the document of every service of ``environment`` that has a URL and is not external.
 
     Raises ``ConfigError`` if no service has a URL.
     """
-    urls = {name: environment.urls[name] for name in HTTP_SERVICES if name in environment.urls}
-    if not urls:
+    platform = environment.platform
+    names = [name for name in platform.http if name in environment.urls and not platform[name].external]
+    if not names:
+        entry = platform[platform.entry].variable if platform.entry else "NAME"
         raise ConfigError(
-            f"{environment.name}: no service has a URL to fetch {PATH} from. Set `url` in [env.{environment.name}] of "
-            "gaia.toml, or GAIA_GATEWAY_URL."
+            f"{environment.name}: no service has a URL to fetch an OpenAPI document from. Set `url` in "
+            f"[env.{environment.name}] of gaia.toml, or GAIA_{entry}_URL."
         )
-    return {name: _fetched(name, url, environment.timeouts.response) for name, url in urls.items()}
+    return {name: _document_of(environment, name) for name in names}
 
 
 def documents(snapshot: Snapshot) -> dict[str, dict[str, Any]]:
@@ -98,26 +98,36 @@ def with_kept(snapshot: Snapshot, folder: Path) -> Snapshot:
     return {**snapshot, **{name: each for name, each in kept.items() if name in lacking or name not in snapshot}}
 
 
-def _fetched(service: str, url: str, timeout: float) -> Fetched:
+def _document_of(environment: Environment, service: str) -> Fetched:
+    where = environment.platform[service].openapi
+    if where is None:
+        return Fetched(service, problem="openapi = false", published=False)
+    if not where.startswith("/"):
+        # A file of the project is the same for all environments, so a comparison would prove nothing.
+        return Fetched(service, problem=f"{where} is a file of the project, and does not show what runs there")
+    return _fetched(service, environment.urls[service], where, environment.timeouts_of(service).response)
+
+
+def _fetched(service: str, url: str, path: str, timeout: float) -> Fetched:
     try:
-        with opener(url).open(url + PATH, timeout=timeout) as response:
+        with opener(url).open(url + path, timeout=timeout) as response:
             content = response.read(_LARGEST + 1)
     except HTTPError as error:
         error.close()
         published = error.code not in _NONE_THERE
-        return Fetched(service, problem=f"GET {PATH} returned {error.code}", published=published)
+        return Fetched(service, problem=f"GET {path} returned {error.code}", published=published)
     except URLError as error:
         return Fetched(service, problem=str(classified(error.reason, host_of(url))))
     except (OSError, ValueError, HTTPException) as error:
         return Fetched(service, problem=str(classified(error, host_of(url))))
     if len(content) > _LARGEST:
-        return Fetched(service, problem=f"GET {PATH} returned more than {_LARGEST // 1024 // 1024} MiB")
+        return Fetched(service, problem=f"GET {path} returned more than {_LARGEST // 1024 // 1024} MiB")
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
-        return Fetched(service, problem=f"GET {PATH} did not return JSON")
+        return Fetched(service, problem=f"GET {path} did not return JSON")
     if not isinstance(document, dict):
-        return Fetched(service, problem=f"GET {PATH} did not return a JSON object")
+        return Fetched(service, problem=f"GET {path} did not return a JSON object")
     return Fetched(service, document)
 
 

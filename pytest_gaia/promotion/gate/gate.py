@@ -12,26 +12,29 @@ from pytest_gaia.config.stages import Stage
 from pytest_gaia.promotion.gate import _proofs as proofs
 from pytest_gaia.promotion.gate.check import Check, Finding, Group, failed, passed, pending
 from pytest_gaia.promotion.gate.checks import checks_for
+from pytest_gaia.promotion.gate.services import services_kept
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import counted, problems_of
 from pytest_gaia.promotion.ledger.statements import Decision, GateDetails, GatePredicate, WaiverPredicate
 from pytest_gaia.verdict.evaluated import EXIT_CODES
 from pytest_gaia.wording import counted as number_of
 
-_NOT_BUILT = ("nats", "postgres")
-"""services with third-party images: a release need not include them"""
 _LOCAL_ONLY = ("local", "dev")
-"""stages for releases whose images exist on one machine only"""
+"""roles of stages for releases whose images exist on one machine only"""
 
 FREEZE = "not-frozen"
 RERUN = "not-rejected"
+KEPT = "services-kept"
 WAIVER_ROLE = "release-manager"
 LONGEST_WAIVER = timedelta(days=30)
 
 
 def waivable(stage: Stage) -> tuple[str, ...]:
-    """Return the checks outside of the pipeline that a release manager can waive: a freeze, and an earlier rejected run."""
-    return (FREEZE, RERUN) if stage.require_signed else (FREEZE,)
+    """Return the checks outside of the pipeline that a release manager can waive.
+
+    These are a freeze, a change of the services, and an earlier rejected run.
+    """
+    return (FREEZE, KEPT, RERUN) if stage.require_signed else (FREEZE, KEPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ def _word(checks: tuple[Check, ...]) -> Decision:
 def _checks(situation: Situation) -> Iterator[Check]:
     yield Check("ledger-whole", "Ledger is intact", "pre-deploy", _whole(situation))
     yield Check("images-pinned", "Images are pinned by digest", "pre-deploy", _pinned(situation))
+    yield Check(KEPT, "Services and their descriptions are kept", "pre-deploy", services_kept(situation))
     yield Check("not-quarantined", "Never rolled back", "pre-deploy", proofs.not_quarantined(situation))
     yield Check(FREEZE, "No deployment freeze", "pre-deploy", proofs.not_frozen(situation))
     previous = situation.stage.previous
@@ -137,10 +141,9 @@ def _pinned(situation: Situation) -> Finding:
     release = situation.release
     if not release.components:
         return pending("the release has no image", "gaia release create")
-    if release.kind == "local" and situation.environment not in _LOCAL_ONLY:
+    if release.kind == "local" and situation.declared.role not in _LOCAL_ONLY:
         return failed("its images exist on one machine only; push them to a registry, and create a release of those")
-    services = situation.stage.services or ()
-    if lacking := [each for each in services if each not in (*_NOT_BUILT, *release.digests)]:
+    if lacking := [each for each in situation.declared.built if each not in release.digests]:
         reason = f"no image of {', '.join(lacking)}, which {situation.environment} runs"
         return pending(reason, "gaia release create")
     loose = [each.service for each in release.components if not each.digest.startswith("sha256:")]

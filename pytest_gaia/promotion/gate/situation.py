@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.promotion.gate._outside import RollOut, last_deployment
 from pytest_gaia.promotion.ledger.keys import TrustedKey
@@ -62,10 +63,29 @@ class Stay:
 
 
 @dataclass(frozen=True, slots=True)
+class Declared:
+    """What the project declares now about an environment."""
+
+    role: str
+    """what the environment is for, such as ``staging``; empty for none of the known roles"""
+    platform: Platform
+    """description of all services"""
+    services: tuple[str, ...] | None = None
+    """services that the environment has; None if it is not configured"""
+    required: tuple[str, ...] = ()
+    """services without which no test runs there"""
+    built: tuple[str, ...] = ()
+    """services that a deploy tool deploys there, and whose images a release therefore needs"""
+    suites: frozenset[str] | None = None
+    """names of the suites; None if they are unknown"""
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """A release, an environment, and everything else that a decision rests on."""
 
     environment: str
+    declared: Declared
     stage: Stage
     release: Release
     entries: tuple[Entry, ...]
@@ -93,15 +113,30 @@ class Situation:
         Left out are entries about another release or other images, without the required signature, from the future, of
         simulated runs, and of promotions that had lost their lock.
         """
-        wanted = environment or self.environment
+        about = (environment or self.environment, self.release.id)
+        found = self._valid(kind)
+        return [each for each in found if _about(each.says) == about and each.entry.subjects == self.release.subjects()]
+
+    def last_promoted(self, environment: str) -> list[Evidence[Any]]:
+        """Return the run and the deployment of the release, this one or another, that last passed the gate there."""
+        passed = [each for each in self._valid(GatePredicate) if _about(each.says)[0] == environment]
+        passed = [each for each in passed if each.says.decision.verdict == "PROMOTE"]
+        if not passed:
+            return []
+        gate = passed[-1]
+        found: list[Evidence[Any]] = []
+        for kind in (RunPredicate, DeploymentPredicate):
+            about = [each for each in self._valid(kind) if _about(each.says) == _about(gate.says)]
+            found += [each for each in about if each.entry.sequence < gate.entry.sequence][-1:]
+        return found
+
+    def _valid(self, kind: type[P]) -> list[Evidence[P]]:
         return [
             Evidence(entry, entry.predicate, entry.time)
             for entry in self.entries
             if isinstance(entry.predicate, kind)
             and entry.time is not None
             and entry.time <= self.now + CLOCK_SKEW
-            and _about(entry.predicate) == (wanted, self.release.id)
-            and entry.subjects == self.release.subjects()
             and self._may_say(entry)
             and not self._overtaken(entry)
         ]

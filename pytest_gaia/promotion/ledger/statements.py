@@ -122,6 +122,12 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     """whether ``loopback = true`` allowed addresses on this machine, although the stage is not the first one"""
     misplaced: tuple[str, ...] = ()
     """reasons why the addresses do not belong to the environment, one sentence each; the run is no evidence then"""
+    platform: str = ""
+    """SHA-256 of the description of the services, ``sha256:…``; empty in entries older than this field"""
+    described: dict[str, dict[str, str]] = {}
+    """service of the environment → key of its description → beginning of the SHA-256 of the value, without defaults"""
+    required: tuple[str, ...] = ()
+    """services without which no test runs in the environment"""
     drift: str = ""
     """how the running images differed from the release, or changed during the run"""
     plugins: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ import msgspec
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.stages import Slo
+from pytest_gaia.promotion.gate.services import described
 from pytest_gaia.promotion.ledger.statements import (
     Decision,
     DeploymentPredicate,
@@ -93,6 +94,9 @@ def located(run: RunPredicate, environment: Environment, tested: Mapping[str, tu
         hosts=environment.known_hosts,
         loopback=environment.loopback,
         misplaced=wrong,
+        platform=environment.platform.digest,
+        described=described(environment.platform, environment.services),
+        required=environment.required,
     )
     if not wrong or details.verdict != "PROMOTE":
         return msgspec.structs.replace(run, details=details)

@@ -64,7 +64,7 @@ def write_statement(
     not trusted, not valid now, without the role or of an author, corrupt ledger.
     """
     stage = promotion.stage(statement.environment)
-    _check_name(statement, kind, stage)
+    _check_name(statement, kind, promotion, stage)
     until = _end(statement, kind, now)
     signer = SshSigner.of(ssh_key) if ssh_key else next(iter(promotion.signers()), None)
     if signer is None and (stage.require_signed or promotion.ledger.must_sign):
@@ -118,9 +118,10 @@ def _end(statement: Statement, kind: str, now: datetime) -> datetime:
     return until
 
 
-def _check_name(statement: Statement, kind: str, stage: Stage) -> None:
+def _check_name(statement: Statement, kind: str, promotion: Promotion, stage: Stage) -> None:
+    role = promotion.project.role(statement.environment)
     check = BY_ID.get(statement.check)
-    known = [*(each.id for each in BY_ID.values() if each.target == statement.environment), *waivable(stage)]
+    known = [*(each.id for each in BY_ID.values() if each.target == role), *waivable(stage)]
     if kind == "signoff":
         known = [each for each in known if each in BY_ID]
         known = [each for each in known if BY_ID[each].roles] + ([RELEASE] if stage.sign else [])
@@ -131,11 +132,12 @@ def _check_name(statement: Statement, kind: str, stage: Stage) -> None:
         raise ConfigError(
             f"{statement.check!r}: no check of that name can be {action} in {statement.environment}; {nearest(statement.check, known)}"
         )
-    if check.target == statement.environment:
+    if check.target == role:
         raise ConfigError(
             f"{statement.check}: test results decide this check; it cannot be approved. To skip it, run `gaia release waive`."
         )
-    raise ConfigError(f"{statement.check}: this is a check of {check.target}. Pass -e {check.target}.")
+    stages = " or ".join(promotion.with_role(check.target)[:1])
+    raise ConfigError(f"{statement.check}: this is a check of {stages}. Pass -e {stages}.")
 
 
 def _roles(statement: Statement, kind: str, sign: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import SERVICES
+from pytest_gaia.config.platform import Platform
+from pytest_gaia.config.services import unknown_service
 from pytest_gaia.deploy.hooks import hook_for
 from pytest_gaia.deploy.outcome import digest_of, digests, pinned
-from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable, nearest
+from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 from pytest_gaia.observation.deployed import ServiceObservation, observe_services
 from pytest_gaia.promotion.release.model import Component
 from pytest_gaia.rollout.plan import plan_rollout
@@ -19,16 +20,20 @@ LOCAL_HOOK = "compose"
 """the hook whose images exist on one machine only"""
 
 
-def named_images(images: Mapping[str, str], deployed: Collection[str] = ()) -> tuple[Component, ...]:
-    """Return service → reference as components; ``deployed`` lists additional services of the project.
+def named_images(
+    images: Mapping[str, str], platform: Platform, deployed: Collection[str] = ()
+) -> tuple[Component, ...]:
+    """Return service → reference as components.
+
+    Known services are those of ``platform`` that are not external, and ``deployed``, those with deploy files.
 
     Raises ``ConfigError`` for an unknown service or an invalid digest.
     """
-    known = dict.fromkeys((*SERVICES, *deployed))
+    known = dict.fromkeys((*(each.name for each in platform.services.values() if not each.external), *deployed))
     found = []
     for service, reference in images.items():
         if service not in known:
-            raise ConfigError(f"--image: unknown service {service!r}; {nearest(service, known)}")
+            raise ConfigError(f"--image: {unknown_service(service, platform, known)}")
         digest = digest_of(reference)
         if digest is None:
             raise ConfigError(

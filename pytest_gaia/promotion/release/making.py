@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_gaia.config.tolerance import PRODUCTION
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.gate.situation import Situation
+from pytest_gaia.promotion.gate.situation import Declared, Situation
 from pytest_gaia.promotion.ledger.statements import GatePredicate, sha256_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.release import commits
@@ -60,15 +60,17 @@ def make_release(
 
 
 def last_released(promotion: Promotion) -> str | None:
-    """Return the commit of the newest release that passed the gate of production; None if there is none."""
+    """Return the commit of the newest release that passed a gate with the role production; None if there is none."""
     promotion.bring_releases()
-    entries, now = promotion.ledger.entries(), datetime.now(UTC)
-    stage = promotion.stages[PRODUCTION]
+    entries, now, project = promotion.ledger.entries(), datetime.now(UTC), promotion.project
     passed = []
     for release in releases.all_releases(promotion.rootdir):
-        decision = Situation(PRODUCTION, stage, release, entries, now).newest(GatePredicate)
-        if decision is not None and decision.says.decision.verdict == "PROMOTE" and not decision.entry.problem:
-            passed.append((decision.entry.sequence, release.commit))
+        for name in promotion.with_role(PRODUCTION):
+            declared = Declared(PRODUCTION, project.platform)
+            situation = Situation(name, declared, promotion.stages[name], release, entries, now)
+            decision = situation.newest(GatePredicate)
+            if decision is not None and decision.says.decision.verdict == "PROMOTE" and not decision.entry.problem:
+                passed.append((decision.entry.sequence, release.commit))
     return max(passed)[1] if passed else None
 
 

@@ -1,6 +1,7 @@
 """Differences from the release that the target approved before, and the way back to an earlier release."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.gate.situation import Situation
@@ -149,7 +150,7 @@ def _commits(context: PageContext, old: str, new: str) -> tuple[tuple[Commit, ..
 
 
 def _run_of(context: PageContext, situation: Situation, old: Release) -> KnownRun:
-    earlier = Situation(situation.environment, situation.stage, old, context.entries, context.now)
+    earlier = replace(situation, release=old)
     return kept_run(earlier, context.promotion.rootdir)
 
 

@@ -11,7 +11,7 @@ import pytest
 from pytest_gaia.promotion.gate.gate import evaluate
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.statements import NO_RELEASE
-from tests.promotion.pipeline import STAGES, START, Pipeline, made_release
+from tests.promotion.pipeline import STAGES, START, Pipeline, declared, made_release
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +55,7 @@ def asked(pipeline: Pipeline, environment: str, check: str, hour: float = 10) ->
     """Return the finding of one check of release 1."""
     stage = replace(STAGES[environment], soak=SOAK)
     entries = pipeline.keyring.ledger(pipeline.folder).entries()
-    gate = evaluate(Situation(environment, stage, ONE, entries, START + timedelta(hours=hour)))
+    gate = evaluate(Situation(environment, declared(environment), stage, ONE, entries, START + timedelta(hours=hour)))
     return next(each.finding for each in gate.checks if each.id == check)
 
 

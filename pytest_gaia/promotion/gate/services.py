@@ -1,0 +1,99 @@
+"""The check that a release is tested like the one before: no service, and nothing in a description, was dropped unnoticed."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, fields
+from typing import Any
+
+from pytest_gaia.config.platform import Platform, Service, plain
+from pytest_gaia.promotion.gate.check import Finding, passed, pending
+from pytest_gaia.promotion.gate.situation import Evidence, Situation
+from pytest_gaia.promotion.ledger.statements import SHORT, DeploymentPredicate, RunPredicate
+
+_NOT_JUDGED = ("name", "url", "variable", "timeouts", "sandbox", "place")
+"""keys of a service that do not decide what is tested, and how: where it is, and how a sandbox runs it"""
+_DIGITS = 12
+_TRYING = ("local", "dev")
+"""roles of environments in which descriptions change every day: a change is reported there, and blocks the next stage"""
+
+
+def described(platform: Platform, services: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return service → key → beginning of the SHA-256 of its value, for keys that decide what is tested.
+
+    Keys with their default are left out, so that a later version of this package with more keys finds the same.
+    """
+    return {name: _described(platform[name]) for name in services if name in platform}
+
+
+def _described(service: Service) -> dict[str, str]:
+    found = {}
+    for key in fields(service):
+        value = getattr(service, key.name)
+        default = key.default_factory() if key.default_factory is not MISSING else key.default
+        if key.name not in _NOT_JUDGED and value != default:
+            text = json.dumps(plain(value), sort_keys=True, separators=(",", ":"))
+            found[key.name] = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    return found
+
+
+def services_kept(situation: Situation) -> Finding:
+    """Every service with evidence is still declared and described as before: in this stage, and in the previous one."""
+    before = situation.last_promoted(situation.environment)
+    lacking = list(_lacking(situation, before, here=True))
+    changed = list(_changed(situation, before))
+    if previous := situation.stage.previous:
+        newest = (situation.newest(kind, previous) for kind in (RunPredicate, DeploymentPredicate))
+        lower = [each for each in newest if each is not None]
+        lacking += _lacking(situation, lower, here=False)
+        changed += _changed(situation, lower)
+        before = [*before, *lower]
+    texts = list(dict.fromkeys((*lacking, *changed)))
+    if lacking or (changed and situation.declared.role not in _TRYING):
+        release = f"{situation.release.short} services-kept -e {situation.environment}"
+        return pending("; ".join(texts), f"gaia release waive {release} --until 7d --reason …")
+    if not before:
+        return passed("nothing was promoted before")
+    return passed("; ".join(texts) or "all services with evidence are declared, and described as before", *before)
+
+
+def _lacking(situation: Situation, before: Iterable[Evidence[Any]], *, here: bool) -> Iterator[str]:
+    """Yield what the evidence ``before`` covers and the project no longer tests; ``here``: in this environment."""
+    declared = situation.declared
+    there = declared.platform.names if declared.services is None or not here else declared.services
+    for each in before:
+        where = f"in {each.says.environment} by release {each.says.release[:SHORT]}"
+        images, tested, required = _covered(each.says)
+        gone = [name for name in images if name not in declared.platform and name not in situation.release.digests]
+        gone += [name for name in tested if name not in declared.platform and name not in gone]
+        yield from (f"{name} is no longer declared, and ran {where}" for name in gone)
+        left = [name for name in tested if name not in (*there, *gone)]
+        yield from (f"{situation.environment} no longer has {name}, which was tested {where}" for name in left)
+        if here:
+            undeployed = [name for name in images if name not in (*situation.wanted, *gone, *left)]
+            yield from (f"the release has no image of {name}, which was deployed {where}" for name in undeployed)
+            if declared.services is not None:
+                less = [name for name in required if name not in (*declared.required, *gone, *left)]
+                yield from (f"{name} is no longer required, and was {where}" for name in less)
+
+
+def _covered(says: RunPredicate | DeploymentPredicate) -> tuple[dict[str, None], dict[str, None], tuple[str, ...]]:
+    """Return the services with an image in the evidence, those that were tested, and those that were required."""
+    if isinstance(says, DeploymentPredicate):
+        return dict.fromkeys(says.services), {}, ()
+    details = says.details
+    return dict.fromkeys(details.digests), dict.fromkeys((*details.described, *details.addresses)), details.required
+
+
+def _changed(situation: Situation, before: Iterable[Evidence[Any]]) -> Iterator[str]:
+    """Yield the services whose description differs from that of the evidence; older evidence has none."""
+    for each in before:
+        if isinstance(each.says, RunPredicate):
+            old = each.says.details.described
+            new = described(situation.declared.platform, old)
+            for name in new:
+                if keys := [key for key in sorted(old[name] | new[name]) if old[name].get(key) != new[name].get(key)]:
+                    yield (
+                        f"the description of {name} changed since release {each.says.release[:SHORT]} ran in "
+                        f"{each.says.environment}: {', '.join(keys)}"
+                    )
