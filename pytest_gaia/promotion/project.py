@@ -70,14 +70,22 @@ class Promotion:
         return self.project.stages
 
     def configured(self) -> tuple[str, ...]:
-        """Return the stages that the project configures; one with an error in its settings counts."""
-        return tuple(name for name in self.stages if self._is_configured(name))
+        """Return the stages that the project configures; one with an error in its settings counts.
+
+        If files declare environments, others do not count: a URL in ``[services]`` alone gives every one an address.
+        """
+        from pytest_gaia.config.layers import shipped_file
+
+        file = self.project.file
+        declared = {} if file is None else {**shipped_file(file.below).environments, **file.environments}
+        return tuple(name for name in self.stages if (name in declared or not declared) and self._is_configured(name))
 
     def with_role(self, role: str) -> tuple[str, ...]:
         """Return the stages with ``role``, such as ``production``; configured ones first."""
         found = [name for name in self.stages if self.project.role(name) == role]
         # A project with stages of its own leaves the built-in one of the same role unconfigured.
-        return tuple(sorted(found, key=lambda name: not self._is_configured(name))) if len(found) > 1 else tuple(found)
+        configured = self.configured() if len(found) > 1 else ()
+        return tuple(sorted(found, key=lambda name: name not in configured))
 
     def resolve(self, name: str, environ: Mapping[str, str] | None = None) -> Environment:
         """Return the environment ``name``, resolved with ``environ`` or the variables of this process."""

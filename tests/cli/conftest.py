@@ -33,11 +33,11 @@ url = "https://{service}.preview.example"
 OPERATED = """
 [env.staging]
 from = "fly"
-topology = "microservices"
+services = ["gateway", "auth", "asset", "chat", "nats", "postgres"]
 
 [env.production]
 from = "fly"
-topology = "microservices"
+services = ["gateway", "auth", "asset", "chat", "nats", "postgres"]
 
 [env.local]
 from = "compose"

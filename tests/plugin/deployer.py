@@ -19,9 +19,7 @@ platform = "gaia"
 suites = ["suites"]
 
 [env.stage]
-topology = "gateway-only"
 services = ["gateway"]
-nats = "disabled"
 [env.stage.urls]
 gateway = "{url}"
 [env.stage.tolerance]

@@ -138,7 +138,9 @@ def test_what_a_stage_runs_is_what_is_deployed_there(folder: Path) -> None:
     release = made_release()
 
     def services(text: str = "") -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-        promotion = settings(folder, f'[gaia]\nplatform = "gaia"\ndeploy_files = "deploy"\n[env.staging]\nfrom = "fly"\n{text}')
+        promotion = settings(
+            folder, f'[gaia]\nplatform = "gaia"\ndeploy_files = "deploy"\n[env.staging]\nfrom = "fly"\n{text}'
+        )
         return promotion.stage("staging").services, promotion.services("staging", release)
 
     assert services() == (("nats", "auth", "gateway"), ("auth", "gateway"))

@@ -11,7 +11,7 @@ from pytest_gaia.promotion.gate.check import Finding, passed, pending
 from pytest_gaia.promotion.gate.situation import Evidence, Situation
 from pytest_gaia.promotion.ledger.statements import SHORT, DeploymentPredicate, RunPredicate
 
-_NOT_JUDGED = ("name", "url", "variable", "timeouts", "sandbox", "place")
+_IRRELEVANT = ("name", "url", "variable", "timeouts", "sandbox", "place")
 """keys of a service that do not decide what is tested, and how: where it is, and how a sandbox runs it"""
 _DIGITS = 12
 _TRYING = ("local", "dev")
@@ -31,7 +31,7 @@ def _described(service: Service) -> dict[str, str]:
     for key in fields(service):
         value = getattr(service, key.name)
         default = key.default_factory() if key.default_factory is not MISSING else key.default
-        if key.name not in _NOT_JUDGED and value != default:
+        if key.name not in _IRRELEVANT and value != default:
             text = json.dumps(plain(value), sort_keys=True, separators=(",", ":"))
             found[key.name] = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
     return found

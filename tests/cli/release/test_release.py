@@ -286,9 +286,8 @@ def test_help_teaches(gaia: Gaia, command: str) -> None:
 
 
 def test_a_project_with_other_stages_sees_only_those(gaia: Gaia, operated: Path, committed: Repository) -> None:
-    committed.write(
-        "gaia.toml", '[env.preview]\nurl = "https://preview.example.com"\nservices = ["gateway"]\n[env.preview.stage]\n'
-    )
+    preview = '[env.preview]\nurl = "https://preview.example.com"\n[env.preview.stage]\n'
+    committed.write("gaia.toml", f"[services.gateway]\n{preview}")
     committed.commit()
 
     code, out, err = gaia("release", "create", "--image", f"gateway={GATEWAY}")
@@ -300,3 +299,36 @@ def test_a_project_with_other_stages_sees_only_those(gaia: Gaia, operated: Path,
     assert (code, err) == (11, "")
     assert out.startswith("preview\n")
     assert "staging" not in out
+
+
+LIVE = """
+[services.orders]
+url = "https://{unit}.example.com"
+[env.qa]
+role = "staging"
+[env.live]
+role = "production"
+stage = { promote_from = "qa" }
+"""
+
+
+def test_stages_are_checked_by_their_role(gaia: Gaia, operated: Path, committed: Repository) -> None:
+    committed.write("gaia.toml", LIVE)
+    committed.commit()
+    release = made(gaia, "--image", f"orders={GATEWAY}")
+
+    code, out, err = gaia("release", "check", str(release["short"]), "--json")
+    assert (code, err) == (11, "")
+    asked = {stage: {check["id"] for check in checks} for stage, checks in json.loads(out).items()}
+    assert asked == {
+        "qa": {"no-experimental-features"},
+        "live": {"staging-validated", "core-verified", "performance-acceptable", "security-review", "rollback-ready"},
+    }
+
+    code, out, err = gaia("release", "check", str(release["short"]), "-e", "live")
+    assert (code, err) == (11, "")
+    assert "gaia release approve" in out
+    code, _, err = gaia(
+        "release", "approve", str(release["short"]), "security-review", "-e", "qa", "--role", "security"
+    )
+    assert (code, err.splitlines()[0]) == (4, "gaia: security-review: this is a check of live. Pass -e live.")

@@ -1,0 +1,173 @@
+"""A service with evidence stays: the gate reports one that is no longer declared, and a description that changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.config.platform import Operation, Platform, SandboxSettings, Service
+from pytest_gaia.promotion.gate.gate import evaluate
+from pytest_gaia.promotion.gate.services import described
+from pytest_gaia.promotion.gate.situation import Situation
+from pytest_gaia.promotion.release.model import Component
+from tests.promotion.pipeline import STAGES, Pipeline, declared, made_release
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_gaia.promotion.gate.check import Check
+    from tests.promotion.conftest import Keyring
+
+NAMES = ("orders", "billing", "db")
+SHOP = Platform({name: Service(name, kind="postgres" if name == "db" else "http") for name in NAMES}, "shop", "orders")
+
+
+@pytest.fixture
+def pipeline(keyring: Keyring, tmp_path: Path) -> Pipeline:
+    return Pipeline(keyring, tmp_path / "ledger", release_of("orders", "billing"))
+
+
+def release_of(*services: str) -> Any:
+    digests = {name: f"sha256:{name}" for name in services}
+    return made_release(
+        components=tuple(Component(name, f"registry/{name}@{digests[name]}", digests[name]) for name in services)
+    )
+
+
+def without(*names: str) -> Platform:
+    return replace(SHOP, services={name: each for name, each in SHOP.services.items() if name not in names})
+
+
+def changed(name: str, **values: Any) -> Platform:
+    return replace(SHOP, services={**SHOP.services, name: replace(SHOP[name], **values)})
+
+
+def promoted(pipeline: Pipeline, environment: str, **changes: Any) -> None:
+    """The release was tested and promoted, as the project was declared then."""
+    pipeline.deploy(environment)
+    evidence = {
+        "described": described(SHOP, NAMES),
+        "required": ("orders",),
+        "addresses": {name: (f"{name}.example.org:443",) for name in NAMES},
+    }
+    pipeline.run(environment, **evidence | changes)
+    pipeline.gate(environment, verdict="PROMOTE")
+
+
+def kept(pipeline: Pipeline, environment: str, platform: Platform = SHOP, **given: Any) -> Check:
+    given = {"services": platform.names, "required": ("orders",), **given}
+    situation = Situation(
+        environment,
+        declared(environment, platform=platform, **given),
+        STAGES[environment],
+        pipeline.release,
+        pipeline.keyring.ledger(pipeline.folder).entries(),
+        pipeline.now,
+    )
+    return next(each for each in evaluate(situation).checks if each.id == "services-kept")
+
+
+def test_what_is_declared_as_before_is_kept(pipeline: Pipeline) -> None:
+    assert kept(pipeline, "staging").finding.reason == "nothing was promoted before"
+    promoted(pipeline, "staging")
+
+    assert kept(pipeline, "staging").finding.status == "passed"
+    # Where a service is, and how a sandbox runs it, does not matter; neither does another service.
+    moved = changed("orders", url="https://o.example.org", sandbox=SandboxSettings(command=("run",)))
+    assert kept(pipeline, "staging", moved).good
+    assert kept(pipeline, "staging", replace(SHOP, services={**SHOP.services, "new": Service("new")})).good
+
+
+@pytest.mark.parametrize("environment", ["local", "staging", "production"])
+def test_a_service_with_evidence_that_is_no_longer_declared_is_an_open_item(
+    pipeline: Pipeline, environment: str
+) -> None:
+    old = pipeline.release.short
+    promoted(pipeline, environment)
+    pipeline.release = release_of("orders")
+    check = kept(pipeline, environment, without("billing"))
+
+    assert check.finding.status == "pending"
+    assert f"billing is no longer declared, and ran in {environment} by release {old}" in check.finding.reason
+    assert check.finding.next.startswith(f"gaia release waive {pipeline.release.short} services-kept -e {environment}")
+    assert "db is no longer declared" in kept(pipeline, environment, without("db")).finding.reason
+
+
+def test_evidence_from_before_descriptions_names_services_too(pipeline: Pipeline) -> None:
+    promoted(pipeline, "staging", described={}, required=())
+
+    assert kept(pipeline, "staging").good
+    pipeline.release = release_of("orders")
+    assert "billing is no longer declared" in kept(pipeline, "staging", without("billing")).finding.reason
+
+
+def test_the_evidence_of_the_previous_stage_counts(pipeline: Pipeline) -> None:
+    promoted(pipeline, "dev")
+
+    assert kept(pipeline, "staging").good
+    # The next stage may have fewer services.
+    assert kept(pipeline, "staging", services=("orders",)).good
+    assert "db is no longer declared, and ran in dev" in kept(pipeline, "staging", without("db")).finding.reason
+
+
+@pytest.mark.parametrize(
+    ("platform", "given", "reason"),
+    [
+        (
+            changed("orders", safe=(Operation("POST", "/buy"),)),
+            {},
+            "the description of orders changed since release {}",
+        ),
+        (changed("orders", unsafe=(Operation("GET", "/buy"),), once=True), {}, "ran in staging: once, unsafe"),
+        (changed("db", kind="tcp"), {}, "the description of db changed"),
+        (SHOP, {"required": ()}, "orders is no longer required, and was in staging"),
+        (SHOP, {"services": ("orders", "billing")}, "staging no longer has db, which was tested in staging"),
+    ],
+)
+def test_a_change_of_what_is_tested_is_an_open_item(
+    pipeline: Pipeline, platform: Platform, given: dict[str, Any], reason: str
+) -> None:
+    promoted(pipeline, "staging")
+    check = kept(pipeline, "staging", platform, **given)
+
+    assert check.finding.status == "pending"
+    assert reason.format(pipeline.release.short) in check.finding.reason
+
+
+def test_a_service_without_an_image_in_the_release_is_an_open_item(pipeline: Pipeline) -> None:
+    promoted(pipeline, "staging")
+    pipeline.release = release_of("orders")
+
+    assert (
+        "the release has no image of billing, which was deployed in staging" in kept(pipeline, "staging").finding.reason
+    )
+
+
+def test_a_description_may_change_where_it_is_developed(pipeline: Pipeline) -> None:
+    promoted(pipeline, "dev")
+    check = kept(pipeline, "dev", changed("orders", health="/ready"))
+
+    assert check.good
+    assert check.finding.reason.startswith("the description of orders changed")
+
+
+def test_a_release_manager_accepts_a_change(pipeline: Pipeline) -> None:
+    promoted(pipeline, "staging")
+    platform = without("db")
+    pipeline.waive("services-kept", "staging", "dev", "security")
+    assert kept(pipeline, "staging", platform).finding.status == "pending"
+    pipeline.waive("services-kept", "staging", "rita", "release-manager")
+
+    assert kept(pipeline, "staging", platform).finding.status == "waived"
+
+
+def test_only_valid_evidence_of_a_promotion_counts(pipeline: Pipeline) -> None:
+    pipeline.deploy("staging")
+    pipeline.run("staging", described=described(SHOP, NAMES))
+    pipeline.gate("staging", verdict="HOLD")
+    assert kept(pipeline, "staging", without("db")).finding.reason == "nothing was promoted before"
+
+    pipeline.gate("staging", by=None, verdict="PROMOTE")
+    assert kept(pipeline, "staging", without("db")).finding.reason == "nothing was promoted before"
