@@ -12,25 +12,26 @@ INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended."""
 
 
-def is_production(environment: str) -> bool:
-    """Return whether ``environment`` has the name of a production environment."""
-    return environment in ("production", "prod") or environment.startswith(("production-", "prod-"))
+def is_production(environment: str, role: str) -> bool:
+    """Return whether ``environment`` has the role production, or has no role and the name of a production environment."""
+    named = environment in ("production", "prod") or environment.startswith(("production-", "prod-"))
+    return role == "production" or (not role and named)
 
 
-def confirm_production(environment: str, what: str, given: str | None, *, dry_run: bool = False) -> None:
+def confirm_production(environment: str, role: str, what: str, given: str | None, *, dry_run: bool = False) -> None:
     """Confirm as :func:`confirm` in production, or if ``given`` is a name; a dry run needs no confirmation."""
-    if given is not None or (not dry_run and is_production(environment)):
-        confirm(environment, what, given)
+    if given is not None or (not dry_run and is_production(environment, role)):
+        confirm(environment, role, what, given)
 
 
-def confirm(environment: str, what: str, given: str | None, *, yes: bool = False) -> None:
-    """Return if the user confirms ``what``, a sentence such as "Roll staging back", for ``environment``.
+def confirm(environment: str, role: str, what: str, given: str | None, *, yes: bool = False) -> None:
+    """Return if the user confirms ``what``, a sentence such as "Roll staging back", for ``environment`` with ``role``.
 
     ``given`` is the value of ``--confirm``, the name of the environment; ``yes`` is ``--yes``, which production does not
     accept. Without either the user is asked: for the name in production, for y elsewhere. Raises ``ConfigError`` if the
     user does not confirm, or cannot be asked because stdin is not a terminal.
     """
-    typed = is_production(environment)
+    typed = is_production(environment, role)
     if given is not None:
         if given != environment:
             raise ConfigError(f"--confirm {given}: but the environment is {environment}. Nothing was changed.")

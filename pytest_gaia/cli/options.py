@@ -13,7 +13,6 @@ from typer.core import TyperGroup
 from pytest_gaia.cli.output import echo_json
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import in_order
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.deploy.contract import DeployHook
@@ -66,13 +65,13 @@ def complete_release(incomplete: str) -> list[str]:
 
 def complete_service(context: typer.Context, incomplete: str) -> list[str]:
     """Return the services of the environment in the command line; ``incomplete`` may be a list, whose last name counts."""
-    from pytest_gaia.rollout.plan import apps_of
+    from pytest_gaia.rollout.plan import ALL, apps_of, choose
 
     before, comma, last = incomplete.rpartition(",")
     try:
         # The parser leaves the words before an incomplete option in `args`.
         there = target(str(context.params.get("env") or next(iter(context.args), "")))
-        names = in_order(apps_of(there.deployment) or there.environment.services)
+        names = choose(there.environment, there.deployment, apps_of(there.deployment), [ALL])
     except GaiaError:
         # A message would garble the line that is being completed.
         return []

@@ -76,7 +76,8 @@ def _is_of(environment: str | None, name: str, ends: Collection[str]) -> bool:
     if key is not None:
         return environment is not None and name in (variable_name(environment, key), f"GAIA_{key}")
     own = variable_name(environment, "") if environment else None
-    return not is_secret_name(name) or (own is not None and name.startswith(own))
+    # The URL of a service that is not described here may contain a password, too.
+    return not (is_secret_name(name) or name.endswith("_URL")) or (own is not None and name.startswith(own))
 
 
 SECRET_KEYS = {"api_key": "API_KEY", "jwt_secret": "JWT_SECRET", "token": "TOKEN"}

@@ -6,9 +6,12 @@ of the tool go to standard error.
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
+from pytest_gaia.config.platform import Platform
+from pytest_gaia.config.project import Project
 from pytest_gaia.deploy.contract import EXIT_STATUSES, Reply, Request
 from pytest_gaia.deploy.hooks import BUILT_IN, built_in
 from pytest_gaia.errors import ConfigError, GaiaError
@@ -20,8 +23,9 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str], source: str) -> int:
     """Run the request in ``source``, print the reply, and return the exit code."""
     try:
-        hook = built_in(_only(arguments))
-        reply = hook.run(_request(source), _log)
+        request = _request(source)
+        hook = built_in(_only(arguments), _platform(request))
+        reply = hook.run(request, _log)
     except GaiaError as error:
         _log(str(error))
         reply, code = Reply(status="failed", message=str(error)), error.exit_code
@@ -42,6 +46,11 @@ def _request(source: str) -> Request:
         return msgspec.json.decode(source, type=Request)
     except msgspec.MsgspecError as error:
         raise ConfigError(f"standard input is not a request to a deploy hook (one JSON object): {error}") from None
+
+
+def _platform(request: Request) -> Platform:
+    """Return the description of the services of the project that the request is about."""
+    return Project.around(Path(request.directory) if request.directory else Path.cwd()).platform
 
 
 def _log(line: str) -> None:

@@ -9,13 +9,15 @@ from typing import Any, get_args
 import msgspec
 
 from pytest_gaia.config.environment import Environment, HookName
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.deploy.contract import EXIT_STATUSES, DeployHook, Reply, ReplyStatus, Request, converted, utc_now
 from pytest_gaia.deploy.process import Finished, run_tool
 from pytest_gaia.errors import ConfigError, GaiaError, nearest
 from pytest_gaia.secrets.redaction import masker
 
 BUILT_IN = tuple(sorted({*get_args(HookName)} - {"command", "plugin"}))
-"""built-in adapters; each is a package next to this module with a function ``adapter()``"""
+"""built-in adapters; each is a package next to this module with a function ``adapter(platform)``"""
+_NONE = Platform()
 _WANTED = "return a Reply, a dict with its fields, or None for requests of other environments"
 _FROM_BEST: tuple[ReplyStatus, ...] = ("done", "unchanged", "retry", "failed")
 
@@ -33,17 +35,17 @@ def hook_for(environment: Environment, plugin_hook: DeployHook | None = None, *,
             f"or a hook to [env.{environment.name}.deploy]."
         )
     if settings.hook == "command":
-        return CommandHook(settings.command, rootdir)
+        return CommandHook(settings.command, rootdir, environment.platform)
     if settings.hook == "plugin":
         return plugin_hook if plugin_hook is not None else _not_implemented(environment)
-    return built_in(settings.hook)
+    return built_in(settings.hook, environment.platform)
 
 
-def built_in(name: str) -> DeployHook:
-    """Return the adapter ``name``. Raises ``ConfigError`` for an unknown one."""
+def built_in(name: str, platform: Platform) -> DeployHook:
+    """Return the adapter ``name`` for the services of ``platform``. Raises ``ConfigError`` for an unknown one."""
     if name not in BUILT_IN:
         raise ConfigError(f"unknown built-in hook {name!r}; {nearest(name, BUILT_IN)}")
-    hook: DeployHook = importlib.import_module(f"pytest_gaia.deploy.{name}").adapter()
+    hook: DeployHook = importlib.import_module(f"pytest_gaia.deploy.{name}").adapter(platform)
     return hook
 
 
@@ -61,9 +63,10 @@ class CommandHook:
 
     name = "command"
 
-    def __init__(self, command: Sequence[str], folder: Path) -> None:
+    def __init__(self, command: Sequence[str], folder: Path, platform: Platform = _NONE) -> None:
         """Raises ``ConfigError`` if the executable does not exist."""
         self._folder = folder
+        self._platform = platform
         self._argv = (_executable(command[0], folder), *command[1:])
         self._shown = command[0]
 
@@ -76,6 +79,7 @@ class CommandHook:
             stdin=msgspec.json.encode(request).decode() + "\n",
             cwd=self._folder,
             environment=request.environment,
+            ends=self._platform.variable_ends,
             log=log,
             out=lambda line: None if line.lstrip().startswith("{") else log(line),
             redact=redact,

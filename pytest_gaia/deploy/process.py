@@ -13,12 +13,13 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeAlias
 
+from pytest_gaia.config.platform import GENERAL_SECRETS
 from pytest_gaia.config.variables import passed_on
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.secrets.redaction import masker
@@ -84,6 +85,7 @@ def run_tool(
     env: Mapping[str, str] | None = None,
     environment: str | None = None,
     secrets: Sequence[str] | None = None,
+    ends: Collection[str] = GENERAL_SECRETS,
     log: Callable[[str], None] = lambda _: None,
     out: Callable[[str], None] | None = None,
     redact: Callable[[str], str] | None = None,
@@ -95,7 +97,8 @@ def run_tool(
     ``stdin`` is the standard input (empty by default, so a prompt fails instead of waiting). ``redact`` masks the lines
     (default: ``masker()``).
 
-    The tool gets ``env`` and the variables of this process for ``environment``. With ``secrets``, it gets variables with
+    The tool gets ``env`` and the variables of this process for ``environment``; ``ends`` is the platform's
+    ``variable_ends``, by which those of other environments are recognized. With ``secrets``, it gets variables with
     the name of a secret only if they begin with one of ``secrets`` (see ``config.variables.passed_on``).
 
     The tool runs in its own session. At the deadline, and after an exception here (Ctrl-C), its process group gets SIGTERM,
@@ -119,7 +122,7 @@ def run_tool(
             tail.append(shown)
         sink(shown)
 
-    variables = passed_on(os.environ, environment, secrets) | dict(env or {})
+    variables = passed_on(os.environ, environment, secrets, ends) | dict(env or {})
     with _running(lambda: _start(argv, cwd, stdin, variables, mask), grace) as (process, lines):
         in_time = _follow(process, lines, began + deadline, take)
     if not in_time:

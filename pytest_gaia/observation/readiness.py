@@ -58,13 +58,6 @@ def demand_of(environment: Environment, *, deployed: bool = False) -> Demand:
     return Demand(environment.deploy.consecutive_successes, healthy, patient=deployed)
 
 
-def patience(environment: Environment) -> float:
-    """Return how many seconds to wait for the services of ``environment``: the longest ``timeouts.ready`` of one of them."""
-    return max(
-        (environment.timeouts_of(name).ready for name in environment.addresses), default=environment.timeouts.ready
-    )
-
-
 def is_as_expected(environment: Environment, service: str, result: ProbeResult) -> bool:
     """Whether the result is healthy for ``service`` in ``environment``.
 
@@ -192,22 +185,21 @@ def probe_services(
 ) -> tuple[ServiceState, ...]:
     """Probe all services of ``environment`` in parallel; return one state each within ``deadline`` seconds.
 
-    Each has its own ``timeouts.ready``, at most ``deadline``. The states are in the order of declaration.
+    The states are in the order of declaration.
     ``stopped`` lists services that the user has stopped: they are not probed. ``waiting`` is called about five times a
     second with the services that are not ready yet.
     """
     over = threading.Event()
     states: dict[str, ServiceState] = {}
     watches: dict[str, _Watch] = {}
-    found, began = tuple(targets(environment)), time.monotonic()
+    found = tuple(targets(environment))
     for target in found:
         if target.ask is None:
             states[target.service] = ServiceState(target.service, target.endpoint)
         elif target.service in stopped:
             states[target.service] = ServiceState(target.service, STOPPED, target.endpoint, "as requested")
         else:
-            own = environment.timeouts_of(target.service).ready
-            watches[target.service] = _Watch(environment, target, demand, began + min(own, deadline), over)
+            watches[target.service] = _Watch(environment, target, demand, time.monotonic() + deadline, over)
     asks = {service: watch.run for service, watch in watches.items()}
     try:
         states |= run_all(asks, deadline=deadline + _GRACE, waiting=waiting)

@@ -72,7 +72,7 @@ def targets(environment: Environment) -> Iterator[Target]:
             yield Target(name, DISABLED)
         elif url := environment.url_of(name):
             yield _target(environment, service, url)
-        elif name in environment.services and not service.once:
+        elif name in environment.services:
             is_forwarded = service.via is not None and environment.has(service.via)
             yield Target(name, f"{VIA}{service.via}" if is_forwarded else ABSENT)
 

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError, SandboxError
-from pytest_gaia.observation.readiness import ServiceState, demand_of, patience, probe_services
+from pytest_gaia.observation.readiness import ServiceState, demand_of, probe_services
 from pytest_gaia.observation.watching import observe, observe_again
 from pytest_gaia.plugin.checks.observer import ObserverHooks
 from pytest_gaia.plugin.checks.result import Result
@@ -184,7 +184,7 @@ class ControllerHooks:
         except SandboxError as error:
             self.result.unavailable = "the sandbox did not start"
             return ["gaia: the sandbox did not start; no test ran.", str(error)]
-        deadline = patience(environment)
+        deadline = environment.timeouts.ready
         with Waiting(self.terminal, f"readiness of {environment.name}", deadline) as waiting:
             states = probe_services(
                 environment,
@@ -202,7 +202,7 @@ class ControllerHooks:
             self.run.handoff.write(observe(environment, states))
             self._met = states
         self.result.begin(environment, states)
-        return services.not_ready(environment, missing) if missing else []
+        return services.not_ready(environment, missing, deadline) if missing else []
 
     def _observe_again(self, exitstatus: int) -> None:
         """Check the environment again at the end. Nothing else can change the sandbox, so it is not checked."""
@@ -210,7 +210,7 @@ class ControllerHooks:
             return
         environment = self.run.environment
         try:
-            deadline = patience(environment)
+            deadline = environment.timeouts.ready
             with Waiting(self.terminal, f"final check of {environment.name}", deadline) as waiting:
                 ending = observe_again(environment, self._met, deadline=deadline, waiting=waiting)
             deployed = self.deployment.observe_again() if self.deployment else ()

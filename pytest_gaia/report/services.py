@@ -71,7 +71,7 @@ def reasons(absent: Sequence[ServiceState]) -> str:
     return "; ".join(f"{state.service}: {state.detail or state.state}" for state in absent)
 
 
-def not_ready(environment: Environment, absent: Sequence[ServiceState]) -> list[str]:
+def not_ready(environment: Environment, absent: Sequence[ServiceState], deadline: float) -> list[str]:
     """Return the message for an environment that cannot be tested: hosts, attempts, and how to fix it."""
     gone = [state for state in absent if not state.reachable or state.state == ABSENT]
     lines = [f"gaia: {environment.label} is {'unreachable' if gone else 'not ready'}; no test ran."]
@@ -80,11 +80,10 @@ def not_ready(environment: Environment, absent: Sequence[ServiceState]) -> list[
             lines.append(f"  {state.service}: no address is known")
             continue
         source = environment.sources.get(f"urls.{state.service}", "default")
-        service = environment.platform[state.service]
-        tried = f"{question_of(service, state.endpoint)}, {state.attempts} times in {state.elapsed:.1f} s"
+        question = question_of(environment.platform[state.service], state.endpoint)
         lines += [
             f"  {state.service}: {state.endpoint} ({source}): {state.detail}",
-            f"    tried: {tried} (deadline {environment.timeouts_of(service.name).ready:g} s)",
+            f"    tried: {question}, {state.attempts} times in {state.elapsed:.1f} s (deadline {deadline:g} s)",
         ]
     return [*lines, *(_when_gone(environment, gone) if gone else _when_unsettled(environment))]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_gaia.config.deployfiles.model import COMPLETED, App, Deployment
 from pytest_gaia.config.environment import DeploySettings, Environment
-from pytest_gaia.config.platform import SERVICES
+from pytest_gaia.config.services import TOOLS
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.rollout.model import Action, Rollout, Step
 
@@ -98,9 +98,13 @@ def apps_of(deployment: Deployment | None) -> Mapping[str, App]:
 def choose(
     environment: Environment, deployment: Deployment | None, apps: Mapping[str, App], asked: Sequence[str]
 ) -> tuple[str, ...]:
-    """Return the services to deploy, in order. Raises ``ConfigError`` for a service that cannot be deployed."""
+    """Return the services to deploy, each after those that it depends on.
+
+    Raises ``ConfigError`` for a service that cannot be deployed.
+    """
     in_order = environment.platform.in_order
-    can = in_order(apps if deployment is not None else _deployed(environment))
+    there = apps if deployment is not None else environment.services
+    can = in_order(each for each in there if not _not_deployed(environment, deployment, each))
     names = asked or settings_of(environment).services or can
     if ALL in names:
         names = can
@@ -128,11 +132,17 @@ def step_of(environment: Environment, service: str, app: App | None, image: str 
     )
 
 
-def _deployed(environment: Environment) -> Iterator[str]:
-    """Yield the services that the hook deploys, if it needs no deploy files."""
-    for service in environment.services:
-        if not _is_kubernetes(environment) or environment.platform[service].is_deployed_by("kubernetes"):
-            yield service
+def _not_deployed(environment: Environment, deployment: Deployment | None, name: str) -> str:
+    """Return why the description of a service rules out its deployment; empty if it does not."""
+    service = environment.platform.services.get(name)
+    if service is None:
+        return ""
+    if service.external:
+        return f"{name} is external ({service.place}), so it is tested and never deployed."
+    tools = [deployment.source] if deployment is not None else ["kubernetes"] if _is_kubernetes(environment) else TOOLS
+    if any(service.is_deployed_by(tool) for tool in tools):
+        return ""
+    return f"{name} is not deployed: `deploy` of [services.{name}] ({service.place}) rules it out."
 
 
 def _after_needs(chosen: Sequence[str], apps: Mapping[str, App]) -> tuple[str, ...]:
@@ -179,7 +189,9 @@ def _needs(name: str, named: Mapping[str, App]) -> tuple[str, ...]:
 
 
 def _unknown(name: str, environment: Environment, deployment: Deployment | None, can: Iterable[str]) -> str:
-    if name in SERVICES and deployment is not None:
+    if why := _not_deployed(environment, deployment, name):
+        return f"{why} Leave {name} out of --services. Nothing was changed."
+    if name in environment.platform and deployment is not None:
         have = ", ".join(can) or "no service"
         return (
             f"{name} has no deploy file for {environment.name}: {_looked(deployment)}, and found {have}. "

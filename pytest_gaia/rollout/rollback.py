@@ -12,7 +12,6 @@ from pathlib import Path
 from pytest_gaia.config.deployfiles.fly import app_of
 from pytest_gaia.config.deployfiles.model import App, Deployment
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import in_order
 from pytest_gaia.deploy.contract import DeployHook, Observation
 from pytest_gaia.deploy.outcome import is_gone, pinned
 from pytest_gaia.errors import ConfigError
@@ -32,7 +31,7 @@ def plan_rollback(
     services: Sequence[str] = (),
     targets: Mapping[str, str] | None = None,
 ) -> Rollout:
-    """Return the plan of a rollback, in reverse order: the gateway first.
+    """Return the plan of a rollback, in reverse order: services before those that they depend on.
 
     Without ``services``, the plan contains the services that the last rollout changed, including the incomplete
     rollouts that it continued. Without a history it contains every service. ``targets`` is service → image; the other
@@ -184,7 +183,7 @@ class _Search:
 
         ``given`` is service → requested image, ``left`` service → target of an unfinished rollback.
         """
-        for service in reversed(in_order(services)):
+        for service in reversed(self._environment.platform.in_order(services)):
             gone = self._history.gone(service)
             if service in given:
                 yield self._step(service, given[service], "requested", self._history.seen(service, given[service]))

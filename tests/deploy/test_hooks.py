@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from pytest_gaia.config.environment import DeploySettings
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.deploy.hooks import BUILT_IN, PluginHook, built_in, hook_for
 from pytest_gaia.errors import ConfigError
 from tests.deploy.executables import executable
@@ -55,4 +56,4 @@ def test_an_environment_without_a_deployment_says_how_to_get_one(tmp_path: Path)
 
 def test_a_name_that_is_nearly_right_is_offered() -> None:
     with pytest.raises(ConfigError, match="unknown built-in hook 'flyio'; did you mean fly"):
-        built_in("flyio")
+        built_in("flyio", Platform())

@@ -17,6 +17,7 @@ from pytest_gaia.deploy.process import find_tool, run_tool
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.sandbox._processes import started_at
 from tests.deploy.executables import a_request, executable
+from tests.projects import gaia_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -305,12 +306,12 @@ NEVER = {"GAIA_SIGNING_KEY", "GAIA_SIGNING_KEY_FILE", *(name for name, value in 
 
 def by_a_command(folder: Path) -> None:
     executable(folder / "hook", f"env > {folder}/seen")
-    CommandHook(["./hook"], folder).run(a_request("deploy"), lambda _: None)
+    CommandHook(["./hook"], folder, gaia_platform()).run(a_request("deploy"), lambda _: None)
 
 
 def by_compose(folder: Path) -> None:
     executable(folder / "bin" / "docker", f"env > {folder}/seen; exit 1")
-    ComposeHook().run(a_request("observe", config="/srv/compose.yml"), lambda _: None)
+    ComposeHook(gaia_platform()).run(a_request("observe", config="/srv/compose.yml"), lambda _: None)
 
 
 def by_fly(folder: Path) -> None:

@@ -86,7 +86,7 @@ def test_a_missing_service_is_missed_unless_the_environment_lacks_it(sandbox: Sa
     sandbox.heal("renamed-without")
 
     assert [name for name, each in missed.items() if not each.settled] == ["files", "edge"]
-    assert "  files: " in "\n".join(not_ready(whole, [missed["files"]]))
+    assert "  files: " in "\n".join(not_ready(whole, [missed["files"]], 2))
     assert (lacking.state, lacking.settled) == ("degraded", True)
     assert {each.well for each in readings} == {True}
     view = environment_view(without, [], source="health")

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.environment import Environment, Timeouts
-from pytest_gaia.config.platform import Platform, Service
+from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
 from pytest_gaia.observation.probes import ProbeResult
-from pytest_gaia.observation.readiness import Demand, Row, ServiceState, patience, probe_services
+from pytest_gaia.observation.readiness import Demand, Row, ServiceState, probe_services
 from pytest_gaia.run.sandbox import bind
 from tests.observation.conftest import environment
 from tests.observation.scripted import Says, healthy, says
-from tests.projects import gaia_environment, gaia_platform
+from tests.projects import gaia_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     Start = Callable[..., ScriptedService]
 
 BUSY = Says(503, {"detail": "starting"})
-SERVICES = gaia_platform().names
-JUST_DEPLOYED = Demand(successes=3, healthy=frozenset((*SERVICES, "slow", "quick")), patient=True)
+JUST_DEPLOYED = Demand(successes=3, healthy=frozenset(SERVICES), patient=True)
 THREE = Demand(successes=3)
 
 
@@ -228,23 +226,6 @@ def test_services_are_asked_at_once_and_reported_in_order(serve: Start) -> None:
     assert waited[0] == ("gateway",)
 
 
-def test_each_service_has_its_own_time_to_get_ready() -> None:
-    services = [
-        Service("slow", timeouts={"ready": 1.0}),
-        Service("quick", timeouts={"ready": 0.2}),
-        Service("once", once=True),
-    ]
-    platform = Platform({each.name: each for each in services})
-    urls = {name: f"http://127.0.0.1:{free_port()}" for name in ("slow", "quick")}
-    shop = Environment("shop", platform=platform, urls=urls, services=platform.names, timeouts=Timeouts(ready=0.5))
-
-    states = {each.service: each for each in probe_services(shop, deadline=patience(shop), demand=JUST_DEPLOYED)}
-
-    assert patience(shop) == 1.0
-    assert [*states] == ["slow", "quick"]
-    assert states["slow"].attempts > states["quick"].attempts
-
-
 def test_the_whole_platform_settles(sandbox: Sandbox) -> None:
     whole = bind(gaia_environment("sandbox", sandbox=True), sandbox.stack("readiness"))
 
@@ -262,5 +243,5 @@ def test_a_platform_without_a_service_does_not_settle_by_itself(sandbox: Sandbox
     sandbox.heal("readiness-without")
 
     assert (states["asset"].state, states["gateway"].state) == ("unreachable", "degraded")
-    assert [name for name in gaia_platform().http if not states[name].settled] == ["gateway", "asset"]
+    assert [name for name in HTTP_SERVICES if not states[name].settled] == ["gateway", "asset"]
     assert states["nats"].settled

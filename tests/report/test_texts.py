@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_gaia.config.environment import Environment, Timeouts
+from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import Auth, Kind, Platform, Service
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.observation.readiness import UNREACHABLE, ServiceState
@@ -74,7 +74,7 @@ def test_the_request_and_the_source_of_every_kind_are_named() -> None:
     environment = Environment("qa", platform=Platform(services), sources={"urls.one-redis": ".env:7"})
     states = [ServiceState(name, UNREACHABLE, "http://h/base", "refused", 1, 1.0) for name in services]
 
-    lines = not_ready(environment, states)
+    lines = not_ready(environment, states, 5)
 
     assert [line.split(": ")[1].split(",")[0] for line in lines if "tried" in line] == [
         "GET /base/ready",
@@ -126,17 +126,17 @@ def test_what_is_missing_is_required_and_either_away_or_unsettled() -> None:
 def test_a_service_that_responds_but_is_not_ready_is_not_unreachable() -> None:
     state = ServiceState("gateway", "unsettled", "http://g", "GET /health returned 503", 9, 45.0, settled=False)
     away = ServiceState("nats", "unreachable", "nats://n", "no response", 3, 1.0)
-    environment = gaia_environment("dev", sources={"urls.gateway": "gaia.toml:3"}, timeouts=Timeouts(ready=45.0))
+    environment = gaia_environment("dev", sources={"urls.gateway": "gaia.toml:3"})
 
-    assert not_ready(environment, [state]) == [
+    assert not_ready(environment, [state], 45) == [
         "gaia: dev is not ready; no test ran.",
         "  gateway: http://g (gaia.toml:3): GET /health returned 503",
         "    tried: GET /health, 9 times in 45.0 s (deadline 45 s)",
         "  fix: `gaia status dev --watch` shows the progress, `gaia logs dev` the reason;",
         "       to wait longer, raise `ready` in [env.dev.timeouts] of gaia.toml.",
     ]
-    assert not_ready(environment, [state, away])[0] == "gaia: dev is unreachable; no test ran."
-    assert "    tried: PING to NATS, 3 times in 1.0 s (deadline 45 s)" in not_ready(environment, [away])
+    assert not_ready(environment, [state, away], 45)[0] == "gaia: dev is unreachable; no test ran."
+    assert "    tried: PING to NATS, 3 times in 1.0 s (deadline 45 s)" in not_ready(environment, [away], 45)
 
 
 def test_a_required_service_without_an_address_is_missing() -> None:
@@ -146,11 +146,11 @@ def test_a_required_service_without_an_address_is_missing() -> None:
     assert missing(environment, states) == (states[1],)
     assert missing(replace(environment, sandbox=True), states) == ()
     assert reasons([states[1]]) == "postgres: not configured"
-    assert not_ready(environment, [states[1]])[:2] == [
+    assert not_ready(environment, [states[1]], 5)[:2] == [
         "gaia: dev is unreachable; no test ran.",
         "  postgres: no address is known",
     ]
-    assert "GAIA_DATABASE_URL" in not_ready(environment, [states[1]])[2]
+    assert "GAIA_DATABASE_URL" in not_ready(environment, [states[1]], 5)[2]
 
 
 def test_what_to_do_is_that_of_the_cause() -> None:
@@ -159,12 +159,12 @@ def test_what_to_do_is_that_of_the_cause() -> None:
     broker = ServiceState("nats", UNREACHABLE, "tls://n", "no TLS", 3, 1.0, remedy="write the URL with nats://.")
     database = ServiceState("postgres", UNREACHABLE, "postgresql://d", "refused", 3, 1.0)
 
-    assert not_ready(environment, [certificate])[-1] == "  fix: set SSL_CERT_FILE."
-    assert not_ready(environment, [certificate, broker])[-2:] == [
+    assert not_ready(environment, [certificate], 5)[-1] == "  fix: set SSL_CERT_FILE."
+    assert not_ready(environment, [certificate, broker], 5)[-2:] == [
         "  fix: gateway: set SSL_CERT_FILE.",
         "       nats: write the URL with nats://.",
     ]
-    lines = not_ready(environment, [broker, database])
+    lines = not_ready(environment, [broker, database], 5)
     assert "  nats: tls://n (GAIA_NATS_URL): no TLS" in lines
     assert "  postgres: postgresql://d (.env:3): refused" in lines
     assert lines[-3] == "  fix: nats: write the URL with nats://."

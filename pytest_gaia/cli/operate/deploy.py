@@ -101,7 +101,7 @@ def deploy_environment(
     )
     listed = ", ".join(step.service for step in rollout.steps)
     what = f"Deploy {listed} to {rollout.environment}" + (", and test it" if test else "")
-    confirm_production(rollout.environment, what, confirmed, dry_run=dry_run)
+    confirm_production(rollout.environment, there.environment.role, what, confirmed, dry_run=dry_run)
     if test is None:
         carry_out(there, rollout, dry_run=dry_run, as_json=as_json)
         return

@@ -113,7 +113,7 @@ def roll_back_environment(
     rollout = plan.rollout if plan else _by_history(there, services, to)
     _show_targets(env, plan, rollout, notes)
     if confirmed is not None or not dry_run:
-        confirm(rollout.environment, f"Roll {rollout.environment} back", confirmed, yes=yes)
+        confirm(rollout.environment, there.environment.role, f"Roll {rollout.environment} back", confirmed, yes=yes)
     if recorded is not None and not dry_run:
         carry_out_recorded(there, recorded, rollout, as_json=as_json)
         return
@@ -193,7 +193,7 @@ def carry_out_recorded(there: Target, recorded: Recorded, rollout: Rollout, *, a
 def _drill(there: Target, release: str | None, *, accept_migrations: bool, as_json: bool) -> NoReturn:
     """Roll back and forward again, record the result in the ledger, and exit."""
     env = there.environment.name
-    if is_production(env):
+    if is_production(env, there.environment.role):
         raise ConfigError(f"{env}: run a rollback drill in the stage before production. Nothing was changed.")
     promotion, plan = _plan(there, release, accept_migrations=accept_migrations)
     check_environ(promotion.environ, promotion.rootdir)

@@ -63,10 +63,11 @@ def scale_service(
     """Scale, and show the machines."""
     if count is None and memory is None:
         raise ConfigError("nothing to scale. Pass --count N, --memory MB, or both.")
-    app = fly_app(target(env), service, "scaled")
+    there = target(env)
+    app, role = fly_app(there, service, "scaled"), there.environment.role
     what = " and ".join(text for text in (count and f"{count} machines", memory and f"{memory} MB each") if text)
-    if confirmed is not None or (not dry_run and is_production(app.environment)):
-        confirm(env, f"Set {app.name} to {what}", confirmed)
+    if confirmed is not None or (not dry_run and is_production(app.environment, role)):
+        confirm(env, role, f"Set {app.name} to {what}", confirmed)
     try:
         with like_interrupts():
             reply = scale(app.name, count=count, memory=memory, region=region, dry_run=dry_run, log=echo_error)

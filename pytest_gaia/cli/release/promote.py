@@ -72,7 +72,7 @@ def promote_release(
         raise typer.Exit(_show_plan(planned, changed, as_json=as_json))
     if planned.pre_deploy.exit_code or changed:
         raise typer.Exit(_refused(planned, changed, as_json=as_json))
-    confirm_production(env, f"Promote release {planned.release.short} to {env}", confirmed)
+    confirm_production(env, promotion.project.role(env), f"Promote release {planned.release.short} to {env}", confirmed)
     ending = _carried_out(planned, resume=resume, only=only, as_json=as_json)
     with reader_may_leave(sys.stdout):
         _show_ending(planned, ending, only=only, as_json=as_json)

@@ -1,10 +1,11 @@
 """Deploy services of a compose file on this machine with Docker."""
 
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.deploy.contract import DeployHook
 
 
-def adapter() -> DeployHook:
-    """Return the adapter."""
+def adapter(platform: Platform) -> DeployHook:
+    """Return the adapter for the services of ``platform``."""
     from pytest_gaia.deploy.compose.hook import ComposeHook
 
-    return ComposeHook()
+    return ComposeHook(platform)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from pytest_gaia.config.deployfiles.compose import one_shots
 from pytest_gaia.config.deployfiles.read import override_file
-from pytest_gaia.config.platform import SERVICES
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.deploy.compose._shapes import Container, containers, images, is_temporary, usage_error_in
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request, utc_now
 from pytest_gaia.deploy.outcome import digest_of
@@ -21,6 +21,7 @@ from pytest_gaia.secrets.redaction import masker
 
 Command: TypeAlias = tuple[str, ...]
 
+_NONE = Platform()
 _TOOL = "docker"
 _INSTALL = "Install Docker with its compose plugin (version 2)."
 _QUIET = {"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain", "NO_COLOR": "1", "DOCKER_CLI_HINTS": "false"}
@@ -38,13 +39,16 @@ class ComposeHook:
 
     name = "compose"
 
+    def __init__(self, platform: Platform = _NONE) -> None:
+        self._platform = platform
+
     def run(self, request: Request, log: Callable[[str], None]) -> Reply:
         """Run one phase. Raises ``ConfigError`` for problems that only the user can fix."""
         if request.config is None:
             raise ConfigError(f"compose: no compose file for {request.service} in {request.environment}.")
         if request.region is not None:
             raise ConfigError("--region: compose runs on this machine only; remove the option.")
-        job = _Job(request, log)
+        job = _Job(request, self._platform, log)
         if request.phase == "plan" or (request.dry_run and request.phase != "observe"):
             return Reply(status="done", commands=job.commands(), message=job.remark())
         return job.observe() if request.phase == "observe" else job.deploy()
@@ -53,8 +57,9 @@ class ComposeHook:
 class _Job:
     """One phase for one service."""
 
-    def __init__(self, request: Request, log: Callable[[str], None]) -> None:
+    def __init__(self, request: Request, platform: Platform, log: Callable[[str], None]) -> None:
         self._request = request
+        self._platform = platform
         self._log = log
         self._redact = masker()
         self._until = time.monotonic() + request.deadline
@@ -156,15 +161,24 @@ class _Job:
         return is_there and all(each.well(may_end=self._may_end(each)) for each in found)
 
     def _may_end(self, container: Container) -> bool:
-        """Whether ``container`` is meant to run only once. Reads the compose file only for a container that has ended."""
+        """Whether ``container`` is meant to run only once. Reads the compose file only for a container that has ended.
+
+        The description of a service decides, and the compose file only for containers of no described service.
+        """
         if not container.completed:
             return False
-        if container.service == self._request.app and self._request.service in SERVICES:
-            return False
+        name = self._service_of(container)
+        if name in self._platform:
+            return self._platform[name].once
         if self._one_shots is None:
             path = Path(str(self._request.config))
             self._one_shots = one_shots(path, path.name)
         return container.service in self._one_shots
+
+    def _service_of(self, container: Container) -> str:
+        if container.service == self._request.app:
+            return self._request.service
+        return self._platform.service_of(container.service, "compose", self._request.environment) or ""
 
     def _read(self, finished: Finished) -> tuple[Container, ...]:
         try:
@@ -191,6 +205,7 @@ class _Job:
             stdin=stdin,
             env=_QUIET,
             environment=self._request.environment,
+            ends=self._platform.variable_ends,
             log=self._log,
             redact=self._redact,
         )

@@ -12,6 +12,7 @@ from pytest_gaia.deploy.compose.hook import ComposeHook
 from pytest_gaia.errors import ConfigError
 from tests.deploy.compose.test_shapes import CONFIG, ID, OWN, line
 from tests.deploy.executables import a_request, executable
+from tests.projects import gaia_platform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +64,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Docker:
 
 def ask(phase: str, **changes: Any) -> Reply:
     request = a_request(phase, **{"environment": "local", "app": "gateway", "config": FILE, **changes})
-    return ComposeHook().run(request, lambda _: None)
+    return ComposeHook(gaia_platform()).run(request, lambda _: None)
 
 
 def test_a_plan_needs_no_docker_and_changes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

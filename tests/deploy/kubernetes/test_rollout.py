@@ -226,7 +226,14 @@ def test_an_image_without_a_digest_is_refused(cluster: FakeTools, tmp_path: Path
     assert cluster.calls() == []
 
 
-@pytest.mark.parametrize("service", ["bank", "orders-db"])
-def test_a_service_that_is_not_deployed_there_cannot_be_selected(tmp_path: Path, service: str) -> None:
-    with pytest.raises(ConfigError, match=f"qa has no service '{service}'"):
+@pytest.mark.parametrize(
+    ("service", "reason"),
+    [
+        ("bank", r"bank is external \(.*\), so it is tested and never deployed"),
+        ("orders-db", r"orders-db is not deployed: `deploy` of \[services.orders-db\]"),
+        ("ordrs", "qa has no service 'ordrs'; did you mean orders"),
+    ],
+)
+def test_a_service_that_is_not_deployed_there_cannot_be_selected(tmp_path: Path, service: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
         plan(tmp_path, **{service: image(service, 1)})
