@@ -119,7 +119,8 @@ def _properties(evaluated: EvaluatedRun) -> Iterator[tuple[str, str]]:
     yield "gaia.reasons", "; ".join(evaluated.verdict.reasons)
     yield "gaia.environment", evaluated.context.environment
     yield "gaia.rehearsal", str(evaluated.start.simulated).lower()
-    yield "gaia.topology", evaluated.start.topology
+    yield "gaia.platform", evaluated.start.platform.name if evaluated.start.platform else ""
+    yield "gaia.services", ", ".join(each.service for each in evaluated.start.services)
     yield "gaia.release", evaluated.start.deployed_version
     for expectation in evaluated.expectations:
         if count := evaluated.using(expectation):

@@ -12,7 +12,7 @@ from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 # At run time, because msgspec reads the annotations.
-from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceHealth
+from pytest_gaia.verdict.evidence import DeploymentSeen, PlatformSeen, ServiceHealth
 
 _KIND_IN_FILE: dict[ToleranceKind, Literal["open", "listed", "zero"]] = {
     "advisory": "open",
@@ -99,6 +99,10 @@ class VerdictFile(msgspec.Struct, frozen=True):
     """services whose state is unknown"""
     partial: tuple[str, ...] = ()
     """what was not selected, one sentence each; empty for a full run"""
+    platform: PlatformSeen | None = None
+    """description of the services; null in older files"""
+    kinds: dict[str, str] = msgspec.field(name="services", default={})
+    """service → its kind; empty in older files"""
 
 
 def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
@@ -138,6 +142,8 @@ def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
         plugins=evaluated.start.plugins,
         loopback=evaluated.start.loopback,
         partial=evaluated.partial,
+        platform=evaluated.start.platform,
+        kinds=evaluated.start.kinds,
     )
 
 

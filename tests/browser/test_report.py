@@ -124,7 +124,7 @@ async def test_the_environment_is_on_the_first_page(pages: Pages, page_file: Pat
     await expect(page.get_by_text('Environment: "sandbox"')).to_be_visible()
     # The run's own verdict, which is not Allure's.
     await expect(page.get_by_test_id("metadata-list").get_by_text("REJECT", exact=True)).to_be_visible()
-    await expect(page.get_by_text("topology", exact=True)).to_be_visible()
+    await expect(page.get_by_text("services", exact=True)).to_be_visible()
 
 
 async def test_an_expected_failure_is_known_with_expectation_issue_owner_and_expiry(

@@ -19,7 +19,7 @@ from pytest_gaia.plugin.allure.rewriter import links
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.report.allure.around import categories, circumstances, executor, properties
-from pytest_gaia.report.allure.labels import environment_name
+from pytest_gaia.report.allure.labels import environment_name, epic_of
 from pytest_gaia.report.allure.results import PATTERN, ResultsFolder, allure_outcomes
 from pytest_gaia.report.footer import verdict_line
 from pytest_gaia.run.session import Run
@@ -42,6 +42,7 @@ class EndingHooks:
             run.roots,
             links(config),
             self._redact,
+            epic_of(run.declared.platform.name, config.rootpath),
             frozenset(path.name for path in folder.glob(PATTERN)),
         )
 

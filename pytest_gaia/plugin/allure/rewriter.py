@@ -24,6 +24,7 @@ from pytest_gaia.report.allure.exchanges import attached
 from pytest_gaia.report.allure.labels import (
     Identity,
     environment_name,
+    epic_of,
     history_id,
     missing,
     of_project,
@@ -44,6 +45,7 @@ class ResultRewriter:
         self._expectations = {expectation.id: expectation for expectation in evaluating.expectations.expectations}
         self._expected_as = config.option.gaia_allure_expected
         self._rootdir = config.rootpath
+        self._epic = epic_of(run.declared.platform.name, config.rootpath)
         self._environment = environment_name(run.declared.name, simulated=run.declared.simulated)
         self._link = links(config)
         self._redact = Masks(run)
@@ -111,7 +113,7 @@ class ResultRewriter:
         names = {name for name, _ in labels}
         if "framework" not in names or "::" in identity.case:
             labels.update(dict.fromkeys(missing(names, origin(identity))))
-        added = of_project(identity, self._environment, self._rootdir, self._run.roots)
+        added = of_project(identity, self._environment, self._rootdir, self._run.roots, self._epic)
         labels.update(dict.fromkeys((*missing(names, added), *shown.labels)))
         result.labels = [Label(name, value) for name, value in labels]
         result.links = list({(link.type, link.url): link for link in result.links}.values())

@@ -25,7 +25,7 @@ def circumstances(evaluated: EvaluatedRun, environment: str, expectations: str) 
     start, end = evaluated.start, evaluated.end
     known = {
         "environment": environment,
-        "topology": start.topology,
+        "services": ", ".join(each.service for each in start.services),
         "verdict": evaluated.verdict.word,
         "reasons": "; ".join(evaluated.verdict.reasons),
         "version": start.deployed_version,

@@ -15,7 +15,6 @@ CASE = "case"
 
 
 Labels = tuple[tuple[str, str], ...]
-EPIC = "Gaia Platform"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +89,15 @@ def origin(identity: Identity) -> Labels:
     return tuple((name, value) for name, value in named if value)
 
 
-def of_project(identity: Identity, environment: str, rootdir: Path, roots: tuple[Path, ...]) -> Labels:
+def of_project(identity: Identity, environment: str, rootdir: Path, roots: tuple[Path, ...], epic: str) -> Labels:
     """Return the labels of this package: environment, epic, feature and story."""
-    return (("env", environment), *behaviours(rootdir / identity.path, identity.classes, roots))
+    return (("env", environment), *behaviours(rootdir / identity.path, identity.classes, roots, epic))
+
+
+def epic_of(platform: str, rootdir: Path) -> str:
+    """Return the epic of all tests: the name of the platform, or of the project's folder if it has none."""
+    # The results of earlier runs have this title.
+    return "Gaia Platform" if platform == "gaia" else platform or rootdir.name or "project"
 
 
 def missing(present: Iterable[str], wanted: Labels) -> Labels:
@@ -102,13 +107,13 @@ def missing(present: Iterable[str], wanted: Labels) -> Labels:
 
 
 @lru_cache(maxsize=4096)
-def behaviours(path: Path, classes: tuple[str, ...], roots: tuple[Path, ...]) -> tuple[tuple[str, str], ...]:
+def behaviours(path: Path, classes: tuple[str, ...], roots: tuple[Path, ...], epic: str) -> tuple[tuple[str, str], ...]:
     """Return the labels of one file or class: the feature is the suite, the story is the class or the file.
 
     ``roots`` are the root folders of the suites. Outside of them, the folder of the file is the feature.
     """
     root = next((root for root in roots if root in path.parents), None)
     parts = path.relative_to(root).parts if root else (path.parent.name, path.name)
-    feature = parts[0] if len(parts) > 1 and parts[0] else EPIC
+    feature = parts[0] if len(parts) > 1 and parts[0] else epic
     story = " ".join(classes) or path.stem.removeprefix("test_").replace("_", " ")
-    return (("epic", EPIC), ("feature", feature), ("story", story))
+    return (("epic", epic), ("feature", feature), ("story", story))

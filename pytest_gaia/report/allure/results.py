@@ -41,6 +41,8 @@ class ResultsFolder:
     link: Callable[[str], str]
     """returns the address of an issue"""
     redact: Callable[[str], str]
+    epic: str
+    """name of the platform under test"""
     earlier: frozenset[str] = frozenset()
     """file names of other runs in this folder"""
 
@@ -71,7 +73,7 @@ class ResultsFolder:
     def result(self, node: str, shown: AllureOutcome, moment: int) -> dict[str, Any]:
         """Return the result of a test that wrote none."""
         identity = Identity.of(node)
-        labels = (*origin(identity), *of_project(identity, self.environment, self.rootdir, self.roots))
+        labels = (*origin(identity), *of_project(identity, self.environment, self.rootdir, self.roots, self.epic))
         return {
             "uuid": str(uuid.uuid4()),
             "historyId": history_id(node, self.environment),
