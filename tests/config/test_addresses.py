@@ -18,7 +18,7 @@ from pytest_gaia.config.addresses import (
     nats_url,
 )
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.observation.status import _is_here
+from pytest_gaia.observation.overview import _is_here
 from tests.projects import gaia_environment
 
 THIS_MACHINE = (

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.config.platform import Platform
 from pytest_gaia.observation.overview import environment_view
+from pytest_gaia.observation.overview import observe as observe_environment
 from pytest_gaia.observation.readiness import Demand, probe_services
 from pytest_gaia.observation.sampling import sample
-from pytest_gaia.observation.status import observe as observe_environment
 from pytest_gaia.observation.watching import observe
 from pytest_gaia.report.services import not_ready
 from pytest_gaia.run.sandbox import bind

@@ -17,7 +17,7 @@ import pytest
 from pytest_gaia.deploy.contract import Observation, Reply, Request
 from pytest_gaia.deploy.fly._tool import FlyTool
 from pytest_gaia.deploy.process import ending
-from pytest_gaia.observation import status as observing
+from pytest_gaia.observation import overview as observing
 from pytest_gaia.observation import watching as capabilities
 from pytest_gaia.observation.deployed import observe_services
 from pytest_gaia.observation.readiness import READY, ServiceState

@@ -21,8 +21,7 @@ from pytest_gaia.config.environment import Environment, not_configured
 from pytest_gaia.config.resolve import Options, resolve_each
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, NotConfigured, nearest
-from pytest_gaia.observation.overview import AppView, EnvironmentView, Lead, leads
-from pytest_gaia.observation.status import histories, observe_all
+from pytest_gaia.observation.overview import AppView, EnvironmentView, Lead, histories, leads, observe_all
 from pytest_gaia.system.signals import like_interrupts, stopped_by_signals
 
 HELP = """\
