@@ -200,8 +200,8 @@ def redis(port: int | None, *commands: str) -> str:
 
 
 def test_without_redis_the_error_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "ps").symlink_to(str(shutil.which("ps")))
+    monkeypatch.setenv("PATH", str(tmp_path))
     hidden = tmp_path / "site"
     hidden.mkdir()
     (hidden / "sitecustomize.py").write_text(
