@@ -75,7 +75,7 @@ class ControllerHooks:
         """Return the lines about the environment."""
         uncounted = [_UNCOUNTED] if any(map(self.config.pluginmanager.hasplugin, _RETRY)) else []
         deployed = self.deployment.header() if self.deployment else ()
-        return [*services.header(self.run.declared), *deployed, *uncounted]
+        return [*services.header(self.run.declared), *self.run.sandbox_lines(), *deployed, *uncounted]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:

@@ -13,6 +13,7 @@ from pytest_gaia.clients.known_secrets import redactor_of, secrets_of
 from pytest_gaia.collection.needs import Needs
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import Options
+from pytest_gaia.errors import SandboxError
 from pytest_gaia.expectations.subjects import Observed
 from pytest_gaia.printable import colored, visible
 from pytest_gaia.run.sandbox import Sandbox, bind
@@ -165,6 +166,21 @@ class Run:
                 folder=self.options.rootdir,
                 ready=self.declared.timeouts.ready,
             )
+
+    def sandbox_lines(self) -> list[str]:
+        """Return what the header shows about the sandbox: which Redis it runs, because that may be an imitation."""
+        platform = self.declared.platform
+        described = [platform[name].sandbox for name in platform.of_kind("redis") if name in self.declared.services]
+        if not self.declared.sandbox or not any(each is not None and not each.command for each in described):
+            return []
+        from pytest_gaia.sandbox.binaries import find_redis
+
+        try:
+            found = find_redis()
+        except SandboxError:
+            # The start of the sandbox reports it.
+            return []
+        return [f"gaia: Redis in the sandbox is {found.name}"]
 
     @property
     def environment(self) -> Environment:

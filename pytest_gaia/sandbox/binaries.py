@@ -84,9 +84,12 @@ class RedisProgram:
 def find_redis() -> RedisProgram:
     """Return the Redis to use: ``redis-server`` on PATH, else fakeredis. Raises ``SandboxError``."""
     if found := shutil.which("redis-server"):
-        return RedisProgram("redis-server", (found, "-"))
+        return RedisProgram(found, (found, "-"))
     if find_spec("fakeredis") is not None:
-        return RedisProgram("fakeredis", (sys.executable, "-P", "-W", "ignore", "-c", _FAKE_REDIS))
+        return RedisProgram(
+            "fakeredis, an imitation: redis-server is not on PATH",
+            (sys.executable, "-P", "-W", "ignore", "-c", _FAKE_REDIS),
+        )
     raise SandboxError(
         "No Redis was found for the sandbox: redis-server is not on PATH. Install it ('apt-get install redis-server', or "
         "'brew install redis'), or the imitation fakeredis: pip install 'pytest-gaia[sandbox-redis]'"
