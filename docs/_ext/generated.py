@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from sphinx.application import Sphinx
 
-import pytest_gaia.fixtures
+import pytest_gaia.fixtures.static
 import pytest_gaia.plugin
 from pytest_gaia.cli import app as cli
 from pytest_gaia.config import services
@@ -116,7 +116,7 @@ def fixtures() -> Iterator[str]:
     """Yield a table of the public fixtures."""
     yield "| Fixture | Value |\n|---|---|"
     for name in pytest_gaia.plugin.Fixtures.NAMES:
-        text = (getattr(pytest_gaia.fixtures, name).__doc__ or "").partition("\n\n")[0]
+        text = (getattr(pytest_gaia.fixtures.static, name).__doc__ or "").partition("\n\n")[0]
         yield f"| {_code(name)} | {_cell(text)} |"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
+from pytest_gaia.config.services import unknown_service
 from pytest_gaia.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -13,18 +13,31 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from pytest_gaia.config.platform import Platform
 
 DIRECT = ":direct"
 
-REQUIRABLE = (*SERVICES, *(f"{service}{DIRECT}" for service in HTTP_SERVICES), "api_key", "jwt")
-"""values of ``requires``: a service, a service at a URL of its own (``asset:direct``), or a secret"""
+_SECRETS = ("api_key", "jwt")
 
-MARKER = (
-    "gaia(requires=[], writes=False, core=False, experimental=False, command=None): the needs of a test. "
-    f"requires: any of {', '.join(REQUIRABLE)}; writes: it changes the environment; core: it runs in "
-    "production, and its failures always block; experimental: it tests a feature that is not part of every release; "
-    "command: commands of the old test.sh that it replaces."
-)
+
+def requirable(platform: Platform | None) -> tuple[str, ...]:
+    """Return the values of ``requires``: a service, a service at a URL of its own (``orders:direct``), or a secret."""
+    if platform is None:
+        return _SECRETS
+    return (*platform, *(f"{service}{DIRECT}" for service in platform.http), *_SECRETS)
+
+
+def marker_text(platform: Platform | None = None) -> str:
+    """Return the description of the marker, with the services of the project."""
+    known = ", ".join(requirable(platform))
+    if not platform or not platform.names:
+        known = f"a service of gaia.toml, NAME{DIRECT} for one with a URL of its own, {known}"
+    return (
+        "gaia(requires=[], writes=False, core=False, experimental=False, command=None): the needs of a test. "
+        f"requires: any of {known}; writes: it changes the environment; core: it runs in production, and its failures always "
+        "block; experimental: it tests a feature that is not part of every release; command: commands of the old test.sh "
+        "that it replaces."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +53,7 @@ class Needs:
     @property
     def services(self) -> frozenset[str]:
         """Services in ``requires``."""
-        return frozenset(each.removesuffix(DIRECT) for each in self.requires) & frozenset(SERVICES)
+        return frozenset(each.removesuffix(DIRECT) for each in self.requires.difference(_SECRETS))
 
     @property
     def flags(self) -> frozenset[str]:
@@ -56,18 +69,18 @@ _NAMES = tuple(f.name for f in fields(Needs))
 _NOTHING = Needs()
 
 
-def needs_of(item: pytest.Item) -> Needs:
-    """Read the markers of ``item``. Raises :class:`ConfigError` with its node ID for an invalid marker."""
+def needs_of(item: pytest.Item, platform: Platform) -> Needs:
+    """Read the markers of ``item``, which may require services of ``platform``. Raises :class:`ConfigError` with its node ID for an invalid marker."""
     needs = _NOTHING
     for mark in item.iter_markers("gaia"):
         try:
-            needs |= _parse(mark.args, mark.kwargs)
+            needs |= _parse(mark.args, mark.kwargs, platform)
         except ConfigError as error:
             raise ConfigError(f"{item.nodeid}: {error}") from None
     return needs
 
 
-def _parse(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Needs:
+def _parse(args: tuple[Any, ...], kwargs: Mapping[str, Any], platform: Platform) -> Needs:
     if args:
         raise ConfigError(f"@pytest.mark.gaia takes keywords only, got {args[0]!r}.")
     for name in kwargs:
@@ -80,9 +93,17 @@ def _parse(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Needs:
         experimental=_flag("experimental", kwargs),
         command=_names("command", kwargs),
     )
-    for required in needs.requires - set(REQUIRABLE):
-        raise ConfigError(f"@pytest.mark.gaia(requires=…) does not know {required!r}: {nearest(required, REQUIRABLE)}")
+    for required in sorted(needs.requires):
+        if not _is_known(required, platform):
+            problem = unknown_service(required, platform, requirable(platform) if platform.names else ())
+            raise ConfigError(f"@pytest.mark.gaia(requires=…): {problem}")
     return needs
+
+
+def _is_known(required: str, platform: Platform) -> bool:
+    if required.endswith(DIRECT):
+        return required.removesuffix(DIRECT) in platform.http
+    return required in platform or required in _SECRETS
 
 
 def _names(name: str, kwargs: Mapping[str, Any]) -> frozenset[str]:

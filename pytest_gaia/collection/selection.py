@@ -8,19 +8,23 @@ from collections.abc import Sequence
 
 import pytest
 
+from pytest_gaia.clients.reasons import absent
 from pytest_gaia.collection.needs import DIRECT, Needs, needs_of
 from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import ConfigError, nearest
 
 
-def by_command(items: Sequence[pytest.Item], commands: Sequence[str]) -> tuple[list[pytest.Item], list[pytest.Item]]:
+def by_command(
+    items: Sequence[pytest.Item], commands: Sequence[str], platform: Platform
+) -> tuple[list[pytest.Item], list[pytest.Item]]:
     """Split ``items`` into those that replace one of the old ``commands``, and the rest.
 
     Raises :class:`ConfigError` for a command that no collected test replaces.
     """
     wanted = frozenset(commands)
-    replaces = {item: needs_of(item).command for item in items}
+    replaces = {item: needs_of(item, platform).command for item in items}
     known = frozenset().union(*replaces.values())
     for command in commands:
         if command not in known:
@@ -59,12 +63,12 @@ def _missing(required: str, environment: Environment) -> str | None:
     if required.endswith(DIRECT):
         service = required.removesuffix(DIRECT)
         return None if service in environment.urls else f"{service} has no URL of its own in {name}"
-    if required == "nats" and not environment.has_nats:
-        return f"{name} has no NATS server (nats = {environment.nats or 'not configured'})"
-    if required == "postgres" and environment.database is None:
-        return f"no database is configured for {name}: set {variable_name(name, 'DATABASE_URL')}"
-    if required == "api_key" and environment.api_key is None:
-        return f"no API key is configured for {name}: set {variable_name(name, 'API_KEY')}"
-    if required == "jwt" and environment.jwt_secret is None:
-        return f"no JWT secret is configured for {name}: set {variable_name(name, 'JWT_SECRET')}"
-    return None
+    if required == "api_key":
+        known = environment.api_key is not None or any(key.endswith(".api_key") for key in environment.credentials)
+        return None if known else f"no API key is configured for {name}: set {variable_name(name, 'API_KEY')}"
+    if required == "jwt":
+        known = environment.jwt_secret is not None
+        return None if known else f"no JWT secret is configured for {name}: set {variable_name(name, 'JWT_SECRET')}"
+    via = environment.platform[required].via
+    # A test may use such a service through the other one, which decides whether it forwards the request.
+    return None if via is not None and environment.has(via) else absent(environment, required)

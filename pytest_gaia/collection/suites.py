@@ -13,6 +13,7 @@ from pytest_asyncio import is_async_test
 from pytest_gaia.collection.needs import Needs, needs_of
 from pytest_gaia.collection.selection import outside_default_selection
 from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.subjects import Subject
 
@@ -133,9 +134,10 @@ class Traits:
 class TraitsReader:
     """Reads the traits of collected tests, whose markers must not change."""
 
-    def __init__(self, places: Places, environment: Environment | None) -> None:
+    def __init__(self, places: Places, platform: Platform, environment: Environment | None) -> None:
         """``environment`` decides what runs by default; None if the user selected tests."""
         self._places = places
+        self._platform = platform
         self._environment = environment
         # By identity: thousands of tests of one function share its marks.
         self._known: dict[tuple[int, ...], Traits] = {}
@@ -149,7 +151,7 @@ class TraitsReader:
         return traits
 
     def _read(self, item: pytest.Item) -> Traits:
-        needs, place = needs_of(item), self._places.of(item)
+        needs, place = needs_of(item, self._platform), self._places.of(item)
         markers = frozenset(marker.name for marker in item.iter_markers()) | needs.flags
         return Traits(
             needs,

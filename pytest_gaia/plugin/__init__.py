@@ -52,46 +52,37 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and start a run that uses Gaia."""
-    uses = may_use_gaia(config, config.option)
-    if uses or getattr(config.option, "markers", False):
-        from pytest_gaia.collection.needs import MARKER
-
-        config.addinivalue_line("markers", MARKER)
-    else:
-        config.addinivalue_line("markers", "gaia(...): what a test needs")
-    if uses:
+    if may_use_gaia(config, config.option):
         from pytest_gaia.plugin.launch import configure
 
         configure(config)
+    elif getattr(config.option, "markers", False):
+        from pytest_gaia.collection.needs import marker_text
+
+        config.addinivalue_line("markers", marker_text())
+    else:
+        config.addinivalue_line("markers", "gaia(...): what a test needs")
 
 
 class Fixtures(ModuleType):
-    """The fixtures of ``pytest_gaia.fixtures``, imported when pytest's session starts.
+    """The fixtures of ``pytest_gaia.fixtures.static``, imported when pytest's session starts.
 
     A run that does not use Gaia has fixtures with the same names that only raise an error.
     """
 
     NAMES = (
-        "asset",
-        "auth",
-        "chat",
         "gaia_argument",
         "gaia_clients",
-        "gaia_database",
         "gaia_deployments",
         "gaia_env",
         "gaia_loop",
         "gaia_run",
         "gaia_secret",
         "gaia_tokens",
-        "gateway",
-        "nats",
-        "postgres",
-        "postgres_fresh",
     )
 
     def __init__(self, pluginmanager: pytest.PytestPluginManager) -> None:
-        super().__init__("pytest_gaia.fixtures")
+        super().__init__("pytest_gaia.fixtures.static")
         self._manager = pluginmanager
         self._offered: ModuleType | None = None
 
@@ -109,16 +100,16 @@ class Fixtures(ModuleType):
         config: Any = self._manager.get_plugin("pytestconfig")
         shown = config.option.showfixtures or config.option.show_fixtures_per_test
         if shown or may_use_gaia(config, config.option):
-            from pytest_gaia import fixtures
+            from pytest_gaia.fixtures import static
 
-            return fixtures
-        unused = ModuleType("pytest_gaia.fixtures")
+            return static
+        unused = ModuleType("pytest_gaia.fixtures.static")
         vars(unused).update(dict.fromkeys(self.NAMES, _unused))
         return unused
 
 
 @pytest.fixture(scope="session")
 def _unused(request: pytest.FixtureRequest) -> object:
-    from pytest_gaia.fixtures import without_gaia
+    from pytest_gaia.fixtures.static import without_gaia
 
     return without_gaia(request)

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError, SandboxError
+from pytest_gaia.fixtures import declared
 from pytest_gaia.observation.readiness import ServiceState, demand_of, probe_services
 from pytest_gaia.observation.watching import observe, observe_again
 from pytest_gaia.plugin.checks.observer import ObserverHooks
@@ -16,6 +17,7 @@ from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.plugin.launch import distributes
 from pytest_gaia.plugin.options import runs_no_tests
+from pytest_gaia.plugin.pytest_private import replaced_fixtures
 from pytest_gaia.plugin.terminal.progress import SuiteAnnouncer, Waiting, write
 from pytest_gaia.plugin.terminal.summary import Actions, RunSummary, rewrite_junit
 from pytest_gaia.report import services
@@ -75,7 +77,12 @@ class ControllerHooks:
         """Return the lines about the environment."""
         uncounted = [_UNCOUNTED] if any(map(self.config.pluginmanager.hasplugin, _RETRY)) else []
         deployed = self.deployment.header() if self.deployment else ()
-        return [*services.header(self.run.declared), *self.run.sandbox_lines(), *deployed, *uncounted]
+        own = dir(self.config.pluginmanager.get_plugin("gaia-services"))
+        replaced = [
+            f"gaia: the fixture {name} is the one of the service, not that of {module}; rename one of them."
+            for name, module in replaced_fixtures(self.config, own, declared.__name__)
+        ]
+        return [*services.header(self.run.declared), *self.run.sandbox_lines(), *deployed, *uncounted, *replaced]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:

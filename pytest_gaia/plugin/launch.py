@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gaia.collection.needs import marker_text
 from pytest_gaia.collection.suites import suite_names
 from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.resolve import Options, resolve, split_services
 from pytest_gaia.config.variables import Sourced
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, nearest
@@ -66,8 +68,9 @@ def launch(config: pytest.Config) -> Run | None:
     """
     options = _options(config)
     project = options.project
+    config.addinivalue_line("markers", marker_text(project.platform))
     if not is_requested(config.option):
-        configured = project.path is not None or _is_set() or any(environment_settings(config))
+        configured = project.path is not None or _is_set(project.platform) or any(environment_settings(config))
         if not (configured and _touches(config, project.suites)):
             return None
     add_settings(config)
@@ -124,9 +127,10 @@ def _options(config: pytest.Config) -> Options:
     )
 
 
-def _is_set() -> bool:
-    """Whether a variable names an environment or an address."""
-    return any(name == "GAIA_ENV" or (name.startswith("GAIA_") and name.endswith("_URL")) for name in os.environ)
+def _is_set(platform: Platform) -> bool:
+    """Whether a variable names an environment, or the address of a service of ``platform``."""
+    ends = tuple(f"_{service.variable}_URL" for service in platform.services.values())
+    return any(name == "GAIA_ENV" or (name.startswith("GAIA_") and name.endswith(ends)) for name in os.environ)
 
 
 def _touches(config: pytest.Config, roots: Sequence[Path]) -> bool:

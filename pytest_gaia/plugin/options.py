@@ -22,10 +22,10 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--gaia-env": {"metavar": "NAME", "help": "test this environment: sandbox (default), or one from gaia.toml; "
         "also GAIA_ENV"},
     "--gaia-url": {"metavar": "SERVICE=URL", **_LIST, "help": "send the requests for a service to this URL "
-        "(repeatable); a bare URL is the gateway's; without --gaia-env, test these URLs alone; also "
+        "(repeatable); a bare URL is that of the first HTTP service (`entry` in [platform]); without --gaia-env, test these URLs alone; also "
         "GAIA_<SERVICE>_URL"},
     "--gaia-sandbox-without": {"metavar": "SERVICE,…", **_LIST, "help": "start the sandbox with these services "
-        "stopped: auth, asset, chat, nats, postgres"},
+        "stopped"},
     "--gaia-sandbox-no-known-bugs": {**_FLAG, "help": "start the sandbox with all known bugs fixed"},
     "--gaia-simulate": {**_FLAG, "help": "run the environment's tests against a local sandbox with the same topology"},
     "--gaia-report-log": {**_FILE, "help": "write the result of every test to FILE (JSON Lines) as it happens; "

@@ -5,7 +5,7 @@ Check this module first when you update pytest.
 
 # ruff: noqa: SLF001
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -131,6 +131,16 @@ def log_file_handler(config: pytest.Config) -> Any | None:
     """Return the handler of ``--log-file``; None if there is none."""
     logs: Any = config.pluginmanager.get_plugin("logging-plugin")
     return logs.log_file_handler if logs is not None and get_option_ini(config, "log_file") else None
+
+
+def replaced_fixtures(config: pytest.Config, names: Iterable[str], plugin: str) -> Iterator[tuple[str, str]]:
+    """Yield each of ``names`` that a module of another plugin defines too, and that module; the fixture of ``plugin`` applies."""
+    session: Any = config.pluginmanager.get_plugin("session")
+    for name in names if session is not None else ():
+        # The latest one is the first.
+        first, *others = session._fixturemanager._arg2node2fixturedefs.get(name, {}).get(session, [None])
+        if others and first.func.__module__ == plugin:
+            yield name, others[0].func.__module__
 
 
 def rename_parameters(item: Any, rename: Callable[[str], str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.fixtures.declared import fixtures_of
 from pytest_gaia.plugin.checks.hooks import CheckHooks
 from pytest_gaia.plugin.checks.result import Evaluator, Result
 from pytest_gaia.plugin.checks.scope import CollectionHooks, PlanHooks, Scope, read_required_plan
@@ -48,6 +49,7 @@ def register(config: pytest.Config, run: Run) -> None:
         # First, because secrets exist from now on, and the masks are those of the controller.
         attach(config, run)
     _add(config, "gaia-run", RunHooks(run))
+    _add(config, "gaia-services", fixtures_of(run.declared.platform))
     mask_terminal(config, run.redactor.text)
     _add(config, "gaia-redaction", RedactionHooks(run, config))
     if run.is_worker:

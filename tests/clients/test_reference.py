@@ -18,11 +18,18 @@ from pytest_gaia.clients.http import _exchange as retries
 from pytest_gaia.clients.http._streams import EventStream
 from pytest_gaia.clients.http.client import HttpClient
 from pytest_gaia.clients.http.responses import Answer, Response
+from pytest_gaia.clients.redis import RedisClient
 from pytest_gaia.errors import UnexpectedAnswer, UnexpectedResponse
 from pytest_gaia.run.sandbox import Sandbox
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "clients.md").read_text("utf-8")
-OF_WHOM = {"gateway": HttpClient, "response": Response, "nats": Messaging, "events": (EventLog, EventStream)}
+OF_WHOM = {
+    "orders": HttpClient,
+    "cache": RedisClient,
+    "response": Response,
+    "nats": Messaging,
+    "events": (EventLog, EventStream),
+}
 
 
 def calls() -> list[tuple[str, str, list[str]]]:

@@ -11,7 +11,7 @@ from pytest_gaia.config.services import AuthTable, PlatformTable, ServiceTable, 
 from pytest_gaia.errors import DeadlineExceeded, NotApplicable, WriteRefused
 from pytest_gaia.secrets.masks import Secret
 from tests.clients.conftest import environment
-from tests.clients.peers import always, peer, slow
+from tests.clients.peers import always, peer, silent
 from tests.projects import gaia_platform
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ SHOP = platform_of(
             via="web",
             routes={"/orders/*": "/api/orders/*"},
             auth=AuthTable(secret="TOKEN", header="X-Shop", scheme="Bearer"),
-            timeouts=TimeoutTable(response=0.01),
         ),
+        "slow": ServiceTable(timeouts=TimeoutTable(response=0.3)),
         "bank": ServiceTable(external=True, auth=AuthTable(secret="KEY", header="X-Bank")),
         "cache": ServiceTable(kind="redis"),
     },
@@ -184,9 +184,10 @@ async def test_a_service_behind_another_one_gets_the_credential_of_that_one(conn
 
 
 async def test_a_service_has_its_own_timeouts(connect: Connect) -> None:
-    async with peer(slow) as server:
-        with pytest.raises(DeadlineExceeded, match=r"no response within 0\.01 s[\s\S]*\[services\.orders\.timeouts\]"):
-            await connect({"orders": server.url}, **shop()).http("orders").get("/x")
+    async with silent() as port:
+        clients = connect({"slow": f"http://127.0.0.1:{port}"}, **shop())
+        with pytest.raises(DeadlineExceeded, match=r"no response within 0\.3 s[\s\S]*\[services\.slow\.timeouts\]"):
+            await clients.http("slow").get("/x")
 
 
 @pytest.mark.parametrize(

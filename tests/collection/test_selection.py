@@ -10,7 +10,8 @@ import pytest
 from pytest_gaia.collection.needs import Needs
 from pytest_gaia.collection.selection import not_applicable_reason
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import NATS_DISABLED
+from pytest_gaia.config.platform import DISABLED
+from pytest_gaia.config.services import PlatformTable, ServiceTable, platform_of
 from pytest_gaia.secrets.masks import Secret
 from tests.projects import gaia_environment
 
@@ -47,9 +48,12 @@ def test_a_check_applies_where_everything_is_there() -> None:
         ({"writes": False}, "the test writes, and lab forbids writes"),
         ({"experimental": False}, "the test is experimental, and lab runs no experimental tests"),
         ({"urls": MappingProxyType({})}, "asset has no URL of its own in lab"),
-        ({"nats": NATS_DISABLED}, "lab has no NATS server (nats = disabled)"),
-        ({"nats": None}, "lab has no NATS server (nats = not configured)"),
-        ({"database": None}, "no database is configured for lab: set GAIA_LAB_DATABASE_URL"),
+        (
+            {"nats": DISABLED, "sources": {"urls.nats": "gaia.toml:7"}},
+            "lab has no nats service nats: its URL is disabled (gaia.toml:7)",
+        ),
+        ({"nats": None}, "no URL of nats is configured for lab: set GAIA_LAB_NATS_URL"),
+        ({"database": None}, "no URL of postgres is configured for lab: set GAIA_LAB_DATABASE_URL"),
         ({"api_key": None}, "no API key is configured for lab: set GAIA_LAB_API_KEY"),
         ({"jwt_secret": None}, "no JWT secret is configured for lab: set GAIA_LAB_JWT_SECRET"),
     ],
@@ -58,6 +62,28 @@ def test_a_check_does_not_apply_where_something_is_not(fields: dict[str, Any], r
     assert not_applicable_reason(EVERYTHING, environment(**fields)) == reason
 
 
-def test_a_service_that_is_only_declared_is_enough() -> None:
-    # The test finds out whether it responds.
-    assert not_applicable_reason(needs("asset", "chat"), environment(urls=MappingProxyType({}))) is None
+def test_a_service_behind_another_one_applies_where_that_one_is() -> None:
+    # The test finds out whether it responds. In production, no other service is declared.
+    alone = environment(urls=MappingProxyType({"gateway": "http://127.0.0.1:1"}), services=("gateway",))
+    assert not_applicable_reason(needs("gateway", "asset", "chat"), alone) is None
+    assert not_applicable_reason(needs("gateway"), environment(urls=MappingProxyType({}))) == (
+        "no URL of gateway is configured for lab: set GAIA_LAB_GATEWAY_URL"
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "reason"),
+    [
+        ("orders", "the sandbox does not run orders; add `command` to [services.orders.sandbox] of gaia.toml"),
+        ("cache", "the sandbox of this run has no cache service"),
+        ("bank", "the sandbox does not run bank, which is an external service"),
+    ],
+)
+def test_a_service_that_the_sandbox_does_not_run_does_not_apply(service: str, reason: str) -> None:
+    described = {
+        "orders": ServiceTable(),
+        "cache": ServiceTable(kind="redis"),
+        "bank": ServiceTable(external=True),
+    }
+    where = Environment("sandbox", platform=platform_of(PlatformTable(), described), sandbox=True)
+    assert not_applicable_reason(needs(service), where) == reason

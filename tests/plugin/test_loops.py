@@ -8,9 +8,17 @@ import pytest
 
 from pytest_gaia.verdict.evidence import read_run
 from tests.forking.runs import fork_runs_of
+from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
     from tests.plugin.conftest import ScriptedServer
+
+
+@pytest.fixture(autouse=True)
+def on_gaia(pytester: pytest.Pytester) -> None:
+    """Give every project the services of the Gaia Platform."""
+    pytester.makefile(".toml", gaia=ON_GAIA)
+
 
 TWO_TESTS = """
     import pytest

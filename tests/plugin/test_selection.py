@@ -115,7 +115,7 @@ def test_an_unknown_command_is_a_usage_error(small: pytest.Pytester, server: Scr
     ("marker", "message"),
     [
         ("require=['nats']", "*has no keyword 'require': did you mean requires*"),
-        ("requires=['natz']", "*does not know 'natz': did you mean nats*"),
+        ("requires=['natz']", "*unknown service 'natz'; did you mean nats*"),
         ("writes='yes'", "*gaia(writes=…) takes True or False, got 'yes'*"),
         ("requires=3", "*takes a name or a list of names, got 3*"),
         ("'nats'", "*takes keywords only*"),

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from pytest_gaia import fixtures
+from pytest_gaia.fixtures import static
 from pytest_gaia.plugin import Fixtures
 from tests.slow import in_full
 
@@ -188,8 +188,10 @@ def test_the_loop_and_the_arguments_are_there_without_an_environment(pytester: p
 
 
 def test_a_project_may_build_on_a_fixture_that_it_does_not_use_yet(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest("import pytest\n@pytest.fixture(scope='session')\ndef gateway(gateway): return gateway")
-    pytester.makepyfile("def test_needs_it(gateway): pass\ndef test_asks(request): request.getfixturevalue('nats')")
+    pytester.makeconftest("import pytest\n@pytest.fixture(scope='session')\ndef gaia_env(gaia_env): return gaia_env")
+    pytester.makepyfile(
+        "def test_needs_it(gaia_env): pass\ndef test_asks(request): request.getfixturevalue('gaia_run')"
+    )
 
     result = pytester.runpytest_subprocess("-p", "no:anyio")
 
@@ -198,7 +200,7 @@ def test_a_project_may_build_on_a_fixture_that_it_does_not_use_yet(pytester: pyt
 
 
 def test_the_names_of_all_fixtures_are_offered() -> None:
-    names = {name for name, value in vars(fixtures).items() if type(value) is type(fixtures.gaia_run)}
+    names = {name for name, value in vars(static).items() if type(value) is type(static.gaia_run)}
 
     assert set(Fixtures.NAMES) == names
 

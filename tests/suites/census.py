@@ -27,7 +27,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     project = Project(root)
     expectations = load([root / "suites" / FOLDER], project.tolerances, project.platform, rootdir=root).expectations
     checks = [
-        {"id": item.nodeid, "known_bug": _known_bugs(item, expectations), **_plain(asdict(needs_of(item)))}
+        {
+            "id": item.nodeid,
+            "known_bug": _known_bugs(item, expectations),
+            **_plain(asdict(needs_of(item, project.platform))),
+        }
         for item in session.items
     ]
     Path(os.environ[VARIABLE]).write_text(json.dumps(checks), encoding="utf-8")

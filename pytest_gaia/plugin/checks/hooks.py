@@ -179,7 +179,7 @@ class CheckHooks:
     def _prepare(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         self._describe(config, items)
         if config.option.gaia_command:
-            items[:], others = by_command(items, config.option.gaia_command)
+            items[:], others = by_command(items, config.option.gaia_command, self.run.declared.platform)
             config.hook.pytest_deselected(items=others)
 
     def _describe(self, config: pytest.Config, items: Sequence[pytest.Item]) -> None:
@@ -187,7 +187,8 @@ class CheckHooks:
         places = Places(run.roots, run.options.rootdir)
         mark_suites(items, places)
         settle_loops(items)
-        reader = TraitsReader(places, run.declared if selects_nothing(config, run.roots) else None)
+        declared = run.declared
+        reader = TraitsReader(places, declared.platform, declared if selects_nothing(config, run.roots) else None)
         for item in items:
             traits = reader.of(item)
             item.stash[EVIDENCE] = Evidence(traits.subject(item.nodeid), traits)

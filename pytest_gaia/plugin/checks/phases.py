@@ -193,7 +193,7 @@ def wires(exchanges: Sequence[Exchange], run: Run) -> tuple[Wire, ...]:
 
 def _elsewhere(exchange: Exchange, urls: Mapping[str, str]) -> str:
     """Return the address of a request if it is not the environment's; tests can create clients of their own."""
-    own = urls.get(exchange.service) or urls.get("gateway", "")
+    own = urls.get(exchange.service if exchange.via == "direct" else exchange.via)
     asked = exchange.request.url
     return "" if own and asked.startswith(f"{own}/") else str(endpoints(asked)[0])
 
