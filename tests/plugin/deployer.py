@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PROJECT = """
 [gaia]
 platform = "gaia"
+platform = "gaia"
 suites = ["suites"]
 
 [env.stage]

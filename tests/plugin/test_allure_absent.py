@@ -37,7 +37,7 @@ def loaded(project: pytest.Pytester, *arguments: str) -> tuple[list[str], list[s
 
 @pytest.fixture
 def small(project: pytest.Pytester) -> pytest.Pytester:
-    project.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.small]\n')
+    project.makefile(".toml", gaia='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\n')
     project.makeconftest(LISTS)
     add_suite(project, "small", "def test_passes(): pass\n")
     return project

@@ -150,7 +150,7 @@ def test_retries_are_one_result_and_no_plain_pass(tmp_path: Path, server: Script
 
 
 def test_a_retry_that_is_no_pass_is_shown_as_it_was_evaluated(tmp_path: Path, server: ScriptedServer) -> None:
-    toml = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nkind = "strict"\n'
+    toml = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nkind = "strict"\n'
     make_project(tmp_path, CHECKS.format(ending="assert len(seen) > 1, 'torn'"), toml=toml)
 
     left = run(tmp_path, server.url, "--reruns=2", "--reruns-delay=0")
@@ -172,7 +172,7 @@ def test_an_environment_out_of_reach_is_the_reason_of_all(tmp_path: Path, server
     assert "gaia: infrastructure: " in left.message("test_first")
 
 
-TOML_READY = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.timeouts]\nready = 0.3\n'
+TOML_READY = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\n[env.small.timeouts]\nready = 0.3\n'
 
 
 def test_what_is_deselected_has_no_result(tmp_path: Path, server: ScriptedServer) -> None:

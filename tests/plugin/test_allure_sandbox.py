@@ -40,7 +40,7 @@ def attached(left: Left, name: str) -> dict[str, str]:
 
 
 def test_statements_and_messages_are_attached_to_the_test_that_failed(tmp_path: Path) -> None:
-    make_project(tmp_path, CHECKS, toml='[gaia]\nsuites = ["suites"]\n')
+    make_project(tmp_path, CHECKS, toml='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n')
 
     left = run(tmp_path, None)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PROJECT = """
 [gaia]
 platform = "gaia"
+platform = "gaia"
 suites = ["suites"]
 deploy_files = "deploy"
 [env.staging]

@@ -28,7 +28,7 @@ async def test_capabilities(gateway):
 """
 
 ROUTE = "/api/v0.2/models/capabilities"
-TOML = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nmax_expectation_age_days = 100000\n'
+TOML = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nmax_expectation_age_days = 100000\n'
 
 
 @pytest.fixture

@@ -183,7 +183,9 @@ def test_the_verdict_is_reached_without_a_terminal(project: pytest.Pytester, ser
 def test_a_report_that_is_asked_for_is_written_whatever_is_tested(
     project: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (project.path / "gaia.toml").write_text('[gaia]\nenvironment = "small"\nsuites = ["suites"]\n[env.small]\n')
+    (project.path / "gaia.toml").write_text(
+        '[gaia]\nplatform = "gaia"\nenvironment = "small"\nsuites = ["suites"]\n[env.small]\n'
+    )
     (project.path / "verdict.json").write_text('{"verdict": "PROMOTE"}')
     monkeypatch.setenv("GAIA_GATEWAY_URL", server.url)
     project.makepyfile(test_elsewhere=FAILS)

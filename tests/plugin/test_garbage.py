@@ -43,7 +43,9 @@ WORKERS = pytest.mark.parametrize("workers", [(), with_workers("-n", "2")], ids=
 
 
 def run(project: pytest.Pytester, server: ScriptedServer, *arguments: str) -> pytest.RunResult:
-    project.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.here]\ntopology = "gateway-only"\n')
+    project.makefile(
+        ".toml", gaia='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.here]\ntopology = "gateway-only"\n'
+    )
     return project.runpytest_subprocess("--gaia-env=here", f"--gaia-url=gateway={server.url}", *arguments)
 
 

@@ -75,7 +75,7 @@ tests = ["suites/small/test_small.py::test_{name}"]
 expect = "fail"
 match = {{ kind = "assertion" }}
 """
-TOML = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nmax_expectation_age_days = 100000\n'
+TOML = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nmax_expectation_age_days = 100000\n'
 
 
 @pytest.fixture

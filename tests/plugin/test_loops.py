@@ -280,7 +280,7 @@ LOOPS = """
 
 
 def test_a_client_in_another_loop_fails_at_once_and_the_next_test_passes(project: pytest.Pytester) -> None:
-    project.makefile(".toml", gaia="")
+    project.makefile(".toml", gaia=ON_GAIA)
     project.makepyprojecttoml('[tool.pytest]\naddopts = ["-p", "no:anyio"]\nasyncio_mode = "strict"\n')
     project.makepyfile(LOOPS)
 

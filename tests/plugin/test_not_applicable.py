@@ -36,7 +36,7 @@ def test_without(): ...
 def test_each_test_of_a_fixture_that_lacks_something_is_left_out(
     project: pytest.Pytester, server: ScriptedServer, scope: str
 ) -> None:
-    project.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.small]\nnats = "disabled"\n')
+    project.makefile(".toml", gaia='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\nnats = "disabled"\n')
     add_suite(project, "health", CHECKS.replace("SCOPE", scope))
 
     result = project.runpytest_subprocess("--gaia-env=small", f"--gaia-url=gateway={server.url}", "-rs")
@@ -67,7 +67,7 @@ def test_finds_it_in_a_part(subtests):
 def test_only_a_whole_test_can_be_left_out(
     project: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
 ) -> None:
-    project.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.small]\nnats = "disabled"\n')
+    project.makefile(".toml", gaia='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\nnats = "disabled"\n')
     add_suite(project, "health", LATE)
 
     result = project.runpytest_subprocess(

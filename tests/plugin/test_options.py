@@ -101,7 +101,7 @@ def test_the_command_line_precedes_variables_and_these_precede_settings(
 
 def test_a_setting_alone_does_not_make_other_tests_use_gaia(health: pytest.Pytester) -> None:
     configure(health, gaia_env="staging", gaia_report_log="log.jsonl")
-    (health.path / "gaia.toml").write_text('[gaia]\nsuites = ["suites"]\n')
+    (health.path / "gaia.toml").write_text('[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n')
     health.makepyfile(test_unit="def test_one(): pass")
 
     result = health.runpytest_subprocess("test_unit.py")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TOML = """
 [gaia]
+platform = "gaia"
 suites = ["suites"]
 [env.small]
 nats = "disabled"
@@ -333,7 +334,7 @@ def test_without_suites_a_full_run_is_what_pytest_collects_by_itself(
     arguments: tuple[str, ...],
     word: str,
 ) -> None:
-    project.makefile(".toml", gaia="[env.small]\n")
+    project.makefile(".toml", gaia='[gaia]\nplatform = "gaia"\n[env.small]\n')
     project.makepyprojecttoml(f"{SETTINGS}\n{testpaths}\n")
     monkeypatch.setenv("GAIA_SMALL_GATEWAY_URL", server.url)
     for folder in ("checks", "build"):

@@ -144,7 +144,7 @@ def project(tmp_path: Path, planted: dict[str, str]) -> Path:
     suite.mkdir(parents=True)
     root = tmp_path / "project"
     (root / "pyproject.toml").write_text(SETTINGS)
-    (root / "gaia.toml").write_text('[gaia]\nsuites = ["suites"]\n')
+    (root / "gaia.toml").write_text('[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n')
     (root / ".env").write_text(f"PLANT_DOTENV_TOKEN={planted['dotenv']}\n")
     source = Path(__file__).with_name("planted.py").read_text()
     for place in ("literal", "dotenv", "taught"):

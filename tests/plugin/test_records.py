@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KEY = "sk-live-0123456789abcdef"
 FILE = "suites/small/test_small.py"
-TOML = '[gaia]\nsuites = ["suites"]\n[env.small]\n'
+TOML = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\n'
 
 CHECKS = """
 import os, pytest

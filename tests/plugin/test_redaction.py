@@ -48,7 +48,9 @@ def small(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.P
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     settings = project.path / "pyproject.toml"
     settings.write_text(settings.read_text().replace('"-p", "no:cacheprovider", ', ""))
-    project.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.small]\ntopology = "gateway-only"\n')
+    project.makefile(
+        ".toml", gaia='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\ntopology = "gateway-only"\n'
+    )
     folder = project.path / "suites" / "small"
     folder.mkdir()
     (folder / "test_small.py").write_text(SUITE)
@@ -126,7 +128,7 @@ def test_an_expectation_that_quotes_a_masked_message_holds_in_every_run(
         f'''reason = "known"\nissue = "GAIA-1"\nowner = "me"\nadded = 2026-01-01\nexpires = 2099-01-01
 environments = ["small"]\ntests = ["{FILE}"]\nexpect = "fails"\nmatch = {{ kind = "error", message = "{quoted[0]}" }}\n'''
     )
-    small.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.small]\ntopology = "gateway-only"\n'
+    small.makefile(".toml", gaia='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\ntopology = "gateway-only"\n'
         "[env.small.tolerance]\nmax_expectation_age_days = 100000\n")  # fmt: skip
 
     for _ in range(2):

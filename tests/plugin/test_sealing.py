@@ -31,7 +31,7 @@ def project(pytester: pytest.Pytester, server: ScriptedServer) -> pytest.Pyteste
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = session\n")
     pytester.makefile(
         ".toml",
-        gaia=f'[gaia]\nsuites = ["suites"]\n[env.preview]\nurl = "{server.url}"\nnats = "disabled"\n',
+        gaia=f'[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.preview]\nurl = "{server.url}"\nnats = "disabled"\n',
     )
     for suite in ("small", "other"):
         folder = pytester.path / "suites" / suite

@@ -9,6 +9,7 @@ from tests.slow import with_workers
 
 TOML = """
 [gaia]
+platform = "gaia"
 suites = ["suites"]
 [env.small]
 suites = ["health"]

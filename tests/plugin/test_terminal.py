@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TOML = """
 [gaia]
+platform = "gaia"
 suites = ["suites"]
 [env.small]
 [env.small.tolerance]

@@ -118,7 +118,7 @@ def traps(project: pytest.Pytester) -> pytest.Pytester:
     """A project with all traps, in an environment that lists what may fail."""
     project.makefile(
         ".toml",
-        gaia='[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nmax_expectation_age_days = 100000\n',
+        gaia='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nmax_expectation_age_days = 100000\n',
     )
     settings = project.path / "pyproject.toml"
     settings.write_text(settings.read_text().replace('"-p", "no:cacheprovider", ', ""))

@@ -26,7 +26,7 @@ tests = ["suites/small/test_small.py::test_fails"]
 match = { kind = "assertion", message = "broken" }
 """
 
-_ENVIRONMENT = '[gaia]\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nmax_expectation_age_days = 100000\n'
+_ENVIRONMENT = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nmax_expectation_age_days = 100000\n'
 _STALE = '{"format": "gaia-verdict/1", "verdict": "PROMOTE", "exit_code": 0, "tests": []}\n'
 
 
