@@ -28,6 +28,7 @@ _EMBEDDED = ("postgres", "nats", "redis")
 """kinds for which the sandbox has a server"""
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
+_DATABASE_NAMES = frozenset({"db", "database", "postgres", "postgresql"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,15 +253,25 @@ class Platform:
         return self.expand(service.units.get(tool, default), name, environment)
 
     def service_of(self, unit: str, tool: Tool, environment: str = "") -> str | None:
-        """Return the service of a unit: that with this unit, or of this name, or of this name and ``-service``."""
-        for name, service in self.services.items():
-            if tool in service.units and self.expand(service.units[tool], name, environment) == unit:
+        """Return the service of a unit: that with this unit, or else the one that its name means, if that has no other unit."""
+        for name in sorted(self.services, key=lambda each: tool not in self.services[each].units):
+            if self.unit_of(name, environment, tool) == unit:
                 return name
-        taken = {name for name, service in self.services.items() if tool in service.units}
-        for spelling in (unit, unit.removesuffix("-service")):
-            if spelling in self.services and spelling not in taken:
+        found = self.named(unit)
+        return None if found is None or tool in self.services[found].units else found
+
+    def named(self, word: str) -> str | None:
+        """Return the service that a word in a file means: its name, also with ``-service`` or ``_service`` at the end.
+
+        The only PostgreSQL is also called db, database, postgres and postgresql, unless one of these is a service.
+        """
+        short = word.removesuffix("-service").removesuffix("_service")
+        for spelling in (word, short):
+            if spelling in self.services:
                 return spelling
-        return None
+        databases = self.of_kind("postgres")
+        is_only = len(databases) == 1 and not self.services.keys() & (_DATABASE_NAMES - {databases[0]})
+        return databases[0] if is_only and short in _DATABASE_NAMES else None
 
     def expand(self, template: str, name: str, environment: str) -> str:
         """Return ``template`` with the values of ``{app}``, ``{service}``, ``{env}`` and ``{unit}``."""

@@ -97,7 +97,7 @@ class Project:
         """Return ``folder`` as a folder of deploy files for this project's environments."""
         from pytest_gaia.config.deployfiles.read import DeployFolder
 
-        return DeployFolder(folder, self.environments)
+        return DeployFolder(folder, {name: self.role(name) for name in self.environments}, self.platform)
 
     @cached_property
     def ledger(self) -> LedgerSettings:

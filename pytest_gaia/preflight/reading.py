@@ -8,7 +8,6 @@ from pytest_gaia.config.deployfiles.read import (
     COMPOSE_ENVIRONMENT,
     DeployFolder,
     compose_file,
-    fly_names,
     shown,
     unrecognized,
 )
@@ -46,7 +45,7 @@ def read_deploy_files(project: Project, needed: Collection[str] | None = None) -
     return DeployFiles(
         deployments=tuple(_deployments(folder, needed, unread)),
         unread=tuple(unread),
-        unrecognized=tuple(Place(shown(each), 1) for each in unrecognized(folder.path, folder.known)),
+        unrecognized=tuple(Place(shown(each), 1) for each in unrecognized(folder.path, folder.known, folder.platform)),
         workflows=read_workflows(project.rootdir),
         allowed=_allowed(own),
         claims=_claims(own),
@@ -61,7 +60,7 @@ def with_secrets(files: DeployFiles, names: Mapping[str, frozenset[str]]) -> Dep
 
 
 def _deployments(folder: DeployFolder, needed: Collection[str] | None, unread: list[str]) -> Iterator[Deployment]:
-    named = fly_names(folder.path, folder.known)
+    named = folder.fly_files()
     path = compose_file(folder.path)
     order = {name: number for number, name in enumerate(KNOWN)}
     found = {each.environment for each in named} | ({COMPOSE_ENVIRONMENT} if path else set())

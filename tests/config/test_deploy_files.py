@@ -34,12 +34,12 @@ def test_addresses_services_and_hosts_come_from_the_files(deployed: Deployed) ->
             'services:\n  gateway:\n    ports: ["${GATEWAY_PORT:?set it}:8000"]\n',
             "deploy/compose.yaml:3: services.gateway.ports: '${GATEWAY_PORT:?set it}:8000' depends on a variable",
         ),
-        ("services: {db: {image: postgres}}\n", "deploy/compose.yaml: no service is the gateway (found: db)."),
+        ("services: {db: {image: postgres}}\n", "deploy/compose.yaml: none of its services is gateway (found: db)."),
         (
             "include: [x.yml]\nservices: {gateway: {extends: {service: y}}}\n",
-            "services.gateway: the gateway publishes no port. gaia does not read `include` and `extends`.",
+            "services.gateway: gateway publishes no port. gaia does not read `include` and `extends`.",
         ),
-        ('services: {gateway: {ports: ["0:8000"]}}\n', "services.gateway: the gateway publishes no port."),
+        ('services: {gateway: {ports: ["0:8000"]}}\n', "services.gateway: gateway publishes no port."),
     ],
 )
 def test_why_there_is_no_address_is_named_and_only_a_run_needs_one(deployed: Deployed, file: str, said: str) -> None:

@@ -1,19 +1,65 @@
-"""Addresses, topology and services of a deployment, as seen from outside."""
+"""Addresses and services of a deployment, as seen from outside."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from pytest_gaia.config.addresses import host_of, is_loopback, is_private
 from pytest_gaia.config.deployfiles.model import App, Deployment, Served, Source
 from pytest_gaia.config.deployfiles.values import is_open
-from pytest_gaia.config.environment import Topology
-from pytest_gaia.config.platform import HTTP_SERVICES, NATS_DISABLED, Platform
+from pytest_gaia.config.platform import DISABLED, Kind, Platform
 from pytest_gaia.files.toml import Place
 
-BACKENDS = HTTP_SERVICES[1:]
-"""services behind the gateway"""
-
 FLY_DOMAIN = "fly.dev"
-NATS_PORT = 4222
 
 _SECURE, _PLAIN = 443, 80
+
+
+class _Server(NamedTuple):
+    """How the server of a kind is reached from outside without a password."""
+
+    scheme: str
+    port: int | None
+    """its usual port"""
+    others: tuple[int, ...] = ()
+    """ports of its monitoring and its cluster, where no client connects"""
+
+
+_SERVERS: dict[Kind, _Server] = {
+    "nats": _Server("nats", 4222, (6222, 8222)),
+    "redis": _Server("redis", 6379, (16379, 8001)),
+    "amqp": _Server("amqp", 5672, (4369, 15672, 15692, 25672)),
+    "tcp": _Server("tcp", None),
+}
+"""kinds whose address is in the deploy files; that of PostgreSQL needs a password"""
+
+_USUAL_VARIABLES: dict[Kind, tuple[str, ...]] = {
+    "nats": ("NATS_URL",),
+    "postgres": ("DATABASE_URL", "POSTGRES_URL"),
+    "redis": ("REDIS_URL",),
+    "amqp": ("AMQP_URL", "RABBITMQ_URL"),
+}
+
+
+def variables_of(service: str, platform: Platform) -> tuple[str, ...]:
+    """Return the variables in which other services have the address of ``service``.
+
+    The only server of its kind has the usual variables of this kind, too, such as ``DATABASE_URL``.
+    """
+    described = platform[service]
+    own = (f"{described.variable}_SERVICE_URL", f"{described.variable}_URL")
+    is_only = platform.of_kind(described.kind) == (service,)
+    usual = _USUAL_VARIABLES.get(described.kind, ()) if is_only else ()
+    taken = {f"{each.variable}_URL" for each in platform.services.values() if each.name != service}
+    return tuple(dict.fromkeys((*own, *(name for name in usual if name not in taken))))
+
+
+def backends(platform: Platform) -> tuple[str, ...]:
+    """Return the HTTP services behind the entry: those that are reached through it, and those that it depends on."""
+    entry = platform.entry
+    if entry is None:
+        return ()
+    behind = {name for name in platform.http if platform[name].via == entry} | set(platform[entry].depends_on)
+    return tuple(name for name in platform.http if name in behind and name != entry)
 
 
 def http_address(app: App, source: Source) -> tuple[str, Place] | None:
@@ -32,19 +78,21 @@ def http_address(app: App, source: Source) -> tuple[str, Place] | None:
 
 
 def why_no_address(deployment: Deployment) -> str:
-    """Return the reason why the gateway of ``deployment`` has no address, in sentences."""
-    gateway = deployment.app("gateway")
-    if gateway is None:
+    """Return the reason why the entry of ``deployment`` has no address, in sentences."""
+    name = deployment.platform.entry
+    entry = deployment.app(name) if name is not None else None
+    if name is None or entry is None:
         there = ", ".join(app.name for app in deployment.apps)
         file = deployment.apps[0].place("app").file
-        return f"{file}: no service is the gateway (found: {there}).{_elsewhere(deployment.apps[0])}"
-    for port in gateway.served:
+        missing = "no service is declared in gaia.toml" if name is None else f"none of its services is {name}"
+        return f"{file}: {missing} (found: {there}).{_elsewhere(deployment.apps[0])}"
+    for port in entry.served:
         if port.open_port:
             return (
                 f"{port.place}: {port.open_port!r} depends on a variable without a default; add one, such as "
-                "${GATEWAY_PORT:-8666}."
+                "${PORT:-8000}."
             )
-    return f"{gateway.place('app')}: the gateway publishes no port.{_elsewhere(gateway)}"
+    return f"{entry.place('app')}: {name} publishes no port.{_elsewhere(entry)}"
 
 
 def _elsewhere(app: App) -> str:
@@ -53,89 +101,82 @@ def _elsewhere(app: App) -> str:
     return elsewhere(app.project) if app.project else ""
 
 
-def broker_address(deployment: Deployment) -> tuple[str, Place] | None:
-    """Return the public URL of NATS, or ``disabled``; None if the files have none.
+def broker_address(deployment: Deployment, service: str) -> tuple[str, Place] | None:
+    """Return the public URL of a NATS server, or ``disabled``; None if the files have none.
 
-    The ``NATS_URL`` of services is often an address in their own network. The app of NATS then has the public address.
+    The variable of its clients is often an address in their own network. Its app then has the public address.
     """
-    configured = _configured_broker(deployment)
-    if configured is not None and configured[0] == NATS_DISABLED:
+    configured = _configured(deployment, service)
+    if configured is not None and configured[0] == DISABLED:
         return configured
-    app = deployment.app("nats")
-    own = _broker_app_address(app, deployment.source) if app is not None else None
+    own = _server_address(deployment, service)
     if own is not None or configured is None:
         return own
     return None if is_open(configured[0]) or is_private(host_of(configured[0])) else configured
 
 
-def topology(deployment: Deployment) -> tuple[Topology, Place] | None:
-    """Return the topology; None without a gateway.
-
-    It is ``gateway-only`` if the gateway's addresses of other services are its own machine, or if there are neither such
-    addresses nor other services.
-    """
-    gateway = deployment.app("gateway")
-    if gateway is None:
-        return None
-    given = _given_addresses(gateway)
-    elsewhere = [key for key, url in given.items() if not is_loopback(host_of(url))]
-    if elsewhere:
-        return "microservices", gateway.place("env", elsewhere[0])
-    if given:
-        return "gateway-only", gateway.place("env", next(iter(given)))
-    alone = not any(app.service in BACKENDS for app in deployment.apps)
-    return "gateway-only" if alone else "microservices", gateway.place("app")
-
-
 def urls(deployment: Deployment, platform: Platform) -> dict[str, tuple[str, Place]]:
     """Return service → its public URL and the place of it in the deploy files."""
-    found: dict[str, tuple[str, Place]] = {}
-    for service in platform.http:
-        app = deployment.app(service)
-        address = http_address(app, deployment.source) if app is not None else None
-        if address is not None:
-            found[service] = address
-    broker = broker_address(deployment)
-    return found | ({"nats": broker} if broker is not None and "nats" in platform else {})
+    found = ((name, _address(deployment, name, platform[name].kind)) for name in platform)
+    return {name: address for name, address in found if address is not None}
+
+
+def _address(deployment: Deployment, service: str, kind: Kind) -> tuple[str, Place] | None:
+    if kind == "nats":
+        return broker_address(deployment, service)
+    if kind != "http":
+        return _server_address(deployment, service)
+    app = deployment.app(service)
+    return None if app is None else http_address(app, deployment.source)
 
 
 def services(deployment: Deployment, platform: Platform) -> tuple[str, ...]:
-    """Return the services of the deployment, and those that its gateway reaches elsewhere."""
+    """Return the services of the deployment, those that its entry reaches elsewhere, and those that the tool does not deploy."""
     found = {app.service for app in deployment.apps}
-    gateway = deployment.app("gateway")
-    if gateway is not None:
-        found |= {_service(key) for key, url in _given_addresses(gateway).items() if not is_loopback(host_of(url))}
-    # On Fly the database is a separate service without a deploy file.
-    if deployment.source == "fly" or any("DATABASE_URL" in app.env for app in deployment.apps):
-        found.add("postgres")
+    found |= {name for name in platform if not platform[name].is_deployed_by(deployment.source)}
+    entry = deployment.app(platform.entry) if platform.entry is not None else None
+    if entry is not None:
+        found |= {name for name in backends(platform) if _is_elsewhere(entry, variables_of(name, platform))}
+    for name in platform.of_kind("postgres"):
+        # On Fly the database is a separate service without a deploy file.
+        variables = set(variables_of(name, platform))
+        if deployment.source == "fly" or any(variables & app.env.keys() for app in deployment.apps):
+            found.add(name)
     return tuple(service for service in platform if service in found)
 
 
-def _given_addresses(gateway: App) -> dict[str, str]:
-    keys = (f"{service.upper()}_SERVICE_URL" for service in BACKENDS)
-    return {key: gateway.env[key] for key in keys if gateway.env.get(key)}
+def _is_elsewhere(app: App, variables: Iterable[str]) -> bool:
+    """Whether one of ``variables`` of ``app`` is an address that is not its own machine."""
+    given = (app.env.get(name) for name in variables)
+    return any(url and url != DISABLED and not is_loopback(host_of(url)) for url in given)
 
 
-def _service(key: str) -> str:
-    return key.partition("_")[0].lower()
+def _configured(deployment: Deployment, service: str) -> tuple[str, Place] | None:
+    """Return the address of ``service`` in the variables of the others, those of the entry first."""
+    platform = deployment.platform
+    apps = sorted(deployment.apps, key=lambda app: app.service != platform.entry)
+    names = variables_of(service, platform)
+    given = ((app.env[name], app.place("env", name)) for app in apps for name in names if app.env.get(name))
+    return next(given, None)
 
 
-def _configured_broker(deployment: Deployment) -> tuple[str, Place] | None:
-    apps = sorted(deployment.apps, key=lambda app: app.service != "gateway")
-    configured = ((app.env["NATS_URL"], app.place("env", "NATS_URL")) for app in apps if app.env.get("NATS_URL"))
-    return next(configured, None)
-
-
-def _broker_app_address(app: App, source: Source) -> tuple[str, Place] | None:
-    served = [each for each in app.served if each.ports]
+def _server_address(deployment: Deployment, service: str) -> tuple[str, Place] | None:
+    """Return the public address of a server in its own deploy file."""
+    server = _SERVERS.get(deployment.platform[service].kind)
+    app = deployment.app(service)
+    if server is None or app is None:
+        return None
+    served = [
+        each for each in app.served if each.ports and each.protocol != "udp" and each.internal_port not in server.others
+    ]
     if not served:
         return None
-    own = next((each for each in served if each.internal_port == NATS_PORT), served[0])
-    if source == "compose":
-        return f"nats://localhost:{own.ports[0]}", own.place
-    return f"nats://{app.name}.{FLY_DOMAIN}:{_broker_port(own)}", app.place("app")
+    own = next((each for each in served if each.internal_port == server.port), served[0])
+    if deployment.source == "compose":
+        return f"{server.scheme}://localhost:{own.ports[0]}", own.place
+    return f"{server.scheme}://{app.name}.{FLY_DOMAIN}:{_fly_port(own, server)}", app.place("app")
 
 
-def _broker_port(served: Served) -> int:
-    raw = served.kind == "services" and NATS_PORT not in served.ports
-    return served.ports[0] if raw else NATS_PORT
+def _fly_port(served: Served, server: _Server) -> int:
+    raw = served.kind == "services" and server.port not in served.ports
+    return served.ports[0] if raw or server.port is None else server.port

@@ -5,7 +5,6 @@ do not apply. Services in a profile are skipped, as ``docker compose up`` does.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +12,50 @@ from pytest_gaia.config.deployfiles._compose_ports import health_check, served_p
 from pytest_gaia.config.deployfiles.model import COMPLETED, App
 from pytest_gaia.config.deployfiles.read import COMPOSE_ENVIRONMENT, service_name
 from pytest_gaia.config.deployfiles.values import Table, committed_variables, interpolated, shown_type, written_out
-from pytest_gaia.config.platform import SERVICES
+from pytest_gaia.config.platform import Kind, Platform
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.toml import Place, read_text
 from pytest_gaia.files.yaml import read_yaml, yaml_comments
 from pytest_gaia.printable import one_line
 
 _BYTE = 1 / (1024 * 1024)
-_IMAGES = {"nats": "nats", "postgres": "postgres", "postgresql": "postgres", "pgvector": "postgres"}
-"""last part of the name of an image → service"""
+_SERVERS: dict[str, Kind] = {
+    "nats": "nats",
+    **dict.fromkeys(("postgres", "postgresql", "pgvector", "postgis", "timescaledb"), "postgres"),
+    **dict.fromkeys(("redis", "redis-stack", "redis-stack-server", "valkey"), "redis"),
+    "rabbitmq": "amqp",
+}
+"""last part of the name of an image → kind of its server"""
 
 
-def apps_of(text: str, path: Path, name: str, *, environment: str) -> tuple[App, ...]:
+def apps_of(text: str, path: Path, name: str, *, environment: str, platform: Platform) -> tuple[App, ...]:
     """Return the services of the compose file at ``path``, which holds ``text``; messages and places call it ``name``.
 
-    Raises ``ConfigError`` that names file, line and key for a file that cannot be understood, or that has none of the
-    platform's services.
+    Raises ``ConfigError`` that names file, line and key for a file that cannot be understood.
     """
+    top = _top(text, path, name)
+    started = _started(top)
+    images = {table.step[-1]: table.text("image") or "" for table in started}
+    names = _service_names(images, platform, environment)
+    comments = yaml_comments(text)
+    return tuple(
+        _app(table, names, platform, path=path, environment=environment, comments=comments, project=top.values)
+        for table in started
+    )
+
+
+def _top(text: str, path: Path, name: str) -> Table:
     document, places = read_yaml(text, name)
     if not isinstance(document, dict):
         raise ConfigError(f"{name}:1: expected a compose file with the key `services`, got {shown_type(document)}.")
     variables = committed_variables(path.parent) if "$" in text else {}
-    top = Table(name, interpolated(document, variables), places, interpolated=True)
+    return Table(name, interpolated(document, variables), places, interpolated=True)
+
+
+def _started(top: Table) -> list[Table]:
+    """Return the services that ``docker compose up`` starts."""
     services = top.table("services")
-    started = [table for table in map(services.table, services.values) if not table.list("profiles")]
-    names = _platform_names(started)
-    if not set(names.values()) & set(SERVICES):
-        raise _no_platform(top, services)
-    comments = yaml_comments(text)
-    return tuple(
-        replace(_app(table, names, path=path, environment=environment, comments=comments), project=top.values)
-        for table in started
-    )
+    return [table for table in map(services.table, services.values) if not table.list("profiles")]
 
 
 def every_app(path: Path, name: str, variables: Mapping[str, str], override: Path | None = None) -> tuple[App, ...]:
@@ -100,18 +111,22 @@ def override_of(text: str, path: Path, name: str, *, environment: str) -> App:
     )
 
 
-def one_shots(path: Path, name: str) -> frozenset[str]:
-    """Return the services of the compose file at ``path`` that run once, because others wait until they succeed.
+def one_shots(path: Path, name: str, platform: Platform, environment: str) -> frozenset[str]:
+    """Return the services of the compose file at ``path`` that run once.
 
-    A restart policy does not show that: a server that ends with exit code 0 has stopped serving. Known services never run
-    once. Raises ``ConfigError`` for a file that cannot be read.
+    A declared service does so only with ``once = true``; another one if others wait until it succeeds. A restart policy
+    does not show that: a server that ends with exit code 0 has stopped serving. Raises ``ConfigError`` for a file that
+    cannot be read.
     """
     document, _ = read_yaml(read_text(path, name), name)
     services = document.get("services") if isinstance(document, dict) else None
-    found = services.values() if isinstance(services, dict) else ()
-    waited_for = (conditions(each.get("depends_on")) for each in found if isinstance(each, dict))
+    found = {str(unit): each for unit, each in services.items() if isinstance(each, dict)} if services else {}
+    images = {unit: str(each.get("image") or "") for unit, each in found.items()}
+    declared = {unit: each for unit, each in _service_names(images, platform, environment).items() if each in platform}
+    waited_for = (conditions(each.get("depends_on")) for each in found.values())
     ending = {other for each in waited_for for other, condition in each.items() if condition == COMPLETED}
-    return frozenset(each for each in ending if service_name(each) not in SERVICES)
+    once = {unit for unit, service in declared.items() if platform[service].once}
+    return frozenset(once | ending.difference(declared))
 
 
 def conditions(depends_on: object) -> dict[str, str]:
@@ -122,7 +137,16 @@ def conditions(depends_on: object) -> dict[str, str]:
     return {str(name): str(each.get("condition", "")) if isinstance(each, dict) else "" for name, each in tables}
 
 
-def _app(table: Table, names: Mapping[str, str], *, path: Path, environment: str, comments: Mapping[int, str]) -> App:
+def _app(
+    table: Table,
+    names: Mapping[str, str],
+    platform: Platform,
+    *,
+    path: Path,
+    environment: str,
+    comments: Mapping[int, str],
+    project: Mapping[str, Any],
+) -> App:
     environ, environ_places = _environment(table)
     image, dockerfile = _image_and_dockerfile(table)
     return App(
@@ -136,31 +160,40 @@ def _app(table: Table, names: Mapping[str, str], *, path: Path, environment: str
         env=environ,
         served=served_ports(table, health_check(table)),
         memory_mb=_memory(table),
-        depends_on=tuple(names.get(each, service_name(each)) for each in table.names("depends_on")),
+        depends_on=tuple(
+            names.get(each) or service_name(each, platform, "compose", environment)
+            for each in table.names("depends_on")
+        ),
         waits_for=conditions(table.values.get("depends_on")),
         places=_own_places(table, environ_places),
         comments=comments,
         document=table.values,
+        project=project,
     )
 
 
-def _platform_names(tables: list[Table]) -> dict[str, str]:
-    """Return name in the file → service, by its name or by its image."""
-    names = {table.step[-1]: service_name(table.step[-1]) for table in tables}
-    for table in tables:
-        image = (table.text("image") or "").rpartition("/")[2].partition("@")[0].partition(":")[0]
-        service = _IMAGES.get(image)
-        if service is not None and service not in names.values() and names[table.step[-1]] not in SERVICES:
-            names[table.step[-1]] = service
+def _service_names(images: Mapping[str, str], platform: Platform, environment: str) -> dict[str, str]:
+    """Return unit → service: by its name, or else the only service of the kind that the server in its image has."""
+    names = {unit: service_name(unit, platform, "compose", environment) for unit in images}
+    for unit, image in images.items():
+        kind = _SERVERS.get(image.rpartition("/")[2].partition("@")[0].partition(":")[0])
+        same = platform.of_kind(kind) if kind else ()
+        is_known = names[unit] in platform or len(same) != 1 or same[0] in names.values()
+        if not is_known and "compose" not in platform[same[0]].units:
+            names[unit] = same[0]
     return names
 
 
-def _no_platform(top: Table, services: Table) -> ConfigError:
-    there = ", ".join(map(one_line, services.values)) or "none"
+def none_declared(text: str, name: str, platform: Platform) -> ConfigError:
+    """Return the error for a compose file without a service of ``platform``; ``text`` is its content."""
+    top = _top(text, Path(name), name)
+    there = ", ".join(map(one_line, top.table("services").values)) or "none"
+    declared = f"; declared: {', '.join(platform)}" if platform.names else ""
+    profiles = " Services of a profile do not count." if len(_started(top)) < len(top.table("services").values) else ""
     return top.error(
         "services",
-        f"none of them is the platform's: looked for {', '.join(SERVICES)} (or gateway-service, …; db), found {there}. "
-        f"Services of a profile do not count: `docker compose up` leaves them out.{elsewhere(top.values)}",
+        f"none of them is declared in gaia.toml (found: {there}{declared}). Add [services.NAME] for those to test; "
+        f"`gaia init` writes them.{profiles}{elsewhere(top.values)}",
     )
 
 

@@ -11,10 +11,11 @@ from pytest_gaia.files.toml import Place, nearest_place
 
 if TYPE_CHECKING:
     from pytest_gaia.config.deployfiles.read import DeployFolder
+    from pytest_gaia.config.platform import Platform
 
 Source = Literal["fly", "compose"]
-Form = Literal["service", "gateway-only"]
-"""one file for each service (``fly.auth.staging.toml``), or one for a gateway alone (``fly.staging.toml``)"""
+Form = Literal["service", "entry"]
+"""one file for each service (``fly.orders.staging.toml``), or one without a service in its name (``fly.staging.toml``)"""
 Autostop = Literal["off", "stop", "suspend"]
 
 COMPLETED = "service_completed_successfully"
@@ -81,7 +82,7 @@ class App:
     """One app (Fly) or service (compose) of one environment."""
 
     service: str
-    """name of the service: gateway, auth, asset, chat, nats, postgres, or another"""
+    """name of the service, also of one that is not declared"""
     environment: str
     form: Form
     name: str
@@ -145,6 +146,16 @@ class Deployment:
     """override files of Compose, each as one app, if they were read"""
 
     def app(self, service: str) -> App | None:
-        """Return the app of ``service``; an app with its own file takes precedence."""
+        """Return the app of ``service``; an app with its own file, and one of its name, takes precedence."""
         found = [app for app in self.apps if app.service == service]
-        return min(found, key=lambda app: app.form != "service", default=None)
+        return min(found, key=lambda app: (app.form != "service", app.name != service), default=None)
+
+    @property
+    def platform(self) -> Platform:
+        """The services of the project."""
+        return self.folder.platform
+
+    @property
+    def role(self) -> str:
+        """The role of the environment; an empty string for none."""
+        return self.folder.known.get(self.environment, "")

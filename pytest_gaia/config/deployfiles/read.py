@@ -1,13 +1,13 @@
 """The folder of deploy files: names of files, and their contents."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_gaia.config.deployfiles import fly
 from pytest_gaia.config.deployfiles.model import App, Deployment, Form, Source
-from pytest_gaia.config.platform import SERVICES
+from pytest_gaia.config.platform import Platform, Tool
 from pytest_gaia.config.project import find_rootdir
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import read_text
@@ -17,8 +17,6 @@ OTHER_SPELLINGS = {"prod": "production", "stage": "staging", "development": "dev
 
 FLY_SUFFIXES = (".toml", ".json", ".yaml", ".yml")
 """the formats that flyctl reads"""
-
-_OTHER_SERVICES = {"db": "postgres", "database": "postgres", "postgresql": "postgres"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +31,24 @@ class FlyFile:
     form: Form
 
 
-def fly_names(folder: Path, environments: Collection[str] | None = None) -> list[FlyFile]:
+def fly_names(
+    folder: Path, environments: Collection[str] | None = None, platform: Platform | None = None
+) -> list[FlyFile]:
     """Return the files in ``folder`` whose names contain an environment, sorted by name.
 
-    Skips ``fly.toml`` and ``fly.SERVICE.toml``, which have none. Without ``environments``, any word counts as the name of an
-    environment.
+    Skips ``fly.toml`` and ``fly.SERVICE.toml``, which have none. Without ``environments``, any word that is no service of
+    ``platform`` counts as the name of an environment.
     """
-    found = [file for file in map(_understood, _fly_files(folder)) if file is not None]
+    services = platform or Platform()
+    found = [file for path in _fly_files(folder) if (file := _understood(path, services)) is not None]
     return [file for file in found if environments is None or {file.environment, file.spelling} & set(environments)]
 
 
-def unrecognized(folder: Path, environments: Collection[str]) -> list[Path]:
+def unrecognized(folder: Path, environments: Collection[str], platform: Platform) -> list[Path]:
     """Return the files in ``folder`` whose names contain neither one of ``environments`` nor only a known service."""
-    known = fly_names(folder, environments)
-    services = {*SERVICES, *(file.service for file in known)}
-    aside = {path for path in _fly_files(folder) if service_name(path.stem.removeprefix("fly.")) in services}
+    known = fly_names(folder, environments, platform)
+    services = {*platform, *(file.service for file in known)}
+    aside = {path for path in _fly_files(folder) if _service(path.stem.removeprefix("fly."), platform) in services}
     return [path for path in _fly_files(folder) if path not in aside and path not in {file.path for file in known}]
 
 
@@ -60,18 +61,31 @@ def spellings(environment: str) -> tuple[str, ...]:
     return (environment, *(other for other, name in OTHER_SPELLINGS.items() if name == environment))
 
 
-def service_name(name: str) -> str:
-    """Return the service for a name in a file: ``auth-service`` → ``auth``, ``db`` → ``postgres``."""
+def service_name(unit: str, platform: Platform, tool: Tool, environment: str) -> str:
+    """Return the service of a unit; for one that is not declared, a name without ``-service``."""
+    found = platform.service_of(unit, tool, environment)
+    return _undeclared(unit, platform) if found is None else found
+
+
+def _service(word: str, platform: Platform) -> str:
+    """Return the service that a word in the name of a file means."""
+    return platform.named(word) or _undeclared(word, platform)
+
+
+def _undeclared(name: str, platform: Platform) -> str:
     short = name.removesuffix("-service").removesuffix("_service")
-    return _OTHER_SERVICES.get(short, short)
+    found = name if short in platform else short
+    # The name of a service whose unit is another one.
+    return f"{found}-undeclared" if found in platform else found
 
 
-def _understood(path: Path) -> FlyFile | None:
+def _understood(path: Path, platform: Platform) -> FlyFile | None:
     match path.name.split(".")[1:-1]:
-        case [spelling] if service_name(spelling) not in SERVICES:
-            return FlyFile(path, "gateway", _name(spelling), spelling, "gateway-only")
+        case [spelling] if platform.named(spelling) is None:
+            entry = platform.entry or platform.name or "app"
+            return FlyFile(path, entry, _name(spelling), spelling, "entry")
         case [service, spelling]:
-            return FlyFile(path, service_name(service), _name(spelling), spelling, "service")
+            return FlyFile(path, _service(service, platform), _name(spelling), spelling, "service")
     return None
 
 
@@ -96,10 +110,12 @@ class DeployFolder:
     """
 
     path: Path
-    known: Collection[str]
-    """environments of the project, which are looked for in names of files"""
+    known: Mapping[str, str] = field(default_factory=dict)
+    """environments of the project, which are looked for in names of files → their roles"""
+    platform: Platform = field(default_factory=Platform, repr=False)
+    """the services of the project"""
     _contents: dict[Path, bytes] = field(default_factory=dict, repr=False, compare=False)
-    _apps: dict[Path, tuple[App, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _apps: dict[tuple[Path, str], tuple[App, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def deployment(self, environment: str, source: Source) -> Deployment:
         """Return the deployment of ``environment``.
@@ -123,10 +139,14 @@ class DeployFolder:
 
     def environments(self) -> tuple[str, ...]:
         """Return the environments of the project that have files in this folder."""
-        found = {file.environment for file in fly_names(self.path, self.known)}
+        found = {file.environment for file in self.fly_files()}
         if compose_file(self.path) is not None:
             found.add(COMPOSE_ENVIRONMENT)
         return tuple(sorted(found, key=lambda name: (_place_in_order(name), name)))
+
+    def fly_files(self) -> list[FlyFile]:
+        """Return the files for Fly whose names contain an environment of the project, sorted by name."""
+        return fly_names(self.path, self.known, self.platform)
 
     def content(self, path: Path) -> bytes:
         """Return the content of the file at ``path``. Raises ``OSError``."""
@@ -135,24 +155,36 @@ class DeployFolder:
         return self._contents[path]
 
     def fly_app(self, file: FlyFile) -> App:
-        """Return the app of one file for Fly."""
-        if file.path not in self._apps:
+        """Return the app of one file for Fly. Its name tells the service if that of the file does not."""
+        key = file.path, file.environment
+        if key not in self._apps:
             name = shown(file.path)
             text = read_text(file.path, name, self.content)
             app = fly.app_of(text, file.path, name, service=file.service, environment=file.spelling, form=file.form)
-            self._apps[file.path] = (app,)
-        return self._apps[file.path][0]
+            if file.form == "entry" or file.service not in self.platform:
+                units = (self._unit(app.name, word) for word in (file.spelling, file.environment))
+                app = replace(app, service=next(filter(None, units), file.service))
+            self._apps[key] = (app,)
+        return self._apps[key][0]
+
+    def _unit(self, app: str, environment: str) -> str | None:
+        """Return the service whose unit on Fly is exactly ``app``."""
+        found = self.platform.service_of(app, "fly", environment)
+        is_unit = found is not None and self.platform.unit_of(found, environment, "fly") == app
+        return found if is_unit else None
 
     def compose_apps(self, path: Path, environment: str) -> tuple[App, ...]:
         """Return the services in the compose file at ``path``, as apps of ``environment``."""
-        if path not in self._apps:
+        if (path, environment) not in self._apps:
             # Imported here, because only compose files need PyYAML.
             from pytest_gaia.config.deployfiles import compose
 
             name = shown(path)
             text = read_text(path, name, self.content)
-            self._apps[path] = compose.apps_of(text, path, name, environment=environment)
-        return tuple(replace(app, environment=environment) for app in self._apps[path])
+            self._apps[path, environment] = compose.apps_of(
+                text, path, name, environment=environment, platform=self.platform
+            )
+        return self._apps[path, environment]
 
     def compose_overrides(self, path: Path, environment: str) -> tuple[App, ...]:
         """Return the override file of the compose file at ``path``, if it exists, as one app."""
@@ -166,11 +198,12 @@ class DeployFolder:
         return (compose.override_of(text, override, name, environment=environment),)
 
     def _fly_apps(self, environment: str) -> tuple[App, ...]:
-        files = [file for file in fly_names(self.path) if environment in (file.environment, file.spelling)]
-        if not files:
+        files = fly_names(self.path, platform=self.platform)
+        apps = [self.fly_app(file) for file in files if environment in (file.environment, file.spelling)]
+        if not apps:
             raise self._nothing_found(environment)
-        _refuse_duplicates(files)
-        return tuple(map(self.fly_app, files))
+        _refuse_duplicates(apps, environment)
+        return tuple(apps)
 
     def _compose_apps(self, environment: str) -> tuple[App, ...]:
         path = compose_file(self.path)
@@ -178,11 +211,16 @@ class DeployFolder:
             raise ConfigError(
                 f"no compose file found for {environment}; looked in {shown(self.path)} for {', '.join(COMPOSE_FILES)}."
             )
-        return self.compose_apps(path, environment)
+        apps = self.compose_apps(path, environment)
+        if not any(app.service in self.platform for app in apps):
+            from pytest_gaia.config.deployfiles import compose
+
+            raise compose.none_declared(read_text(path, shown(path), self.content), shown(path), self.platform)
+        return apps
 
     def _nothing_found(self, environment: str) -> ConfigError:
         tried = [f"fly.{part}{name}.toml" for name in spellings(environment) for part in ("", "SERVICE.")]
-        strange = [path.name for path in unrecognized(self.path, self.known)]
+        strange = [path.name for path in unrecognized(self.path, self.known, self.platform)]
         others = f" Files without a known environment: {', '.join(strange)}." if strange else ""
         return ConfigError(
             f"no deploy files found for {environment}; looked in {shown(self.path)} for {', '.join(tried)}. "
@@ -212,12 +250,12 @@ def _place_in_order(name: str) -> int:
     return _KNOWN_ORDER.index(name) if name in _KNOWN_ORDER else len(_KNOWN_ORDER)
 
 
-def _refuse_duplicates(files: list[FlyFile]) -> None:
-    seen: dict[tuple[str, str], FlyFile] = {}
-    for file in files:
-        other = seen.setdefault((file.service, file.form), file)
-        if other is not file:
+def _refuse_duplicates(apps: list[App], environment: str) -> None:
+    seen: dict[tuple[str, str], App] = {}
+    for app in apps:
+        other = seen.setdefault((app.service, app.form), app)
+        if other is not app:
             raise ConfigError(
-                f"{shown(file.path)}: {shown(other.path)} is also for {file.service} of {file.environment}. "
+                f"{shown(app.path)}: {shown(other.path)} is also for {app.service} of {environment}. "
                 "Remove one of the two files."
             )

@@ -172,7 +172,7 @@ class _Job:
             return self._platform[name].once
         if self._one_shots is None:
             path = Path(str(self._request.config))
-            self._one_shots = one_shots(path, path.name)
+            self._one_shots = one_shots(path, path.name, self._platform, self._request.environment)
         return container.service in self._one_shots
 
     def _service_of(self, container: Container) -> str:

@@ -23,7 +23,7 @@ def deploy_files(folder: DeployFolder) -> dict[str, bytes]:
 
     Raises ``ConfigError`` if a file cannot be read.
     """
-    paths = [file.path for file in fly_names(folder.path)]
+    paths = [file.path for file in fly_names(folder.path, platform=folder.platform)]
     if compose := compose_file(folder.path):
         paths.append(compose)
     return {path.name: _content(folder, path) for path in sorted(paths)}

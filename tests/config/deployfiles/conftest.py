@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def project(tmp_path: Path) -> Path:
     """A project whose deploy files are in ``deploy``."""
     (tmp_path / "deploy").mkdir()
-    (tmp_path / "gaia.toml").write_text('[gaia]\ndeploy_files = "deploy"\n', encoding="utf-8")
+    (tmp_path / "gaia.toml").write_text('[gaia]\nplatform = "gaia"\ndeploy_files = "deploy"\n', encoding="utf-8")
     return tmp_path
 
 

@@ -9,6 +9,7 @@ import pytest
 from pytest_gaia.config.deployfiles.read import fly_names, unrecognized
 from pytest_gaia.errors import ConfigError
 from tests.config.reading import files_in
+from tests.projects import gaia_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ def test_a_file_without_a_service_is_a_gateway_that_stands_alone(folder: Path, w
 
     apps = files_in(folder).deployment("staging", "fly").apps
 
-    assert [(app.service, app.form) for app in apps] == [("gateway", "gateway-only")]
+    assert [(app.service, app.form) for app in apps] == [("gateway", "entry")]
 
 
 def test_both_forms_may_be_there_and_that_of_its_own_goes_first(folder: Path, write: Write) -> None:
@@ -109,10 +110,10 @@ def test_a_word_is_an_environment_only_if_the_project_has_it(folder: Path, write
     ):
         write(f"fly.{name}.toml", 'app = "a"\n')
 
-    read = [(file.service, file.spelling) for file in fly_names(folder, environments)]
+    read = [(file.service, file.spelling) for file in fly_names(folder, environments, gaia_platform())]
 
     assert read == [("auth", "staging"), ("orders", "prod"), ("gateway", "stage"), ("gateway", "staging")]
-    assert [path.name for path in unrecognized(folder, environments)] == [
+    assert [path.name for path in unrecognized(folder, environments, gaia_platform())] == [
         "fly.a.b.c.toml",
         "fly.auth.stagign.toml",
         "fly.billing.toml",
@@ -258,7 +259,7 @@ COMPOSE = {
     "no YAML": ("services:\n  gateway: [\n", ":3: not valid YAML: "),
     "nothing": ("", ":1: expected a compose file with the key `services`, got nothing."),
     "a list": ("- gateway\n", ":1: expected a compose file with the key `services`, got a list."),
-    "no services": ("volumes: {}\n", ":1: services: none of them is the platform's: looked for gateway, auth,"),
+    "no services": ("volumes: {}\n", ":1: services: none of them is declared in gaia.toml (found: none;"),
     "services that are a list": ("x: 1\nservices: [gateway]\n", ":2: services: expected a table, got a list."),
     "a service that is a word": (
         "services:\n  gateway: yes\n",
@@ -266,9 +267,9 @@ COMPOSE = {
     ),
     "none of the platform's services": (
         "services:\n  web: {image: nginx}\n  worker: {image: w}\n",
-        ":1: services: none of them is the platform's: looked for gateway, auth, asset, chat, nats, postgres (or",
+        ":1: services: none of them is declared in gaia.toml (found: web, worker; declared: gateway, auth,",
     ),
-    "all of a profile": ("services:\n  gateway: {profiles: [all]}\n", ":1: services: none of them is the platform's"),
+    "all of a profile": ("services:\n  gateway: {profiles: [all]}\n", ":1: services: none of them is declared"),
     "an environment of words": (
         "services:\n  gateway:\n    environment: A=b\n",
         ":3: services.gateway.environment: expected a table, got a string.",
@@ -299,7 +300,11 @@ COMPOSE = {
 def test_what_was_found_instead_of_the_platform_is_named(folder: Path, write: Write) -> None:
     write("compose.yaml", "services:\n  web: {image: nginx}\n  worker: {image: w}\n")
 
-    assert "found web, worker. Services of a profile do not count" in message_of(folder, "local", "compose")
+    message = message_of(folder, "local", "compose")
+    assert message.startswith(
+        "deploy/compose.yaml:1: services: none of them is declared in gaia.toml (found: web, worker;"
+    )
+    assert message.endswith("Add [services.NAME] for those to test; `gaia init` writes them.")
 
 
 @pytest.mark.parametrize(("text", "message"), COMPOSE.values(), ids=COMPOSE.keys())

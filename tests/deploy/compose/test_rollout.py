@@ -13,7 +13,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.plan import plan_rollout
 from tests.config.reading import files_in
-from tests.projects import gaia_environment
+from tests.projects import ON_GAIA, gaia_environment
 from tests.rollout.deploy_files import Clock, Listener
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def folder(tmp_path: Path) -> Path:
     project = tmp_path / "gaia"
     project.mkdir()
     (project / "docker-compose.yml").write_text(FILE)
+    (project / "gaia.toml").write_text(ON_GAIA)
     return project
 
 
