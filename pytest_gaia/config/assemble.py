@@ -113,7 +113,7 @@ def _without_address(name: Sourced, layer: Layer, deployment: Deployment | None)
         return kind(f"{name.source}: {not_configured(name.value)}")
     if deployment is not None:
         # Imported here, because only this message needs it.
-        from pytest_gaia.config.deployfiles._reach import why_no_address
+        from pytest_gaia.config.deployfiles.reach import why_no_address
 
         return ConfigError(
             f"{why_no_address(deployment)} Therefore the environment {name.value} has no address. Correct that, set `url` in "

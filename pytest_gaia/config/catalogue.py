@@ -10,8 +10,8 @@ from msgspec import UNSET, structs
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.addresses import hosts_in, matches
-from pytest_gaia.config.deployfiles._reach import FLY_DOMAIN, services, urls
 from pytest_gaia.config.deployfiles.model import Deployment
+from pytest_gaia.config.deployfiles.reach import FLY_DOMAIN, services, urls
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.layers import (
     SHIPPED,

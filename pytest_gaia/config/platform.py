@@ -28,7 +28,14 @@ _EMBEDDED = ("postgres", "nats", "redis")
 """kinds for which the sandbox has a server"""
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
-_DATABASE_NAMES = frozenset({"db", "database", "postgres", "postgresql"})
+_USUAL_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "nats": ("NATS_URL",),
+    "postgres": ("DATABASE_URL", "POSTGRES_URL"),
+    "redis": ("REDIS_URL",),
+    "amqp": ("AMQP_URL", "RABBITMQ_URL"),
+}
+DATABASE_NAMES = frozenset({"db", "database", "postgres", "postgresql"})
+"""names of the only PostgreSQL in deploy files"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,8 +277,28 @@ class Platform:
             if spelling in self.services:
                 return spelling
         databases = self.of_kind("postgres")
-        is_only = len(databases) == 1 and not self.services.keys() & (_DATABASE_NAMES - {databases[0]})
-        return databases[0] if is_only and short in _DATABASE_NAMES else None
+        is_only = len(databases) == 1 and not self.services.keys() & (DATABASE_NAMES - {databases[0]})
+        return databases[0] if is_only and short in DATABASE_NAMES else None
+
+    @cached_property
+    def behind_entry(self) -> tuple[str, ...]:
+        """The HTTP services behind the entry: those that are reached through it, and those that it depends on."""
+        if self.entry is None:
+            return ()
+        needed = self.services[self.entry].depends_on
+        behind = (name for name in self.http if self.services[name].via == self.entry or name in needed)
+        return tuple(name for name in behind if name != self.entry)
+
+    def variables_of(self, name: str) -> tuple[str, ...]:
+        """Return the variables in which other services have the address of a service.
+
+        The only server of its kind has the usual variables of this kind, too, such as ``DATABASE_URL``.
+        """
+        service = self.services[name]
+        usual = _USUAL_VARIABLES.get(service.kind, ()) if self.of_kind(service.kind) == (name,) else ()
+        taken = {f"{each.variable}_URL" for each in self.services.values() if each.name != name}
+        free = (variable for variable in usual if variable not in taken)
+        return tuple(dict.fromkeys((f"{service.variable}_SERVICE_URL", f"{service.variable}_URL", *free)))
 
     def expand(self, template: str, name: str, environment: str) -> str:
         """Return ``template`` with the values of ``{app}``, ``{service}``, ``{env}`` and ``{unit}``."""

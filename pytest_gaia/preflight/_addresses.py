@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pytest_gaia.config.addresses import is_loopback, is_private
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.files.toml import Place
-from pytest_gaia.preflight.spelling import is_environment, last_word
 from pytest_gaia.preflight.standing import env_place
 
 FLY_DOMAINS = (".fly.dev", ".internal", ".flycast")
@@ -56,12 +55,6 @@ def fly_app_of(host: str) -> str | None:
     """Return the app that a host name of Fly stands for, or None for any other host."""
     domain = next((each for each in FLY_DOMAINS if host.endswith(each)), None)
     return None if domain is None else host.removesuffix(domain).rpartition(".")[2] or None
-
-
-def environment_of(app: str) -> str | None:
-    """Return the last word of an app's name where that is an environment, as it is spelled there."""
-    word = last_word(app)
-    return word if word != app and is_environment(word) else None
 
 
 def addresses(app: App) -> Iterator[Address]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Served
 from pytest_gaia.config.deployfiles.values import Table
-from pytest_gaia.config.platform import SERVICES
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.spelling import as_environment
@@ -64,11 +64,12 @@ def difference(left: Deployment, right: Deployment, allowed: Iterable[str] = ())
     """Return the differences, in the order of services and aspects.
 
     ``allowed`` are entries of ``allowed_differences``: an aspect (``memory``, ``env.LOG_LEVEL``), a group of them
-    (``env``), or one of a single service (``chat.memory``).
+    (``env``), or one of a single service (``orders.memory``).
     """
     entries = tuple(allowed)
     services = dict.fromkeys(app.service for deployment in (left, right) for app in deployment.apps)
-    order = sorted(services, key=lambda name: SERVICES.index(name) if name in SERVICES else len(SERVICES))
+    declared = [name for name in left.platform if name in services]
+    order = dict.fromkeys((*declared, *services))
     return [row for service in order for row in _rows(service, left, right, entries)]
 
 
@@ -122,14 +123,14 @@ def _allowed_by(service: str, aspect: str, allowed: tuple[str, ...]) -> str | No
     return next((entry for entry in allowed if entry.replace("[0]", "") in wanted), None)
 
 
-def check_allowed(entries: Iterable[str], place: str) -> None:
+def check_allowed(entries: Iterable[str], place: str, platform: Platform) -> None:
     """Raise ``ConfigError`` for an unknown entry of ``allowed_differences``."""
     for entry in entries:
         head, _, rest = entry.partition(".")
-        aspect = rest if head in SERVICES and rest else entry
-        if aspect in SERVICES or aspect.partition(".")[0] in ASPECTS:
+        aspect = rest if head in platform and rest else entry
+        if aspect in platform or aspect.partition(".")[0] in ASPECTS:
             continue
-        known = (*ASPECTS, *SERVICES)
+        known = (*ASPECTS, *platform)
         raise ConfigError(
             f"{place}: allowed_differences: {entry!r} names nothing that can differ; {nearest(entry, known)}"
         )

@@ -2,17 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 
 from pytest_gaia.config.deployfiles.model import App, Deployment, Source
-from pytest_gaia.config.environment import Topology
-from pytest_gaia.config.platform import HTTP_SERVICES
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight._workflows.model import Workflow
-from pytest_gaia.preflight.spelling import KNOWN, environment_name
-
-STAGING, PRODUCTION = "staging", "production"
-
-BACKENDS = tuple(service for service in HTTP_SERVICES if service != "gateway")
+from pytest_gaia.preflight.spelling import Environments
 
 DEFAULT_ALLOWED = ("app", "min_machines", "memory", "cpus")
 """allowed differences between staging and production by default"""
@@ -37,6 +33,15 @@ class Secrets:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """The services that an environment has by ``gaia.toml``."""
+
+    services: tuple[str, ...]
+    addressed: frozenset[str] = frozenset()
+    """services with an address in ``gaia.toml``, which need no deploy file"""
+
+
+@dataclass(frozen=True, slots=True)
 class DeployFiles:
     """The deploy files of one project; environments in the order of promotion."""
 
@@ -48,8 +53,11 @@ class DeployFiles:
     unrecognized: tuple[Place, ...] = ()
     """deploy files that belong to no environment of the project"""
     allowed: Allowed = field(default_factory=Allowed)
-    claims: Mapping[str, Topology] = field(default_factory=dict)
-    """environment → its topology in ``gaia.toml``"""
+    platform: Platform = field(default_factory=Platform, repr=False)
+    """the services of the project"""
+    environments: Environments = field(default_factory=Environments)
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    """environment → its services, if ``gaia.toml`` lists them"""
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """environment → host names that belong only to it"""
     secrets: Mapping[str, Secrets] = field(default_factory=dict)
@@ -68,18 +76,21 @@ class DeployFiles:
         """Return the deployment of ``environment``."""
         return next((each for each in self.deployments if each.environment == environment), None)
 
-    def claims_services(self, environment: str) -> bool:
-        """Whether ``environment`` runs more than a gateway, by ``gaia.toml`` or by its deploy files."""
+    def with_role(self, role: str) -> tuple[Deployment, ...]:
+        """Return the deployments of the environments with ``role``."""
+        return tuple(each for each in self.deployments if self.environments.role(each.environment) == role)
+
+    def pairs(self) -> Iterator[tuple[Deployment, Deployment]]:
+        """Yield each deployment of a staging environment with each of a production environment."""
+        return product(self.with_role("staging"), self.with_role("production"))
+
+    def is_protected(self, environment: str) -> bool:
+        """Whether ``environment`` is a staging or a production environment."""
+        return self.environments.is_protected(environment)
+
+    def has_others(self, environment: str) -> bool:
+        """Whether ``environment`` runs more HTTP services than the entry, by ``gaia.toml`` or by its deploy files."""
         deployment = self.deployment(environment)
         deployed = {app.service for app in deployment.apps} if deployment else set()
-        return self.claims.get(environment) == "microservices" or bool(deployed & set(BACKENDS))
-
-
-def beyond_dev(environment: str) -> bool:
-    """Whether ``environment`` is staging or production."""
-    return environment_name(environment) in (STAGING, PRODUCTION)
-
-
-def rank(environment: str) -> int:
-    """Return the position of ``environment`` in the order of promotion; an unknown one comes first."""
-    return KNOWN.index(environment) if environment in KNOWN else -1
+        claimed = self.claims[environment].services if environment in self.claims else ()
+        return bool(deployed.union(claimed) & (set(self.platform.http) - {self.platform.entry}))

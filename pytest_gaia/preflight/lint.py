@@ -21,6 +21,7 @@ from pytest_gaia.preflight._checks import (
 )
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Check, Finding, finding, order
+from pytest_gaia.preflight.spelling import Environments
 
 _MODULES: tuple[ModuleType, ...] = (
     names,
@@ -68,7 +69,9 @@ def refusals(deployment: Deployment, others: Iterable[Deployment] = ()) -> list[
 
     It is compared with the deployments ``others``. Findings that a comment allows with a reason do not count.
     """
-    files = DeployFiles((deployment, *others))
+    files = DeployFiles(
+        (deployment, *others), platform=deployment.platform, environments=Environments(deployment.folder.known)
+    )
     findings = list(_look(files, [each for each in CHECKS if each.refuses]))
     explained = [allowance for allowance in read_allowances(files) if allowance.reason]
     left = settle(findings, explained, (), ())

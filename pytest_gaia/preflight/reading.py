@@ -11,15 +11,15 @@ from pytest_gaia.config.deployfiles.read import (
     shown,
     unrecognized,
 )
-from pytest_gaia.config.environment import Topology
 from pytest_gaia.config.layers import ConfigFile
+from pytest_gaia.config.platform import DISABLED
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.toml import Place, nearest_line
 from pytest_gaia.preflight._workflows.read import read_workflows
 from pytest_gaia.preflight.difference import check_allowed
-from pytest_gaia.preflight.files import BACKENDS, Allowed, DeployFiles, Secrets
-from pytest_gaia.preflight.spelling import KNOWN
+from pytest_gaia.preflight.files import Allowed, Claim, DeployFiles, Secrets
+from pytest_gaia.preflight.spelling import KNOWN, Environments
 
 
 def read_deploy_files(project: Project, needed: Collection[str] | None = None) -> DeployFiles:
@@ -41,12 +41,15 @@ def read_deploy_files(project: Project, needed: Collection[str] | None = None) -
             f"{shown(folder.path)}: folder of deploy files not found. Correct `deploy_files` in [gaia] of gaia.toml."
         )
     own = project.file
+    environments = Environments(folder.known)
     unread: list[str] = []
     return DeployFiles(
-        deployments=tuple(_deployments(folder, needed, unread)),
+        deployments=tuple(_deployments(folder, environments, needed, unread)),
         unread=tuple(unread),
         unrecognized=tuple(Place(shown(each), 1) for each in unrecognized(folder.path, folder.known, folder.platform)),
-        workflows=read_workflows(project.rootdir),
+        workflows=read_workflows(project.rootdir, environments),
+        platform=project.platform,
+        environments=environments,
         allowed=_allowed(own),
         claims=_claims(own),
         hosts=_hosts(shipped_file(own.below) if own else shipped_file()) | _hosts(own),
@@ -59,12 +62,13 @@ def with_secrets(files: DeployFiles, names: Mapping[str, frozenset[str]]) -> Dep
     return replace(files, set_secrets=dict(names))
 
 
-def _deployments(folder: DeployFolder, needed: Collection[str] | None, unread: list[str]) -> Iterator[Deployment]:
+def _deployments(
+    folder: DeployFolder, environments: Environments, needed: Collection[str] | None, unread: list[str]
+) -> Iterator[Deployment]:
     named = folder.fly_files()
     path = compose_file(folder.path)
-    order = {name: number for number, name in enumerate(KNOWN)}
     found = {each.environment for each in named} | ({COMPOSE_ENVIRONMENT} if path else set())
-    for environment in sorted(found, key=lambda name: (order.get(name, len(order)), name)):
+    for environment in sorted(found, key=lambda name: (environments.rank(name) % (len(KNOWN) + 1), name)):
         own = [each for each in named if each.environment == environment]
         try:
             if own:
@@ -83,17 +87,22 @@ def _allowed(own: ConfigFile | None) -> Allowed:
     if own is None or not isinstance(entries, tuple):
         return Allowed()
     place = _place(own, "gaia", "allowed_differences")
-    check_allowed(entries, f"{place.file}:{place.line}")
+    check_allowed(entries, f"{place.file}:{place.line}", own.platform)
     return Allowed(entries, place)
 
 
-def _claims(own: ConfigFile | None) -> dict[str, Topology]:
-    said = {name: table.services for name, table in own.environments.items()} if own else {}
-    return {
-        name: "gateway-only" if not set(services) & set(BACKENDS) else "microservices"
-        for name, services in said.items()
-        if isinstance(services, tuple)
-    }
+def _claims(own: ConfigFile | None) -> dict[str, Claim]:
+    if own is None:
+        return {}
+    found = {}
+    for name, table in own.environments.items():
+        if isinstance(table.services, tuple) or isinstance(table.without, tuple):
+            listed = table.services if isinstance(table.services, tuple) else own.platform.names
+            without = table.without if isinstance(table.without, tuple) else ()
+            urls = table.urls if isinstance(table.urls, dict) else {}
+            services = tuple(each for each in listed if each not in without and urls.get(each) != DISABLED)
+            found[name] = Claim(services, frozenset(urls))
+    return found
 
 
 def _hosts(file: ConfigFile | None) -> dict[str, tuple[str, ...]]:

@@ -1,29 +1,70 @@
-"""Spellings of environments in names of files, apps and hosts: ``prod`` is ``production``."""
+"""Names of environments, and their spellings in names of files, apps and hosts: ``prod`` is ``production``."""
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from pytest_gaia.config.deployfiles.read import spellings
 
 KNOWN = ("local", "dev", "staging", "production")
-"""built-in environments, in the order of promotion"""
+"""built-in environments, each with the role of its name, in the order of promotion"""
 
-_NAMES = {spelling: name for name in KNOWN for spelling in spellings(name)}
-
-
-def environment_name(spelling: str) -> str:
-    """Return the environment for ``spelling``: ``prod`` → ``production``; other words stay unchanged."""
-    return _NAMES.get(spelling, spelling)
+PROTECTED = ("staging", "production")
+"""roles of the environments that only tested releases reach"""
 
 
-def is_environment(word: str) -> bool:
-    """Whether ``word`` is a built-in environment, in any spelling."""
-    return word in _NAMES
+@dataclass(frozen=True)
+class Environments:
+    """The environments of a project: the built-in ones, and its own."""
 
+    stated: Mapping[str, str] = field(default_factory=dict)
+    """environment of the project → its role"""
 
-def last_word(name: str) -> str:
-    """Return the part after the last dash of the name of an app: ``gaia-auth-prod`` → ``prod``."""
-    return name.rpartition("-")[2]
+    @cached_property
+    def roles(self) -> Mapping[str, str]:
+        """Environment → role; empty for none. The sandbox is not deployed."""
+        found = {name: name for name in KNOWN} | dict(self.stated)
+        return {name: role for name, role in found.items() if role != "sandbox"}
+
+    @cached_property
+    def _names(self) -> Mapping[str, str]:
+        return {spelling: name for name in self.roles for spelling in spellings(name)} | {n: n for n in self.roles}
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        words = sorted(map(re.escape, self._names), key=len, reverse=True)
+        return re.compile(rf"(?<![a-z])(?:{'|'.join(words)})(?![a-z])")
+
+    def name(self, spelling: str) -> str:
+        """Return the environment for ``spelling``: ``prod`` → ``production``; other words stay unchanged."""
+        return self._names.get(spelling, spelling)
+
+    def role(self, name: str) -> str:
+        """Return the role of an environment, in any spelling; an empty string for none."""
+        return self.roles.get(self.name(name), "")
+
+    def knows(self, word: str) -> bool:
+        """Whether ``word`` is an environment, in any spelling."""
+        return word in self._names
+
+    def in_text(self, text: str) -> tuple[str, ...]:
+        """Return the environments in ``text``, which may be parts of a path or an option, but not of a word."""
+        return tuple(self._names[word] for word in self._pattern.findall(text.lower()))
+
+    def ending(self, app: str) -> str | None:
+        """Return the environment after the last dash of the name of an app, as it is spelled there."""
+        found = [word for word in self._names if app.endswith(f"-{word}")]
+        return max(found, key=len, default=None)
+
+    def is_protected(self, name: str) -> bool:
+        """Whether an environment is a staging or a production environment."""
+        return self.role(name) in PROTECTED
+
+    def rank(self, name: str) -> int:
+        """Return the position of an environment in the order of promotion; one without a role comes first."""
+        return KNOWN.index(role) if (role := self.role(name)) in KNOWN else -1
 
 
 def as_environment(text: str, environment: str) -> str:

@@ -22,6 +22,7 @@ from tests.preflight.cases import (
     step,
     variable,
 )
+from tests.projects import ON_GAIA
 
 NOT_WRONG = [
     case("app-name", (A_PRODUCTION, APP, 'app = "acme-gaia-auth-production"')),
@@ -34,7 +35,7 @@ NOT_WRONG = [
     ),
     case("two-files", ("fly.dev.toml", "", BARE_DEV)),
     case("unknown-environment", ("fly.auth.toml", "", BARE_DEV), ("fly.search.dev.toml", "", BARE_DEV)),
-    case("unknown-environment", ("fly.preview.toml", "", BARE_DEV), ("gaia.toml", "", "[env.preview]\n")),
+    case("unknown-environment", ("fly.preview.toml", "", BARE_DEV), ("gaia.toml", "", f"{ON_GAIA}[env.preview]\n")),
     case("missing-service", ("fly.search.dev.toml", "", BARE_DEV)),
     case("topology-claim", ("fly.dev.toml", "", BARE_DEV)),
     variable("localhost-url", "PUBLIC_URL", "http://localhost:8666"),

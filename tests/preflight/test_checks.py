@@ -14,6 +14,7 @@ from tests.preflight.sets import MARK, changed, look, marked_line, spots
 from tests.preflight.wrong_elsewhere import WRONG_ELSEWHERE
 from tests.preflight.wrong_names import WRONG_NAMES
 from tests.preflight.wrong_settings import WRONG_SETTINGS
+from tests.projects import ON_GAIA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +101,7 @@ def test_to_publish_a_database_here_alone_is_advised_as_compose_takes_it(
 
 
 def test_to_hand_over_a_secret_is_advised_as_yaml_takes_it(tmp_path: Path) -> None:
-    (tmp_path / "gaia.toml").write_text('[env.local.deploy]\nsecrets = ["API_KEY"]\n', encoding="utf-8")
+    (tmp_path / "gaia.toml").write_text(f'{ON_GAIA}[env.local.deploy]\nsecrets = ["API_KEY"]\n', encoding="utf-8")
     (tmp_path / "compose.yaml").write_text("services: {gateway: {build: .}}\n", encoding="utf-8")
 
     (fix,) = (each.fix for each in look(tmp_path) if each.check == "secret-unset")

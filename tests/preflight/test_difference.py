@@ -12,6 +12,7 @@ from pytest_gaia.preflight.difference import ASPECTS, check_allowed, difference
 from pytest_gaia.preflight.reading import read_deploy_files
 from tests.preflight.cases import A_PRODUCTION, A_STAGING, ENV, IMAGE
 from tests.preflight.sets import CORRECTED, Change, changed
+from tests.projects import gaia_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,7 +129,7 @@ def test_every_aspect_that_occurs_is_in_the_vocabulary(tmp_path: Path) -> None:
     "entry", ["app", "env.ANYTHING", "file.deploy.wait_timeout", "chat", "chat.memory", "auth.env.X"]
 )
 def test_entries_that_can_differ_are_taken(entry: str) -> None:
-    check_allowed([entry], "gaia.toml:2")
+    check_allowed([entry], "gaia.toml:2", gaia_platform())
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_entries_that_can_differ_are_taken(entry: str) -> None:
 )
 def test_an_entry_that_names_nothing_is_a_usage_error(entry: str, help_: str) -> None:
     with pytest.raises(ConfigError, match="names nothing that can differ") as caught:
-        check_allowed([entry], "gaia.toml:2")
+        check_allowed([entry], "gaia.toml:2", gaia_platform())
 
     assert str(caught.value).startswith("gaia.toml:2: allowed_differences: ")
     assert help_ in str(caught.value)

@@ -9,10 +9,11 @@ import pytest
 
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.preflight.files import DEFAULT_ALLOWED
+from pytest_gaia.preflight.files import DEFAULT_ALLOWED, Claim
 from pytest_gaia.preflight.lint import lint
 from pytest_gaia.preflight.reading import read_deploy_files, with_secrets
 from tests.preflight.sets import CORRECTED, Change, changed, spots
+from tests.projects import gaia_platform
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,9 +40,10 @@ def test_a_project_without_files_has_none(tmp_path: Path) -> None:
 def test_what_gaia_toml_says_is_kept_with_its_line() -> None:
     files = read_deploy_files(Project(CORRECTED))
 
-    assert files.claims == {"staging": "microservices", "production": "microservices"}
+    assert files.claims == dict.fromkeys(("staging", "production"), Claim(gaia_platform().names))
+    assert files.environments.role("production") == "production"
     assert files.secrets["staging"].names == ("DATABASE_URL", "SUPABASE_JWT_SECRET")
-    assert files.secrets["staging"].place.line == 9
+    assert files.secrets["staging"].place.line == 10
     assert files.allowed.place is not None
     assert files.allowed.place.line == 2
 
@@ -84,5 +86,5 @@ def test_secrets_that_were_asked_for_and_are_not_set_are_found_at_their_list() -
     some = with_secrets(files, {name: frozenset({"DATABASE_URL"}) for name in every})
     whole = with_secrets(files, {name: frozenset({"DATABASE_URL", "SUPABASE_JWT_SECRET"}) for name in every})
 
-    assert {(spot.line, spot.check) for spot in spots(lint(some))} == {(9, "secret-unset"), (16, "secret-unset")}
+    assert {(spot.line, spot.check) for spot in spots(lint(some))} == {(10, "secret-unset"), (17, "secret-unset")}
     assert lint(whole) == []

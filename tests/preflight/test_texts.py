@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_gaia.config.deployfiles.model import App
-from pytest_gaia.preflight._addresses import addresses, databases, environment_of, fly_app_of, said_region
-from pytest_gaia.preflight.spelling import as_environment, environment_name
+from pytest_gaia.preflight._addresses import addresses, databases, fly_app_of, said_region
+from pytest_gaia.preflight.spelling import Environments, as_environment
 from pytest_gaia.secrets.names import is_secret_name
 from pytest_gaia.secrets.shapes import is_literal, is_placeholder, password_hosts, secret_shape
 
@@ -134,10 +134,16 @@ def test_hosts_are_local_private_or_public() -> None:
 def test_apps_and_environments_are_read_from_hosts() -> None:
     assert fly_app_of("gaia-auth-prod.fly.dev") == "gaia-auth-prod"
     assert fly_app_of("example.com") is None
-    assert environment_of("gaia-auth-prod") == "prod"
-    assert environment_of("staging") is None
-    assert environment_name("prod") == "production"
-    assert environment_name("preview") == "preview"
+    known = Environments({"pre-prod": "staging", "live": "production", "sandbox": "sandbox"})
+    assert known.ending("gaia-auth-prod") == "prod"
+    assert known.ending("gaia-auth-pre-prod") == "pre-prod"
+    assert known.ending("staging") is None
+    assert known.name("prod") == "production"
+    assert known.name("preview") == "preview"
+    assert [known.role(name) for name in ("prod", "pre-prod", "live", "preview", "sandbox")] == [
+        *("production", "staging", "production", "", ""),
+    ]
+    assert known.in_text("deploy --env=LIVE fly.auth.pre-prod.toml alive prods") == ("live", "pre-prod")
 
 
 def test_all_ways_to_one_server_are_one() -> None:

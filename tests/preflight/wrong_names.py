@@ -25,6 +25,7 @@ from tests.preflight.cases import (
     variable,
 )
 from tests.preflight.sets import Change
+from tests.projects import ON_GAIA
 
 WRONG_NAMES = [
     # names
@@ -46,12 +47,12 @@ WRONG_NAMES = [
     case("missing-service", (N_PRODUCTION, "", ""), ("fly.nats.staging.toml", 'staging"', 'staging"  # wrong')),
     case(
         "topology-claim",
-        ("gaia.toml", "", '[env.dev]\ntopology = "microservices"\n'),
+        ("gaia.toml", "", f'{ON_GAIA}[env.dev]\nservices = ["gateway", "auth"]\n'),
         ("fly.dev.toml", "", BARE_DEV.replace('dev"', 'dev"  # wrong', 1)),
     ),
     case(
         "topology-claim",
-        ("gaia.toml", 'topology = "microservices"', 'topology = "gateway-only"'),
+        ("gaia.toml", '["gateway", "auth", "asset", "chat", "nats", "postgres"]', '["gateway", "postgres"]'),
         (G_STAGING, 'app = "gaia-gateway-staging"', 'app = "gaia-gateway-staging"  # wrong'),
     ),
     # urls

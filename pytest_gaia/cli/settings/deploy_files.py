@@ -13,6 +13,7 @@ from pytest_gaia import __version__
 from pytest_gaia.cli.options import AsJson, complete_name
 from pytest_gaia.cli.output import echo_json, echo_lines, show_table, write_json
 from pytest_gaia.config.deployfiles.model import Deployment
+from pytest_gaia.config.deployfiles.read import OTHER_SPELLINGS
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.schema import DeployTable, schema
 from pytest_gaia.deploy.contract import UnknownApp
@@ -23,7 +24,6 @@ from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Check, Finding, Severity
 from pytest_gaia.preflight.lint import ALL_CHECKS, lint
 from pytest_gaia.preflight.reading import read_deploy_files, with_secrets
-from pytest_gaia.preflight.spelling import environment_name
 from pytest_gaia.printable import commands, one_line
 from pytest_gaia.report.github import github_annotations
 from pytest_gaia.report.sarif import code_quality, sarif
@@ -162,7 +162,9 @@ def _named(identifier: str) -> Check:
 
 def _read(project: Project, *needed: str, may_be_empty: bool = False) -> DeployFiles:
     """Return the deploy files of ``project``; files of environments that are not ``needed`` may be unreadable."""
-    files = read_deploy_files(project, {*needed, *map(environment_name, needed)} if needed else None)
+    files = read_deploy_files(
+        project, {*needed, *(OTHER_SPELLINGS.get(each, each) for each in needed)} if needed else None
+    )
     for problem in files.unread:
         typer.echo(f"gaia: skipped, and not compared: {problem}", err=True)
     if not (files.deployments or files.unrecognized or may_be_empty):
@@ -202,7 +204,7 @@ def _name_of(project: Project, files: DeployFiles, environment: str | None) -> s
 
 def _known(files: DeployFiles, name: str) -> Deployment:
     """Return the deployment of the environment ``name``, which may have another spelling (prod)."""
-    found = files.deployment(name) or files.deployment(environment_name(name))
+    found = files.deployment(name) or files.deployment(files.environments.name(name))
     if found is None:
         names = [each.environment for each in files.deployments]
         raise ConfigError(f"no deploy file is for {name!r}; {nearest(name, names)}")

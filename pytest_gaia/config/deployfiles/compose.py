@@ -9,23 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gaia.config.deployfiles._compose_ports import health_check, served_ports
-from pytest_gaia.config.deployfiles.model import COMPLETED, App
+from pytest_gaia.config.deployfiles.model import COMPLETED, App, kind_of, kind_of_image
 from pytest_gaia.config.deployfiles.read import COMPOSE_ENVIRONMENT, service_name
 from pytest_gaia.config.deployfiles.values import Table, committed_variables, interpolated, shown_type, written_out
-from pytest_gaia.config.platform import Kind, Platform
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.toml import Place, read_text
 from pytest_gaia.files.yaml import read_yaml, yaml_comments
 from pytest_gaia.printable import one_line
 
 _BYTE = 1 / (1024 * 1024)
-_SERVERS: dict[str, Kind] = {
-    "nats": "nats",
-    **dict.fromkeys(("postgres", "postgresql", "pgvector", "postgis", "timescaledb"), "postgres"),
-    **dict.fromkeys(("redis", "redis-stack", "redis-stack-server", "valkey"), "redis"),
-    "rabbitmq": "amqp",
-}
-"""last part of the name of an image → kind of its server"""
 
 
 def apps_of(text: str, path: Path, name: str, *, environment: str, platform: Platform) -> tuple[App, ...]:
@@ -45,9 +38,7 @@ def apps_of(text: str, path: Path, name: str, *, environment: str, platform: Pla
 
 
 def _top(text: str, path: Path, name: str) -> Table:
-    document, places = read_yaml(text, name)
-    if not isinstance(document, dict):
-        raise ConfigError(f"{name}:1: expected a compose file with the key `services`, got {shown_type(document)}.")
+    document, places = _document(text, name)
     variables = committed_variables(path.parent) if "$" in text else {}
     return Table(name, interpolated(document, variables), places, interpolated=True)
 
@@ -64,21 +55,21 @@ def every_app(path: Path, name: str, variables: Mapping[str, str], override: Pat
     The override file ``override`` is merged, as Compose does. Raises ``ConfigError`` with file, line and key for a file that
     cannot be understood, or that has no services.
     """
-    document, places = _document(path, name)
+    document, places = _document(read_text(path, name), name)
     if override is not None:
-        document = _merged(document, _document(override, override.name)[0])
+        document = _merged(document, _document(read_text(override, override.name), override.name)[0])
     top = Table(name, interpolated(document, variables), places, interpolated=True)
     services = top.table("services")
     if not services.values:
         raise top.error("services", f"the file describes no service under this key.{elsewhere(top.values)}")
     tables = [services.table(each) for each in services.values]
     names = {each: each for each in services.values}
-    found = (_app(table, names, path=path, environment=COMPOSE_ENVIRONMENT, comments={}) for table in tables)
-    return tuple(replace(app, project=top.values) for app in found)
+    own: dict[str, Any] = {"path": path, "environment": COMPOSE_ENVIRONMENT, "comments": {}, "project": top.values}
+    return tuple(_app(table, names, Platform(), **own) for table in tables)
 
 
-def _document(path: Path, name: str) -> tuple[dict[str, Any], dict[str, Place]]:
-    document, places = read_yaml(read_text(path, name), name)
+def _document(text: str, name: str) -> tuple[dict[str, Any], dict[str, Place]]:
+    document, places = read_yaml(text, name)
     if not isinstance(document, dict):
         raise ConfigError(f"{name}:1: expected a compose file with the key `services`, got {shown_type(document)}.")
     return document, places
@@ -155,6 +146,7 @@ def _app(
         form="service",
         name=table.step[-1],
         path=path,
+        kind=kind_of(names[table.step[-1]], image, platform),
         image=image,
         dockerfile=dockerfile,
         env=environ,
@@ -176,7 +168,7 @@ def _service_names(images: Mapping[str, str], platform: Platform, environment: s
     """Return unit → service: by its name, or else the only service of the kind that the server in its image has."""
     names = {unit: service_name(unit, platform, "compose", environment) for unit in images}
     for unit, image in images.items():
-        kind = _SERVERS.get(image.rpartition("/")[2].partition("@")[0].partition(":")[0])
+        kind = kind_of_image(image)
         same = platform.of_kind(kind) if kind else ()
         is_known = names[unit] in platform or len(same) != 1 or same[0] in names.values()
         if not is_known and "compose" not in platform[same[0]].units:

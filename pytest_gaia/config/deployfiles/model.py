@@ -7,22 +7,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_gaia.config.platform import DATABASE_NAMES, Kind, Platform
 from pytest_gaia.files.toml import Place, nearest_place
 
 if TYPE_CHECKING:
     from pytest_gaia.config.deployfiles.read import DeployFolder
-    from pytest_gaia.config.platform import Platform
 
 Source = Literal["fly", "compose"]
 Form = Literal["service", "entry"]
 """one file for each service (``fly.orders.staging.toml``), or one without a service in its name (``fly.staging.toml``)"""
 Autostop = Literal["off", "stop", "suspend"]
 
+_SERVERS: dict[str, Kind] = {
+    "nats": "nats",
+    **dict.fromkeys((*DATABASE_NAMES, "pgvector", "postgis", "timescaledb"), "postgres"),
+    **dict.fromkeys(("redis", "redis-stack", "redis-stack-server", "valkey"), "redis"),
+    "rabbitmq": "amqp",
+}
+"""last part of the name of an image, or name of a unit → kind of its server"""
+
 COMPLETED = "service_completed_successfully"
 """condition of a dependency that runs once"""
 
 DEFAULT_GROUP = "app"
 """default process group of an app on Fly"""
+
+
+def kind_of_image(image: str | None) -> Kind | None:
+    """Return the kind of a well-known server; None for any other image."""
+    return _SERVERS.get((image or "").rpartition("/")[2].partition("@")[0].partition(":")[0])
+
+
+def kind_of(service: str, image: str | None, platform: Platform) -> Kind | Literal[""]:
+    """Return the kind of a service, declared or not; empty if it is unknown."""
+    return platform[service].kind if service in platform else kind_of_image(image) or kind_of_image(service) or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +107,8 @@ class App:
     """name of the app on Fly, or of the service in a compose file"""
     path: Path
     """the deploy file"""
+    kind: Kind | Literal[""] = ""
+    """kind of a declared service, and of a server that its image or its name identifies; empty for any other"""
     image: str | None = None
     """reference of the image; None if it is built"""
     dockerfile: str | None = None
@@ -118,6 +138,11 @@ class App:
     """the file as parsed; for compose, the service's part"""
     project: Mapping[str, Any] = field(default_factory=dict)
     """for compose, the whole file"""
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it has another protocol than HTTP."""
+        return self.kind not in ("", "http")
 
     @property
     def checked(self) -> Mapping[str, bool]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_gaia.config.deployfiles import fly
-from pytest_gaia.config.deployfiles.model import App, Deployment, Form, Source
+from pytest_gaia.config.deployfiles.model import App, Deployment, Form, Source, kind_of
 from pytest_gaia.config.platform import Platform, Tool
 from pytest_gaia.config.project import find_rootdir
 from pytest_gaia.errors import ConfigError, nearest
@@ -162,16 +162,17 @@ class DeployFolder:
             text = read_text(file.path, name, self.content)
             app = fly.app_of(text, file.path, name, service=file.service, environment=file.spelling, form=file.form)
             if file.form == "entry" or file.service not in self.platform:
-                units = (self._unit(app.name, word) for word in (file.spelling, file.environment))
+                units = (self._unit(app, word) for word in (file.spelling, file.environment))
                 app = replace(app, service=next(filter(None, units), file.service))
-            self._apps[key] = (app,)
+            self._apps[key] = (replace(app, kind=kind_of(app.service, app.image, self.platform)),)
         return self._apps[key][0]
 
-    def _unit(self, app: str, environment: str) -> str | None:
-        """Return the service whose unit on Fly is exactly ``app``."""
-        found = self.platform.service_of(app, "fly", environment)
-        is_unit = found is not None and self.platform.unit_of(found, environment, "fly") == app
-        return found if is_unit else None
+    def _unit(self, app: App, environment: str) -> str | None:
+        """Return the service whose unit on Fly is exactly ``app``; if its file names a service, the unit must be declared."""
+        found = self.platform.service_of(app.name, "fly", environment)
+        if found is None or self.platform.unit_of(found, environment, "fly") != app.name:
+            return None
+        return found if app.form == "entry" or "fly" in self.platform[found].units else None
 
     def compose_apps(self, path: Path, environment: str) -> tuple[App, ...]:
         """Return the services in the compose file at ``path``, as apps of ``environment``."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.preflight._workflows.deploying import environments_of, is_immediate
-from pytest_gaia.preflight.files import DeployFiles, beyond_dev
+from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import standing
 
@@ -28,7 +28,7 @@ def rebuilt_image(files: DeployFiles) -> Iterator[Found]:
     for environment, app in files.apps("fly"):
         build = app.document.get("build", {})
         way = next((key for key in _BUILDS if build.get(key)), None)
-        if way and beyond_dev(environment):
+        if way and files.is_protected(environment):
             what = f"{app.name} is built from {way} during deployment to {environment}"
             fix = "remove [build], and deploy the tested image: gaia deploy --image REFERENCE@sha256:…"
             yield Found(app.place("build", way), what, fix, environment)
@@ -41,7 +41,7 @@ def image_digest(files: DeployFiles) -> Iterator[Found]:
     A tag can move: two machines that start on different days can run different programs.
     """
     for environment, app in files.apps("fly"):
-        if app.image and beyond_dev(environment) and not _DIGEST.search(app.image):
+        if app.image and files.is_protected(environment) and not _DIGEST.search(app.image):
             what = f"{app.name} runs {app.image}, which has no digest"
             yield Found(app.place("build", "image"), what, f"write {_name(app.image)}@sha256:…", environment)
 
@@ -53,7 +53,7 @@ def image_tag(files: DeployFiles) -> Iterator[Found]:
     The running version is unknown, and a rollback to the previous one is impossible.
     """
     for environment, app in files.apps():
-        if app.image and not beyond_dev(environment) and _is_floating(app.image):
+        if app.image and not files.is_protected(environment) and _is_floating(app.image):
             place = app.place("build", "image") if "build.image" in app.places else standing(app, "image")
             what = f"{app.name} runs {app.image}"
             yield Found(place, what, f"write a version: {_name(app.image)}:…", environment)
@@ -92,13 +92,13 @@ def immediate_strategy(files: DeployFiles) -> Iterator[Found]:
     The strategy immediate does not wait for health checks: a broken image runs everywhere before it is detected.
     """
     for environment, app in files.apps("fly"):
-        if app.strategy == "immediate" and beyond_dev(environment):
+        if app.strategy == "immediate" and files.is_protected(environment):
             what = f"the strategy of {app.name} is immediate"
             fix = 'write strategy = "rolling", or "bluegreen"'
             yield Found(app.place("deploy", "strategy"), what, fix, environment)
     for job in (job for workflow in files.workflows for job in workflow.jobs):
         for command in job.commands:
-            concerned = sorted(filter(beyond_dev, environments_of(command, job)))
+            concerned = sorted(filter(files.is_protected, environments_of(command, job)))
             if concerned and is_immediate(command):
                 what = f"the job {job.name} deploys to {', '.join(concerned)} with the strategy immediate"
                 yield Found(command.place, what, "remove --strategy, or write --strategy rolling", concerned[-1])

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.files.toml import Place
-from pytest_gaia.preflight.files import PRODUCTION, DeployFiles
+from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import inside
 
 LEAST_MACHINES = 2
 LEAST_MEMORY_MB = 2048
 
-_STATEFUL = ("nats", "postgres")
-"""services whose second machine is a separate server, unless they form a cluster"""
+_STATEFUL = ("nats", "postgres", "redis", "amqp")
+"""kinds whose second machine is a separate server, unless they form a cluster"""
 
 
 @check("too-few-machines", "error")
@@ -21,17 +21,17 @@ def too_few_machines(files: DeployFiles) -> Iterator[Found]:
 
     With one machine, every deployment and every failure of a host is an outage.
     """
-    for app in _in_production(files):
+    for environment, app in _in_production(files):
         for served in app.served:
             count = served.min_machines or 0
-            if app.service not in _STATEFUL and count < LEAST_MACHINES:
+            if app.kind not in _STATEFUL and count < LEAST_MACHINES:
                 what = (
                     f"{app.name} keeps {count} running"
                     if served.min_machines is not None
                     else f"{app.name} sets no minimum"
                 )
                 fix = f"write min_machines_running = {LEAST_MACHINES}"
-                yield Found(inside(app, served.place, "min_machines_running"), what, fix, PRODUCTION)
+                yield Found(inside(app, served.place, "min_machines_running"), what, fix, environment)
 
 
 @check("too-little-memory", "error")
@@ -40,8 +40,8 @@ def too_little_memory(files: DeployFiles) -> Iterator[Found]:
 
     Under load the kernel kills it in the middle of requests. The service was measured with 2 GB.
     """
-    for app in _in_production(files):
-        if app.service in _STATEFUL:
+    for environment, app in _in_production(files):
+        if app.kind in _STATEFUL:
             continue
         for place, (memory, groups) in _memory(app).items():
             if (memory or 0) >= LEAST_MEMORY_MB:
@@ -49,7 +49,7 @@ def too_little_memory(files: DeployFiles) -> Iterator[Found]:
             names = ", ".join(groups)
             whose = app.name if len(app.groups) == 1 else f"the process group {names} of {app.name}"
             what = f"{whose} has {memory} MB" if memory else f"the file sets no memory for {whose}"
-            yield Found(place, what, 'write memory = "2gb" in its [[vm]]', PRODUCTION)
+            yield Found(place, what, 'write memory = "2gb" in its [[vm]]', environment)
 
 
 def _memory(app: App) -> dict[Place, tuple[int | None, list[str]]]:
@@ -68,12 +68,12 @@ def autostop(files: DeployFiles) -> Iterator[Found]:
 
     The next request waits seconds for a start, and subscribers of NATS miss the messages sent meanwhile.
     """
-    for app in _in_production(files):
+    for environment, app in _in_production(files):
         for served in app.served:
             if served.autostop in ("stop", "suspend"):
                 what = f"auto_stop_machines of {app.name} is {served.autostop}"
                 fix = 'write auto_stop_machines = "off"'
-                yield Found(inside(app, served.place, "auto_stop_machines"), what, fix, PRODUCTION)
+                yield Found(inside(app, served.place, "auto_stop_machines"), what, fix, environment)
 
 
 @check("never-woken", "error")
@@ -94,5 +94,5 @@ def never_woken(files: DeployFiles) -> Iterator[Found]:
                 )
 
 
-def _in_production(files: DeployFiles) -> Iterator[App]:
-    return (app for environment, app in files.apps("fly") if environment == PRODUCTION)
+def _in_production(files: DeployFiles) -> Iterator[tuple[str, App]]:
+    return (each for each in files.apps("fly") if files.environments.role(each[0]) == "production")

@@ -29,7 +29,7 @@ def container_unchecked(files: DeployFiles) -> Iterator[Found]:
         for app in deployment.apps:
             health = app.document.get("healthcheck")
             unchecked = (not health or _is_off(health)) and "extends" not in app.document
-            if unchecked and app.name not in finite and not _is_one_shot(app):
+            if unchecked and app.name not in finite and not _is_one_shot(app, deployment):
                 fix = "add healthcheck: with test, interval, timeout and start_period"
                 yield Found(head(app), f"{app.name} has no healthcheck", fix, deployment.environment)
 
@@ -53,7 +53,8 @@ def _ready(deployment: Deployment, name: str) -> tuple[str, str]:
     service = _services(deployment.apps[0])[name]
     health = service.get("healthcheck")
     is_checked = bool(health) and not _is_off(health)
-    ends = name in _finite(deployment) or (service.get("restart") == "no" and not is_checked)
+    stays = name in {app.name for app in deployment.apps if _is_declared(app, deployment)} - _finite(deployment)
+    ends = name in _finite(deployment) or (service.get("restart") == "no" and not is_checked and not stays)
     condition = COMPLETED if ends else _HEALTHY
     write = f"write depends_on: {{{name}: {{condition: {condition}}}}}"
     if ends or is_checked or "extends" in service:
@@ -62,8 +63,14 @@ def _ready(deployment: Deployment, name: str) -> tuple[str, str]:
     return "healthy", f"add healthcheck: to {name}, then {write}"
 
 
-def _is_one_shot(app: App) -> bool:
-    """Whether ``app`` runs once: it is not restarted, and opens no port."""
+def _is_declared(app: App, deployment: Deployment) -> bool:
+    return app.service in deployment.platform
+
+
+def _is_one_shot(app: App, deployment: Deployment) -> bool:
+    """Whether ``app`` runs once: it is not declared, is not restarted, and opens no port."""
+    if _is_declared(app, deployment):
+        return False
     return app.document.get("restart") == "no" and not {"ports", "expose"} & set(app.document)
 
 
@@ -153,8 +160,11 @@ def unread_file(files: DeployFiles) -> Iterator[Found]:
 
 
 def _finite(deployment: Deployment) -> set[str]:
-    """Return services that other services wait for until they succeed."""
-    return {name for app in deployment.apps for name, how in app.waits_for.items() if how == COMPLETED}
+    """Return services that run once: declared ones with ``once``, and others that are waited for until they succeed."""
+    declared = {app.name: app.service for app in deployment.apps if _is_declared(app, deployment)}
+    ending = {name for app in deployment.apps for name, how in app.waits_for.items() if how == COMPLETED}
+    once = {name for name, service in declared.items() if deployment.platform[service].once}
+    return once | ending.difference(declared)
 
 
 def _place_of(app: App, name: str) -> Any:

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pytest_gaia.config.deployfiles.model import App, Deployment
-from pytest_gaia.preflight._addresses import Database, databases, environment_of, said_region
-from pytest_gaia.preflight.files import DeployFiles, beyond_dev, rank
+from pytest_gaia.preflight._addresses import Database, databases, said_region
+from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.spelling import environment_name
 from pytest_gaia.preflight.standing import head
 
 
@@ -26,14 +25,17 @@ def shared_database(files: DeployFiles) -> Iterator[Found]:
 
     Tests and migrations of one environment change the data of the other, and load tests slow it down.
     """
+    known = files.environments
     uses = [_Use(environment, app, each) for environment, app in files.apps() for each in databases(app)]
     for use in uses:
-        if not beyond_dev(use.environment):
+        if not files.is_protected(use.environment):
             continue
-        named = environment_of(use.database.server)
-        owner = environment_name(named) if named else use.environment
+        named = known.ending(use.database.server)
+        owner = known.name(named) if named else use.environment
         others = [each for each in uses if each.database.server == use.database.server]
-        lower = sorted({each.environment for each in others if rank(each.environment) < rank(use.environment)})
+        lower = sorted(
+            {each.environment for each in others if known.rank(each.environment) < known.rank(use.environment)}
+        )
         if owner != use.environment or lower:
             yield _shared(use, owner if owner != use.environment else lower[-1], others)
 
@@ -59,7 +61,7 @@ def database_region(files: DeployFiles) -> Iterator[Found]:
             continue
         region, source = known
         for app in deployment.apps:
-            if app.service not in ("postgres", "nats") and app.region not in (None, region):
+            if not app.is_server and app.region not in (None, region):
                 what = f"{app.name} runs in {app.region}, but its database in {region} ({source})"
                 fix = f'write primary_region = "{region}", or move the database'
                 yield Found(app.place("primary_region"), what, fix, deployment.environment)
@@ -67,7 +69,9 @@ def database_region(files: DeployFiles) -> Iterator[Found]:
 
 def _database_region(deployment: Deployment) -> tuple[str, str] | None:
     """Return the region of the deployment's database and its source; None if it is unknown."""
-    postgres = deployment.app("postgres")
+    # With several databases, which app uses which is not known.
+    found = [app for app in deployment.apps if app.kind == "postgres"]
+    postgres = found[0] if len(found) == 1 else None
     if postgres is not None and postgres.region:
         return postgres.region, str(postgres.place("primary_region"))
     for app in deployment.apps:
@@ -93,7 +97,7 @@ def split_regions(files: DeployFiles) -> Iterator[Found]:
         known = _database_region(deployment)
         most = _most(regions, deployment)
         for app in deployment.apps:
-            is_reported = known is not None and app.service != "nats"
+            is_reported = known is not None and (app.kind == "postgres" or not app.is_server)
             if app.region not in (None, most) and not is_reported:
                 what = f"{app.name} runs in {app.region}, but {_count(regions, most)} of {deployment.environment} in {most}"
                 fix = f'write primary_region = "{most}"'
@@ -101,11 +105,12 @@ def split_regions(files: DeployFiles) -> Iterator[Found]:
 
 
 def _most(regions: Counter[str], deployment: Deployment) -> str:
-    """Return the region with the most apps; of several, that of the database, or else that of the gateway."""
+    """Return the region with the most apps; of several, that of the database, or else that of the entry."""
     most = max(regions.values())
     best = [region for region, count in regions.items() if count == most]
-    known, gateway = _database_region(deployment), deployment.app("gateway")
-    preferred = (known[0] if known else None, gateway.region if gateway else None)
+    known, name = _database_region(deployment), deployment.platform.entry
+    entry = deployment.app(name) if name else None
+    preferred = (known[0] if known else None, entry.region if entry else None)
     return next((region for region in preferred if region in best), best[0])
 
 

@@ -13,6 +13,8 @@ from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import inside, standing
 
 _PLAIN_HTTP_PORT = 80
+_PROTOCOLS = {"nats": "NATS", "postgres": "PostgreSQL", "redis": "Redis", "amqp": "AMQP", "tcp": "TCP"}
+_DATABASES = ("postgres", "redis")
 _MAPPING = re.compile(r"(?:(?P<host>\[[^\]]*\]|\d+(?:\.\d+){3}):)?(?P<mapping>.*:.+)")
 
 
@@ -31,34 +33,34 @@ def force_https(files: DeployFiles) -> Iterator[Found]:
 
 @check("broker-behind-http", "error", refuses=True)
 def broker_behind_http(files: DeployFiles) -> Iterator[Found]:
-    """NATS or PostgreSQL is served as HTTP.
+    """A service without HTTP, such as NATS or PostgreSQL, is served as HTTP.
 
-    The proxy of Fly uses HTTP for the port: clients of NATS and PostgreSQL cannot connect, even if the health check passes.
+    The proxy of Fly uses HTTP for the port: its clients cannot connect, even if the health check passes.
     """
-    protocols = {"nats": "NATS", "postgres": "PostgreSQL"}
     for environment, app in files.apps("fly"):
         for served in app.served:
             # Its monitoring port uses HTTP, and may be served in addition.
             is_only = all(each.protocol == "http" for each in app.served)
-            if app.service in protocols and served.protocol == "http" and is_only:
-                what = f"{app.name} is behind {served.kind}, but its protocol is {protocols[app.service]}"
+            protocol = _PROTOCOLS.get(app.kind)
+            if protocol and served.protocol == "http" and is_only:
+                what = f"{app.name} is behind {served.kind}, but its protocol is {protocol}"
                 fix = 'serve its port with [[services]], protocol = "tcp", and [[services.ports]] without handlers'
                 yield Found(served.place, what, fix, environment)
 
 
 @check("open-database", "warning")
 def open_database(files: DeployFiles) -> Iterator[Found]:
-    """A database is reachable from any network.
+    """A database, PostgreSQL or Redis, is reachable from any network.
 
     Its password is the only protection against anyone who scans the network.
     """
     for environment, app in files.apps("fly"):
         for served in app.served:
-            if app.service == "postgres" and served.ports:
+            if app.kind in _DATABASES and served.ports:
                 what = f"{app.name} is published on port {served.ports[0]}"
                 yield Found(served.place, what, "remove the ports; apps reach it at .internal or .flycast", environment)
     for environment, app in files.apps("compose"):
-        for place, published in _published(app) if app.service == "postgres" else ():
+        for place, published in _published(app) if app.kind in _DATABASES else ():
             what = f"{app.name} is published on all interfaces ({published})"
             yield Found(place, what, f'write "127.0.0.1:{published}"', environment)
 

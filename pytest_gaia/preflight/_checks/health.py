@@ -3,16 +3,15 @@
 from collections.abc import Iterator
 
 from pytest_gaia.config.deployfiles.model import App, Check, Served
-from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.preflight.standing import env_place, is_composed
 
 HEALTH_PATH = "/health"
-STATEFUL = ("nats", "postgres")
-"""services without HTTP, whose health check often uses another port"""
+"""path of the health check of a service that is not declared"""
 
-_ADD = 'add [[{table}.checks]] with method = "GET", path = "/health", interval, timeout and grace_period'
+_ADD = 'add [[{table}.checks]] with method = "GET", path = "{path}", interval, timeout and grace_period'
+_ROOT = (None, "", "/")
 _ADD_TCP = "add [[services.tcp_checks]] with interval, timeout and grace_period"
 
 
@@ -25,16 +24,23 @@ def no_health_check(files: DeployFiles) -> Iterator[Found]:
     for environment, app in files.apps("fly"):
         if _lost(app):
             continue
-        # `fly deploy` also waits for a check on another port, which is enough for NATS and PostgreSQL.
-        is_checked = app.service in STATEFUL and any(each.port is not None for each in app.loose_checks)
+        # `fly deploy` also waits for a check on another port, which a server without HTTP often has.
+        is_checked = app.is_server and any(each.port is not None for each in app.loose_checks)
         for served in app.served:
             if not served.checks:
                 what = f"port {served.internal_port} of {app.name} is served, but has no health check"
-                yield Found(served.place, what, _add(served), environment, harmless=is_checked)
+                yield Found(served.place, what, _add(app, served, files), environment, harmless=is_checked)
 
 
-def _add(served: Served) -> str:
-    return _ADD.format(table=served.kind) if served.protocol == "http" else _ADD_TCP
+def _add(app: App, served: Served, files: DeployFiles) -> str:
+    if served.protocol != "http":
+        return _ADD_TCP
+    return _ADD.format(table=served.kind, path=_path(app, files) or HEALTH_PATH)
+
+
+def _path(app: App, files: DeployFiles) -> str | None:
+    """Return the path of the health check of a declared HTTP service; None for any other."""
+    return files.platform[app.service].health if app.service in files.platform.http else None
 
 
 @check("check-off-port", "error", refuses=True)
@@ -58,23 +64,25 @@ def _lost(app: App) -> tuple[Check, ...]:
     """Return the checks that should be on a served port: those without a port, and all if no served port has one."""
     if not app.served:
         return ()
-    is_seen = any(served.checks for served in app.served) or app.service in STATEFUL
+    is_seen = any(served.checks for served in app.served) or app.is_server
     return tuple(each for each in app.loose_checks if each.port is None or not is_seen)
 
 
 @check("health-path", "error")
 def health_path(files: DeployFiles) -> Iterator[Found]:
-    """A health check does not use the path /health.
+    """A health check does not use the health path of its service.
 
-    Every service reports on /health whether it reaches the database. Other paths respond while the database is down.
+    There a service reports whether it reaches its database. Other paths respond while the database is down.
     """
     for environment, app, each in _checks(files):
-        if each.kind != "http" or each.path == HEALTH_PATH:
+        declared = _path(app, files)
+        path = declared or HEALTH_PATH
+        if each.kind != "http" or each.path == path or (each.path in _ROOT and path == "/"):
             continue
-        uses_root = each.path in (None, "", "/")
-        if app.service in HTTP_SERVICES or (uses_root and app.service not in SERVICES):
+        is_undeclared = each.path in _ROOT and not app.kind
+        if declared is not None or is_undeclared:
             what = f"this check of {app.name} uses {each.path or 'no path, which means /'}"
-            fix = f"use {HEALTH_PATH}" if is_composed(app) else f'write path = "{HEALTH_PATH}"'
+            fix = f"use {path}" if is_composed(app) else f'write path = "{path}"'
             yield Found(each.place, what, fix, environment)
 
 
@@ -87,10 +95,11 @@ def check_kind(files: DeployFiles) -> Iterator[Found]:
     for environment, app in files.apps("fly"):
         for served in app.served:
             kinds = {each.kind for each in served.checks}
-            is_http = app.service in HTTP_SERVICES or (served.protocol == "http" and app.service not in SERVICES)
+            is_http = _path(app, files) is not None or (served.protocol == "http" and not app.kind)
             if is_http and kinds == {"tcp"}:
                 what = f"port {served.internal_port} of {app.name} has only a TCP check"
-                yield Found(served.checks[0].place, what, _ADD.format(table=served.kind), environment)
+                fix = _ADD.format(table=served.kind, path=_path(app, files) or HEALTH_PATH)
+                yield Found(served.checks[0].place, what, fix, environment)
 
 
 @check("check-timing", "error")

@@ -1,16 +1,18 @@
 """Checks of the names of apps and of their files."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from pytest_gaia.config.deployfiles.model import App
-from pytest_gaia.config.deployfiles.read import service_name
+from pytest_gaia.config.deployfiles.model import App, Deployment
+from pytest_gaia.config.deployfiles.reach import services
+from pytest_gaia.config.deployfiles.read import spellings
+from pytest_gaia.config.platform import DATABASE_NAMES, Platform
 from pytest_gaia.files.toml import Place
-from pytest_gaia.preflight._addresses import addresses, environment_of
-from pytest_gaia.preflight.files import BACKENDS, PRODUCTION, STAGING, DeployFiles
+from pytest_gaia.preflight._addresses import addresses
+from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.spelling import environment_name, is_environment, last_word
 from pytest_gaia.preflight.standing import head
 
 
@@ -21,16 +23,33 @@ def app_name(files: DeployFiles) -> Iterator[Found]:
     The name selects the app to deploy. A file with the name of another app overwrites that app.
     """
     for environment, app in files.apps("fly"):
-        if not _is_named_after(app, environment):
-            wanted = f"gaia-{app.service}-{app.environment}"
+        if not _is_named_after(app, environment, files.platform):
+            wanted = _unit(app, files.platform)
             what = f'the app of {app.service} in {environment} is named "{app.name}"'
             yield Found(head(app), what, f'write app = "{wanted}", or give the file the right name', environment)
 
 
-def _is_named_after(app: App, environment: str) -> bool:
-    rest, _, word = app.name.rpartition("-")
-    is_environment_right = environment_name(word) == environment or word == app.environment
-    return is_environment_right and service_name(rest.rpartition("-")[2]) == app.service
+def _unit(app: App, platform: Platform) -> str:
+    """Return the name that ``app`` should have."""
+    declared = app.service in platform
+    name = platform.unit_of(app.service, app.environment, "fly") if declared else None
+    return (name or platform.expand(platform.unit, app.service, app.environment)).strip("-")
+
+
+def _is_named_after(app: App, environment: str, platform: Platform) -> bool:
+    """Whether ``app`` has the name of its unit. What is before the name of the service may differ."""
+    service = platform.services.get(app.service)
+    template = platform.unit if service is None else service.units.get("fly", platform.unit)
+    _, separator, rest = template.partition("{service}")
+    named = {app.service, *(f"{app.service}{each}" for each in ("-service", "_service"))}
+    named |= {each for each in DATABASE_NAMES if platform.named(each) == app.service}
+    beginnings = [rf"(?:[a-z0-9-]+-)?{re.escape(each)}" for each in named] if separator else [""]
+    if service is None and app.form == "entry":
+        # Which service it is, nothing says.
+        beginnings = ["[a-z0-9-]+"]
+    words = "|".join(map(re.escape, (*spellings(environment), app.environment)))
+    ending = re.escape(rest if separator else template).replace(re.escape("{env}"), f"(?:{words})")
+    return any(re.fullmatch(f"{beginning}{ending}", app.name) for beginning in beginnings)
 
 
 class _Use(NamedTuple):
@@ -45,11 +64,11 @@ class _Use(NamedTuple):
 def environment_spelling(files: DeployFiles) -> Iterator[Found]:
     """One environment is spelled in two ways.
 
-    gaia-gateway-prod and gaia-gateway-production are two apps. You deploy and test one, and users reach the other.
+    shop-orders-prod and shop-orders-production are two apps. You deploy and test one, and users reach the other.
     """
     uses: dict[str, list[_Use]] = {}
     for use in _uses(files):
-        uses.setdefault(environment_name(use.spelling), []).append(use)
+        uses.setdefault(files.environments.name(use.spelling), []).append(use)
     for environment, found in uses.items():
         right = _preferred(environment, found)
         for use in dict.fromkeys(found):
@@ -61,13 +80,14 @@ def environment_spelling(files: DeployFiles) -> Iterator[Found]:
 
 
 def _uses(files: DeployFiles) -> Iterator[_Use]:
+    known = files.environments
     for _, app in files.apps("fly"):
-        if is_environment(app.environment):
+        if known.knows(app.environment):
             yield _Use(app.environment, app.path.name, head(app))
-        if is_environment(last_word(app.name)):
-            yield _Use(last_word(app.name), app.name, head(app))
+        if spelling := known.ending(app.name):
+            yield _Use(spelling, app.name, head(app))
         for address in addresses(app):
-            if address.fly_app and (spelling := environment_of(address.fly_app)):
+            if address.fly_app and (spelling := known.ending(address.fly_app)):
                 yield _Use(spelling, address.fly_app, address.place)
 
 
@@ -104,7 +124,7 @@ def two_files(files: DeployFiles) -> Iterator[Found]:
             other = first.setdefault(app.service, app)
             if other is not app and other.path != app.path:
                 what = f"{app.path.name} and {other.path.name} are both for {app.service} of {deployment.environment}"
-                fix = "keep one of them; fly.ENV.toml is for environments that have only a gateway"
+                fix = "keep one of them; fly.ENV.toml is for environments that have only one app"
                 yield Found(head(app), what, fix, deployment.environment)
 
 
@@ -125,10 +145,7 @@ def missing_service(files: DeployFiles) -> Iterator[Found]:
 
     A service that staging does not run is untested in production. A service that production does not run breaks its callers.
     """
-    pair = files.deployment(STAGING), files.deployment(PRODUCTION)
-    for here, there in (pair, pair[::-1]):
-        if here is None or there is None:
-            continue
+    for here, there in (each for pair in files.pairs() for each in (pair, pair[::-1])):
         deployed = {app.service for app in there.apps}
         for app in here.apps:
             if app.service not in deployed:
@@ -139,22 +156,35 @@ def missing_service(files: DeployFiles) -> Iterator[Found]:
 
 @check("topology-claim", "error")
 def topology_claim(files: DeployFiles) -> Iterator[Found]:
-    """The deploy files contradict the topology in gaia.toml.
+    """The deploy files contradict the services of the environment in gaia.toml.
 
-    The topology decides which tests apply. A service that is declared but not deployed fails; one that is not declared
-    is never tested.
+    The services decide which tests apply. A service that is listed but not deployed fails; one that is not listed is never
+    tested.
     """
     for deployment in files.deployments:
         claim, environment = files.claims.get(deployment.environment), deployment.environment
-        backends = sorted({app.service for app in deployment.apps} & set(BACKENDS))
-        gateway = deployment.app("gateway") or (deployment.apps[0] if deployment.apps else None)
-        if claim is None or gateway is None:
+        place = _place_of_entry(deployment)
+        if claim is None or place is None:
             continue
-        if claim == "microservices" and not backends:
-            what = f"gaia.toml declares microservices for {environment}, but only the gateway has a deploy file"
-            fix = f'add files for {", ".join(BACKENDS)}, or write topology = "gateway-only" in [env.{environment}]'
-            yield Found(head(gateway), what, fix, environment)
-        if claim == "gateway-only" and backends:
-            what = f"gaia.toml declares {environment} as gateway-only, but {', '.join(backends)} have deploy files"
-            fix = f'write topology = "microservices" in [env.{environment}], or remove the files'
-            yield Found(head(gateway), what, fix, environment)
+        found = services(deployment, files.platform)
+        missing = [name for name in claim.services if name not in found and name not in claim.addressed]
+        if missing:
+            names = ", ".join(missing)
+            what = f"gaia.toml lists {names} for {environment}, but no deploy file does"
+            fix = f"add {'a file' if len(missing) == 1 else 'files'}, or remove {names} from the services of [env.{environment}]"
+            yield Found(place, what, fix, environment)
+        if extra := sorted({app.service for app in deployment.apps} & set(files.platform) - set(claim.services)):
+            names, have = ", ".join(extra), "has a deploy file" if len(extra) == 1 else "have deploy files"
+            what = (
+                f"{names} {have} for {environment}, but gaia.toml does not list {'it' if len(extra) == 1 else 'them'}"
+            )
+            fix = f"add {names} to the services of [env.{environment}], or remove the files"
+            yield Found(place, what, fix, environment)
+
+
+def _place_of_entry(deployment: Deployment) -> Place | None:
+    """Return the place of the entry, or else of the first app; None without apps."""
+    name = deployment.platform.entry
+    entry = deployment.app(name) if name is not None else None
+    app = entry or next(iter(deployment.apps), None)
+    return None if app is None else head(app)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pytest_gaia.preflight.difference import WHOLE_SERVICE, Row, difference
-from pytest_gaia.preflight.files import PRODUCTION, STAGING, DeployFiles
+from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 
 
@@ -13,13 +13,13 @@ def undeclared_difference(files: DeployFiles) -> Iterator[Found]:
 
     A test in staging proves nothing about settings that are different in production.
     """
-    for row in _differences(files):
+    for environment, row in _differences(files):
         if not row.allowed and row.aspect != WHOLE_SERVICE:
             what = (
                 f"{row.aspect} of {row.service} is {_shown(row.right)} here, but {_shown(row.left)} in {row.left_place}"
             )
             fix = f'make them equal, or add "{row.aspect}" to allowed_differences in gaia.toml'
-            yield Found(row.place, what, fix, PRODUCTION)
+            yield Found(row.place, what, fix, environment)
 
 
 @check("unused-difference", "note")
@@ -28,19 +28,21 @@ def unused_difference(files: DeployFiles) -> Iterator[Found]:
 
     It would hide the next difference of that kind.
     """
-    if files.allowed.place is None or not (files.deployment(STAGING) and files.deployment(PRODUCTION)):
+    if files.allowed.place is None or not any(files.pairs()):
         return
-    used = {row.allowed_by for row in _differences(files)}
+    used = {row.allowed_by for _, row in _differences(files)}
     for entry in files.allowed.entries:
         if entry not in used:
             yield Found(files.allowed.place, f'"{entry}" is allowed to differ, but does not', "remove the entry")
 
 
-def _differences(files: DeployFiles) -> list[Row]:
-    staging, production = files.deployment(STAGING), files.deployment(PRODUCTION)
-    if staging is None or production is None:
-        return []
-    return difference(staging, production, files.allowed.entries)
+def _differences(files: DeployFiles) -> list[tuple[str, Row]]:
+    """Return (production environment, difference) of every staging and production environment."""
+    return [
+        (production.environment, row)
+        for staging, production in files.pairs()
+        for row in difference(staging, production, files.allowed.entries)
+    ]
 
 
 def _shown(value: str | None) -> str:

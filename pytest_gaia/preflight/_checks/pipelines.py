@@ -14,11 +14,12 @@ from pytest_gaia.preflight._workflows.deploying import (
     lost_programs,
     program_rolls_back,
     rolls_back,
+    with_role,
 )
 from pytest_gaia.preflight._workflows.guarding import Gap, gaps, is_tested
 from pytest_gaia.preflight._workflows.model import Command, Job, Workflow
 from pytest_gaia.preflight._workflows.read import GITHUB_FOLDER, GITLAB_FILE
-from pytest_gaia.preflight.files import PRODUCTION, STAGING, DeployFiles, beyond_dev
+from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.secrets.names import is_secret_name
 from pytest_gaia.secrets.shapes import secret_shape
@@ -44,7 +45,7 @@ def unguarded_production(files: DeployFiles) -> Iterator[Found]:
         for job, found in gaps(workflow, files.workflows):
             if found is not None:
                 what, fix = _in_words(found, workflow, job, files)
-                yield Found(job.place, f"the job {job.name} {what}", fix, PRODUCTION)
+                yield Found(job.place, f"the job {job.name} {what}", fix, _production_of(job))
 
 
 _ENDS = {"failure": "failed", "cancelled": "was cancelled", "skipped": "was skipped"}
@@ -85,10 +86,12 @@ def _closing(staging: str, workflow: Workflow, job: Job) -> str:
 
 def _needing(workflow: Workflow, files: DeployFiles) -> str:
     """Return the fix for a job that needs no job of staging."""
-    own = next((each.name for each in workflow.jobs if STAGING in deployed_by(each)), None)
+    own = next((each.name for each in workflow.jobs if with_role("staging", deployed_by(each), each)), None)
     if own:
         return f"add {own} to its needs:"
-    theirs = (other for other in files.workflows if any(STAGING in deployed_by(each) for each in other.jobs))
+    theirs = (
+        other for other in files.workflows if any(with_role("staging", deployed_by(each), each) for each in other.jobs)
+    )
     other = next((each for each in theirs if each.file.startswith(GITHUB_FOLDER)), None)
     if other:
         condition = "if: github.event.workflow_run.conclusion == 'success'"
@@ -107,7 +110,7 @@ def untested_staging(files: DeployFiles) -> Iterator[Found]:
             if found is None and not is_tested(workflow, job, files.workflows):
                 what = f"no job tests staging before the job {job.name} deploys to production"
                 fix = "test staging before: gaia deploy staging --test, or pytest --gaia-env=staging"
-                yield Found(job.place, what, fix, PRODUCTION)
+                yield Found(job.place, what, fix, _production_of(job))
 
 
 @check("sleep-as-readiness", "error")
@@ -138,10 +141,12 @@ def automatic_rollback(files: DeployFiles) -> Iterator[Found]:
             automatic = command.on_failure and (rolls_back(command) or deploys(command))
             otherwise = any(map(program_rolls_back, command.otherwise))
             concerned = environments_of(command, job)
-            if (automatic or otherwise) and (not concerned or PRODUCTION in concerned):
+            production = with_role("production", concerned, job)
+            if (automatic or otherwise) and (production or not concerned):
+                name = production[0] if production else "production"
                 what = f"the job {job.name} runs this after a failure: {_short(command)}"
-                fix = "move it to a manual workflow: gaia rollback production --confirm production"
-                yield Found(command.place, what, fix, PRODUCTION)
+                fix = f"move it to a manual workflow: gaia rollback {name} --confirm {name}"
+                yield Found(command.place, what, fix, name)
 
 
 @check("rebuilt-per-environment", "error")
@@ -152,7 +157,7 @@ def rebuilt_per_environment(files: DeployFiles) -> Iterator[Found]:
     """
     for _, job in _jobs(files):
         for command in job.commands:
-            concerned = sorted(each for each in environments_of(command, job) if beyond_dev(each))
+            concerned = sorted(each for each in environments_of(command, job) if files.is_protected(each))
             if concerned and not command.on_failure and _builds(command, files):
                 what = f"the job {job.name} builds for {', '.join(concerned)}: {_short(command)}"
                 fix = "build once, and deploy the same image everywhere: --image REFERENCE@sha256:…"
@@ -196,9 +201,10 @@ def unprotected_production(files: DeployFiles) -> Iterator[Found]:
     Approvals and secrets of production apply only to jobs that name the environment.
     """
     for _, job in _jobs(files):
-        if PRODUCTION in deployed_by(job) and not job.environment:
+        production = _production_of(job)
+        if production and not job.environment:
             what = f"the job {job.name} has no environment"
-            yield Found(job.place, what, "write environment: production", PRODUCTION)
+            yield Found(job.place, what, f"write environment: {production}", production)
 
 
 @check("parallel-deployments", "warning")
@@ -208,7 +214,7 @@ def parallel_deployments(files: DeployFiles) -> Iterator[Found]:
     Each run then tests an incomplete deployment of the other.
     """
     for workflow, job in _jobs(files):
-        concerned = sorted(filter(beyond_dev, deployed_by(job)))
+        concerned = sorted(filter(files.is_protected, deployed_by(job)))
         if concerned and not job.alone:
             key = "resource_group" if workflow.file.endswith(".gitlab-ci.yml") else "concurrency"
             what = f"the job {job.name} deploys to {', '.join(concerned)}, but has no {key}"
@@ -222,7 +228,7 @@ def cancelled_deployment(files: DeployFiles) -> Iterator[Found]:
     The deployment stops halfway: some machines run the new version, others the old one.
     """
     for workflow, job in _jobs(files):
-        concerned = sorted(filter(beyond_dev, deployed_by(job)))
+        concerned = sorted(filter(files.is_protected, deployed_by(job)))
         if concerned and job.is_cancelled:
             key = "interruptible" if workflow.file.endswith(GITLAB_FILE) else "cancel-in-progress"
             what = f"the job {job.name} deploys to {', '.join(concerned)}, and a newer run cancels it"
@@ -236,13 +242,14 @@ def optional_approval(files: DeployFiles) -> Iterator[Found]:
     Without rules a manual job is optional: later stages start when the other jobs end, with or without approval.
     """
     for workflow, job in _jobs(files):
-        if PRODUCTION not in deployed_by(job) or job.by_hand:
+        production = _production_of(job)
+        if production is None or job.by_hand:
             continue
         for approval in (each for each in workflow.jobs if each.name in job.passes and _is_approval(each)):
             what = f"the job {job.name} deploys to production without waiting for {approval.name}"
             own = f"write allow_failure: false in {approval.name}"
             fix = f"{own}, and add it to needs: of {job.name} if that has any"
-            yield Found(approval.place, what, fix, PRODUCTION)
+            yield Found(approval.place, what, fix, production)
 
 
 def _is_approval(job: Job) -> bool:
@@ -252,6 +259,11 @@ def _is_approval(job: Job) -> bool:
 
 def _jobs(files: DeployFiles) -> Iterator[tuple[Workflow, Job]]:
     return ((workflow, job) for workflow in files.workflows for job in workflow.jobs)
+
+
+def _production_of(job: Job) -> str | None:
+    """Return the production environment that ``job`` deploys to; None for none."""
+    return next(iter(with_role("production", deployed_by(job), job)), None)
 
 
 def _single(command: Command, job: Job) -> str | None:

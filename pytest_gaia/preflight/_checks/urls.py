@@ -3,16 +3,13 @@
 import re
 from collections.abc import Iterator
 
-from pytest_gaia.config.platform import NATS_DISABLED, SERVICES
-from pytest_gaia.preflight._addresses import Address, addresses, environment_of
+from pytest_gaia.config.platform import DISABLED, Platform
+from pytest_gaia.preflight._addresses import Address, addresses
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.spelling import environment_name
 from pytest_gaia.preflight.standing import env_place
 
-_SERVICE_VARIABLE = re.compile(
-    rf"(?:GAIA_)?(?P<member>{'|'.join(SERVICES)}|DATABASE|DB)(?:_SERVICE)?_(?:BASE_)?URLS?", re.IGNORECASE
-)
+_SERVICE_VARIABLE = re.compile(r"(?:GAIA_)?(?P<name>\w+?)(?:_SERVICE)?_(?:BASE_)?URLS?", re.IGNORECASE)
 
 
 @check("localhost-url", "error")
@@ -22,38 +19,44 @@ def localhost_url(files: DeployFiles) -> Iterator[Found]:
     On its own machine, localhost is the caller itself. Every request to the other service fails or loops.
     """
     for environment, app in files.apps():
-        if not files.claims_services(environment):
+        if not files.has_others(environment):
             continue
         for address in addresses(app):
-            service = _service(address.variable)
+            service = _service(address.variable, files.platform)
             if address.is_local and service not in (None, app.service):
-                what = f"{address.variable} of {app.name} is {address.host}, but {environment} runs more services than the gateway"
+                what = f"{address.variable} of {app.name} is {address.host}, but {environment} runs more services than {files.platform.entry}"
                 yield Found(address.place, what, f"write the address of {service} in {environment}", environment)
 
 
-def _service(variable: str) -> str | None:
+def _service(variable: str, platform: Platform) -> str | None:
     """Return the service whose address the variable holds; None for any other variable."""
+    known = {each: name for name in platform for each in platform.variables_of(name)}
     found = _SERVICE_VARIABLE.fullmatch(variable)
-    if found is None:
-        return None
-    name = found["member"].lower()
-    return "postgres" if name in ("database", "db") else name
+    if variable.upper() in known or found is None:
+        return known.get(variable.upper())
+    word = found["name"]
+    return (
+        known.get(f"{word.upper()}_URL")
+        or platform.named(word.lower().replace("_", "-"))
+        or platform.named(word.lower())
+    )
 
 
 @check("nats-disabled", "error")
 def nats_disabled(files: DeployFiles) -> Iterator[Found]:
-    """NATS is disabled, but the environment deploys it.
+    """NATS, or another service, is disabled, but the environment deploys it.
 
-    Services without a connection to NATS still respond on /health, so only tests of events fail.
+    Services without a connection to it still respond to their health check, so only tests of events fail.
     """
     for deployment in files.deployments:
-        if deployment.app("nats") is None:
-            continue
+        deployed = {app.service for app in deployment.apps} & set(files.platform)
+        names = {each: name for name in files.platform.sort(deployed) for each in files.platform.variables_of(name)}
         for app in deployment.apps:
-            if app.env.get("NATS_URL", "").strip().lower() == NATS_DISABLED:
-                what = f"NATS_URL of {app.name} is disabled, but {deployment.environment} deploys NATS"
-                fix = "write the address of NATS, or remove its deploy file"
-                yield Found(env_place(app, "NATS_URL"), what, fix, deployment.environment)
+            for name, value in app.env.items():
+                if name in names and value.strip().lower() == DISABLED:
+                    what = f"{name} of {app.name} is disabled, but {deployment.environment} deploys {names[name]}"
+                    fix = f"write the address of {names[name]}, or remove its deploy file"
+                    yield Found(env_place(app, name), what, fix, deployment.environment)
 
 
 @check("plain-http", "error")
@@ -95,8 +98,8 @@ def _owners(files: DeployFiles) -> dict[str, str]:
 def _owner(address: Address, files: DeployFiles, owners: dict[str, str]) -> str | None:
     """Return the environment that the host of ``address`` belongs to; None if it is unknown."""
     if address.fly_app:
-        spelling = environment_of(address.fly_app)
-        return owners.get(address.fly_app) or (environment_name(spelling) if spelling else None)
+        spelling = files.environments.ending(address.fly_app)
+        return owners.get(address.fly_app) or (files.environments.name(spelling) if spelling else None)
     return next((name for name, hosts in files.hosts.items() if address.host in hosts), None)
 
 
@@ -108,17 +111,14 @@ def unknown_app(files: DeployFiles) -> Iterator[Found]:
     """
     for deployment in files.deployments:
         names = {app.name for app in deployment.apps}
-        if deployment.source != "fly" or not files.claims_services(deployment.environment):
+        if deployment.source != "fly" or not files.has_others(deployment.environment):
             continue
         for app in deployment.apps:
             for address in addresses(app):
                 target = address.fly_app
-                if target and not address.is_database and _is_missing(target, names, deployment.environment):
+                spelling = files.environments.ending(target) if target else None
+                is_own = spelling is not None and files.environments.name(spelling) == deployment.environment
+                if is_own and target not in names and not address.is_database:
                     what = f"{address.variable} of {app.name} refers to {target}, which has no deploy file"
                     fix = f"add a deploy file for {target}, or write the name of an app that has one"
                     yield Found(address.place, what, fix, deployment.environment)
-
-
-def _is_missing(target: str, names: set[str], environment: str) -> bool:
-    spelling = environment_of(target)
-    return target not in names and spelling is not None and environment_name(spelling) == environment

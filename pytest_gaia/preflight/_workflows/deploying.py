@@ -1,13 +1,12 @@
 """Which environment a command of a CI file deploys to, tests, or rolls back."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from pytest_gaia.preflight._workflows.exit_codes import is_message
 from pytest_gaia.preflight._workflows.model import Command, Job
 from pytest_gaia.preflight._workflows.shell import TooDeep, parse, read, simples
-from pytest_gaia.preflight.spelling import environment_name, is_environment
 
 _TOOL = r"(?:^|[\s;&|(`/])"
 _GAIA = r"(?:gaia|ci/gate)"
@@ -50,7 +49,6 @@ _GIVEN_TO_SHELL = re.compile(
     r"(?:sudo\s+)?(?:(?:ba|z)?sh\s+-\w*c|ssh\s+\S+|eval)\s+(?P<script>'[^']*'|\"[^\"]*\")", re.DOTALL
 )
 _QUOTED = re.compile(r"'[^']*\s[^']*'|\"[^\"]*\s[^\"]*\"")
-_WORD = re.compile(r"[A-Za-z]+")
 
 
 def deploys(command: Command) -> bool:
@@ -153,7 +151,7 @@ def _without_quotes(program: str) -> str:
 def environments_of(command: Command, job: Job) -> frozenset[str]:
     """Return the environments that ``command`` deploys to: those it names, or else those that its job does."""
     for text in (command.text, command.environment or job.environment or "", job.name, command.step):
-        named = frozenset(environment_name(word) for word in _words(text) if is_environment(word))
+        named = frozenset(job.known.in_text(text))
         if named:
             return named
     return frozenset()
@@ -165,6 +163,6 @@ def deployed_by(job: Job) -> frozenset[str]:
     return frozenset[str]().union(*found)
 
 
-def _words(text: str) -> list[str]:
-    # A path or an option may hold the name: fly.auth.production.toml, --env=staging.
-    return [word.lower() for word in _WORD.findall(text)]
+def with_role(role: str, environments: Iterable[str], job: Job) -> list[str]:
+    """Return the environments with ``role``, sorted."""
+    return sorted(each for each in environments if job.known.role(each) == role)

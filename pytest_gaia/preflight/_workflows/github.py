@@ -10,11 +10,10 @@ from pytest_gaia.preflight._workflows.conditions import Known, Value, evaluate, 
 from pytest_gaia.preflight._workflows.exit_codes import Shell
 from pytest_gaia.preflight._workflows.model import Command, Job, Variable, YamlFile, as_list, as_table
 from pytest_gaia.preflight._workflows.scripts import SH, Script, action, commands, named_shell
-from pytest_gaia.preflight.spelling import is_environment
+from pytest_gaia.preflight.spelling import Environments
 
 _BY_HAND = {"workflow_dispatch", "workflow_call"}
 _OWN_GROUP = re.compile(r"github\.(?:sha|run_id|run_number)\b")
-_WORD = re.compile(r"[A-Za-z]+")
 _MOST_LEGS = 256
 """as many jobs as GitHub makes of one matrix"""
 
@@ -93,6 +92,7 @@ def _job(file: YamlFile, name: str, body: dict[str, Any], *, by_hand: bool, alon
         alone=alone or bool(body.get("concurrency")),
         is_cancelled=any(_is_cancelled(each.get("concurrency"), events(file)) for each in (file.document, body)),
         commands=tuple(_commands(file, name, body)),
+        known=file.known,
     )
 
 
@@ -112,7 +112,7 @@ def _commands(file: YamlFile, name: str, body: dict[str, Any]) -> Iterator[Comma
     found = list(_written(file, name, body))
     named = body.get("environment")
     environment = str(as_table(named).get("name", "") if isinstance(named, dict) else named or "")
-    for leg in _legs(as_table(as_table(body.get("strategy")).get("matrix"))):
+    for leg in _legs(as_table(as_table(body.get("strategy")).get("matrix")), file.known):
         known: Known = {f"matrix.{key}".lower(): frozenset({value}) for key, value in leg.items()}
         for command in found:
             if True in outcomes(command.condition, known):
@@ -152,14 +152,14 @@ def _shell(step: dict[str, Any], job: dict[str, Any], document: Mapping[str, Any
     return None if "windows" in str(job.get("runs-on")).lower() else SH
 
 
-def _legs(matrix: dict[str, Any]) -> list[dict[str, str]]:
+def _legs(matrix: dict[str, Any], known: Environments) -> list[dict[str, str]]:
     """Return the combinations of the axes of a matrix that name environments; one empty combination without any."""
     axes = {
         key: [_flat(key, value) for value in values]
         for key, values in matrix.items()
         if key not in ("include", "exclude") and isinstance(values, list)
     }
-    naming = [each for each in axes.values() if any(map(_names_environment, each))]
+    naming = [each for each in axes.values() if any(_names_environment(values, known) for values in each)]
     rows = itertools.islice(itertools.product(*naming), _MOST_LEGS)
     legs = [dict(itertools.chain(*(part.items() for part in row))) for row in rows]
     crossed = [leg for leg in legs if leg]
@@ -169,7 +169,7 @@ def _legs(matrix: dict[str, Any]) -> list[dict[str, str]]:
         extended = [leg for leg in crossed if all(leg.get(key) == value for key, value in own.items())]
         for leg in extended:
             leg.update(entry)
-        if not extended and _names_environment(entry):
+        if not extended and _names_environment(entry, known):
             legs.append(entry)
     return [leg for leg in legs if leg] or [{}]
 
@@ -181,8 +181,8 @@ def _flat(key: str, value: Any) -> dict[str, str]:
     return {key: str(value)}
 
 
-def _names_environment(values: dict[str, str]) -> bool:
-    return any(is_environment(word.lower()) for value in values.values() for word in _WORD.findall(value))
+def _names_environment(values: dict[str, str], known: Environments) -> bool:
+    return any(map(known.in_text, values.values()))
 
 
 def _used(body: dict[str, Any]) -> str:

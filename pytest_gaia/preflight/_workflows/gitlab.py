@@ -67,6 +67,7 @@ def _job(file: YamlFile, name: str, body: dict[str, Any], bodies: dict[str, dict
         alone=bool(body.get("resource_group")),
         is_cancelled=body.get("interruptible", as_table(file.document.get("default")).get("interruptible")) is True,
         commands=tuple(_commands(file, name, body)),
+        known=file.known,
     )
 
 

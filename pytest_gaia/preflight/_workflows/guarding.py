@@ -9,10 +9,8 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Literal, NamedTuple
 
 from pytest_gaia.preflight._workflows.conditions import EITHER, NO, YES, Value, outcomes
-from pytest_gaia.preflight._workflows.deploying import deployed_by, deploys, environments_of, tests
+from pytest_gaia.preflight._workflows.deploying import deployed_by, deploys, environments_of, tests, with_role
 from pytest_gaia.preflight._workflows.model import Command, Job, Workflow
-from pytest_gaia.preflight.files import PRODUCTION, STAGING
-from pytest_gaia.preflight.spelling import environment_name
 
 _UNSUCCESSFUL = ("failure", "cancelled", "skipped")
 _RESULTS = frozenset({"success", *_UNSUCCESSFUL})
@@ -42,7 +40,7 @@ def gaps(workflow: Workflow, others: Iterable[Workflow]) -> Iterator[tuple[Job, 
     )
     runs = {event: _Runs(workflow, event) for event in workflow.events}
     for job in workflow.jobs:
-        if PRODUCTION in deployed_by(job) and not job.by_hand:
+        if with_role("production", deployed_by(job), job) and not job.by_hand:
             found = (_gap_on(each, job, upstream) for each in runs.values() if each.start(job))
             yield job, next((each for each in found if each), None)
 
@@ -54,12 +52,14 @@ def is_tested(workflow: Workflow, job: Job, others: Iterable[Workflow]) -> bool:
     """
     # What production's job does from its deployment on comes too late.
     first = next(
-        number for number, each in enumerate(job.commands) if deploys(each) and PRODUCTION in environments_of(each, job)
+        number
+        for number, each in enumerate(job.commands)
+        if deploys(each) and with_role("production", environments_of(each, job), job)
     )
-    last = 1 if STAGING in environments_of(job.commands[first], job) else 0
+    last = 1 if with_role("staging", environments_of(job.commands[first], job), job) else 0
     own = replace(job, commands=job.commands[: first + last])
     chains = [(*workflow.before(job), own), *(each.jobs for each in others if each.name in workflow.after)]
-    staged = [(each, chain) for chain in chains for each in chain if STAGING in deployed_by(each)]
+    staged = [(each, chain) for chain in chains for each in chain if with_role("staging", deployed_by(each), each)]
     return not staged or any(_is_tested_in(each, chain) for each, chain in staged)
 
 
@@ -98,7 +98,7 @@ def _gap_on(runs: _Runs, job: Job, upstream: Workflow | None) -> Gap | None:
         passed = tuple(each for each in _UNSUCCESSFUL if runs.start(job, upstream=each))
         return Gap("workflow", upstream.name, passed) if passed else None
     passed_by = [each for each in runs.workflow.jobs if each.name in job.passes]
-    optional = next((each.name for each in passed_by if STAGING in deployed_by(each)), None)
+    optional = next((each.name for each in passed_by if with_role("staging", deployed_by(each), each)), None)
     return Gap("optional", optional) if optional else inside
 
 
@@ -114,10 +114,10 @@ def _gap_in_results(runs: _Runs, job: Job, guards: Sequence[str]) -> Gap | None:
 def _gap_inside(job: Job) -> Gap | None:
     """Look at the steps of ``job`` alone: does each one of production come after one of staging, and need its success?"""
     deployments = [each for each in job.commands if deploys(each) and not each.on_failure]
-    of_staging = [each for each in deployments if STAGING in environments_of(each, job)]
+    of_staging = [each for each in deployments if with_role("staging", environments_of(each, job), job)]
     if not of_staging:
         return Gap("missing")
-    for each in (each for each in deployments if PRODUCTION in environments_of(each, job)):
+    for each in (each for each in deployments if with_role("production", environments_of(each, job), job)):
         earlier = [other for other in of_staging if other.leg == each.leg and other.place.line <= each.place.line]
         if not earlier:
             return Gap("matrix" if each.leg else "step")
@@ -140,9 +140,9 @@ def _is_needed(staging: Command, production: Command) -> bool:
 
 def _is_of_staging(job: Job) -> bool:
     """Whether ``job`` concerns staging: it deploys to staging, tests it, or names it as its environment."""
-    named = {environment_name(word) for word in re.findall("[a-z]+", (job.environment or "").lower())}
-    tested = (environments_of(each, job) for each in job.commands if tests(each))
-    return STAGING in deployed_by(job) or STAGING in named or any(STAGING in each for each in tested)
+    tested = (name for each in job.commands if tests(each) for name in environments_of(each, job))
+    concerned = {*deployed_by(job), *job.known.in_text(job.environment or ""), *tested}
+    return bool(with_role("staging", concerned, job))
 
 
 class _Runs:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_gaia.files.toml import Place
+from pytest_gaia.preflight.spelling import Environments
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class Job:
     is_cancelled: bool = False
     """whether another run of it cancels this one"""
     commands: tuple[Command, ...] = ()
+    known: Environments = field(default_factory=Environments, repr=False)
+    """the environments of the project"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,8 @@ class YamlFile:
     document: Mapping[str, Any]
     places: Mapping[str, Place]
     lines: tuple[str, ...]
+    known: Environments = field(default_factory=Environments)
+    """the environments of the project"""
     names_read: frozenset[str] = frozenset()
     """the outputs and variables that its expressions look at"""
 

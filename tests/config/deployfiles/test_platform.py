@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.deployfiles._reach import backends, services, urls
 from pytest_gaia.config.deployfiles.compose import one_shots
+from pytest_gaia.config.deployfiles.reach import services, urls
 from pytest_gaia.config.project import Project
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def test_the_entry_tells_which_services_are_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "fly.staging.toml").write_text(f'app = "shop"\n[http_service]\n[env]\n{env}', encoding="utf-8")
     found = deployment(tmp_path, "staging", "fly")
 
-    assert backends(found.platform) == ("orders", "billing")
+    assert found.platform.behind_entry == ("orders", "billing")
     assert services(found, found.platform) == ("web", "orders", "orders-db", "bank")
     assert {name: url for name, (url, _) in urls(found, found.platform).items()} == {
         "web": "https://shop.fly.dev",

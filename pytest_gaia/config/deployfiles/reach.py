@@ -32,35 +32,6 @@ _SERVERS: dict[Kind, _Server] = {
 }
 """kinds whose address is in the deploy files; that of PostgreSQL needs a password"""
 
-_USUAL_VARIABLES: dict[Kind, tuple[str, ...]] = {
-    "nats": ("NATS_URL",),
-    "postgres": ("DATABASE_URL", "POSTGRES_URL"),
-    "redis": ("REDIS_URL",),
-    "amqp": ("AMQP_URL", "RABBITMQ_URL"),
-}
-
-
-def variables_of(service: str, platform: Platform) -> tuple[str, ...]:
-    """Return the variables in which other services have the address of ``service``.
-
-    The only server of its kind has the usual variables of this kind, too, such as ``DATABASE_URL``.
-    """
-    described = platform[service]
-    own = (f"{described.variable}_SERVICE_URL", f"{described.variable}_URL")
-    is_only = platform.of_kind(described.kind) == (service,)
-    usual = _USUAL_VARIABLES.get(described.kind, ()) if is_only else ()
-    taken = {f"{each.variable}_URL" for each in platform.services.values() if each.name != service}
-    return tuple(dict.fromkeys((*own, *(name for name in usual if name not in taken))))
-
-
-def backends(platform: Platform) -> tuple[str, ...]:
-    """Return the HTTP services behind the entry: those that are reached through it, and those that it depends on."""
-    entry = platform.entry
-    if entry is None:
-        return ()
-    behind = {name for name in platform.http if platform[name].via == entry} | set(platform[entry].depends_on)
-    return tuple(name for name in platform.http if name in behind and name != entry)
-
 
 def http_address(app: App, source: Source) -> tuple[str, Place] | None:
     """Return the public URL of ``app``; None if it is private or does not use HTTP."""
@@ -136,10 +107,10 @@ def services(deployment: Deployment, platform: Platform) -> tuple[str, ...]:
     found |= {name for name in platform if not platform[name].is_deployed_by(deployment.source)}
     entry = deployment.app(platform.entry) if platform.entry is not None else None
     if entry is not None:
-        found |= {name for name in backends(platform) if _is_elsewhere(entry, variables_of(name, platform))}
+        found |= {name for name in platform.behind_entry if _is_elsewhere(entry, platform.variables_of(name))}
     for name in platform.of_kind("postgres"):
         # On Fly the database is a separate service without a deploy file.
-        variables = set(variables_of(name, platform))
+        variables = set(platform.variables_of(name))
         if deployment.source == "fly" or any(variables & app.env.keys() for app in deployment.apps):
             found.add(name)
     return tuple(service for service in platform if service in found)
@@ -155,7 +126,7 @@ def _configured(deployment: Deployment, service: str) -> tuple[str, Place] | Non
     """Return the address of ``service`` in the variables of the others, those of the entry first."""
     platform = deployment.platform
     apps = sorted(deployment.apps, key=lambda app: app.service != platform.entry)
-    names = variables_of(service, platform)
+    names = platform.variables_of(service)
     given = ((app.env[name], app.place("env", name)) for app in apps for name in names if app.env.get(name))
     return next(given, None)
 
