@@ -10,7 +10,7 @@ from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.plan import plan_rollout
 from tests.config.reading import files_in
-from tests.projects import gaia_environment
+from tests.projects import ON_GAIA, gaia_environment
 from tests.rollout.deploy_files import write_fly_files
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def test_a_step_has_the_app_and_the_file_of_its_service(tmp_path: Path, deployme
 
 
 def test_a_gateway_that_stands_alone_is_deployed_from_its_own_file(tmp_path: Path) -> None:
+    (tmp_path / "gaia.toml").write_text(ON_GAIA, encoding="utf-8")
     write_fly_files(tmp_path / "deploy", "staging", "gateway")
     (tmp_path / "deploy" / "fly.gateway.staging.toml").rename(tmp_path / "deploy" / "fly.staging.toml")
     deployment = files_in(tmp_path / "deploy").deployment("staging", "fly")
