@@ -155,7 +155,7 @@ class DeployFolder:
         return self._contents[path]
 
     def fly_app(self, file: FlyFile) -> App:
-        """Return the app of one file for Fly. Its name tells the service if that of the file does not."""
+        """Return the app of one file for Fly. The name of the app decides if that of the file names no declared service."""
         key = file.path, file.environment
         if key not in self._apps:
             name = shown(file.path)

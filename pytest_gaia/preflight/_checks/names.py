@@ -45,7 +45,7 @@ def _is_named_after(app: App, environment: str, platform: Platform) -> bool:
     named |= {each for each in DATABASE_NAMES if platform.named(each) == app.service}
     beginnings = [rf"(?:[a-z0-9-]+-)?{re.escape(each)}" for each in named] if separator else [""]
     if service is None and app.form == "entry":
-        # Which service it is, nothing says.
+        # It may be any service.
         beginnings = ["[a-z0-9-]+"]
     words = "|".join(map(re.escape, (*spellings(environment), app.environment)))
     ending = re.escape(rest if separator else template).replace(re.escape("{env}"), f"(?:{words})")

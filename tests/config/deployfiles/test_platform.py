@@ -90,7 +90,7 @@ def test_every_service_with_a_published_port_has_an_address_but_one_that_needs_a
         "queue": "amqp://localhost:5673",
         "mail": "tcp://localhost:1026",
     }
-    # A deploy tool does not know the external service, and a unit that there is not is not there.
+    # A deploy tool cannot know the external service; a unit that is missing is not expected.
     assert services(found, found.platform) == (
         *("web", "orders", "billing", "orders-db", "store", "queue", "bus", "mail", "bank"),
     )
