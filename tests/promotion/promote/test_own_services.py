@@ -14,11 +14,15 @@ from tests.plugin.deployer import HOOK, OLD, deployer
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
     from pytest_gaia.promotion.ledger.ledger import Entry
-    from tests.cli.conftest import Gaia
+    from tests.cli.conftest import Outcome
     from tests.plugin.deployer import Deployer
+
+    Gaia = Callable[..., Outcome]
 
 __all__ = ["deployer", "gaia", "project", "server"]
 
