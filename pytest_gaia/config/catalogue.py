@@ -71,7 +71,9 @@ class Catalogue:
 
     def file_layers(self, name: str) -> tuple[Layer, ...]:
         """Return the settings of ``name`` in files, lowest precedence first: role, rules, built-in platform, project."""
-        rules = Layer() if name in (SANDBOX, ADHOC) else rule_layer(self.files, self.platform, name)
+        # Only an environment that a file declares: `production` must not exist because a template could be its address.
+        is_declared = name != SANDBOX and any(name in file.environments for file in self.files)
+        rules = rule_layer(self.files, self.platform, name) if is_declared else Layer()
         own = (file_layer(file, name, self.platform) for file in self.files)
         return (role_layer(self.role(name), name), rules, *own)
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
-from pytest_gaia.errors import ConfigError
+from pytest_gaia.errors import ConfigError, NotConfigured
 from pytest_gaia.secrets.masks import Secret
 from tests.projects import ON_GAIA, gaia_platform
 
@@ -88,6 +88,11 @@ def test_a_service_whose_address_is_given_is_expected_and_one_without_is_not(tmp
     disabled = resolved(tmp_path, environ={"GAIA_QA_ORDERS_URL": "disabled"})
     assert disabled.disabled == {"orders"}
     assert "orders" not in disabled.services
+
+
+def test_a_template_makes_no_environment(tmp_path: Path) -> None:
+    with pytest.raises(NotConfigured):
+        resolved(tmp_path, env="production")
 
 
 def test_a_unit_stands_for_the_whole_name(tmp_path: Path) -> None:
