@@ -27,7 +27,6 @@ PAGES = sorted(
 )
 PROJECTS = {
     "an empty folder": (),
-    "a new project": ("gaia init --ci none > /dev/null",),
     "the shop": (f"cp -r {ROOT}/examples/shop/. .", "rm -rf .gaia"),
     "this repository": (f"cp -r {' '.join(str(ROOT / name) for name in ('gaia.toml', 'pyproject.toml', 'suites'))} .",),
 }
