@@ -92,7 +92,7 @@ def show_status(
     environments = _chosen(names or (), known)
     show = partial(_show_views, known=known, rootdir=rootdir, as_json=as_json)
     if every is not None:
-        raise typer.Exit(_watch_all(environments, rootdir, limit, every, lasting, show))
+        raise typer.Exit(_watch_all(environments, names or (), rootdir, limit, every, lasting, show))
     try:
         with like_interrupts(), _waiting(environments):
             views = observe_all(environments, rootdir, deadline=limit)
@@ -101,7 +101,17 @@ def show_status(
         ending.set()
         raise typer.Exit(INTERRUPTED) from None
     show(views)
-    raise typer.Exit(exit_code(views))
+    raise typer.Exit(exit_code(_deciding(views, environments, names or ())))
+
+
+def _deciding(
+    views: Sequence[EnvironmentView], environments: Environments, names: Sequence[str]
+) -> Sequence[EnvironmentView]:
+    """Return the views that decide the exit code: in an overview, this machine need not run the services."""
+    if names:
+        return views
+    here = {name for name, each in environments.items() if isinstance(each, Environment) and each.role == "local"}
+    return [view for view in views if view.name not in here or view.state != "unknown"] or views
 
 
 def exit_code(views: Sequence[EnvironmentView]) -> int:
@@ -114,6 +124,7 @@ def exit_code(views: Sequence[EnvironmentView]) -> int:
 
 def _watch_all(
     environments: Environments,
+    names: Sequence[str],
     rootdir: Path,
     limit: float,
     every: float,
@@ -125,7 +136,7 @@ def _watch_all(
     with reader_may_leave(sys.stdout), stopped_by_signals() as stop:
         while not stop.asked:
             views = observe_all(environments, rootdir, deadline=limit)
-            code = exit_code(views)
+            code = exit_code(_deciding(views, environments, names))
             show(views, repeated=True)
             if lasting is not None and time.monotonic() - began + every >= lasting:
                 break

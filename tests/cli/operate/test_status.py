@@ -445,3 +445,15 @@ def test_nothing_shows_that_a_silent_service_of_this_machine_was_stopped(gaia: G
     code, out, _ = gaia("status", "here")
 
     assert (code, rows(out)) == (12, {"here": ["unknown", "health", "web:", "connection", "refused"]})
+
+
+def test_an_overview_does_not_need_the_services_of_this_machine(gaia: Gaia, project: Path) -> None:
+    (project / "gaia.toml").write_text(
+        '[services.web]\n[env.local]\nurl = "http://127.0.0.1:9"\n[env.preview]\nurl = "http://127.0.0.1:10"\n'
+    )
+
+    code, out, _ = gaia("status")
+    assert (code, rows(out)["local"][0], rows(out)["preview"][0]) == (12, "unknown", "unknown")
+
+    (project / "gaia.toml").write_text('[services.web]\n[env.local]\nurl = "http://127.0.0.1:9"\n')
+    assert gaia("status")[0] == gaia("status", "local")[0] == 12
