@@ -16,6 +16,7 @@ from pytest_gaia.rollout.journal import Entry, Journal
 from tests.cli.conftest import GAIA, Outcome
 from tests.cli.runs.test_sandbox import processes_of
 from tests.observation.scripted import Says, ScriptedService, healthy, listener, says, scripted_services
+from tests.plugin.conftest import ScriptedServer
 from tests.projects import ON_GAIA
 from tests.rollout.deploy_files import write_fly_files
 
@@ -448,12 +449,15 @@ def test_nothing_shows_that_a_silent_service_of_this_machine_was_stopped(gaia: G
 
 
 def test_an_overview_does_not_need_the_services_of_this_machine(gaia: Gaia, project: Path) -> None:
-    (project / "gaia.toml").write_text(
-        '[services.web]\n[env.local]\nurl = "http://127.0.0.1:9"\n[env.preview]\nurl = "http://127.0.0.1:10"\n'
-    )
+    server = ScriptedServer()
+    local = '[services.web]\n[env.local]\nurl = "http://127.0.0.1:9"\n'
+    try:
+        (project / "gaia.toml").write_text(f'{local}[env.preview]\nurl = "{server.url}"\n')
+        code, out, _ = gaia("status")
+        assert (code, rows(out)["local"][0], rows(out)["preview"][0]) == (0, "unknown", "running")
+        assert gaia("status", "local")[0] == 12
+    finally:
+        server.close()
 
-    code, out, _ = gaia("status")
-    assert (code, rows(out)["local"][0], rows(out)["preview"][0]) == (12, "unknown", "unknown")
-
-    (project / "gaia.toml").write_text('[services.web]\n[env.local]\nurl = "http://127.0.0.1:9"\n')
-    assert gaia("status")[0] == gaia("status", "local")[0] == 12
+    (project / "gaia.toml").write_text(local)
+    assert gaia("status")[0] == 12
