@@ -47,7 +47,7 @@ def test_a_check_applies_where_everything_is_there() -> None:
     [
         ({"writes": False}, "the test writes, and lab forbids writes"),
         ({"experimental": False}, "the test is experimental, and lab runs no experimental tests"),
-        ({"urls": MappingProxyType({})}, "asset has no URL of its own in lab"),
+        ({"urls": MappingProxyType({"gateway": "http://127.0.0.1:1"})}, "asset has no URL of its own in lab"),
         (
             {"nats": DISABLED, "sources": {"urls.nats": "gaia.toml:7"}},
             "lab has no nats service nats: its URL is disabled (gaia.toml:7)",
