@@ -56,7 +56,7 @@ _OF_CONNECTIONS = frozenset(
 
 
 class RedisClient:
-    """A Redis server of the environment: ``await cache.command("GET", "key")``. The first command connects."""
+    """A Redis server of the environment: ``await redis.command("GET", "key")``. The first command connects."""
 
     def __init__(
         self,

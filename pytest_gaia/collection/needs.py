@@ -95,9 +95,16 @@ def _parse(args: tuple[Any, ...], kwargs: Mapping[str, Any], platform: Platform)
     )
     for required in sorted(needs.requires):
         if not _is_known(required, platform):
-            problem = unknown_service(required, platform, requirable(platform) if platform.names else ())
-            raise ConfigError(f"@pytest.mark.gaia(requires=…): {problem}")
+            raise ConfigError(f"@pytest.mark.gaia(requires=…): {_unknown(required, platform)}")
     return needs
+
+
+def _unknown(required: str, platform: Platform) -> str:
+    service = required.removesuffix(DIRECT)
+    if service in platform:
+        kind = platform[service].kind
+        return f"{required}: {service} is of kind {kind}; only an HTTP service can be required at its own URL."
+    return unknown_service(required, platform, requirable(platform) if platform.names else ())
 
 
 def _is_known(required: str, platform: Platform) -> bool:

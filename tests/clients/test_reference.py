@@ -25,7 +25,7 @@ from pytest_gaia.run.sandbox import Sandbox
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "clients.md").read_text("utf-8")
 OF_WHOM = {
     "orders": HttpClient,
-    "cache": RedisClient,
+    "redis": RedisClient,
     "response": Response,
     "nats": Messaging,
     "events": (EventLog, EventStream),

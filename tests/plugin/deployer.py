@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 PROJECT = """
 [gaia]
 platform = "gaia"
-platform = "gaia"
 suites = ["suites"]
 
 [env.stage]

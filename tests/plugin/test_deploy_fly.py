@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 PROJECT = """
 [gaia]
 platform = "gaia"
-platform = "gaia"
 suites = ["suites"]
 deploy_files = "deploy"
 [env.staging]
