@@ -45,7 +45,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase
     environment: str
     service: str
-    """name of the service: nats, postgres, auth, asset, chat, gateway"""
+    """name of the service in the project: ``[services.NAME]``"""
     app: str
     """its name in the tool: the app on Fly, the service in a compose file, ``deployment/NAME`` on Kubernetes"""
     config: str | None = None

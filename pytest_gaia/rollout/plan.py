@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pytest_gaia.config.deployfiles.model import COMPLETED, App, Deployment
 from pytest_gaia.config.environment import DeploySettings, Environment
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.services import TOOLS
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.rollout.model import Action, Rollout, Step
@@ -44,12 +45,13 @@ def plan_rollout(
     _check_images(wanted, chosen, environment.name, rebuild=rebuild)
     refused = _without_image(environment, chosen, wanted)
     if deployment is not None:
-        refused = _refused(deployment, [apps[each] for each in chosen])
+        named = [apps[each] for each in chosen]
+        refused = _undeclared(environment, deployment, named) or _refused(deployment, named)
     if check and refused:
         raise ConfigError(refused)
     steps = [step_of(environment, service, apps.get(service), wanted.get(service)) for service in chosen]
     return replace(
-        rollout_of(environment, rootdir, _once(steps, deployment)),
+        rollout_of(environment, rootdir, _once(steps, deployment, environment.platform)),
         region=region,
         rebuild=rebuild,
         remote_only=remote_only,
@@ -160,10 +162,11 @@ def _after_needs(chosen: Sequence[str], apps: Mapping[str, App]) -> tuple[str, .
     return tuple(ordered)
 
 
-def _once(steps: Iterable[Step], deployment: Deployment | None) -> Iterator[Step]:
+def _once(steps: Iterable[Step], deployment: Deployment | None, platform: Platform) -> Iterator[Step]:
     """Yield ``steps`` such that only the first step that needs a one-shot container starts it."""
     named = {app.name: app for app in deployment.apps} if deployment is not None else {}
     one_shots = {name for app in named.values() for name, how in app.waits_for.items() if how == COMPLETED}
+    one_shots |= {name for name, app in named.items() if app.service in platform and platform[app.service].once}
     started: set[str] = set()
     for step in steps:
         # A service with its own image is started without its dependencies.
@@ -235,6 +238,19 @@ def _without_image(environment: Environment, chosen: Sequence[str], images: Mapp
     )
 
 
+def _undeclared(environment: Environment, deployment: Deployment, chosen: Sequence[App]) -> str:
+    """Return why apps on Fly of no declared service are not deployed; a compose file may have others."""
+    found = [app for app in chosen if deployment.source == "fly" and app.service not in environment.platform]
+    if not found:
+        return ""
+    app = found[0]
+    return (
+        f"{app.place()}: {app.name} is the app of no declared service, so its place in the order of the deployment is "
+        f"unknown; {nearest(app.service, environment.platform.names)} Declare it as [services.{app.service}] in gaia.toml, "
+        f'or add deploy = {{ fly = "{app.name}" }} to its service. Nothing was changed.'
+    )
+
+
 def _refused(deployment: Deployment, chosen: Sequence[App]) -> str:
     """Return why the deploy files of ``chosen`` must not be deployed; empty if they may."""
     from pytest_gaia.preflight.lint import refusals
@@ -275,7 +291,7 @@ def split_images(given: Sequence[str] | None, services: Sequence[str], option: s
         if not service or not image or any(letter.isspace() for letter in each):
             raise ConfigError(
                 f"{option} {each!r} has no service. Use {option} SERVICE=IMAGE, such as "
-                f"{option} auth=registry.fly.io/gaia-auth-dev@sha256:…, or select a single service."
+                f"{option} orders=registry.example.org/orders@sha256:…, or select a single service."
             )
         if service in images:
             raise ConfigError(f"{option} gives {service} two images: {images[service]} and {image}.")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_gaia.config.environment import DeploySettings, Environment
+from pytest_gaia.config.platform import Platform, Service
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.plan import plan_rollout
 from tests.config.reading import files_in
-from tests.projects import ON_GAIA, gaia_environment
+from tests.projects import ON_GAIA, gaia_environment, gaia_platform
 from tests.rollout.deploy_files import write_fly_files
 
 if TYPE_CHECKING:
@@ -174,3 +176,38 @@ def test_a_file_of_another_environment_that_is_broken_stops_nothing(tmp_path: Pa
     (tmp_path / "deploy" / "fly.auth.dev.toml").write_text("app = ")
 
     assert plan_rollout(staging(), deployment, rootdir=tmp_path).refused == ""
+
+
+def test_an_app_of_no_declared_service_is_not_deployed_in_any_order(tmp_path: Path) -> None:
+    write_fly_files(tmp_path / "deploy", "staging", "auth", "chatt")
+    deployment = files_in(tmp_path / "deploy").deployment("staging", "fly")
+
+    with pytest.raises(ConfigError, match=r"fly\.chatt\.staging\.toml:1: app: gaia-chatt-staging.*did you mean chat\?"):
+        plan_rollout(staging(), deployment, rootdir=tmp_path, services=["all"])
+
+    assert services(plan_rollout(staging(), deployment, rootdir=tmp_path, services=["auth"])) == ("auth",)
+
+
+def test_external_services_are_never_deployed(tmp_path: Path, deployment: Deployment) -> None:
+    platform = gaia_platform()
+    described = dict(platform.services)
+    described["auth"] = replace(described["auth"], external=True)
+    described["chat"] = replace(described["chat"], undeployed=("fly",))
+    there = replace(staging(), platform=replace(platform, services=described))
+
+    assert services(plan_rollout(there, deployment, rootdir=tmp_path)) == ("asset", "gateway")
+    with pytest.raises(ConfigError, match="auth is external"):
+        plan_rollout(there, deployment, rootdir=tmp_path, services=["auth"])
+
+
+def test_the_order_is_that_of_the_dependencies_whatever_the_names(tmp_path: Path) -> None:
+    write_fly_files(tmp_path / "deploy", "staging", "edge", "ledger", "mail")
+    named = {
+        "edge": Service("edge", depends_on=("ledger",)),
+        "mail": Service("mail"),
+        "ledger": Service("ledger", depends_on=("mail",)),
+    }
+    there = replace(staging(), platform=Platform(named, name="gaia", entry="edge"), services=tuple(named))
+    deployment = files_in(tmp_path / "deploy").deployment("staging", "fly")
+
+    assert services(plan_rollout(there, deployment, rootdir=tmp_path)) == ("mail", "ledger", "edge")

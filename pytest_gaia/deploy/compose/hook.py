@@ -167,18 +167,13 @@ class _Job:
         """
         if not container.completed:
             return False
-        name = self._service_of(container)
-        if name in self._platform:
-            return self._platform[name].once
+        service = self._request.service
+        if container.service == self._request.app and service in self._platform:
+            return self._platform[service].once
         if self._one_shots is None:
             path = Path(str(self._request.config))
             self._one_shots = one_shots(path, path.name, self._platform, self._request.environment)
         return container.service in self._one_shots
-
-    def _service_of(self, container: Container) -> str:
-        if container.service == self._request.app:
-            return self._request.service
-        return self._platform.service_of(container.service, "compose", self._request.environment) or ""
 
     def _read(self, finished: Finished) -> tuple[Container, ...]:
         try:

@@ -49,6 +49,7 @@ context = "qa-cluster"
 namespace = "shop"
 deadline = 60
 """
+DEPLOY = '{ hook = "kubernetes", context = "qa-cluster", namespace = "shop" }'
 
 
 def image(service: str, number: int) -> str:
@@ -158,3 +159,20 @@ def test_commands_that_the_hook_lacks_report_it(shop: FakeTools, gaia: Gaia, com
 
     assert (code, out) == (4, "")
     assert "qa is deployed by the hook 'kubernetes'" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("live", 'role = "production"\nstage = { promote_from = "qa" }'), ("prod", "writes = true")],
+)
+def test_the_role_production_needs_a_confirmation(
+    shop: FakeTools, project: Path, gaia: Gaia, name: str, settings: str
+) -> None:
+    text = f"{PROJECT}\n[env.{name}]\n{settings}\ndeploy = {DEPLOY}\n"
+    (project / "gaia.toml").write_text(text, encoding="utf-8")
+
+    code, out, err = gaia("deploy", name, "-s", "orders", *given(2, "orders"))
+
+    assert (code, out) == (4, "")
+    assert f"Pass --confirm {name}. Nothing was changed." in err
+    assert not [call for call in shop.calls("kubectl") if "set" in call.argv]

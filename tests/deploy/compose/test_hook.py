@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gaia.config.platform import Platform, Service
 from pytest_gaia.deploy.compose.hook import ComposeHook
 from pytest_gaia.errors import ConfigError
 from tests.deploy.compose.test_shapes import CONFIG, ID, OWN, line
@@ -184,6 +185,24 @@ def test_a_service_of_the_platform_is_no_one_shot_whatever_waits_for_it(docker: 
 
         assert observation is not None
         assert [machine.state for machine in observation.machines] == ["stopped"]
+
+
+@pytest.mark.parametrize(("once", "state"), [(True, "completed"), (False, "stopped")])
+def test_a_described_service_may_end_only_if_it_is_described_so(
+    docker: Docker, tmp_path: Path, once: bool, state: str
+) -> None:
+    file = tmp_path / "docker-compose.yml"
+    file.write_text(
+        "services:\n  shop-schema: {}\n  web: {depends_on: {shop-schema: {condition: service_completed_successfully}}}\n"
+    )
+    platform = Platform({"schema": Service("schema", once=once, units={"compose": "shop-schema"})})
+    docker.runs(line(Service="shop-schema", State="exited", Health="", ExitCode=0))
+
+    request = a_request("observe", environment="local", service="schema", app="shop-schema", config=str(file))
+    observation = ComposeHook(platform).run(request, lambda _: None).observation
+
+    assert observation is not None
+    assert [machine.state for machine in observation.machines] == [state]
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,16 @@ def test_a_failed_deployment_is_rolled_back_to_the_earlier_image(cluster: FakeTo
     assert [argv[:2] for argv in changes(cluster)] == [("set", "image")] * 2
 
 
+def test_a_rollback_goes_in_reverse_order(cluster: FakeTools, tmp_path: Path) -> None:
+    images = {each: image(each, 2) for each in ("web", "orders", "queue")}
+    deploy(plan(tmp_path, **images))
+
+    rollout = plan_rollback(environment(), None, KubernetesHook(), rootdir=tmp_path)
+
+    assert [step.service for step in rollout.steps] == ["web", "orders", "queue"]
+    assert deploy(rollout).good
+
+
 def test_an_interrupted_rollout_reports_how_to_continue(cluster: FakeTools, tmp_path: Path) -> None:
     def interrupt(service: str, text: str) -> None:
         if "starting" in text:
