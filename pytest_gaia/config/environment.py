@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from pytest_gaia.config.addresses import endpoints
-from pytest_gaia.config.platform import NATS_DISABLED, Platform
+from pytest_gaia.config.platform import DISABLED, Platform
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.secrets.masks import Secret, mask_url
@@ -185,13 +185,13 @@ class Environment:
         """URL of the first NATS server, ``disabled``, or None."""
         names = self.platform.of_kind("nats")
         if any(name in self.disabled for name in names):
-            return NATS_DISABLED
+            return DISABLED
         return next((self.connections[name].reveal() for name in names if name in self.connections), None)
 
     @property
     def has_nats(self) -> bool:
         """Whether the environment has NATS."""
-        return self.nats not in (None, NATS_DISABLED)
+        return self.nats not in (None, DISABLED)
 
     @property
     def database(self) -> Secret | None:

@@ -364,23 +364,3 @@ def _fill(template: str, values: Mapping[str, str]) -> str:
 @cache
 def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template)))
-
-
-# To be removed: the services of one platform.
-
-HTTP_SERVICES = ("gateway", "auth", "asset", "chat")
-SERVICES = (*HTTP_SERVICES, "nats", "postgres")
-NATS_DISABLED = DISABLED
-_WAVES = (("nats", "postgres"), ("auth", "asset", "chat"), ("gateway",))
-
-
-def in_order(services: Iterable[str]) -> tuple[str, ...]:
-    """Return ``services`` without duplicates: NATS and PostgreSQL, then the backends, then the gateway."""
-    return tuple(sorted(set(services), key=_place))
-
-
-def _place(service: str) -> tuple[int, int, str]:
-    for number, wave in enumerate(_WAVES):
-        if service in wave:
-            return number, wave.index(service), service
-    return 1, len(_WAVES[1]), service

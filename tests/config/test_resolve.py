@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.platform import SERVICES
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve, resolve_each
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError, NotConfigured
-from tests.projects import ON_GAIA, SERVICES_OF_GAIA
+from tests.projects import ON_GAIA, SERVICES_OF_GAIA, gaia_platform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +38,7 @@ def test_nothing_said_means_the_sandbox_which_has_no_addresses_yet(tmp_path: Pat
     assert environment.sandbox
     assert environment.writes
     assert environment.urls == {}
-    assert environment.services == SERVICES
+    assert environment.services == gaia_platform().names
     assert environment.sources["name"] == "default"
 
 
@@ -52,7 +51,7 @@ def test_local_compose_exposes_gateway_and_broker(tmp_path: Path) -> None:
 
     assert local.urls == {"gateway": "http://localhost:8666"}
     assert local.nats == "nats://localhost:4222"
-    assert local.services == SERVICES
+    assert local.services == gaia_platform().names
 
 
 def test_dev_has_an_address_for_every_service(tmp_path: Path) -> None:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.platform import HTTP_SERVICES, SERVICES
 from pytest_gaia.observation.probes import ProbeResult
 from pytest_gaia.observation.readiness import Demand, Row, ServiceState, probe_services
 from pytest_gaia.run.sandbox import bind
 from tests.observation.conftest import environment
 from tests.observation.scripted import Says, healthy, says
-from tests.projects import gaia_environment
+from tests.projects import gaia_environment, gaia_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     Start = Callable[..., ScriptedService]
 
 BUSY = Says(503, {"detail": "starting"})
-JUST_DEPLOYED = Demand(successes=3, healthy=frozenset(SERVICES), patient=True)
+JUST_DEPLOYED = Demand(successes=3, healthy=frozenset(gaia_platform().names), patient=True)
 THREE = Demand(successes=3)
 
 
@@ -231,7 +230,9 @@ def test_the_whole_platform_settles(sandbox: Sandbox) -> None:
 
     states = probe_services(whole, deadline=30, demand=JUST_DEPLOYED)
 
-    assert {state.service: (state.state, state.settled) for state in states} == dict.fromkeys(SERVICES, ("ready", True))
+    assert {state.service: (state.state, state.settled) for state in states} == dict.fromkeys(
+        gaia_platform().names, ("ready", True)
+    )
 
 
 def test_a_platform_without_a_service_does_not_settle_by_itself(sandbox: Sandbox) -> None:
@@ -243,5 +244,5 @@ def test_a_platform_without_a_service_does_not_settle_by_itself(sandbox: Sandbox
     sandbox.heal("readiness-without")
 
     assert (states["asset"].state, states["gateway"].state) == ("unreachable", "degraded")
-    assert [name for name in HTTP_SERVICES if not states[name].settled] == ["gateway", "asset"]
+    assert [name for name in gaia_platform().http if not states[name].settled] == ["gateway", "asset"]
     assert states["nats"].settled
