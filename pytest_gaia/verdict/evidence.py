@@ -162,7 +162,7 @@ class ServiceHealth(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     detail: str = ""
     """why it is not ready, or how it started"""
     address: str = ""
-    """host and port of its client, without credentials; empty if it is reached through the gateway"""
+    """host and port of its client, without credentials; empty if it is reached through another service"""
 
 
 # Results logs without `services` are of a time when there were no others.

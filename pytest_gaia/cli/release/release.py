@@ -40,9 +40,9 @@ Create a release from images, and save it in .gaia.
 
 \b
 Examples:
-  gaia release create --image gateway=registry.fly.io/gateway@sha256:…
+  gaia release create --image orders=registry.fly.io/orders@sha256:…
   gaia release create -e dev                      what runs in dev
-  gaia release create -e dev --services gateway   one service of it
+  gaia release create -e dev --services orders    one service of it
   gaia release create -e local --allow-dirty      for dev at most
 
 A release has the deploy files of all environments, so that a rollback can use them. Its commit and authors come from

@@ -42,6 +42,7 @@ def services_kept(situation: Situation) -> Finding:
     before = situation.last_promoted(situation.environment)
     lacking = list(_lacking(situation, before, here=True))
     changed = list(_changed(situation, before))
+    lacking += _other_role(situation, before)
     if previous := situation.stage.previous:
         newest = (situation.newest(kind, previous) for kind in (RunPredicate, DeploymentPredicate))
         lower = [each for each in newest if each is not None]
@@ -75,6 +76,15 @@ def _lacking(situation: Situation, before: Iterable[Evidence[Any]], *, here: boo
             if declared.services is not None:
                 less = [name for name in required if name not in (*declared.required, *gone, *left)]
                 yield from (f"{name} is no longer required, and was {where}" for name in less)
+
+
+def _other_role(situation: Situation, before: Iterable[Evidence[Any]]) -> Iterator[str]:
+    """Yield a change of the role of the environment, which decides its release checks and its tolerance."""
+    now = situation.declared.role
+    for each in before:
+        old = each.says.details.role if isinstance(each.says, RunPredicate) else None
+        if old is not None and old != now:
+            yield f"the role of {situation.environment} was {old or 'none'}, and is {now or 'none'}"
 
 
 def _covered(says: RunPredicate | DeploymentPredicate) -> tuple[dict[str, None], dict[str, None], tuple[str, ...]]:

@@ -122,6 +122,8 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     """whether ``loopback = true`` allowed addresses on this machine, although the stage is not the first one"""
     misplaced: tuple[str, ...] = ()
     """reasons why the addresses do not belong to the environment, one sentence each; the run is no evidence then"""
+    role: str | None = None
+    """role of the environment; None in entries older than this field"""
     platform: str = ""
     """SHA-256 of the description of the services, ``sha256:…``; empty in entries older than this field"""
     described: dict[str, dict[str, str]] = {}

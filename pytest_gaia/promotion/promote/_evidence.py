@@ -94,6 +94,7 @@ def located(run: RunPredicate, environment: Environment, tested: Mapping[str, tu
         hosts=environment.known_hosts,
         loopback=environment.loopback,
         misplaced=wrong,
+        role=environment.role,
         platform=environment.platform.digest,
         described=described(environment.platform, environment.services),
         required=environment.required,

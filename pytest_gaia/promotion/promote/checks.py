@@ -35,7 +35,7 @@ _VARIABLE = re.compile(r"\$\{?\w")
 
 
 def environment_apart(promotion: Promotion, name: str) -> Environment:
-    """Return the environment ``name``. Variables such as ``GAIA_GATEWAY_URL`` apply to one environment only.
+    """Return the environment ``name``. Variables such as ``GAIA_ORDERS_URL`` apply to one environment only.
 
     Otherwise two environments in a comparison could have the same address. Raises ``ConfigError`` for an unknown name.
     """

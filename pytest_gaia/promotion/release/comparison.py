@@ -52,7 +52,7 @@ class Comparison:
     """The result of one comparison."""
 
     what: str
-    """``image gateway``, ``deploy file fly.auth.dev.toml``, ``kept file …``, ``running gateway``"""
+    """``image orders``, ``deploy file fly.orders.dev.toml``, ``kept file …``, ``running orders``"""
     status: Status
     """``unknown``: not observed; ``left out``: the environment or the release lacks the service"""
     reason: str = ""

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import Platform, Service
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.api.check import check, undecided
-from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot
+from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot, fetch
 from tests.cli.documents import document
+from tests.plugin.conftest import ScriptedServer, server
+
+__all__ = ["server"]
 
 LESS, MORE = document("/a"), document("/a", "/b")
 OFF = Fetched("auth", problem="connection refused")
@@ -58,3 +64,34 @@ def test_what_cannot_be_asked_is_undecided() -> None:
         "inconclusive",
         ("no service there",),
     )
+
+
+def test_each_service_has_a_document_of_its_own(server: ScriptedServer) -> None:
+    described = {
+        "orders": Service("orders", openapi="/v2/openapi.json"),
+        "billing": Service("billing", openapi=None),
+        "web": Service("web", openapi="docs/web.json"),
+        "bank": Service("bank", external=True),
+        "away": Service("away"),
+        "db": Service("db", kind="postgres"),
+    }
+    urls = dict.fromkeys(("orders", "billing", "web", "bank"), server.url)
+    server.answers["/v2/openapi.json"] = [(200, LESS)]
+
+    found = fetch(Environment("qa", platform=Platform(described, "shop", "orders"), urls=urls))
+
+    assert found == {
+        "orders": Fetched("orders", LESS),
+        "billing": Fetched("billing", problem="openapi = false", published=False),
+        # The file is the same for every environment, so it shows nothing about one of them.
+        "web": Fetched("web", problem="docs/web.json is a file of the project, and does not show what runs there"),
+    }
+    assert server.seen == ["GET /v2/openapi.json"]
+    assert check(found, found).status == "inconclusive"
+
+
+def test_without_a_url_there_is_no_document() -> None:
+    shop = Platform({"orders": Service("orders", variable="ORDERS")}, "shop", "orders")
+
+    with pytest.raises(ConfigError, match=r"qa: no service has a URL .* or GAIA_ORDERS_URL\."):
+        fetch(Environment("qa", platform=shop))

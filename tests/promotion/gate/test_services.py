@@ -136,6 +136,12 @@ def test_a_change_of_what_is_tested_is_an_open_item(
     assert reason.format(pipeline.release.short) in check.finding.reason
 
 
+def test_another_role_is_an_open_item(pipeline: Pipeline) -> None:
+    promoted(pipeline, "staging", role="production")
+
+    assert kept(pipeline, "staging").finding.reason == "the role of staging was production, and is staging"
+
+
 def test_a_service_without_an_image_in_the_release_is_an_open_item(pipeline: Pipeline) -> None:
     promoted(pipeline, "staging")
     pipeline.release = release_of("orders")
