@@ -238,7 +238,6 @@ def not_configured(*names: str) -> str:
     several = len(names) > 1
     which = f"environments {', '.join(names[:-1])} and {names[-1]} are" if several else f"environment {names[0]} is"
     return (
-        f'the {which} not configured. In gaia.toml, add url = "https://…" to [env.{names[0]}], or from = "fly" (or '
-        '"compose") if deploy files contain the addresses. If the project tests the Gaia Platform, add '
-        'platform = "gaia" to [gaia] instead.'
+        f'the {which} not configured. In gaia.toml, add url = "https://…" to [env.{names[0]}], or from = "compose" (or '
+        '"fly") if deploy files contain the addresses; `gaia init` writes both.'
     )

@@ -58,6 +58,8 @@ class DeployFiles:
     environments: Environments = field(default_factory=Environments)
     claims: Mapping[str, Claim] = field(default_factory=dict)
     """environment → its services, if ``gaia.toml`` lists them"""
+    last_stages: Mapping[str, Place] = field(default_factory=dict)
+    """environment that ``gaia.toml`` makes a stage, if no other stage comes after it → its place"""
     hosts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """environment → host names that belong only to it"""
     secrets: Mapping[str, Secrets] = field(default_factory=dict)

@@ -52,6 +52,7 @@ def read_deploy_files(project: Project, needed: Collection[str] | None = None) -
         environments=environments,
         allowed=_allowed(own),
         claims=_claims(own),
+        last_stages=_last_stages(own),
         hosts=_hosts(shipped_file(own.below) if own else shipped_file()) | _hosts(own),
         secrets=_secrets(own),
     )
@@ -103,6 +104,15 @@ def _claims(own: ConfigFile | None) -> dict[str, Claim]:
             services = tuple(each for each in listed if each not in without and urls.get(each) != DISABLED)
             found[name] = Claim(services, frozenset(urls))
     return found
+
+
+def _last_stages(own: ConfigFile | None) -> dict[str, Place]:
+    from pytest_gaia.config.schema import StageTable
+
+    tables = {name: table.stage for name, table in own.environments.items()} if own else {}
+    before = {name: table.previous for name, table in tables.items() if isinstance(table, StageTable)}
+    after = {name for name, previous in before.items() if isinstance(previous, str) and previous}
+    return {name: _place(own, "env", name) for name in after - set(map(str, before.values())) if own}
 
 
 def _hosts(file: ConfigFile | None) -> dict[str, tuple[str, ...]]:

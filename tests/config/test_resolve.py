@@ -114,7 +114,7 @@ def test_an_environment_that_has_only_a_name_is_not_configured(tmp_path: Path, n
     assert caught.value.exit_code == 4
     assert message.startswith(f"--gaia-env: the environment {name} is not configured. ")
     assert f'url = "https://…" to [env.{name}]' in message
-    assert 'platform = "gaia" to [gaia]' in message
+    assert message.endswith("`gaia init` writes both.")
     assert "\n" not in message
 
 

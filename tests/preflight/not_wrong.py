@@ -36,6 +36,14 @@ NOT_WRONG = [
     case("two-files", ("fly.dev.toml", "", BARE_DEV)),
     case("unknown-environment", ("fly.auth.toml", "", BARE_DEV), ("fly.search.dev.toml", "", BARE_DEV)),
     case("unknown-environment", ("fly.preview.toml", "", BARE_DEV), ("gaia.toml", "", f"{ON_GAIA}[env.preview]\n")),
+    case(
+        "last-stage",
+        (
+            "gaia.toml",
+            "[env.staging]\n",
+            '[env.live]\nrole = "production"\nstage = { promote_from = "staging" }\n\n[env.staging]\n',
+        ),
+    ),
     case("missing-service", ("fly.search.dev.toml", "", BARE_DEV)),
     case("topology-claim", ("fly.dev.toml", "", BARE_DEV)),
     variable("localhost-url", "PUBLIC_URL", "http://localhost:8666"),

@@ -18,6 +18,7 @@ from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.project import PROJECT_FILE, Project
 from pytest_gaia.config.resolve import Options, resolve, resolve_each
+from pytest_gaia.config.variables import variable_name
 from pytest_gaia.errors import GaiaError, NotConfigured
 from pytest_gaia.wording import counted
 
@@ -184,6 +185,17 @@ def _keys(project: Project) -> Iterator[Finding]:
         yield Finding("error", "signing key", "not trusted by this project", "Add it with `gaia key add`.")
 
 
+def _lacks_credential(environment: Environment, service: str) -> bool:
+    return bool(environment.platform[service].auth) and not environment.credentials_of(service)
+
+
+def _variables(environment: Environment, service: str) -> list[str]:
+    """Return the variables that set the credential of a service."""
+    described = environment.platform[service]
+    own = [f"{described.variable}_{auth.secret}" if described.external else auth.secret for auth in described.auth]
+    return [variable_name(environment.name, each) for each in own]
+
+
 def _services(project: Project, name: str) -> Iterator[Finding]:
     """Query each service of the environment ``name``."""
     from pytest_gaia.observation.readiness import probe_services
@@ -196,8 +208,9 @@ def _services(project: Project, name: str) -> Iterator[Finding]:
     if environment.sandbox:
         yield Finding("ok", environment.name, "starts with each run on this machine")
         return
-    if environment.api_key is None and environment.token is None:
-        yield Finding("note", f"{environment.name}: API key", "not set")
+    if keyless := [name for name in environment.urls if _lacks_credential(environment, name)]:
+        fix = f"Set {' or '.join(_variables(environment, keyless[0]))}, in the environment or in .env."
+        yield Finding("note", f"{environment.name}: credentials", f"not set for {', '.join(keyless)}", fix)
     deadline = min(environment.timeouts.ready, _PATIENCE)
     for state in probe_services(environment, deadline=deadline):
         well = state.reachable or not state.asked

@@ -9,6 +9,7 @@ from pytest_gaia.cli.options import AsJson, complete_name, options_here
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.cli.settings.values import deploy_values, described, plain
 from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import DISABLED
 from pytest_gaia.config.resolve import resolve, resolve_each
 from pytest_gaia.errors import NotConfigured
 from pytest_gaia.secrets.masks import mask_url
@@ -30,8 +31,9 @@ List the environments of this project.
   gaia env list
   gaia env list --json
 
-The list has the sandbox and the environments that gaia.toml configures. The last column marks the environment that a run
-in this folder uses, and shows what selects it.
+The list has the sandbox and the environments that gaia.toml configures: their roles, whether tests may write, their
+services, and the URL of the entry. The last column marks the environment that a run in this folder uses, and shows what
+selects it.
 """
 
 SHOW_HELP = """\
@@ -41,7 +43,7 @@ Show each setting of an environment, and its source.
   gaia env show                        the one that a run in this folder uses
   gaia env show staging
   gaia env show --url http://localhost:9000
-  gaia env show staging --json | jq .settings.nats
+  gaia env show staging --json | jq .settings.services
 
 Secrets are masked. If the environment has deploy files, their values are shown with file, line and key.
 """
@@ -60,14 +62,15 @@ def list_environments(as_json: AsJson = False) -> None:
         echo_json([_summary(each, chosen) for each in environments])
     else:
         show_table(
-            ("name", "topology", "writes", "gateway", "nats", "used here"),
-            [[str(value or "") for value in _row(each, chosen)] for each in environments],
+            ("name", "role", "writes", "services", "address", "used here"),
+            [_row(each, chosen) for each in environments],
         )
     for name, error in found.items():
         if isinstance(error, Exception) and not isinstance(error, NotConfigured):
             typer.echo(f"gaia: {name}: {error}", err=True)
     if unset := [name for name, error in found.items() if isinstance(error, NotConfigured)]:
         typer.echo(f"gaia: not configured in this project: {', '.join(unset)}", err=True)
+    _hint(chosen)
 
 
 @app.command("show", help=SHOW_HELP)
@@ -94,6 +97,7 @@ def show_environment(
         return
     rows = [(each.key, each.source or "-", each.text) for each in settings if each.relevant]
     show_table(("setting", "source", "value"), rows)
+    _hint(environment)
     if deployed:
         typer.echo()
         rows = [(f"{each.service}: {each.key}", each.source, each.text) for each in deployed]
@@ -103,16 +107,42 @@ def show_environment(
 def _summary(environment: Environment, chosen: Environment) -> dict[str, object]:
     return {
         "name": environment.name,
-        "topology": environment.topology,
+        "role": environment.role or None,
         "writes": environment.writes,
-        "gateway": environment.urls.get("gateway"),
-        "nats": mask_url(environment.nats) if environment.nats else None,
+        "services": environment.services,
+        "entry": environment.platform.entry,
+        "urls": _urls(environment),
         "chosen_by": chosen.sources["name"] if environment.name == chosen.name else None,
     }
 
 
-def _row(environment: Environment, chosen: Environment) -> list[object]:
-    values = _summary(environment, chosen)
+def _urls(environment: Environment) -> dict[str, str]:
+    """Return service → its URL, masked, or ``disabled``."""
+    found = {name: environment.url_of(name) for name in environment.platform if name not in environment.disabled}
+    urls = {name: mask_url(url) for name, url in found.items() if url} | dict.fromkeys(environment.disabled, DISABLED)
+    return {name: urls[name] for name in environment.platform.sort(urls)}
+
+
+def _row(environment: Environment, chosen: Environment) -> tuple[str, ...]:
+    selected = chosen.sources["name"] if environment.name == chosen.name else ""
+    writes = plain(environment.writes)
+    return environment.name, environment.role, writes, _services(environment), _address(environment), selected
+
+
+def _services(environment: Environment) -> str:
+    names = environment.services
+    return "all" if names and names == environment.platform.names else ", ".join(names) or "none"
+
+
+def _address(environment: Environment) -> str:
+    """Return the URL of the entry, or else of the first service that has one, with its name."""
     if environment.sandbox:
-        values |= {"gateway": "its own", "nats": "its own"}
-    return [plain(value) if isinstance(value, bool) else value for value in values.values()]
+        return "its own"
+    urls = {name: url for name, url in _urls(environment).items() if url != DISABLED}
+    entry = environment.platform.entry
+    return urls.get(entry or "") or next((f"{name}: {url}" for name, url in urls.items()), "")
+
+
+def _hint(environment: Environment) -> None:
+    if not environment.platform.names:
+        typer.echo("gaia: no services are declared; `gaia init` writes [services.NAME] to gaia.toml", err=True)

@@ -37,7 +37,7 @@ class Setting:
     """One value of an environment."""
 
     key: str
-    """dotted, such as ``urls.gateway``"""
+    """dotted, such as ``urls.orders``"""
     value: Value
     """for JSON; a secret is masked"""
     source: str | None
@@ -79,9 +79,17 @@ def _describe(environment: Environment, key: str) -> Setting:
         specific, general = variable_name(environment.name, SECRET_KEYS[name]), f"GAIA_{SECRET_KEYS[name]}"
         return Setting(key, None, None, f"not set ({specific} or {general})")
     if group == "urls" and value is None:
-        return Setting(key, None, None, "none", relevant=name in environment.services)
+        return Setting(key, None, None, _without_url(environment, name), relevant=name in environment.services)
     text = _UNLIMITED.get(key, "not set") if value is None else plain(value)
     return Setting(key, value, source, text, relevant=_relevant(environment, group))
+
+
+def _without_url(environment: Environment, service: str) -> str:
+    """Return how a service without a URL is reached, or the variable that gives it one."""
+    described = environment.platform[service]
+    if described.via is not None and described.via in environment.urls:
+        return f"through {described.via}"
+    return f"none ({variable_name(environment.name, f'{described.variable}_URL')})"
 
 
 def _relevant(environment: Environment, group: str) -> bool:

@@ -1,4 +1,4 @@
-"""Checks that staging and production are alike."""
+"""Checks that staging and production are alike, and of their roles."""
 
 from collections.abc import Iterator
 
@@ -34,6 +34,19 @@ def unused_difference(files: DeployFiles) -> Iterator[Found]:
     for entry in files.allowed.entries:
         if entry not in used:
             yield Found(files.allowed.place, f'"{entry}" is allowed to differ, but does not', "remove the entry")
+
+
+@check("last-stage", "note")
+def last_stage(files: DeployFiles) -> Iterator[Found]:
+    """The last stage does not have the role production.
+
+    Commands then treat it like any other environment: expected failures count, and no confirmation is needed.
+    """
+    for environment, place in files.last_stages.items():
+        role = files.environments.role(environment)
+        if role != "production":
+            what = f"{environment} is the last stage, but has {f'the role {role}' if role else 'no role'}"
+            yield Found(place, what, f'write role = "production" in [env.{environment}]', environment)
 
 
 def _differences(files: DeployFiles) -> list[tuple[str, Row]]:

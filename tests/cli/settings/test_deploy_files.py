@@ -121,7 +121,7 @@ def test_explain_shows_the_reason_once_and_the_fix_of_each_finding(gaia: Callabl
 
     assert code == 0
     assert out.startswith(
-        "environment-spelling (error): One environment is spelled in two ways\n\ngaia-gateway-prod and"
+        "environment-spelling (error): One environment is spelled in two ways\n\nshop-orders-prod and"
     )
     assert '\nfly.prod.toml:1: "gaia-gateway-prod" has the spelling "prod"' in out
     assert '\n  Fix: write "production" everywhere' in out
@@ -227,7 +227,7 @@ def test_secrets_are_asked_of_fly(corrected: Path, gaia: Callable[..., Outcome],
 
     # Three apps of production are not there yet: they have no secrets.
     assert (code, err) == (1, "")
-    assert "gaia.toml:16: error: secret-unset: SUPABASE_JWT_SECRET is not set for any app of production" in out
+    assert "gaia.toml:17: error: secret-unset: SUPABASE_JWT_SECRET is not set for any app of production" in out
     assert "DATABASE_URL is set" not in out
     assert "of staging" not in out
     assert gaia("config", "check", "staging", "--secrets").code == 0

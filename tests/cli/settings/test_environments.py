@@ -34,9 +34,10 @@ def test_list_shows_built_in_and_own_environments_and_the_default(gaia: Gaia) ->
     table = rows(out)
     assert (code, err) == (0, "")
     assert list(table) == ["sandbox", "local", "dev", "staging", "production", "preview"]
-    assert table["sandbox"] == ["microservices", "yes", "its own", "its own", "default"]
-    assert table["production"] == ["gateway-only", "no", "https://gaia-gateway-production.fly.dev", "disabled", ""]
-    assert table["preview"][2] == "https://gateway.preview.example"
+    assert table["sandbox"] == ["", "yes", "all", "its own", "default"]
+    production = ["production", "no", "gateway, postgres", "https://gaia-gateway-production.fly.dev", ""]
+    assert table["production"] == production
+    assert table["preview"] == ["", "no", "all", "https://gateway.preview.example", ""]
 
 
 def test_list_shows_what_selects_the_environment(gaia: Gaia, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +51,13 @@ def test_list_shows_what_selects_the_environment(gaia: Gaia, monkeypatch: pytest
 def test_list_adds_the_environment_of_a_url_variable(gaia: Gaia, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GAIA_ASSET_URL", "http://localhost:9001")
 
-    assert rows(gaia("env", "list").out)["adhoc"] == ["microservices", "no", "", "", "GAIA_ASSET_URL"]
+    assert rows(gaia("env", "list").out)["adhoc"] == [
+        "",
+        "no",
+        "asset",
+        "asset: http://localhost:9001",
+        "GAIA_ASSET_URL",
+    ]
 
 
 def test_list_as_json_has_one_object_for_each_environment(gaia: Gaia) -> None:
@@ -59,10 +66,11 @@ def test_list_as_json_has_one_object_for_each_environment(gaia: Gaia) -> None:
     assert [each["name"] for each in found][-2:] == ["production", "preview"]
     assert found[3] == {
         "name": "staging",
-        "topology": "gateway-only",
+        "role": "staging",
         "writes": True,
-        "gateway": "https://gaia-gateway-staging.fly.dev",
-        "nats": "disabled",
+        "services": ["gateway", "postgres"],
+        "entry": "gateway",
+        "urls": {"gateway": "https://gaia-gateway-staging.fly.dev", "nats": "disabled"},
         "chosen_by": None,
     }
 
@@ -90,7 +98,7 @@ def test_show_gives_each_value_with_its_source(gaia: Gaia, monkeypatch: pytest.M
     assert (code, err) == (0, "")
     assert table["name"] == ["command line", "preview"]
     assert table["urls.asset"] == ["gaia.toml:6", "https://asset.preview.example"]
-    assert table["nats"] == ["GAIA_NATS_URL", "nats://me:***@nats.example:4222"]
+    assert table["urls.nats"] == ["GAIA_NATS_URL", "nats://me:***@nats.example:4222"]
     assert table["secrets.api_key"] == ["GAIA_PREVIEW_API_KEY", "***"]
     assert table["secrets.token"] == ["-", "not set (GAIA_PREVIEW_TOKEN or GAIA_TOKEN)"]
     assert table["timeouts.ready"] == ["default", "15 s"]
@@ -147,11 +155,15 @@ def test_outside_of_a_project_there_is_the_sandbox(
 
     assert code == gaia("env", "show").code == 0
     assert list(rows(out)) == ["sandbox"]
-    assert err == "gaia: not configured in this project: local, dev, staging, production\n"
+    assert err == (
+        "gaia: not configured in this project: local, dev, staging, production\n"
+        "gaia: no services are declared; `gaia init` writes [services.NAME] to gaia.toml\n"
+    )
 
 
 def test_a_project_without_the_platform_sees_no_host_of_gaia(gaia: Gaia, project: Path) -> None:
     text = (project / "gaia.toml").read_text(encoding="utf-8").replace('platform = "gaia"\n', "")
+    text += "[services.orders]\n"
     (project / "gaia.toml").write_text(text, encoding="utf-8")
 
     code, out, err = gaia("env", "list")
@@ -162,7 +174,7 @@ def test_a_project_without_the_platform_sees_no_host_of_gaia(gaia: Gaia, project
         code, out, err = gaia(*command)
         assert (code, out, err.count("\n")) == (4, "", 1)
         assert "the environment staging is not configured" in err
-        assert 'platform = "gaia"' in err
+        assert "`gaia init` writes both" in err
 
 
 def test_an_unknown_environment_exits_4_with_the_nearest_name(gaia: Gaia) -> None:

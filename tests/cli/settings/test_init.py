@@ -91,7 +91,7 @@ def test_environments_come_from_the_command_line_and_from_deploy_files(
     assert run(["env", "list", "--json"]) == 0
 
     listed = capsys.readouterr().out
-    addresses = {each["name"]: each["gateway"] for each in json.loads(listed[listed.index("\n[") :])}
+    addresses = {each["name"]: each["urls"].get("gateway") for each in json.loads(listed[listed.index("\n[") :])}
     assert addresses["staging"] == "https://staging.example.com"
     assert addresses["dev"] == "https://example-gateway-dev.fly.dev"
     assert ".gitlab-ci.yml" in files(folder)
