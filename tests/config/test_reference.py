@@ -109,7 +109,7 @@ def test_the_example_is_a_valid_project(tmp_path: Path) -> None:
 
     preview = resolve(Options(project=Project(tmp_path), environ={}, env="preview"))
 
-    assert preview.urls["chat"] == "https://gaia-chat-preview.fly.dev"
+    assert preview.urls == {"orders": "https://orders.preview.example.com"}
     assert preview.writes
 
 
