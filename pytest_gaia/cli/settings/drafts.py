@@ -42,6 +42,8 @@ class Draft:
     url: str = ""
     address: str = ""
     """why it has no URL, and what to do"""
+    port: int = 8000
+    """port in the container, to guess a URL"""
     remarks: list[str] = field(default_factory=list)
     folder: str = ""
     """folder that it is built from"""
@@ -86,6 +88,11 @@ _PRODUCTS = (
     _Product(r"minio", "http", 9000, "/minio/health/live"),
     _Product(r"prometheus", "http", 9090, "/-/healthy"),
     _Product(r"grafana(-oss|-enterprise)?", "http", 3000, "/api/health"),
+    _Product(r"qdrant", "http", 6333, "/healthz"),
+    _Product(r"weaviate", "http", 8080, "/v1/.well-known/ready"),
+    _Product(r"ollama", "http", 11434, "/"),
+    _Product(r"loki", "http", 3100, "/ready"),
+    _Product(r"jaeger|all-in-one", "http", 16686, "/"),
     _Product(r"mailpit|mailhog|mailslurper", "http", 8025, "/"),
     _Product(r"maildev|mailcatcher", "http", 1080, "/"),
 )
@@ -173,6 +180,7 @@ def _draft(app: App, name: str, *, once: bool) -> Draft:
     if kind == "http":
         check = _http_check(served)
         draft.health = check or (product.health if product else "")
+    draft.port = (served.internal_port if served else None) or draft.port
     if served is None or not served.ports:
         draft.address = _why_unreachable(draft, app)
         return draft

@@ -41,7 +41,8 @@ The services come from the first of these that exists:
 
 An OpenAPI document (--openapi, or openapi.yaml, swagger.json, … in the folder of the project or of a service) adds the
 health check, the credential and an operation for the first test. Passwords are never copied: the command prints the
-variables to set. Existing files stay, unless you add --force.
+variables to set. Without any service, the project gets an example, which the sandbox runs. Existing files stay, unless
+you add --force.
 
 \b
 Examples:
@@ -92,23 +93,37 @@ def create_project(
     """Write every file that does not exist."""
     folder = Path.cwd()
     plan = _plan(folder, file, url or [], openapi or [], env or []) if platform is None else None
-    contents = dict(_gaia_files(folder, env or [], ci or "github") if plan is None else _own_files(folder, plan, ci))
+    if plan is not None:
+        contents = dict(_own_files(folder, plan, ci))
+    else:
+        contents = dict(_gaia_files(folder, env or [], ci or "github") if platform else _example_files(folder, ci))
     skipped = {name: reason for name in contents if (reason := _reason_to_skip(folder, name, force=force))}
-    for name, text in contents.items():
-        if name in skipped:
-            continue
-        if not dry_run:
+    new = {name: text for name, text in contents.items() if name not in skipped}
+    if dry_run:
+        echo_lines(_shown(new))
+    else:
+        for name, text in new.items():
             _write(folder / name, text)
-        typer.echo(f"{'would create' if dry_run else 'created'}  {name}")
-        if dry_run and plan is not None:
-            echo_lines([*(f"    {line}".rstrip() for line in text.splitlines()), ""])
-    for name, reason in skipped.items():
-        typer.echo(f"skipped  {name}: {reason}")
+            typer.echo(f"created  {name}")
+    echo_lines(f"skipped  {name}: {reason}" for name, reason in skipped.items())
     if "pytest.toml" in skipped:
-        settings = contents["pytest.toml"].splitlines()[1:]
-        if not _holds_all(folder / "pytest.toml", settings):
-            echo_lines(["", "Add these settings to your configuration of pytest:", *(f"  {line}" for line in settings)])
-    echo_lines(["", "Next steps:", *(_gaia_steps(contents) if plan is None else plan.next_steps())])
+        echo_lines(_settings_to_add(folder, contents["pytest.toml"]))
+    echo_lines(["", "Next steps:", *(_sandbox_steps(contents) if plan is None else plan.next_steps())])
+
+
+def _shown(contents: Mapping[str, str]) -> Iterator[str]:
+    for name, text in contents.items():
+        yield f"would create  {name}"
+        yield from (f"    {line}".rstrip() for line in text.splitlines())
+        yield ""
+
+
+def _settings_to_add(folder: Path, text: str) -> Iterator[str]:
+    """Yield the settings of pytest in ``text`` if the folder has no file with them, in lines."""
+    settings = text.splitlines()[1:]
+    if not _holds_all(folder / "pytest.toml", settings):
+        yield from ("", "Add these settings to your configuration of pytest:")
+        yield from (f"  {line}" for line in settings)
 
 
 @dataclass(slots=True)
@@ -142,7 +157,9 @@ class _Plan:
 
 
 def _preference(draft: Draft) -> tuple[bool, ...]:
-    return not draft.url, not draft.is_own, not draft.get, not draft.health, not draft.folder
+    # Addresses of the command line are in the order that the user chose.
+    is_front = not draft.unit or re.search("web|front|gateway|api|app|ui|server", draft.name) is not None
+    return not draft.url, not draft.is_own, not draft.get, not draft.health, not draft.folder, not is_front
 
 
 def _plan(
@@ -313,10 +330,10 @@ def _addresses(plan: _Plan) -> Iterator[str]:
         yield from _comment(f"No port is published, so tests do not reach: {', '.join(hidden)}.")
     yield from (f"# {each.address}" for each in plan.drafts if each.address and not each.url)
     yield from ("", f"[env.{plan.environment}.urls]")
-    if not reached and plan.drafts:
-        guessed = entry or plan.drafts[0]
+    guessed = entry or next((each for each in plan.drafts if each.kind == "tcp" and not each.once), None)
+    if not reached and guessed:
         yield "# Nothing has a known address: publish a port, and correct this one."
-        yield f'{guessed.name} = "{"http" if guessed.kind == "http" else guessed.kind}://localhost:8000"'
+        yield f"{guessed.name} = {_toml(f'{guessed.kind}://localhost:{guessed.port}')}"
     yield from (f"{name} = {_toml(url)}" for name, url in reached.items())
 
 
@@ -372,6 +389,19 @@ def _tests(folder: Path) -> str:
     return "tests" if not (folder / "tests").exists() or (folder / "tests/smoke").exists() else "release_tests"
 
 
+def _example_files(folder: Path, ci: Ci | None) -> Iterator[tuple[str, str]]:
+    """Yield the path and the text of each file of a project with an example service, which the sandbox runs."""
+    tests = _tests(folder)
+    settings = _filled("example.toml", {"folder": tests, "name": _folder_name(folder)})
+    project_file(settings, PROJECT_FILE)
+    yield PROJECT_FILE, settings
+    yield "orders.py", _filled("example_service.py.txt", {})
+    yield "pytest.toml", _filled("pytest.toml", {"folder": tests})
+    yield f"{tests}/smoke/test_first.py", _filled("test_example.py.txt", {})
+    if ci in _CI_FILES:
+        yield _CI_FILES[ci], _workflow(ci)
+
+
 def _gaia_files(folder: Path, environments: Sequence[str], ci: Ci) -> Iterator[tuple[str, str]]:
     """Yield the path and the text of each file of a project that tests the Gaia Platform."""
     today = datetime.datetime.now(datetime.UTC).date()
@@ -399,7 +429,7 @@ def _gaia_environments(folder: Path, given: Sequence[str]) -> str:
     return "".join(filled) or _filled("environments.toml", {})
 
 
-def _gaia_steps(contents: Mapping[str, str]) -> Iterator[str]:
+def _sandbox_steps(contents: Mapping[str, str]) -> Iterator[str]:
     yield "  pytest                 run the tests on the sandbox"
     yield "  gaia doctor            check this machine and the project"
     environment = re.search(r"^\[env\.([\w-]+)\]", contents.get(PROJECT_FILE, ""), re.MULTILINE)

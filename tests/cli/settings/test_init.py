@@ -39,6 +39,18 @@ def shell(command: str, folder: Path, **environ: str) -> subprocess.CompletedPro
 
 def test_an_empty_folder_becomes_a_project_whose_tests_pass(folder: Path) -> None:
     assert run(["init"]) == 0
+    assert set(files(folder)) == {"gaia.toml", "orders.py", "pytest.toml", "tests/smoke/test_first.py"}
+
+    done = shell("pytest && pytest -n 2 -q && gaia config check && gaia doctor", folder)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("gaia verdict: PROMOTE on sandbox: 2 passed") == 2
+    assert "note:" not in done.stdout + done.stderr
+    assert "gateway" not in done.stdout
+
+
+def test_a_project_of_the_platform_has_tests_that_pass(folder: Path) -> None:
+    assert run(["init", "--platform", "gaia"]) == 0
     assert set(files(folder)) == CREATED
 
     done = shell("pytest && gaia doctor && gaia --help", folder)
@@ -52,7 +64,7 @@ def test_files_are_never_overwritten(folder: Path, capsys: pytest.CaptureFixture
     (folder / "pyproject.toml").write_text("[tool.pytest]\n")
     (folder / "tests").mkdir()
     (folder / ".pre-commit-config.yaml").write_text("repos: []\n")
-    assert run(["init"]) == 0
+    assert run(["init", "--platform", "gaia"]) == 0
     before = files(folder)
 
     assert before[".pre-commit-config.yaml"] == "repos: []\n"
@@ -111,7 +123,7 @@ def test_a_dry_run_writes_nothing(folder: Path) -> None:
 
 @pytest.mark.parametrize("ci", ["github", "gitlab"])
 def test_the_ci_files_are_valid_and_their_commands_run(folder: Path, ci: str) -> None:
-    assert run(["init", "--ci", ci]) == 0
+    assert run(["init", "--platform", "gaia", "--ci", ci]) == 0
     path = folder / (".gitlab-ci.yml" if ci == "gitlab" else ".github/workflows/gaia.yml")
     document = yaml.safe_load(path.read_text())
     steps = document["jobs"]["test"]["steps"] if ci == "github" else []
@@ -130,7 +142,7 @@ def test_the_ci_files_are_valid_and_their_commands_run(folder: Path, ci: str) ->
 
 
 def test_the_pre_commit_hooks_run(folder: Path) -> None:
-    assert run(["init"]) == 0
+    assert run(["init", "--platform", "gaia"]) == 0
     assert shell("git init -q && git add -A", folder).returncode == 0
 
     done = shell("pre-commit run --all-files", folder, PRE_COMMIT_HOME=str(folder.parent / "hooks"))
@@ -150,7 +162,7 @@ def test_the_doctor_finds_what_is_missing(folder: Path, capsys: pytest.CaptureFi
     assert "gaia init" in found["configuration"]["fix"]
     assert found["extra sandbox"]["state"] == "ok"
 
-    assert run(["init"]) == 0
+    assert run(["init", "--platform", "gaia"]) == 0
     with (folder / "gaia.toml").open("a") as file:
         file.write('[env.staging]\nurl = "http://127.0.0.1:1"\n')
     capsys.readouterr()
