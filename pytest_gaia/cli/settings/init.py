@@ -108,7 +108,7 @@ def create_project(
     echo_lines(f"skipped  {name}: {reason}" for name, reason in skipped.items())
     if "pytest.toml" in skipped:
         echo_lines(_settings_to_add(folder, contents["pytest.toml"]))
-    echo_lines(["", "Next steps:", *(_sandbox_steps(contents) if plan is None else plan.next_steps())])
+    echo_lines(["", "Next steps:", *(_sandbox_steps(contents) if plan is None else plan.next_steps(contents))])
 
 
 def _shown(contents: Mapping[str, str]) -> Iterator[str]:
@@ -145,14 +145,16 @@ class _Plan:
         """The HTTP service for the first test: one of the project's own that can be reached, if there is any."""
         return min((each for each in self.drafts if each.kind == "http"), key=_preference, default=None)
 
-    def next_steps(self) -> Iterator[str]:
+    def next_steps(self, contents: Mapping[str, str]) -> Iterator[str]:
         """Yield what to do next, in lines."""
         for each in self.drafts:
             if each.address and not each.url:
                 yield f"  {each.address}"
         commands = [(f"  {self.start}", "start the services")] if self.start else []
         commands.append((f"  gaia env show {self.environment}", "check the addresses in gaia.toml"))
-        commands.append(("  pytest", f"run the first test against {self.environment}"))
+        test = next(name for name in contents if name.endswith("test_first.py"))
+        command = "pytest" if "pytest.toml" in contents else f"pytest {test.partition('/')[0]}"
+        commands.append((f"  {command}", f"run the first test against {self.environment}"))
         yield from aligned(commands)
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,7 @@ from pytest_gaia.cli.app import run
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
+from tests.cli.settings.conftest import BIN
 
 COMPOSE = """
 name: Shop & Co
@@ -175,6 +181,47 @@ def test_an_openapi_document_in_the_folder_describes_the_service(folder: Path, n
     assert "response.expect(206)" in test
 
 
+@pytest.mark.parametrize("settings", ["", "[tool.pytest.ini_options]\nasyncio_mode = 'strict'\n"])
+def test_the_first_test_passes_without_an_edit(folder: Path, settings: str) -> None:
+    """Also in a project whose settings of pytest lack the event loop of the session."""
+    if settings:
+        (folder / "pyproject.toml").write_text(settings)
+    (folder / "openapi.json").write_text(json.dumps(OPENAPI))
+    with served({"/api/status": 200, "/api/orders": 206}) as url:
+        (folder / "docker-compose.yml").write_text(
+            f"services: {{web: {{build: ., ports: ['{url.rpartition(':')[2]}:80']}}}}"
+        )
+        assert run(["init"]) == 0
+
+        done = subprocess.run(
+            [BIN / "pytest", "tests"], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+@contextmanager
+def served(statuses: Mapping[str, int]) -> Iterator[str]:
+    """A server on loopback that responds with these statuses; the URL of it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(statuses.get(self.path, 404))
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.mark.parametrize(
     ("scheme", "auth"),
     [
@@ -232,13 +279,15 @@ def test_a_document_alone_gives_the_address(folder: Path) -> None:
     assert local(folder).urls == {"orders": "http://localhost:7000"}
 
 
-def test_a_project_with_settings_of_pytest_keeps_them(folder: Path) -> None:
+def test_a_project_with_settings_of_pytest_keeps_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "tests").mkdir()
     (folder / "pyproject.toml").write_text("[tool.pytest.ini_options]\naddopts = ['-q']\n")
 
     assert run(["init", "--url", "http://localhost:8000"]) == 0
 
     assert not (folder / "pytest.toml").exists()
-    assert "pytestmark = pytest.mark.asyncio" in (folder / "tests/smoke/test_first.py").read_text()
+    assert "pytestmark = pytest.mark.asyncio" in (folder / "release_tests/smoke/test_first.py").read_text()
+    assert "  pytest release_tests " in capsys.readouterr().out
 
 
 def test_files_are_replaced_only_with_force(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
