@@ -63,7 +63,7 @@ def test_errors_exit_1_with_one_line_for_each_finding(gaia: Callable[..., Outcom
     assert lines.count(finding) == 1
     severities = [line.split(": ")[1] for line in lines[:-2]]
     assert severities == sorted(severities, key=("error", "warning", "note").index)
-    assert lines[-2].endswith("3 notes (local, dev, staging, production)")
+    assert lines[-2].endswith("4 notes (local, dev, staging, production)")
     assert "gaia config check --explain CHECK" in lines[-1]
     assert "hunter2" not in out
 
