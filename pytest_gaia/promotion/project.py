@@ -154,32 +154,15 @@ class Promotion:
         stage, moment = self.stage(environment), now or datetime.now(UTC)
         found = self.ledger.entries() if entries is None else entries
         here = done_here(self.rootdir, (environment, *([stage.previous] if stage.previous else [])))
-        return Situation(environment, self.declared(environment), stage, release, found, moment, here=here)
+        return Situation(environment, self._declared(environment, stage), stage, release, found, moment, here=here)
 
-    def declared(self, name: str) -> Declared:
-        """Return what the project declares about the environment ``name``; what variables set does not count.
-
-        Raises ``ConfigError`` for an error in its settings.
-        """
+    def _declared(self, name: str, stage: Stage) -> Declared:
+        """Return what files declare about the environment ``name``; what variables set does not count."""
         project = self.project
-        role, suites = project.role(name), _suites(project.suites)
-        environment, stage = self._settings(name), self.stages[name]
-        if environment is None:
-            return Declared(role, project.platform, built=self._with_images(stage.services or ()), suites=suites)
-        return Declared(
-            role, project.platform, environment.services, environment.required, self._built(environment, stage), suites
-        )
-
-    def _built(self, environment: Environment, stage: Stage) -> tuple[str, ...]:
-        """Return the services whose images a release for ``environment`` needs."""
-        if environment.deploy is None or stage.services is not None:
-            return self._with_images(stage.services or ())
-        from pytest_gaia.rollout.plan import apps_of
-
-        files = environment.deployment
-        units = environment.services if files is None else apps_of(files)
-        there = (each for each in environment.services if each in units)
-        return self._with_images((*(self._deployed(environment) or ()), *there))
+        environment, suites = self._settings(name), _suites(project.suites)
+        built = self._with_images(stage.services or ())
+        services, required = (None, ()) if environment is None else (environment.services, environment.required)
+        return Declared(project.role(name), project.platform, services, required, built, suites)
 
     def _with_images(self, services: Iterable[str]) -> tuple[str, ...]:
         platform = self.project.platform
