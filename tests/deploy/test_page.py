@@ -10,7 +10,7 @@ import pytest
 
 from pytest_gaia.deploy.contract import EXIT_STATUSES, Machine, Observation, Phase, Reply, Request
 from pytest_gaia.deploy.fly._hook import deploy_arguments
-from pytest_gaia.deploy.fly._tool import VARIABLES
+from pytest_gaia.deploy.fly.operations import VARIABLES
 from pytest_gaia.deploy.outcome import GOOD, Kind
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_gaia.deploy import process as process_module
 from pytest_gaia.deploy.compose.hook import ComposeHook
-from pytest_gaia.deploy.fly._tool import FlyTool
+from pytest_gaia.deploy.fly.operations import FlyTool
 from pytest_gaia.deploy.hooks import CommandHook
 from pytest_gaia.deploy.process import find_tool, run_tool
 from pytest_gaia.errors import ConfigError

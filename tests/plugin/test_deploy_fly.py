@@ -27,7 +27,7 @@ min_tests = 1
 consecutive_successes = 1
 deadline = {deadline}
 """
-QUICK = "import pytest_gaia.deploy.fly._tool\n" + CONFTEST
+QUICK = "import pytest_gaia.deploy.fly.operations\n" + CONFTEST
 
 
 @pytest.fixture

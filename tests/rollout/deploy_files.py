@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pytest_gaia.deploy.fly._hook import FlyHook
-from pytest_gaia.deploy.fly._tool import FlyTool
+from pytest_gaia.deploy.fly.operations import FlyTool
 from pytest_gaia.rollout.model import Progress, Rollout, Step
 from pytest_gaia.rollout.step import Pace
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gaia.deploy.contract import Observation, Reply, Request
-from pytest_gaia.deploy.fly._tool import FlyTool
+from pytest_gaia.deploy.fly.operations import FlyTool
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.observation import overview as observing
 from pytest_gaia.observation import watching as capabilities

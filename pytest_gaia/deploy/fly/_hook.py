@@ -9,8 +9,7 @@ from tempfile import TemporaryDirectory
 from pytest_gaia.config.deployfiles.fly import BARE_DURATION, table_of
 from pytest_gaia.config.deployfiles.values import Table
 from pytest_gaia.deploy.contract import Reply, Request
-from pytest_gaia.deploy.fly._tool import FlyTool, classify, explain
-from pytest_gaia.deploy.fly.operations import observe, sleeping, wake_commands
+from pytest_gaia.deploy.fly.operations import FlyTool, classify, explain, observe, sleeping, wake_commands
 from pytest_gaia.deploy.fly.shapes import emitted
 from pytest_gaia.deploy.outcome import digest_of, repository_of
 from pytest_gaia.deploy.process import Finished

@@ -196,7 +196,7 @@ def test_a_usage_error_is_one_message(operated: Path, gaia: Gaia, arguments: lis
 def test_an_unreachable_tool_is_no_result(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_gaia.deploy.fly._tool._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("pytest_gaia.deploy.fly.operations._FIRST_PAUSE", 0.01)
     text = (operated / "gaia.toml").read_text()
     (operated / "gaia.toml").write_text(f"{text}[env.staging.deploy]\ndeadline = 2\n")
     fake_tools.fault("*", "rate-limited")

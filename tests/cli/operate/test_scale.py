@@ -91,7 +91,7 @@ def test_production_asks_for_its_name(operated: Path, fake_tools: FakeTools) -> 
 def test_a_failed_tool_shows_the_reason(
     operated: Path, gaia: Gaia, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch, fault: str, code: int
 ) -> None:
-    monkeypatch.setattr("pytest_gaia.deploy.fly._tool._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("pytest_gaia.deploy.fly.operations._FIRST_PAUSE", 0.01)
     fake_tools.fault("gaia-gateway-staging", fault)
 
     ended, out, err = gaia("scale", "staging", "gateway", "--count", "2")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gaia.deploy.compose._shapes import Image, containers, images
+from pytest_gaia.deploy.compose.hook import Image, containers, images
 
 ID = "a" * 64
 CONFIG, MIRRORED, OWN = "sha256:c0", "sha256:d1", "sha256:d2"

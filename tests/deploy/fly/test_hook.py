@@ -10,7 +10,7 @@ import pytest
 
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, UnknownApp
 from pytest_gaia.deploy.fly._hook import FlyHook
-from pytest_gaia.deploy.fly._tool import FlyTool
+from pytest_gaia.deploy.fly.operations import FlyTool
 from pytest_gaia.deploy.outcome import Wanted, classify
 from pytest_gaia.errors import ConfigError
 from tests.deploy.executables import a_request

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_gaia.deploy.contract import UnknownApp
 from pytest_gaia.deploy.fly import operations
-from pytest_gaia.deploy.fly._tool import FlyTool
+from pytest_gaia.deploy.fly.operations import FlyTool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 from pytest_gaia.secrets.masks import unkeyed
 

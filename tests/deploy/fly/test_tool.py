@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gaia.deploy.fly._tool import Failure, classify, explain
+from pytest_gaia.deploy.fly.operations import Failure, classify, explain
 from pytest_gaia.deploy.process import Finished
 
 LEASE = "failed to get lease on VM 148e21ed: machine ID 148e21ed lease currently held by 9af6@tokens.fly.io, expires at"
