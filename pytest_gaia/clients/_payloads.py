@@ -36,7 +36,7 @@ def _refuse(constant: str) -> None:
 def decode(payload: bytes) -> Any:
     """Return the decoded payload.
 
-    JSON is decoded. A JSON string that contains an object or a list, as the gateway sends it, is decoded twice. Text
+    JSON is decoded. A JSON string that contains an object or a list, as some services send it, is decoded twice. Text
     that is not JSON is returned as text, other bytes as bytes, and an empty payload as None.
     """
     if not payload:

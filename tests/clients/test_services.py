@@ -136,6 +136,7 @@ SHOP = platform_of(
         ),
         "slow": ServiceTable(timeouts=TimeoutTable(response=0.3)),
         "bank": ServiceTable(external=True, auth=AuthTable(secret="KEY", header="X-Bank")),
+        "post": ServiceTable(external=True),
         "cache": ServiceTable(kind="redis"),
     },
 )
@@ -171,6 +172,13 @@ async def test_each_service_gets_its_own_credential_in_its_own_header(connect: C
     ]
     assert "bank-credential" not in masked
     assert "x-bank" not in answered.exchange.request.headers
+
+
+async def test_an_external_service_never_gets_a_credential_of_the_environment(connect: Connect) -> None:
+    async with peer(always(200, {})) as server:
+        clients = connect({"post": server.url}, **shop(api_key=Secret("general-key"), token=Secret("general-token")))
+        await clients.http("post").get("/x")
+    assert "general" not in str(server.received[0].headers)
 
 
 async def test_a_service_behind_another_one_gets_the_credential_of_that_one(connect: Connect) -> None:

@@ -196,6 +196,10 @@ ERRORS = {
         "[services.ledger-api]\n[services.ledger_api]\n",
         "2: services.ledger_api: ledger-api and ledger_api would both have the fixture ledger_api",
     ),
+    "the fixture of a new database": (
+        '[services.db]\nkind = "postgres"\n[services.db-fresh]\n',
+        "3: services.db-fresh: db and db-fresh would both have the fixture db_fresh",
+    ),
     "a name of pytest": (
         "[services.request]\n",
         "1: services.request: the name of a service is the name of its fixture",

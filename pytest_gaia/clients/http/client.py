@@ -162,7 +162,7 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
     ) -> AsyncIterator[EventStream]:
-        """Open a stream of server-sent events: ``async with gateway.stream(path, json=…) as events``.
+        """Open a stream of server-sent events: ``async with orders.stream(path, json=…) as events``.
 
         ``deadline`` is the number of seconds for the whole stream; its default is ``timeouts.stream`` of the
         service, or of the environment. Raises the errors of :meth:`request`, and ``UnexpectedResponse`` if the response is not a stream of

@@ -69,7 +69,7 @@ def check_platform(
             for setting in _ONLY_HTTP:
                 if getattr(table, setting) is not UNSET:
                     yield (*key, setting), f'only a service of kind "http" has this key; {name} is of kind "{kind}".'
-    yield from _of_identifiers(names)
+    yield from _of_identifiers(services)
     yield from _of_cycles(services)
     if platform.entry is not UNSET and platform.entry not in names:
         yield ("platform", "entry"), f"unknown service {platform.entry!r}; {nearest(platform.entry, names)}"
@@ -99,15 +99,17 @@ def name_problem(name: str) -> str | None:
     return None
 
 
-def _of_identifiers(names: Iterable[str]) -> Errors:
+def _of_identifiers(services: Mapping[str, ServiceTable]) -> Errors:
     taken: dict[str, str] = {}
-    for name in names:
-        other = taken.setdefault(name.replace("-", "_"), name)
-        if other != name:
-            yield (
-                ("services", name),
-                f"{other} and {name} would both have the fixture {name.replace('-', '_')}; rename one of them.",
-            )
+    for name, table in services.items():
+        identifier = name.replace("-", "_")
+        for fixture in (identifier, f"{identifier}_fresh") if kind_of(table) == "postgres" else (identifier,):
+            other = taken.setdefault(fixture, name)
+            if other != name:
+                yield (
+                    ("services", name),
+                    f"{other} and {name} would both have the fixture {fixture}; rename one of them.",
+                )
 
 
 def _of_cycles(services: Mapping[str, ServiceTable]) -> Errors:
