@@ -82,17 +82,17 @@ class Sandbox:
         may take. The sandbox ends with :meth:`stop`, or with this process. Raises ``ConfigError`` for a service that it
         cannot run.
         """
-        request = directories.Request(
-            _secret(),
-            _secret(),
+        left_out = tuple(without)
+        _check(platform, left_out)
+        request = directories.Request.of(
             platform,
+            (_secret(), _secret()),
             platform.names if services is None else tuple(services),
-            tuple(without),
-            fixed,
-            str((folder or Path()).absolute()),
-            ready,
+            left_out,
+            fixed=fixed,
+            folder=str((folder or Path()).absolute()),
+            ready=ready,
         )
-        _check(request)
         try:
             directory, lock = directories.create_run()
             hold = directories.hold(directory, directories.STARTER)
@@ -322,17 +322,16 @@ def _has_url(name: str, environment: Environment) -> bool:
     return name in environment.urls or environment.platform[name].via is None
 
 
-def _check(request: directories.Request) -> None:
+def _check(platform: Platform, without: tuple[str, ...]) -> None:
     """Raise ``ConfigError`` for a service that is unknown or cannot be run as described."""
-    platform = request.platform
-    for name in request.without:
+    for name in without:
         if name not in platform:
             raise ConfigError(f"The sandbox has no service {name!r}: {nearest(name, platform)}")
-    for name in request.references:
-        if name not in directories.REFERENCES:
+    for name, service in platform.services.items():
+        if service.sandbox is not None and service.sandbox.reference and name not in directories.REFERENCES:
             raise ConfigError(
-                f"{platform[name].place}: services.{name}.sandbox.reference: pytest-gaia has no reference service of this "
-                f"name; {nearest(name, directories.REFERENCES)} Use `command` to run another program."
+                f"{service.place}: services.{name}.sandbox.reference: pytest-gaia has no reference service of this name; "
+                f"{nearest(name, directories.REFERENCES)} Use `command` to run another program."
             )
 
 

@@ -28,7 +28,6 @@ from pytest_gaia.errors import ConfigError, GaiaError, nearest
 from pytest_gaia.sandbox._cluster import EMPTY, TEMPLATE
 from pytest_gaia.sandbox._databases import Databases, FreshDatabases
 from pytest_gaia.sandbox._processes import Guard
-from pytest_gaia.sandbox._programs import migrate
 from pytest_gaia.sandbox._services import seed
 from pytest_gaia.sandbox._services.app import Receive, Scope, Send, json_response
 from pytest_gaia.sandbox._services.app import Request as Call
@@ -95,7 +94,7 @@ class Platform:
         names = self._request.embedded("postgres")
         if self._servers.databases is None or (service is not None and service not in names):
             raise ConfigError(f"The sandbox has no database {service or ''!r}: {nearest(service or '', names)}")
-        chosen = service or self.stacks.main_database
+        chosen = service or self._request.main_database
         if chosen not in self._fresh:
             template = self.stacks.template_of(chosen)
             self._fresh[chosen] = FreshDatabases(self._servers.databases, template, f"{len(self._fresh)}")
@@ -140,7 +139,9 @@ class Platform:
         for name in self._request.embedded("postgres"):
             template = self.stacks.template_of(name)
             if template not in (TEMPLATE, EMPTY):
-                service = self._request.platform[name]
+                from pytest_gaia.sandbox._programs import migrate
+
+                service = self._request.services[name]
                 place = self.stacks.place_of(MAIN)
                 await self.stacks.masked(databases.create_template(template, partial(migrate, service, place)))
 

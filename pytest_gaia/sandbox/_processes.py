@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox.directories import private_log
@@ -43,8 +43,7 @@ class Account:
     gid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """The folder and the environment of a program of the project. It gets a process group of its own."""
 
     folder: Path

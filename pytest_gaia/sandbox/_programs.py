@@ -19,25 +19,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, build_opener
 
-from pytest_gaia.config.platform import Health, SandboxSettings, Service
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox._ports import HOST, ReservedPort
 from pytest_gaia.sandbox._processes import Child, Guard, Surroundings, ended, failed, spawn, succeeded
 from pytest_gaia.sandbox.binaries import RedisProgram, find_redis
-from pytest_gaia.sandbox.directories import MIGRATE_SECONDS
+from pytest_gaia.sandbox.directories import MIGRATE_SECONDS, SCHEMES, Described
 
 Addresses = Mapping[str, str]
 """service → URL in this stack"""
-
-SCHEMES = {"redis": "redis", "amqp": "amqp", "tcp": "tcp", "postgres": "postgresql", "nats": "nats"}
-"""kind → scheme of its URLs; other kinds are HTTP"""
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
@@ -74,13 +67,12 @@ class Launch:
 class Program(ABC):
     """One service that runs as a child process. It keeps its port while it is stopped."""
 
-    def __init__(self, service: Service, place: Place, ready: float) -> None:
+    def __init__(self, service: Described, place: Place) -> None:
         self.service = service
         self.port = ReservedPort()
         self.moved: Callable[[], None] = lambda: None
         """called when another process has taken the port, and the program gets another one"""
         self._place = place
-        self._ready = ready
         self._child: Child | None = None
         self._started = False
 
@@ -92,7 +84,7 @@ class Program(ABC):
     @property
     def is_shared(self) -> bool:
         """Whether all stacks share it."""
-        return _settings(self.service).shared
+        return self.service.shared
 
     @property
     @abstractmethod
@@ -136,7 +128,7 @@ class Program(ABC):
         self.moved()
 
     def _spawn(self, launch: Launch) -> Child:
-        label = f"{self.service.name}.{'shared' if _settings(self.service).shared else self._place.stack}"
+        label = f"{self.service.name}.{'shared' if self.service.shared else self._place.stack}"
         try:
             child = started(self._place.run, label, launch)
         except OSError as error:
@@ -146,14 +138,14 @@ class Program(ABC):
 
     async def _is_ready(self, child: Child, launch: Launch, *, last: bool) -> bool:
         """Wait until the program is ready; False if its port is taken and this is not the ``last`` attempt."""
-        deadline = time.monotonic() + self._ready
+        deadline = time.monotonic() + self.service.ready
         problem, pause = "", 0.005
         while child.running:
             left = deadline - time.monotonic()
             if left <= 0:
                 await self.stop(signal.SIGKILL)
                 unused = "" if _uses_port(self.service) else "; its command does not use {port}"
-                what = f"{self._words(launch)} was not ready after {self._ready:g} s ({problem}{unused})"
+                what = f"{self._words(launch)} was not ready after {self.service.ready:g} s ({problem}{unused})"
                 raise failed(what, child.tail())
             problem = await asyncio.to_thread(self.probe, min(left, _PROBE_SECONDS))
             if not problem and child.running:
@@ -173,12 +165,9 @@ class Program(ABC):
 class Command(Program):
     """A service with a ``command``."""
 
-    def __init__(
-        self, service: Service, place: Place, addresses: Addresses, ready: float, *, partial: bool = False
-    ) -> None:
-        super().__init__(service, place, ready)
+    def __init__(self, service: Described, place: Place, addresses: Addresses) -> None:
+        super().__init__(service, place)
         self._addresses = addresses
-        self._partial = partial
 
     @property
     def url(self) -> str:
@@ -188,18 +177,17 @@ class Command(Program):
 
     def launch(self) -> Launch:
         """Return the command with its placeholders replaced."""
-        settings = _settings(self.service)
         words = _values(self._addresses, self._place.stack, self.port.number)
         return Launch(
-            tuple(_expanded(word, words) for word in settings.command),
-            _surroundings(settings, self._place.project, words),
+            tuple(_expanded(word, words) for word in self.service.command),
+            _surroundings(self.service, self._place.project, words),
         )
 
     def probe(self, timeout: float) -> str:
         """Return why it is not ready: the result of the health check, or that it refuses connections."""
         match self.service.kind:
             case "http":
-                return _probe_http(self.url, self.service, timeout, partial=self._partial)
+                return _probe_http(self.url, self.service, timeout)
             case "redis":
                 return _probe_redis(self.port.number, timeout)
             case _:
@@ -209,8 +197,8 @@ class Command(Program):
 class Redis(Program):
     """Debian's or any other redis-server, or fakeredis where there is none."""
 
-    def __init__(self, service: Service, place: Place, program: RedisProgram, ready: float) -> None:
-        super().__init__(service, place, ready)
+    def __init__(self, service: Described, place: Place, program: RedisProgram) -> None:
+        super().__init__(service, place)
         self._program = program
         self._password = os.urandom(16).hex()
 
@@ -241,14 +229,9 @@ class Redis(Program):
         return _probe_redis(self.port.number, timeout)
 
 
-def program_of(service: Service, place: Place, addresses: Addresses, ready: float, *, partial: bool = False) -> Program:
-    """Return the program that runs a service. Raises ``SandboxError`` if there is no Redis.
-
-    ``partial``: a service that it depends on does not run.
-    """
-    if _settings(service).command:
-        return Command(service, place, addresses, ready, partial=partial)
-    return Redis(service, place, find_redis(), ready)
+def program_of(service: Described, place: Place, addresses: Addresses) -> Program:
+    """Return the program that runs a service. Raises ``SandboxError`` if there is no Redis."""
+    return Command(service, place, addresses) if service.command else Redis(service, place, find_redis())
 
 
 def started(run: Path, label: str, launch: Launch) -> Child:
@@ -262,13 +245,12 @@ def started(run: Path, label: str, launch: Launch) -> Child:
         return spawn(run, label, launch.command, surroundings=launch.surroundings, source=source)
 
 
-async def migrate(service: Service, place: Place, dsn: str) -> None:
+async def migrate(service: Described, place: Place, dsn: str) -> None:
     """Run the command that creates the tables of a new database. Raises ``SandboxError`` with the end of its output."""
-    settings = _settings(service)
     words = _values({service.name: dsn}, place.stack, urlsplit(dsn).port or 0)
-    around = _surroundings(settings, place.project, words)
+    around = _surroundings(service, place.project, words)
     around = Surroundings(around.folder, {**around.environment, "DATABASE_URL": dsn})
-    launch = Launch(tuple(_expanded(word, words) for word in settings.migrate), around)
+    launch = Launch(tuple(_expanded(word, words) for word in service.migrate), around)
     what = f"The sandbox cannot create the tables of {service.name}: `{shlex.join(launch.command)}`"
     try:
         child = started(place.run, f"{service.name}.migrate", launch)
@@ -281,10 +263,6 @@ async def migrate(service: Service, place: Place, dsn: str) -> None:
     finally:
         await ended(child, signal.SIGTERM, _STOP_SECONDS, group=True)
         place.guard.discard(child.process.pid)
-
-
-def _settings(service: Service) -> SandboxSettings:
-    return service.sandbox or SandboxSettings()
 
 
 def _values(addresses: Addresses, stack: str, port: int) -> dict[str, str]:
@@ -300,9 +278,9 @@ def _expanded(text: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
 
 
-def _surroundings(settings: SandboxSettings, project: Path, values: Mapping[str, str]) -> Surroundings:
-    given = {name: _expanded(text, values) for name, text in settings.env.items()}
-    return Surroundings(project / settings.cwd, {**_environment(), **given})
+def _surroundings(service: Described, project: Path, values: Mapping[str, str]) -> Surroundings:
+    given = {name: _expanded(text, values) for name, text in service.env.items()}
+    return Surroundings(project / service.cwd, {**_environment(), **given})
 
 
 def _environment() -> dict[str, str]:
@@ -318,13 +296,12 @@ def _environment() -> dict[str, str]:
     return kept
 
 
-def _uses_port(service: Service) -> bool:
-    settings = _settings(service)
-    text = " ".join((*settings.command, *settings.env.values()))
-    return not settings.command or "{port}" in text or f"{{{service.name}." in text
+def _uses_port(service: Described) -> bool:
+    text = " ".join((*service.command, *service.env.values()))
+    return not service.command or "{port}" in text or f"{{{service.name}." in text
 
 
-def _cannot_start(service: Service, key: str, command: tuple[str, ...], error: OSError) -> str:
+def _cannot_start(service: Described, key: str, command: tuple[str, ...], error: OSError) -> str:
     return (
         f"{service.place}: services.{service.name}.sandbox.{key}: `{shlex.join(command)}` cannot be started: "
         f"{error.strerror}: {error.filename}. Correct the command or `cwd`, or install the program."
@@ -358,11 +335,15 @@ def _probe_redis(port: int, timeout: float) -> str:
     return "" if reply.startswith((b"+PONG", b"-NOAUTH")) else "the server does not speak the protocol of Redis"
 
 
-def _probe_http(url: str, service: Service, timeout: float, *, partial: bool) -> str:
-    # Only loopback addresses of a program that this process has started.
+def _probe_http(url: str, service: Described, timeout: float) -> str:
+    # Most sandboxes have no program, and these imports take as long as a stack.
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import ProxyHandler, build_opener
+
     try:
         with build_opener(ProxyHandler({})).open(f"{url}{service.health}", timeout=timeout) as response:
-            return _unhealthy(response.status, response.read(_LONGEST_BODY), service, partial=partial)
+            return _unhealthy(response.status, response.read(_LONGEST_BODY), service)
     except HTTPError as error:
         error.close()
         return f"GET {service.health} returned {error.code}"
@@ -370,12 +351,11 @@ def _probe_http(url: str, service: Service, timeout: float, *, partial: bool) ->
         return f"GET {service.health}: {getattr(error, 'reason', error)}"
 
 
-def _unhealthy(status: int, body: bytes, service: Service, *, partial: bool) -> str:
+def _unhealthy(status: int, body: bytes, service: Described) -> str:
     """Return why a response to the health check is not that of a healthy service; empty if it is."""
-    healthy: Health = service.healthy
     if status != 200:
         return f"GET {service.health} returned {status}"
-    if healthy.field is None:
+    if service.field is None:
         return ""
     try:
         content: Any = json.loads(body)
@@ -383,6 +363,6 @@ def _unhealthy(status: int, body: bytes, service: Service, *, partial: bool) -> 
         return f"GET {service.health} did not return JSON"
     if not isinstance(content, dict):
         return f"GET {service.health} did not return an object"
-    state = content.get(healthy.field, healthy.values[0] if healthy.values else None)
-    accepted = (*healthy.values, *(healthy.partial if partial else ()))
-    return "" if state in accepted else f"GET {service.health} reports {str(state)[:80]!r}"
+    # A response without the field counts too.
+    state = content.get(service.field)
+    return "" if state is None or state in service.healthy else f"GET {service.health} reports {str(state)[:80]!r}"

@@ -8,11 +8,9 @@ import signal
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
-from zlib import crc32
 
-from pytest_gaia.config.platform import DISABLED, Service
 from pytest_gaia.errors import ConfigError, SandboxError, nearest
 from pytest_gaia.sandbox._broker import Broker
 from pytest_gaia.sandbox._cluster import EMPTY, TEMPLATE
@@ -20,10 +18,13 @@ from pytest_gaia.sandbox._databases import Databases
 from pytest_gaia.sandbox._ports import HOST, ReservedPort
 from pytest_gaia.sandbox._postgres import PostgresServer
 from pytest_gaia.sandbox._processes import Guard
-from pytest_gaia.sandbox._programs import SCHEMES, Place, Program, program_of
-from pytest_gaia.sandbox._services import StackApps, StackSettings, build_stack
+from pytest_gaia.sandbox._services import NO_NATS, StackApps, StackSettings, build_stack
 from pytest_gaia.sandbox._web import HttpServer
-from pytest_gaia.sandbox.directories import REFERENCES, Request
+from pytest_gaia.sandbox.directories import REFERENCES, SCHEMES, Described, Request
+
+if TYPE_CHECKING:
+    # Most sandboxes have no program.
+    from pytest_gaia.sandbox._programs import Place, Program
 
 MAIN = "main"
 """the stack that every run has"""
@@ -35,15 +36,14 @@ _LONGEST_DATABASE = 63
 """bytes in a name of PostgreSQL"""
 
 
-@dataclass(slots=True)
-class Servers:
+class Servers(NamedTuple):
     """What all stacks share."""
 
     run: Path
     """the folder of the run"""
-    broker: Broker | None = None
-    postgres: PostgresServer | None = None
-    databases: Databases | None = None
+    broker: Broker | None
+    postgres: PostgresServer | None
+    databases: Databases | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,9 @@ class Stack:
 
     async def start(self, services: Iterable[str]) -> None:
         """Start services, those without dependencies first."""
-        for wave in self.request.platform.waves(services):
-            starting = [self._start(name) for name in wave]
+        wanted = set(services)
+        for wave in self.request.waves:
+            starting = [self._start(name) for name in wave if name in wanted]
             results: list[object] = await asyncio.gather(*starting, return_exceptions=True)
             for result in results:
                 if isinstance(result, BaseException):
@@ -109,8 +110,7 @@ class Stack:
         """Start stopped services and remove all other faults."""
         if self.apps is not None:
             self.apps.faults.clear()
-        while self.stopped:
-            (service, *_) = self.request.platform.in_order(self.stopped)
+        for service in filter(self.stopped.__contains__, self.request.running):
             self.stopped.discard(service)
             await self._start(service)
             if self.apps is not None and service in self.servers:
@@ -168,16 +168,6 @@ class Stacks:
         """The names of the stacks."""
         return sorted(self._stacks)
 
-    @property
-    def main_database(self) -> str:
-        """The PostgreSQL service of the reference services, or else the first one; empty without any."""
-        services = self._request.embedded("postgres")
-        needed = set(self._request.references)
-        for name in reversed(self._request.platform.in_order(self._request.platform)):
-            if name in needed:
-                needed.update(self._request.platform[name].depends_on)
-        return next((name for name in services if name in needed), services[0] if services else "")
-
     async def get(self, name: str) -> Stack:
         """Return the stack, which the first call creates. Raises ``SandboxError`` if that fails."""
         if not _NAME.fullmatch(name):
@@ -199,27 +189,27 @@ class Stacks:
 
     def endpoints(self, name: str, stack: Stack) -> Endpoints:
         """Return the addresses of a stack. Services that the environment lacks have URLs that refuse connections."""
-        platform, secrets = self._request.platform, ("", "")
+        services, secrets = self._request.services, ("", "")
         if self._request.references:
             secrets = (self._request.api_key, self._request.jwt_secret)
-        urls = {name: url for name, url in stack.addresses.items() if platform[name].is_http}
+        urls = {name: url for name, url in stack.addresses.items() if services[name].kind == "http"}
         others = {name: stack.addresses[name] for name in self._request.present if name not in urls}
         return Endpoints(name, urls, others, *secrets)
 
     def is_shared(self, name: str) -> bool:
         """Whether all stacks share the program of a service."""
-        settings = self._request.platform[name].sandbox
-        return settings is not None and settings.shared and self._is_program(name)
+        return self._request.services[name].shared and self._request.services[name].is_program
 
     def template_of(self, name: str) -> str:
         """Return the database from which the databases of a PostgreSQL service are copied."""
-        settings = self._request.platform[name].sandbox
-        if self._request.references and name == self.main_database:
+        if self._request.references and name == self._request.main_database:
             return TEMPLATE
-        return _database(name, "template") if settings is not None and settings.migrate else EMPTY
+        return _database(name, "template") if self._request.services[name].migrate else EMPTY
 
     def place_of(self, name: str) -> Place:
         """Return where the programs of a stack run."""
+        from pytest_gaia.sandbox._programs import Place
+
         return Place(self._servers.run, Path(self._request.folder), name, self._guard)
 
     async def close(self) -> None:
@@ -239,9 +229,8 @@ class Stacks:
 
             known = [self._request.api_key, self._request.jwt_secret]
             known += [urlsplit(url).password or "" for url in (addresses or {}).values()]
-            for service in self._request.platform.services.values():
-                env = service.sandbox.env if service.sandbox else {}
-                known += [value for name, value in env.items() if is_secret_name(name)]
+            for service in self._request.services.values():
+                known += [value for name, value in service.env.items() if is_secret_name(name)]
             raise SandboxError(Redactor(known).text(str(error))) from None
 
     async def _make(self, name: str) -> Stack:
@@ -279,25 +268,26 @@ class Stacks:
         return service in running or not any(other in running for other in others)
 
     def _database(self, service: str, stack: str) -> str:
-        own = self._request.references and service == self.main_database
+        own = self._request.references and service == self._request.main_database
         return _database("gaia" if own else service, stack)
 
     def _add_programs(self, stack: Stack, name: str, main: Stack | None) -> None:
-        for service in filter(self._is_program, self._request.present):
+        for service in self._request.present:
+            if not self._request.services[service].is_program:
+                continue
             if main is not None and service in main.programs and main.programs[service].is_shared:
                 program = main.programs[service]
-            elif service in self._request.running or self._request.platform[service].kind != "redis":
-                program = self._program(stack, name, self._request.platform[service])
+            elif service in self._request.running or self._request.services[service].command:
+                program = self._program(stack, name, self._request.services[service])
             else:
                 continue
             stack.programs[service] = program
             stack.addresses[service] = program.url
 
-    def _program(self, stack: Stack, name: str, service: Service) -> Program:
-        request = self._request
-        lacks = request.platform.lacks_dependency(service.name, request.running)
-        ready = request.ready_of(service)
-        program = program_of(service, self.place_of(name), stack.addresses, ready, partial=lacks)
+    def _program(self, stack: Stack, name: str, service: Described) -> Program:
+        from pytest_gaia.sandbox._programs import program_of
+
+        program = program_of(service, self.place_of(name), stack.addresses)
 
         def moved() -> None:
             stack.addresses[service.name] = program.url
@@ -305,17 +295,11 @@ class Stacks:
         program.moved = moved
         return program
 
-    def _is_program(self, name: str) -> bool:
-        service = self._request.platform[name]
-        settings = service.sandbox
-        return settings is not None and (bool(settings.command) or service.kind == "redis")
-
     def _add_references(self, stack: Stack, name: str) -> None:
         request = self._request
         if not request.references:
             return
-        described = {each: request.platform[each].sandbox for each in request.addressed}
-        declared = [each for each, settings in described.items() if settings is not None and settings.reference]
+        declared = [name for name, each in request.services.items() if each.reference]
         ports = {each: ReservedPort() for each in REFERENCES if each not in stack.programs}
         stack.addresses |= {each: ports[each].url for each in declared}
         stack.unused += [port for each, port in ports.items() if each not in declared]
@@ -334,18 +318,18 @@ class Stacks:
             jwt_secret=request.jwt_secret,
             api_key=request.api_key,
             backends={service: known[service] for service in REFERENCES if service != "gateway"},
-            nats_url=nats[0] if nats else DISABLED,
+            nats_url=nats[0] if nats else NO_NATS,
             running=request.references,
             fixed=request.fixed,
         )
 
     def _add_unused(self, stack: Stack) -> None:
         """Give an address that refuses connections to every service that does not run."""
-        for name in self._request.addressed:
+        for name, service in self._request.services.items():
             if name not in stack.addresses:
                 port = ReservedPort()
                 stack.unused.append(port)
-                scheme = SCHEMES.get(self._request.platform[name].kind, "http")
+                scheme = SCHEMES.get(service.kind, "http")
                 stack.addresses[name] = f"{scheme}://{HOST}:{port.number}"
 
     def _announce(self, apps: StackApps) -> None:
@@ -360,4 +344,6 @@ def _database(service: str, stack: str) -> str:
     name = f"{service}_{stack}"
     if len(name) <= _LONGEST_DATABASE:
         return name
+    from zlib import crc32
+
     return f"{service[:12]}_{crc32(service.encode()):08x}_{stack}"

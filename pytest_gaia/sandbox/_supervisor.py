@@ -134,10 +134,8 @@ class Supervisor:
         from pytest_gaia.sandbox._platform import Platform
         from pytest_gaia.sandbox._stacks import Servers
 
-        servers = Servers(self._directory, broker, server)
-        if server is not None and cluster is not None:
-            servers.databases = Databases(server, cluster.password)
-        platform = await Platform.open(self._request, servers)
+        databases = None if server is None or cluster is None else Databases(server, cluster.password)
+        platform = await Platform.open(self._request, Servers(self._directory, broker, server, databases))
         self._mark("platform")
         await self._publish(platform)
         return platform

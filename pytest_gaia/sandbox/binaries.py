@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox._processes import Account
@@ -72,8 +73,7 @@ class PostgresBinaries:
         return self.folder / "initdb"
 
 
-@dataclass(frozen=True, slots=True)
-class RedisProgram:
+class RedisProgram(NamedTuple):
     """A program that reads its settings from standard input."""
 
     name: str

@@ -12,12 +12,16 @@ import os
 import stat
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pytest_gaia.config.platform import Health, Kind, Platform, SandboxSettings, Service
 from pytest_gaia.system import locks
+
+if TYPE_CHECKING:
+    # The process that starts a sandbox has it, and the supervisor does not need it.
+    from pytest_gaia.config.platform import Platform
 
 PREFIX = "pytest-gaia-"
 """prefix of the folders of runs; the user's id follows"""
@@ -145,47 +149,125 @@ MIGRATE_SECONDS = 120.0
 """time limit for the command that creates the tables of a database"""
 
 
+SCHEMES = {"redis": "redis", "amqp": "amqp", "tcp": "tcp", "postgres": "postgresql", "nats": "nats"}
+"""kind → scheme of its URLs; other kinds are HTTP"""
+
+
+class Described:
+    """What the supervisor needs to know about one service.
+
+    A plain class: the classes of a platform would take a tenth of the supervisor's start.
+    """
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self.content = content
+        self.name: str = content["name"]
+        self.kind: str = content["kind"]
+        self.place: str = content["place"]
+        """where it is declared"""
+        self.depends_on: tuple[str, ...] = tuple(content["depends_on"])
+        self.health: str = content["health"]
+        """path of the health check"""
+        self.field: str | None = content["field"]
+        """key in its response; None if every response with status 200 is healthy"""
+        self.healthy: tuple[str, ...] = tuple(content["healthy"])
+        """its values in a healthy service, here where some dependencies may not run"""
+        self.ready: float = content["ready"]
+        """seconds until it is ready"""
+        self.reference: bool = content["reference"]
+        self.command: tuple[str, ...] = tuple(content["command"])
+        self.migrate: tuple[str, ...] = tuple(content["migrate"])
+        self.env: Mapping[str, str] = content["env"]
+        self.cwd: str = content["cwd"]
+        self.shared: bool = content["shared"]
+
+    @property
+    def is_program(self) -> bool:
+        """Whether it runs as a program of its own."""
+        return bool(self.command) or (self.kind == "redis" and not self.reference)
+
+
+def described(platform: Platform, running: Collection[str], ready: float) -> Iterator[Described]:
+    """Yield the services of ``platform`` that the sandbox can run, in the order of their start."""
+    for name in platform.in_order(platform):
+        service = platform[name]
+        if service.sandbox is None or not service.runs_in_sandbox:
+            continue
+        partial = service.healthy.partial if platform.lacks_dependency(name, running) else ()
+        keys = ("reference", "command", "migrate", "cwd", "shared")
+        yield Described(
+            {
+                **{key: getattr(service, key) for key in ("name", "kind", "place", "depends_on", "health")},
+                **{key: getattr(service.sandbox, key) for key in keys},
+                "env": dict(service.sandbox.env),
+                "field": service.healthy.field,
+                "healthy": (*service.healthy.values, *partial),
+                "ready": service.timeouts.get("ready", ready),
+            }
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """The configuration of the sandbox, and its secrets."""
 
     api_key: str = field(repr=False)
     jwt_secret: str = field(repr=False)
-    platform: Platform
-    services: tuple[str, ...]
-    """services of the environment; the sandbox runs those with ``sandbox`` settings"""
-    without: tuple[str, ...] = ()
-    """services that do not run"""
+    services: Mapping[str, Described]
+    """the services that the sandbox can run, in the order of declaration; each has an address in every stack"""
+    waves: tuple[tuple[str, ...], ...] = ()
+    """the services that run in every stack, in the order of their start"""
+    present: tuple[str, ...] = ()
+    """the services of the environment; those that were left out do not run"""
     fixed: bool = False
     """whether to fix the known bugs"""
     folder: str = "/"
     """the folder of gaia.toml, absolute"""
-    ready: float = 15.0
-    """seconds until a service with a command is ready"""
 
-    @property
-    def addressed(self) -> tuple[str, ...]:
-        """The services that have an address in every stack, whether they run or not."""
-        return tuple(name for name in self.platform if self.platform[name].runs_in_sandbox)
+    @classmethod
+    def of(
+        cls,
+        platform: Platform,
+        secrets: tuple[str, str],
+        services: Collection[str],
+        without: Collection[str] = (),
+        *,
+        fixed: bool = False,
+        folder: str = "/",
+        ready: float = 15.0,
+    ) -> Request:
+        """Return the request for the ``services`` of an environment, except that ``without`` do not run.
 
-    @property
-    def present(self) -> tuple[str, ...]:
-        """The services of the environment that the sandbox can run, in the order of declaration."""
-        return tuple(name for name in self.addressed if name in self.services)
+        ``secrets`` are the API key and the key for tokens; ``ready`` is how many seconds a program may take.
+        """
+        known = [name for name in platform if platform[name].runs_in_sandbox]
+        present = tuple(name for name in known if name in services)
+        running = [name for name in present if name not in without]
+        found = {each.name: each for each in described(platform, running, ready)}
+        ordered = {name: found[name] for name in known}
+        return cls(*secrets, ordered, platform.waves(running), present, fixed, folder)
 
     @property
     def running(self) -> tuple[str, ...]:
-        """The services that run in every stack."""
-        return tuple(name for name in self.present if name not in self.without)
+        """The services that run in every stack, each after those that it depends on."""
+        return tuple(name for wave in self.waves for name in wave)
 
     @property
     def references(self) -> tuple[str, ...]:
         """The reference services that run."""
-        return tuple(name for name in self.running if _settings(self.platform[name]).reference)
+        running = self.running
+        return tuple(name for name, each in self.services.items() if each.reference and name in running)
 
-    def embedded(self, kind: Kind) -> tuple[str, ...]:
+    def embedded(self, kind: str) -> tuple[str, ...]:
         """Return the services of the environment that are on the sandbox's server of this kind."""
-        return tuple(name for name in self.platform.of_kind(kind) if name in self.present)
+        return tuple(name for name in self.present if self.services[name].kind == kind)
+
+    @property
+    def main_database(self) -> str:
+        """The PostgreSQL service that the reference services need, or else the first one; empty without any."""
+        known = self.embedded("postgres")
+        needed = [other for name in self.references for other in self.services[name].depends_on]
+        return next((name for name in needed if name in known), known[0] if known else "")
 
     @property
     def has_broker(self) -> bool:
@@ -200,57 +282,20 @@ class Request:
     @property
     def limit(self) -> float:
         """Seconds within which a stack is ready."""
-        running = [self.platform[name] for name in self.running]
-        programs = [each for each in running if _settings(each).command]
-        migrations = [each for each in running if _settings(each).migrate]
-        return START_SECONDS + MIGRATE_SECONDS * len(migrations) + sum(map(self.ready_of, programs))
-
-    def ready_of(self, service: Service) -> float:
-        """Return the seconds until a service is ready."""
-        return service.timeouts.get("ready", self.ready)
+        running = [self.services[name] for name in self.running]
+        migrations = sum(bool(each.migrate) for each in running)
+        return START_SECONDS + MIGRATE_SECONDS * migrations + sum(each.ready for each in running if each.command)
 
     def write(self, directory: Path) -> None:
         """Write the request for the supervisor into ``directory``; only this user can read it."""
         content = {item.name: getattr(self, item.name) for item in fields(self)}
-        content["platform"] = {name: _described(service) for name, service in self.platform.services.items()}
+        content["services"] = [each.content for each in self.services.values()]
         write_private(directory / REQUEST, json.dumps(content))
 
     @classmethod
     def read(cls, directory: Path) -> Request:
         """Read the request from ``directory``."""
         stored = json.loads((directory / REQUEST).read_text("utf-8"))
-        platform = Platform({name: _service(name, each) for name, each in stored["platform"].items()})
-        lists = {key: tuple(stored[key]) for key in ("services", "without")}
-        return cls(**{**stored, **lists, "platform": platform})
-
-
-def _settings(service: Service) -> SandboxSettings:
-    return service.sandbox or SandboxSettings()
-
-
-_DESCRIBED = ("kind", "health", "depends_on", "place")
-_SETTINGS = ("reference", "command", "cwd", "migrate", "shared")
-
-
-def _described(service: Service) -> dict[str, Any]:
-    """Return what the supervisor needs to know about a service, as JSON."""
-    content = {name: getattr(service, name) for name in _DESCRIBED}
-    content |= {"healthy": asdict(service.healthy), "timeouts": dict(service.timeouts), "sandbox": None}
-    if service.sandbox is not None:
-        settings = {name: getattr(service.sandbox, name) for name in _SETTINGS}
-        content["sandbox"] = {**settings, "env": dict(service.sandbox.env)}
-    return content
-
-
-def _service(name: str, content: dict[str, Any]) -> Service:
-    healthy, settings = content.pop("healthy"), content.pop("sandbox")
-    return Service(
-        name,
-        healthy=Health(healthy["field"], tuple(healthy["values"]), tuple(healthy["partial"])),
-        sandbox=None if settings is None else SandboxSettings(**_tuples(settings)),
-        **_tuples(content),
-    )
-
-
-def _tuples(content: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in content.items()}
+        stored["services"] = {each["name"]: Described(each) for each in stored["services"]}
+        stored |= {"waves": tuple(map(tuple, stored["waves"])), "present": tuple(stored["present"])}
+        return cls(**stored)

@@ -18,7 +18,7 @@ from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.sandbox._processes import Guard, started_at
 from pytest_gaia.sandbox._programs import Place, program_of
-from pytest_gaia.sandbox.directories import create_run
+from pytest_gaia.sandbox.directories import Described, create_run, described
 from pytest_gaia.sandbox.leftovers import clear
 from tests.projects import gaia_platform
 from tests.sandbox.processes import children, eventually, mentioning
@@ -330,8 +330,13 @@ def place(tmp_path: Path) -> Iterator[Place]:
     os.close(lock)
 
 
+def described_by(own: Service) -> Described:
+    """Return what the supervisor knows about a service."""
+    return next(described(platform(own), (own.name,), 10))
+
+
 async def test_a_port_that_is_taken_is_replaced(place: Place, tmp_path: Path) -> None:
-    program = program_of(web(tmp_path), place, {}, 10)
+    program = program_of(described_by(web(tmp_path)), place, {})
     taken = program.port.number
     with socket.socket() as thief:
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -349,7 +354,7 @@ async def test_a_port_that_is_taken_is_replaced(place: Place, tmp_path: Path) ->
 async def test_a_program_that_cannot_share_its_port_with_a_reservation_starts(place: Place, tmp_path: Path) -> None:
     strict = TCP.replace("listener =", "listener = socket.socket(); listener.bind(('127.0.0.1', int(sys.argv[1]))) #")
     (tmp_path / "tcp.py").write_text(strict.replace("time.sleep", "listener.listen(); time.sleep"))
-    program = program_of(service("mail", "tcp", command=(PYTHON, "tcp.py", "{port}")), place, {}, 10)
+    program = program_of(described_by(service("mail", "tcp", command=(PYTHON, "tcp.py", "{port}"))), place, {})
 
     await program.start()
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from pytest_gaia.config.platform import DISABLED
 from pytest_gaia.sandbox._services.app import ASGIApp, naive_now
 from pytest_gaia.sandbox._services.asset import CAPABILITIES, asset_service
 from pytest_gaia.sandbox._services.auth import Identities, auth_service
@@ -20,6 +19,8 @@ from pytest_gaia.sandbox.directories import REFERENCES
 HEALTH = "gaia.service.health"
 READY = "gaia.service.ready"
 TIMEOUT = 2.0
+NO_NATS = "disabled"
+"""instead of the URL of NATS where there is none"""
 
 # The platform always sends this value when it starts.
 CHAT_TIMESTAMP = "2024-01-01T00:00:00Z"
@@ -39,7 +40,7 @@ class StackSettings:
     """the key that was passed to ``seed``"""
     backends: Mapping[str, str]
     """base URLs of auth, asset and chat for the gateway; a service that does not run refuses connections"""
-    nats_url: str = field(default=DISABLED, repr=False)
+    nats_url: str = field(default=NO_NATS, repr=False)
     """URL with user and password, or ``disabled``"""
     running: tuple[str, ...] = REFERENCES
     """the services that run, and publish events about it"""
@@ -105,7 +106,7 @@ async def publish_stopping(nats_url: str, service: str) -> None:
 async def publish(nats_url: str, messages: Iterable[tuple[str, object]]) -> None:
     """Send ``(subject, JSON content)`` and wait for confirmation; only log an unreachable NATS server."""
     frames = [_frame(subject, content) for subject, content in messages]
-    if not frames or nats_url == DISABLED:
+    if not frames or nats_url == NO_NATS:
         return
     try:
         async with asyncio.timeout(TIMEOUT):
