@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +36,7 @@ class Draft:
     once: bool = False
     auth: Mapping[str, str] = field(default_factory=dict)
     openapi: str = ""
-    """path on the service, or file of its OpenAPI document"""
+    """path on the service of its OpenAPI document, if it is known"""
     get: tuple[str, int] | None = None
     """path of a documented GET without required parameters, and the status of its response"""
     secured: bool = False
@@ -59,6 +61,29 @@ class Draft:
         """Make it an HTTP service, because it has an OpenAPI document."""
         if self.kind != "http":
             self.kind, self.url = "http", self.url.replace("tcp://", "http://")
+
+    def lines(self) -> Iterator[str]:
+        """Yield its table in gaia.toml, in lines."""
+        yield from ("", f"[services.{self.name}]")
+        yield from (f"# {remark}" for remark in self.remarks)
+        if self.kind != "http":
+            yield f"kind = {toml_value(self.kind)}"
+        elif self.health:
+            yield from (f"health = {toml_value(self.health)}", "healthy = {}")
+        else:
+            yield from ('health = "/"    # no health check is known: set its path', "healthy = {}")
+        if self.depends_on:
+            yield f"depends_on = {toml_value(self.depends_on)}"
+        if self.auth:
+            yield f"# The credential is in GAIA_<ENVIRONMENT>_{self.auth['secret']}, or in .env."
+            yield f"auth = {toml_value(self.auth)}"
+        if self.openapi:
+            yield f"openapi = {toml_value(self.openapi)}"
+        if self.unit not in ("", self.name):
+            yield f"deploy = {toml_value({'compose': self.unit})}"
+        if self.once:
+            yield "# It ends when its work is done."
+            yield "once = true"
 
 
 class _Product(NamedTuple):
@@ -312,3 +337,17 @@ def url_draft(name: str, url: str, place: str) -> Draft:
     if kind != "http" and "@" in url:
         raise ConfigError(f"{place}: the URL must not contain credentials; set {draft.variable} instead.")
     return draft
+
+
+def comment(text: str) -> Iterator[str]:
+    """Yield ``text`` as a comment, in lines."""
+    return (f"# {line}" for line in textwrap.wrap(one_line(text), 110, break_long_words=False, break_on_hyphens=False))
+
+
+def toml_value(value: object) -> str:
+    """Return ``value`` in TOML."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {toml_value(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml_value, value))}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

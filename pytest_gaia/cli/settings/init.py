@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime
-import json
 import re
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -17,9 +15,9 @@ import typer
 
 from pytest_gaia.cli.output import echo_lines
 from pytest_gaia.cli.settings.documents import describe, find_document, read_document, server_url
-from pytest_gaia.cli.settings.drafts import Draft, compose_drafts, url_draft, valid_name
+from pytest_gaia.cli.settings.drafts import Draft, comment, compose_drafts, toml_value, url_draft, valid_name
 from pytest_gaia.config.addresses import host_of, http_url, is_loopback
-from pytest_gaia.config.deployfiles.read import compose_file, fly_names, override_file
+from pytest_gaia.config.deployfiles.read import FlyFile, compose_file, fly_names, override_file
 from pytest_gaia.config.layers import project_file
 from pytest_gaia.config.project import PROJECT_FILE, Project
 from pytest_gaia.errors import ConfigError, nearest
@@ -137,8 +135,8 @@ class _Plan:
     start: str = ""
     """command that starts the services"""
     notes: list[str] = field(default_factory=list)
-    others: Mapping[str, str] = field(default_factory=dict)
-    """environment → URL of the entry"""
+    others: dict[str, str] = field(default_factory=dict)
+    """other environment → the line with its addresses"""
 
     @property
     def entry(self) -> Draft | None:
@@ -170,6 +168,7 @@ def _plan(
     """Return the services that the options or the folder describe; None if there are none."""
     found = file or (None if urls else compose_file(folder))
     given = dict(map(_environment, environments))
+    deployed = fly_names(folder)
     if found is not None:
         if urls:
             raise ConfigError("--file and --url exclude each other; give the Compose file, or the addresses.")
@@ -181,11 +180,29 @@ def _plan(
         plan = _Plan(_from_urls(urls, documents, given), "the command line")
         hosts = [host_of(each.url) for each in plan.drafts if each.url]
         plan.environment = "local" if all(map(is_loopback, hosts)) else "remote"
+    elif deployed:
+        plan = _Plan(
+            [Draft(name) for name in dict.fromkeys(valid_name(each.service) for each in deployed)], "fly.*.toml"
+        )
     else:
         return None
-    plan.others = given
+    _add_environments(plan, given, deployed)
     _add_documents(folder, plan, documents)
     return plan
+
+
+def _add_environments(plan: _Plan, given: Mapping[str, str], deployed: Sequence[FlyFile]) -> None:
+    """Add the environments of ``--env``, and those of files for Fly that are for the same services."""
+    names = {each.name for each in plan.drafts}
+    if all(each.form == "entry" or each.service in names for each in deployed):
+        plan.others = {each.environment: 'from = "fly"' for each in deployed}
+    plan.others |= {name: f"url = {toml_value(url)}" for name, url in given.items()}
+    if plan.environment in given and plan.entry:
+        plan.entry.url = given[plan.environment]
+    elif plan.others and not plan.start and not any(each.url for each in plan.drafts):
+        plan.environment = next(iter(given or plan.others))
+        return
+    plan.others.pop(plan.environment, None)
 
 
 def _from_urls(urls: Sequence[str], documents: Sequence[str], environments: Mapping[str, str]) -> list[Draft]:
@@ -201,7 +218,7 @@ def _from_urls(urls: Sequence[str], documents: Sequence[str], environments: Mapp
         for text in documents:
             name, source = _named(text, "web")
             url = server_url(read_document(source, f"--openapi {mask_url(source)}"))
-            drafts[name] = url_draft(name, url, f"--openapi {name}") if url else Draft(name)
+            drafts[name] = url_draft(name, url, f"--openapi {name}") if url else Draft(valid_name(name))
     if not drafts:
         drafts["web"] = Draft("web")
     if not environments and not any(each.url for each in drafts.values()):
@@ -234,7 +251,10 @@ def _add_documents(folder: Path, plan: _Plan, documents: Sequence[str]) -> None:
             raise ConfigError(f"--openapi {name}: unknown service {name!r}; {nearest(name, named)}")
         draft.serve_http()
         describe(draft, read_document(source, f"--openapi {mask_url(source)}"))
-        draft.openapi = _openapi(folder, draft, source)
+        if draft.url and source.startswith(f"{draft.url}/"):
+            draft.openapi = source.removeprefix(draft.url)
+        else:
+            draft.remarks.append(f"Described by {one_line(mask_url(source))}.")
     entry = plan.entry
     for draft in plan.drafts if not documents else ():
         own = (folder / draft.folder).resolve()
@@ -243,15 +263,7 @@ def _add_documents(folder: Path, plan: _Plan, documents: Sequence[str]) -> None:
         if found is not None and draft.kind == "http":
             name = found.relative_to(folder).as_posix()
             describe(draft, read_document(str(found), name))
-            draft.openapi = name
-
-
-def _openapi(folder: Path, draft: Draft, source: str) -> str:
-    """Return the value of ``openapi`` for a document: a file in the project, or a path on the service."""
-    if "://" not in source:
-        path = Path(source).resolve()
-        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else ""
-    return source.removeprefix(draft.url) if draft.url and source.startswith(f"{draft.url}/") else ""
+            draft.remarks.append(f"Described by {one_line(name)}.")
 
 
 def _own_files(folder: Path, plan: _Plan, ci: Ci | None) -> Iterator[tuple[str, str]]:
@@ -274,48 +286,26 @@ def _settings(plan: _Plan, tests: str, name: str) -> Iterator[str]:
     yield "# Settings of pytest-gaia. `gaia config schema` prints a JSON Schema for your editor."
     yield from ("", "[gaia]")
     yield "# Each subfolder of this folder is a suite: `pytest -m smoke` runs the tests in smoke/."
-    yield f"suites = [{_toml(tests)}]"
+    yield f"suites = [{toml_value(tests)}]"
     yield "# The environment that `pytest` tests without --gaia-env."
-    yield f"environment = {_toml(plan.environment)}"
-    yield from ("", "[platform]", f"name = {_toml(name)}")
+    yield f"environment = {toml_value(plan.environment)}"
+    yield from ("", "[platform]", f"name = {toml_value(name)}")
     if entry is not None:
         yield "# The service whose address `--gaia-url=URL` sets. No test runs until it is ready."
-        yield f"entry = {_toml(entry.name)}"
+        yield f"entry = {toml_value(entry.name)}"
     yield from (
         "",
         f"# The services, from {one_line(plan.source)}. In tests, each is a fixture of its name. A run waits until `health`",
     )
     yield '# responds with the status 200; `healthy = { values = ["ok"] }` would also read "status" in the response.'
     for note in plan.notes:
-        yield from _comment(note)
+        yield from comment(note)
     for draft in plan.drafts:
-        yield from _service(draft)
-    yield from _addresses(plan)
-    for other, url in plan.others.items():
-        yield from ("", f"[env.{other}]", f"url = {_toml(url)}")
-
-
-def _service(draft: Draft) -> Iterator[str]:
-    yield from ("", f"[services.{draft.name}]")
-    yield from (f"# {remark}" for remark in draft.remarks)
-    if draft.kind != "http":
-        yield f"kind = {_toml(draft.kind)}"
-    elif draft.health:
-        yield from (f"health = {_toml(draft.health)}", "healthy = {}")
-    else:
-        yield from ('health = "/"    # no health check is known: set its path', "healthy = {}")
-    if draft.depends_on:
-        yield f"depends_on = {_toml(draft.depends_on)}"
-    if draft.auth:
-        yield f"# The credential is in GAIA_<ENVIRONMENT>_{draft.auth['secret']}, or in .env."
-        yield f"auth = {_toml(draft.auth)}"
-    if draft.openapi:
-        yield f"openapi = {_toml(draft.openapi)}"
-    if draft.unit not in ("", draft.name):
-        yield f"deploy = {_toml({'compose': draft.unit})}"
-    if draft.once:
-        yield "# It ends when its work is done."
-        yield "once = true"
+        yield from draft.lines()
+    if plan.environment not in plan.others:
+        yield from _addresses(plan)
+    for other, line in plan.others.items():
+        yield from ("", f"[env.{other}]", line)
 
 
 def _addresses(plan: _Plan) -> Iterator[str]:
@@ -326,17 +316,17 @@ def _addresses(plan: _Plan) -> Iterator[str]:
         yield "# Tests marked with writes=True may change data here."
         yield "writes = true"
     if reached and (entry is None or not entry.url):
-        yield f"required = [{_toml(next(iter(reached)))}]"
+        yield f"required = [{toml_value(next(iter(reached)))}]"
     hidden = [each.name for each in plan.drafts if not each.url and not each.address and not each.once]
     if hidden:
-        yield from _comment(f"No port is published, so tests do not reach: {', '.join(hidden)}.")
+        yield from comment(f"No port is published, so tests do not reach: {', '.join(hidden)}.")
     yield from (f"# {each.address}" for each in plan.drafts if each.address and not each.url)
     yield from ("", f"[env.{plan.environment}.urls]")
     guessed = entry or next((each for each in plan.drafts if each.kind == "tcp" and not each.once), None)
     if not reached and guessed:
         yield "# Nothing has a known address: publish a port, and correct this one."
-        yield f"{guessed.name} = {_toml(f'{guessed.kind}://localhost:{guessed.port}')}"
-    yield from (f"{name} = {_toml(url)}" for name, url in reached.items())
+        yield f"{guessed.name} = {toml_value(f'{guessed.kind}://localhost:{guessed.port}')}"
+    yield from (f"{name} = {toml_value(url)}" for name, url in reached.items())
 
 
 def _first_test(plan: _Plan, *, marked: bool) -> str:
@@ -367,19 +357,6 @@ _ABOUT_HEALTH = (
     'A run waits until `health` responds with the status 200. `healthy = { values = ["ok"] }` would also require this '
     '"status" in the response.'
 )
-
-
-def _comment(text: str) -> Iterator[str]:
-    return (f"# {line}" for line in textwrap.wrap(one_line(text), 110, break_long_words=False, break_on_hyphens=False))
-
-
-def _toml(value: object) -> str:
-    """Return ``value`` in TOML."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _folder_name(folder: Path) -> str:
@@ -426,7 +403,7 @@ def _gaia_environments(folder: Path, given: Sequence[str]) -> str:
     if compose_file(folder):
         found["local"] = 'from = "compose"'
     found |= {each.environment: 'from = "fly"' for each in fly_names(folder)}
-    found |= {name: f"url = {_toml(url)}" for name, url in map(_environment, given)}
+    found |= {name: f"url = {toml_value(url)}" for name, url in map(_environment, given)}
     filled = (_filled("environment.toml", {"name": name, "address": address}) for name, address in found.items())
     return "".join(filled) or _filled("environments.toml", {})
 

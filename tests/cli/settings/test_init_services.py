@@ -175,7 +175,7 @@ def test_an_openapi_document_in_the_folder_describes_the_service(folder: Path, n
     web = local(folder).platform["web"]
     assert web.health == "/api/status"
     assert [(each.secret, each.header, each.scheme) for each in web.auth] == [("API_KEY", "X-Shop-Key", "")]
-    assert web.openapi == name
+    assert f"# Described by {name}." in (folder / "gaia.toml").read_text()
     test = (folder / "tests/smoke/test_first.py").read_text()
     assert 'await web.get("/api/orders")' in test
     assert "response.expect(206)" in test
@@ -261,6 +261,31 @@ def test_addresses_replace_a_compose_file(folder: Path) -> None:
     }
     staged = resolve(Options(project=Project.around(folder), environ={}, env="qa"))
     assert staged.urls == {"orders": "https://qa.example"}
+
+
+def test_a_service_may_be_known_in_one_environment_alone(folder: Path) -> None:
+    assert run(["init", "-e", "qa=https://qa.example"]) == 0
+
+    environment = resolve(Options(project=Project.around(folder), environ={}))
+    assert (environment.name, environment.urls) == ("qa", {"web": "https://qa.example"})
+
+
+def test_environments_come_from_files_for_fly(folder: Path) -> None:
+    fly = 'app = "shop-{}"\n[http_service]\ninternal_port = 8000\n'
+    for name in ("web", "orders"):
+        (folder / f"fly.{name}.staging.toml").write_text(fly.format(name))
+    (folder / "compose.yml").write_text("services: {web: {build: .}, orders: {build: ., ports: ['8000:8000']}}")
+
+    assert run(["init"]) == 0
+    (folder / "compose.yml").unlink()
+    with_compose = resolve(Options(project=Project.around(folder), environ={}, env="staging"))
+    assert run(["init", "--force"]) == 0
+
+    staged = resolve(Options(project=Project.around(folder), environ={}))
+    assert staged.name == "staging"
+    assert (
+        staged.urls == with_compose.urls == {"web": "https://shop-web.fly.dev", "orders": "https://shop-orders.fly.dev"}
+    )
 
 
 def test_an_address_elsewhere_is_not_local_and_is_read_only(folder: Path) -> None:
@@ -380,6 +405,7 @@ def test_an_unusable_compose_file_is_one_message(
     ("options", "message"),
     [
         (["-f", "none.yml"], "none.yml: cannot be read: No such file or directory."),
+        (["-e", "qa"], "--env qa: not NAME=URL"),
         (["-f", "a.yml", "--url", "http://a"], "--file and --url exclude each other"),
         (["--url", "http://me:hunter2000@localhost"], "--url web: the URL of a service must not contain credentials"),
         (["--url", "db=postgresql://me:hunter2000@localhost/a"], "--url db: "),
