@@ -6,11 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+SHOP = ROOT / "examples" / "shop"
 
 
-def test_the_workflow_of_this_project_is_valid_and_safe() -> None:
-    workflow = ROOT / ".github" / "workflows" / "ci.yml"
+@pytest.mark.parametrize("path", [".github/workflows/ci.yml", "examples/shop/.github/workflows/release.yml"])
+def test_workflows_of_this_project_and_of_its_example_are_valid_and_safe(path: str) -> None:
+    workflow = ROOT / path
     tools = Path(sys.executable).parent
     for command in (
         ["check-jsonschema", "--builtin-schema", "vendor.github-workflows"],
@@ -25,6 +29,7 @@ def test_the_forms_for_issues_and_the_hooks_before_a_commit_are_valid() -> None:
     forms = [ROOT / ".github" / "ISSUE_TEMPLATE" / name for name in ("bug.yml", "feature.yml")]
     for command in (
         ["check-jsonschema", "--builtin-schema", "vendor.github-issue-forms", *map(str, forms)],
+        ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(SHOP / "docker-compose.yml")],
         ["pre-commit", "validate-config", str(ROOT / ".pre-commit-config.yaml")],
     ):
         done = subprocess.run([tools / command[0], *command[1:]], capture_output=True, text=True, check=False)
