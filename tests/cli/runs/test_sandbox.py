@@ -76,6 +76,19 @@ def test_its_variables_lead_to_the_services(project: Path) -> None:
         assert settings["secrets.jwt_secret"]["source"] == "GAIA_JWT_SECRET"
 
 
+def test_a_service_of_the_project_is_among_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gaia.toml").write_text(
+        '[services.orders]\nhealth = "/"\nhealthy = {}\nvariable = "SHOP_ORDERS"\n'
+        '[services.orders.sandbox]\ncommand = ["python", "-m", "http.server", "{port}", "--bind", "{host}"]\n'
+        "[services.billing]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with up() as (_, told):
+        assert told["services"] == {"orders": told["variables"]["GAIA_SHOP_ORDERS_URL"], "billing": None}
+        assert set(told["variables"]) == {"GAIA_ENV", "GAIA_SHOP_ORDERS_URL"}
+        assert status(told["services"]["orders"]) == 200
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_cleanly_and_nothing_is_left(project: Path, number: signal.Signals) -> None:
     with up() as (process, told):
