@@ -99,7 +99,7 @@ COMPOSE_FILES = ("docker-compose.yml", "docker-compose.yaml", "compose.yaml", "c
 COMPOSE_ENVIRONMENT = "local"
 """environment of a compose file"""
 
-_KNOWN_ORDER = ("local", "dev", "staging", "production")
+_ROLES = ("local", "dev", "staging", "production")
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class DeployFolder:
         found = {file.environment for file in self.fly_files()}
         if compose_file(self.path) is not None:
             found.add(COMPOSE_ENVIRONMENT)
-        return tuple(sorted(found, key=lambda name: (_place_in_order(name), name)))
+        return tuple(sorted(found, key=lambda name: (_place_in_order(self.known.get(name, name)), name)))
 
     def fly_files(self) -> list[FlyFile]:
         """Return the files for Fly whose names contain an environment of the project, sorted by name."""
@@ -247,8 +247,8 @@ def shown(path: Path) -> str:
     return str(path.relative_to(root)) if root in (path, *path.parents) else str(path)
 
 
-def _place_in_order(name: str) -> int:
-    return _KNOWN_ORDER.index(name) if name in _KNOWN_ORDER else len(_KNOWN_ORDER)
+def _place_in_order(role: str) -> int:
+    return _ROLES.index(role) if role in _ROLES else len(_ROLES)
 
 
 def _refuse_duplicates(apps: list[App], environment: str) -> None:
