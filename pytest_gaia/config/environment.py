@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from pytest_gaia.config.addresses import endpoints
-from pytest_gaia.config.platform import DISABLED, Platform
+from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.secrets.masks import Secret, mask_url
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 SANDBOX = "sandbox"
 """Name of the environment that runs on the embedded platform."""
-
-Topology = Literal["microservices", "gateway-only"]
 
 Role = Literal["local", "dev", "staging", "production"]
 """what an environment is for; decides its tolerance, its stage and how careful commands are"""
@@ -171,37 +169,6 @@ class Environment:
         """Return the timeouts for a service."""
         given = self.platform[service].timeouts if service in self.platform else {}
         return replace(self.timeouts, **given) if given else self.timeouts
-
-    # To be removed: names for the services of one platform.
-
-    @property
-    def topology(self) -> Topology:
-        """``gateway-only`` if the entry is the only HTTP service."""
-        alone = {name for name in self.services if name in self.platform.http} <= {self.platform.entry}
-        return "gateway-only" if alone else "microservices"
-
-    @property
-    def nats(self) -> str | None:
-        """URL of the first NATS server, ``disabled``, or None."""
-        names = self.platform.of_kind("nats")
-        if any(name in self.disabled for name in names):
-            return DISABLED
-        return next((self.connections[name].reveal() for name in names if name in self.connections), None)
-
-    @property
-    def has_nats(self) -> bool:
-        """Whether the environment has NATS."""
-        return self.nats not in (None, DISABLED)
-
-    @property
-    def database(self) -> Secret | None:
-        """DSN of the first PostgreSQL."""
-        return next((self.connections[n] for n in self.platform.of_kind("postgres") if n in self.connections), None)
-
-    @property
-    def identity(self) -> dict[str, Secret]:
-        """The headers that authenticate requests to the entry."""
-        return self.credentials_of(self.platform.entry) if self.platform.entry else {}
 
     @property
     def deployment(self) -> Deployment | None:

@@ -102,7 +102,7 @@ def test_without_a_gateway_only_what_is_given_is_expected(options: Options) -> N
 
     assert environment.services == ("asset", "nats")
     assert environment.required == ("asset",)
-    assert environment.nats == "nats://localhost:4333"
+    assert environment.url_of("nats") == "nats://localhost:4333"
 
 
 def test_a_broker_alone_is_enough_to_test_messaging(options: Options) -> None:
@@ -161,7 +161,7 @@ def test_the_sandbox_ignores_what_variables_say_of_every_environment(options: Op
     sandbox = resolve(replace(options, env="sandbox", environ=environ))
 
     assert sandbox.urls == {}
-    assert sandbox.database is None
+    assert sandbox.connections == {}
     assert sandbox.api_key is None
 
 
@@ -173,9 +173,9 @@ def test_a_simulated_keeps_the_shape_and_takes_no_secrets(options: Options) -> N
     assert simulated.simulated
     assert simulated.sandbox
     assert simulated.label == "staging (SIMULATED on the sandbox)"
-    assert simulated.topology == "gateway-only"
+    assert simulated.services == ("gateway", "postgres")
     assert set(simulated.urls) == {"gateway"}
-    assert simulated.nats == "disabled"
+    assert "nats" in simulated.disabled
     assert simulated.api_key is None
 
 

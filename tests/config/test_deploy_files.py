@@ -21,8 +21,7 @@ def test_addresses_services_and_hosts_come_from_the_files(deployed: Deployed) ->
 
     assert staging.source == "fly"
     assert dict(staging.urls) == {service: f"https://acme-{service}-staging.fly.dev" for service in SERVICES}
-    assert staging.nats == "nats://acme-nats-staging.fly.dev:4222"
-    assert staging.topology == "microservices"
+    assert staging.url_of("nats") == "nats://acme-nats-staging.fly.dev:4222"
     assert staging.services == (*SERVICES, "nats", "postgres")
     assert {f"acme-{service}-staging.fly.dev" for service in (*SERVICES, "nats")} <= set(staging.hosts)
 
@@ -79,7 +78,7 @@ def test_what_the_project_says_itself_goes_before_the_files(deployed: Deployed) 
         "gateway": "https://gateway.example",
         **{service: f"https://acme-{service}-staging.fly.dev" for service in SERVICES[1:]},
     }
-    assert (staging.nats, staging.sources["urls.nats"]) == ("nats://broker.example:4222", "gaia.toml:6")
+    assert (staging.url_of("nats"), staging.sources["urls.nats"]) == ("nats://broker.example:4222", "gaia.toml:6")
 
 
 def test_what_a_run_says_goes_before_the_files(deployed: Deployed) -> None:
@@ -95,7 +94,7 @@ def test_nothing_of_the_shipped_addresses_shines_through(deployed: Deployed) -> 
     staging = deployed.resolve()
 
     assert dict(staging.urls) == {"gateway": "https://acme-gateway-staging.fly.dev"}
-    assert staging.nats is None
+    assert staging.url_of("nats") is None
     assert staging.services == ("gateway", "auth", "postgres")
 
 
@@ -107,7 +106,8 @@ def test_a_gateway_that_stands_alone_is_gateway_only(deployed: Deployed) -> None
 
     staging = deployed.resolve()
 
-    assert (staging.nats, staging.services) == ("disabled", ("gateway", "postgres"))
+    assert staging.disabled == {"nats"}
+    assert staging.services == ("gateway", "postgres")
     assert staging.sources["services"] == "deploy/fly.staging.toml"
 
 
@@ -117,7 +117,7 @@ def test_a_service_that_the_gateway_finds_elsewhere_is_a_service(deployed: Deplo
 
     staging = deployed.resolve()
 
-    assert (staging.topology, staging.services) == ("microservices", ("gateway", "auth", "postgres"))
+    assert staging.services == ("gateway", "auth", "postgres")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,9 @@ def test_the_broker_is_where_it_is_reached_from_outside(
 ) -> None:
     deployed.full(gateway=f'NATS_URL = "{told}"\n', nats=nats)
 
-    assert deployed.resolve().nats == address
+    staging = deployed.resolve()
+
+    assert ("disabled" if "nats" in staging.disabled else staging.url_of("nats")) == address
 
 
 @pytest.mark.parametrize(
@@ -176,8 +178,8 @@ def test_compose_gives_the_published_ports(deployed: Deployed) -> None:
     local = deployed.resolve("local")
 
     assert dict(local.urls) == {"gateway": "http://localhost:8777"}
-    assert local.nats == "nats://localhost:14222"
-    assert (local.topology, local.services) == ("microservices", ("gateway", "auth", "nats", "postgres"))
+    assert local.url_of("nats") == "nats://localhost:14222"
+    assert local.services == ("gateway", "auth", "nats", "postgres")
     assert local.sources["urls.gateway"] == "deploy/docker-compose.yml:3 services.gateway.ports"
     assert local.sources["services"] == "deploy/docker-compose.yml"
 
@@ -188,7 +190,7 @@ def test_a_broker_that_compose_does_not_publish_has_no_address(deployed: Deploye
 
     local = deployed.resolve("local")
 
-    assert (local.nats, local.services) == (None, ("gateway", "nats"))
+    assert (local.url_of("nats"), local.services) == (None, ("gateway", "nats"))
 
 
 def test_deploy_files_stand_beside_the_project_file_by_default(deployed: Deployed) -> None:
@@ -209,7 +211,7 @@ def test_a_simulation_has_the_shape_that_the_files_say(deployed: Deployed) -> No
 
     staging = deployed.resolve(simulate=True)
 
-    assert (staging.simulated, staging.topology, staging.nats) == (True, "gateway-only", "disabled")
+    assert (staging.simulated, staging.services) == (True, ("gateway", "postgres"))
 
 
 def test_a_nats_url_that_is_none_is_named_with_its_place(deployed: Deployed) -> None:

@@ -133,14 +133,14 @@ def test_a_broker_given_by_variable_is_expected(options: Options) -> None:
 
     assert "nats" in staging.services
     assert staging.sources["urls.nats"] == "GAIA_STAGING_NATS_URL"
-    assert staging.nats == "nats://me:hunter2@nats.example:4222"
+    assert staging.url_of("nats") == "nats://me:hunter2@nats.example:4222"
     assert "hunter2" not in repr(staging)
 
 
 def test_a_broker_can_be_switched_off_by_variable(options: Options) -> None:
     local = resolve(replace(options, env="local", environ={"GAIA_NATS_URL": "disabled"}))
 
-    assert not local.has_nats
+    assert not local.has("nats")
     assert "nats" not in local.services
 
 

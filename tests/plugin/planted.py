@@ -113,8 +113,7 @@ class TestData:
 
     async def test_message_header(self, nats: Messaging, gaia_env: Environment) -> None:
         # Events have no headers: only a listener of its own shows that this one was sent.
-        assert gaia_env.nats is not None
-        listener = await connect(gaia_env.nats)
+        listener = await connect(gaia_env.connections["nats"].reveal())
         arriving = await listener.subscribe("gaia.test.header")
         await listener.flush()
         await nats.publish("gaia.test.header", b"", headers={"x-plant": plant("nats_header")})

@@ -38,7 +38,7 @@ def test_a_rehearsal_says_so_and_keeps_the_shape(project: pytest.Pytester) -> No
 def test_shape(gaia_env):
     assert gaia_env.name == "staging"
     assert gaia_env.simulated
-    assert not gaia_env.has_nats
+    assert not gaia_env.has("nats")
     assert set(gaia_env.urls) == {"gateway"}
     assert gaia_env.urls["gateway"].startswith("http://127.0.0.1:")
 """,

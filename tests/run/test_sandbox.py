@@ -125,8 +125,8 @@ def test_an_environment_gets_the_cells_addresses_and_credentials() -> None:
     bound = bind(gaia_environment("sandbox", sandbox=True, writes=True), STACK)
 
     assert bound.urls == STACK.urls
-    assert bound.nats == STACK.nats
-    assert bound.database == Secret(STACK.dsn)
+    assert bound.url_of("nats") == STACK.nats
+    assert bound.connections["postgres"] == Secret(STACK.dsn)
     assert (bound.api_key, bound.jwt_secret) == (Secret("hidden"), Secret("hidden"))
     assert bound.sources["urls.chat"] == bound.sources["urls.nats"] == bound.sources["secrets.api_key"] == "sandbox"
     assert bound.sandbox
@@ -149,9 +149,9 @@ def test_a_simulation_keeps_the_topology_of_its_environment() -> None:
     bound = bind(staging, STACK)
 
     assert bound.urls == {"gateway": STACK.urls["gateway"]}
-    assert bound.nats == DISABLED
+    assert "nats" in bound.disabled
     assert bound.token is None
     assert bound.hosts == ()
     assert bound.simulated
-    assert bound.topology == "gateway-only"
+    assert bound.services == ("gateway", "postgres")
     assert "SIMULATED" in bound.label

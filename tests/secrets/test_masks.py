@@ -37,7 +37,7 @@ def test_an_environment_shows_no_secret(tmp_path: Path) -> None:
     environment = resolve(Options(project=Project(tmp_path), environ=environ, env="dev"))
 
     assert "hunter2" not in repr(environment)
-    assert environment.nats == "nats://hunter2@h:4222"
+    assert environment.url_of("nats") == "nats://hunter2@h:4222"
 
 
 DSN = "postgresql://gaia:Top@Zuq99@127.0.0.1:5432/db"
