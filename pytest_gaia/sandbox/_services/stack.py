@@ -19,6 +19,8 @@ from pytest_gaia.sandbox.directories import REFERENCES
 HEALTH = "gaia.service.health"
 READY = "gaia.service.ready"
 TIMEOUT = 2.0
+BACKENDS = ("auth", "asset", "chat")
+"""the services that the gateway forwards requests to"""
 NO_NATS = "disabled"
 """instead of the URL of NATS where there is none"""
 
