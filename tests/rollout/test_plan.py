@@ -198,6 +198,8 @@ def test_external_services_are_never_deployed(tmp_path: Path, deployment: Deploy
     assert services(plan_rollout(there, deployment, rootdir=tmp_path)) == ("asset", "gateway")
     with pytest.raises(ConfigError, match="auth is external"):
         plan_rollout(there, deployment, rootdir=tmp_path, services=["auth"])
+    by_command = replace(there, services=("gateway", "auth", "chat"), deploy=DeploySettings("command", ("ci/deploy",)))
+    assert services(plan_rollout(by_command, None, rootdir=tmp_path)) == ("chat", "gateway")
 
 
 def test_the_order_is_that_of_the_dependencies_whatever_the_names(tmp_path: Path) -> None:
