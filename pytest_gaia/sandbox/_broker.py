@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.sandbox._ports import HOST, ReservedPort
-from pytest_gaia.sandbox._processes import Child, failed, spawn
+from pytest_gaia.sandbox._processes import HOST, Child, ReservedPort, failed, spawn
 
 _ACCOUNTS = 16
 """accounts in one step; more accounts make the start slower"""

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox._cluster import FIRST, OWNER, SUPERUSER, TEMPLATE, Cluster
-from pytest_gaia.sandbox._ports import HOST, ReservedPort
-from pytest_gaia.sandbox._processes import NO_SPACE, Account, Child, ended, failed, spawn, succeeded
+from pytest_gaia.sandbox._processes import HOST, NO_SPACE, Account, Child, ReservedPort, ended, failed, spawn, succeeded
 from pytest_gaia.sandbox.binaries import PostgresBinaries
 
 if TYPE_CHECKING:

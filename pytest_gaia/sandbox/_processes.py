@@ -1,8 +1,9 @@
-"""Child processes that end with the supervisor, and records of them for later runs."""
+"""Child processes that end with the supervisor, records of them for later runs, and the ports on which they listen."""
 
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,12 @@ from typing import IO, Any, NamedTuple
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox.directories import private_log
+
+HOST = "127.0.0.1"
+
+# On Linux two sockets with SO_REUSEADDR may share an address while neither listens: a bound socket that never listens
+# reserves the port, and connections to it are refused. Other systems do not support this.
+_CAN_SHARE = sys.platform == "linux"
 
 RECORDS = "children"
 """the folder with one file for each child process: its id and start time"""
@@ -266,3 +273,44 @@ class Guard:
             with suppress(BrokenPipeError):
                 self._process.stdin.write((" ".join(map(str, self._groups)) + "\n").encode())
                 self._process.stdin.flush()
+
+
+class ReservedPort:
+    """A free port of the loopback interface, reserved until :meth:`release`.
+
+    A server that sets ``SO_REUSEADDR`` (PostgreSQL, NATS and asyncio do) can listen on it, stop, and listen again.
+    """
+
+    def __init__(self) -> None:
+        holder = _bound(0)
+        self.number: int = holder.getsockname()[1]
+        self._holder: socket.socket | None = holder
+        if not _CAN_SHARE:
+            self.release()
+
+    @property
+    def url(self) -> str:
+        """The base URL of an HTTP server on this port."""
+        return f"http://{HOST}:{self.number}"
+
+    def socket(self) -> socket.socket:
+        """Return a new socket bound to the port, for a server to listen on. Raises ``OSError`` if it is taken."""
+        return _bound(self.number)
+
+    def release(self) -> None:
+        """Release the port."""
+        if self._holder is not None:
+            self._holder.close()
+            self._holder = None
+
+
+def _bound(number: int) -> socket.socket:
+    # asyncio disables Nagle's algorithm (40 ms for two writes) only for sockets with an explicit protocol.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((HOST, number))
+    except OSError:
+        bound.close()
+        raise
+    return bound

@@ -24,8 +24,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.sandbox._ports import HOST, ReservedPort
-from pytest_gaia.sandbox._processes import Child, Guard, Surroundings, ended, failed, spawn, succeeded
+from pytest_gaia.sandbox._processes import (
+    HOST,
+    Child,
+    Guard,
+    ReservedPort,
+    Surroundings,
+    ended,
+    failed,
+    spawn,
+    succeeded,
+)
 from pytest_gaia.sandbox.binaries import RedisProgram, find_redis
 from pytest_gaia.sandbox.directories import MIGRATE_SECONDS, SCHEMES, Described
 

@@ -15,9 +15,8 @@ from pytest_gaia.errors import ConfigError, SandboxError, nearest
 from pytest_gaia.sandbox._broker import Broker
 from pytest_gaia.sandbox._cluster import EMPTY, TEMPLATE
 from pytest_gaia.sandbox._databases import Databases
-from pytest_gaia.sandbox._ports import HOST, ReservedPort
 from pytest_gaia.sandbox._postgres import PostgresServer
-from pytest_gaia.sandbox._processes import Guard
+from pytest_gaia.sandbox._processes import HOST, Guard, ReservedPort
 from pytest_gaia.sandbox._services import BACKENDS, NO_NATS, StackApps, StackSettings, build_stack
 from pytest_gaia.sandbox._web import HttpServer
 from pytest_gaia.sandbox.directories import REFERENCES, SCHEMES, Described, Request

@@ -143,7 +143,7 @@ class Supervisor:
     async def _publish(self, platform: Platform) -> None:
         """Open the control interface and write the file that the run waits for."""
         from pytest_gaia.sandbox._platform import Control
-        from pytest_gaia.sandbox._ports import ReservedPort
+        from pytest_gaia.sandbox._processes import ReservedPort
         from pytest_gaia.sandbox._stacks import MAIN
         from pytest_gaia.sandbox._web import HttpServer
 

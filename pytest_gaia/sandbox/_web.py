@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from pytest_gaia.sandbox._ports import ReservedPort
+from pytest_gaia.sandbox._processes import ReservedPort
 
 _RESET = struct.pack("ii", 1, 0)
 

@@ -19,8 +19,7 @@ import pytest
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.sandbox import directories
-from pytest_gaia.sandbox._ports import ReservedPort
-from pytest_gaia.sandbox._processes import Account
+from pytest_gaia.sandbox._processes import Account, ReservedPort
 from pytest_gaia.sandbox.binaries import find_nats, find_postgres, reachable
 from tests.projects import gaia_platform
 
