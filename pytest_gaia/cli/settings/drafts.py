@@ -336,6 +336,9 @@ def url_draft(name: str, url: str, place: str) -> Draft:
     draft = Draft(name, kind, url=service_url(kind, url, place))
     if kind != "http" and "@" in url:
         raise ConfigError(f"{place}: the URL must not contain credentials; set {draft.variable} instead.")
+    if kind == "postgres":
+        # A DSN usually contains a password, so gaia.toml never has one.
+        draft.url, draft.address = "", f"{name}: set {draft.variable.replace('LOCAL_', '')}, for example in .env: {url}"
     return draft
 
 

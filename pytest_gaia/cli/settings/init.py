@@ -33,14 +33,13 @@ Create gaia.toml and a first test for your services
 
 \b
 The services come from the first of these that exists:
-  --url             their addresses
-  --file            a Compose file
+  --url, --file
   docker-compose.yml, compose.yaml, … in this folder, with its override file
+  fly.SERVICE.ENV.toml in this folder
 
 An OpenAPI document (--openapi, or openapi.yaml, swagger.json, … in the folder of the project or of a service) adds the
 health check, the credential and an operation for the first test. Passwords are never copied: the command prints the
-variables to set. Without any service, the project gets an example, which the sandbox runs. Existing files stay, unless
-you add --force.
+variables to set. Without any service, the project gets an example, which the sandbox runs.
 
 \b
 Examples:
@@ -221,7 +220,7 @@ def _from_urls(urls: Sequence[str], documents: Sequence[str], environments: Mapp
             drafts[name] = url_draft(name, url, f"--openapi {name}") if url else Draft(valid_name(name))
     if not drafts:
         drafts["web"] = Draft("web")
-    if not environments and not any(each.url for each in drafts.values()):
+    if not environments and not any(each.url or each.address for each in drafts.values()):
         name = next(iter(drafts))
         raise ConfigError(f"--openapi {name}: the document has no address of the service; add --url {name}=URL.")
     return list(drafts.values())
@@ -315,6 +314,8 @@ def _addresses(plan: _Plan) -> Iterator[str]:
     if plan.environment == "local":
         yield "# Tests marked with writes=True may change data here."
         yield "writes = true"
+    if plan.start.endswith("compose up --detach --wait"):
+        yield '# from = "compose" would read the addresses at each run, and let `gaia deploy local` start the services.'
     if reached and (entry is None or not entry.url):
         yield f"required = [{toml_value(next(iter(reached)))}]"
     hidden = [each.name for each in plan.drafts if not each.url and not each.address and not each.once]

@@ -248,14 +248,21 @@ def test_the_credential_comes_from_the_security_schemes(
     assert f"auth = {auth}" in text if auth else "auth =" not in text
 
 
-def test_addresses_replace_a_compose_file(folder: Path) -> None:
-    urls = ["orders=http://localhost:8001/", "store=redis://localhost:6379", "http://localhost"]
+def test_addresses_replace_a_compose_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    urls = [
+        "orders=http://localhost:8001/",
+        "db=postgresql://localhost:5432/shop",
+        "store=redis://localhost:6379",
+        "http://localhost",
+    ]
 
     assert run(["init", *(word for url in urls for word in ("--url", url)), "-e", "qa=https://qa.example"]) == 0
 
+    assert "  db: set GAIA_DB_URL, for example in .env: postgresql://localhost:5432/shop" in capsys.readouterr().out
     environment = local(folder)
     assert {name: environment.url_of(name) for name in environment.platform} == {
         "orders": "http://localhost:8001",
+        "db": None,
         "store": "redis://localhost:6379",
         "web": "http://localhost",
     }
