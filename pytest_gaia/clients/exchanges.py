@@ -1,4 +1,4 @@
-"""Frozen records of HTTP exchanges, SQL statements and NATS messages, and an exchange as text."""
+"""Frozen records of HTTP exchanges, SQL statements, Redis commands and NATS messages, and an exchange as text."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -58,7 +58,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One SQL statement: its text as the test wrote it, with placeholders and masked; never its values."""
+    """One SQL statement or Redis command, without values.
+
+    The text of SQL is masked and has placeholders; that of Redis is the command and the number of its arguments.
+    """
 
     text: str
     started: float
@@ -67,6 +70,7 @@ class Statement:
     """seconds until the result was complete"""
     error: str | None = None
     """class and SQLSTATE of the error, if it failed"""
+    language: Literal["SQL", "Redis"] = "SQL"
 
 
 @dataclass(frozen=True, slots=True)

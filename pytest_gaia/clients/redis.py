@@ -115,7 +115,7 @@ class RedisClient:
             raise
         finally:
             text = f"{self._service}: {verb} ({counted(len(arguments), 'argument')})"
-            self._recorder(Statement(text, started, time.perf_counter() - begun, failed))
+            self._recorder(Statement(text, started, time.perf_counter() - begun, failed, "Redis"))
 
     async def _sent(self, verb: str, arguments: tuple[Argument, ...]) -> Any:
         from redis import exceptions

@@ -52,7 +52,7 @@ def _exchange(exchange: Exchange) -> str:
 
 def _statement(statement: Statement) -> str:
     result = f" → {statement.error}" if statement.error else ""
-    return f"SQL {_one_line(statement.text)}{result}, {statement.elapsed * 1000:.0f} ms"
+    return f"{statement.language} {_one_line(statement.text)}{result}, {statement.elapsed * 1000:.0f} ms"
 
 
 def _message(message: Message) -> str:

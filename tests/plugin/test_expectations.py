@@ -97,7 +97,7 @@ def test_a_gateway_without_the_route_does_not_show_that_chat_is_down(
     result = run(models, server, "--gaia-verdict-file=verdict.json", *workers)
 
     assert result.ret == 1
-    assert report(models)["unknown"] == ["asset", "auth", "chat"]
+    assert report(models)["unknown"] == ["asset", "auth", "chat", "nats", "postgres"]
 
     server.answers["/api/v0.2/health"] = [(503, {"detail": "Service chat unavailable"})]
 

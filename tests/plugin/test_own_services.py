@@ -262,5 +262,5 @@ def test_redis_is_read_and_written_as_the_test_says(
 
     result.assert_outcomes(passed=1, failed=1)
     text = result.stdout.str()
-    assert "store: SET (2 arguments)" in text
+    assert "Redis store: SET (2 arguments)" in text
     assert "the-secret-key" not in text.partition("exchanges of the test")[2]

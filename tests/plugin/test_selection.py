@@ -77,7 +77,7 @@ def test_a_selection_replaces_the_default_and_says_what_does_not_apply(
     result.stdout.fnmatch_lines_random(
         [
             "*1 × the test writes, and small forbids writes",
-            "*1 × small has no NATS server (nats = disabled)",
+            "*1 × small has no nats service nats: its URL is disabled (gaia.toml:6)",
             "*1 × asset has no URL of its own in small",
             "gaia verdict: PARTIAL on small: *deselected 2 of 6 tests, 1 passed, 3 not applicable",
         ]

@@ -36,8 +36,12 @@ def attached(
         status = exchange.status or exchange.error
         name = f"{exchange.request.method} {exchange.route} → {status}"
         yield Attached(name, "application/vnd.allure.http+json", "httpexchange", _http(exchange))
-    if statements:
-        yield Attached(f"SQL ({len(statements)})", "text/sql", "sql", _sql(statements))
+    sql = [each for each in statements if each.language == "SQL"]
+    if sql:
+        yield Attached(f"SQL ({len(sql)})", "text/sql", "sql", _sql(sql))
+    commands = [each for each in statements if each.language == "Redis"]
+    if commands:
+        yield Attached(f"Redis ({len(commands)})", "text/plain", "txt", _sql(commands))
     if messages:
         yield Attached(f"NATS ({len(messages)})", "application/json", "json", _nats(messages))
 
