@@ -12,6 +12,7 @@ that the page shows with ``literalinclude`` is copied to the project at this poi
 
 from __future__ import annotations
 
+import datetime
 import re
 import shlex
 from dataclasses import dataclass
@@ -25,9 +26,15 @@ PAGES = sorted(
         *(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts),
     ]
 )
+TODAY = datetime.datetime.now().astimezone().date()
+FOUR_WEEKS = datetime.timedelta(days=28)
 PROJECTS = {
     "an empty folder": (),
-    "the shop": (f"cp -r {ROOT}/examples/shop/. .", "rm -rf .gaia"),
+    "the shop": (
+        f"cp -r {ROOT}/examples/shop/. .",
+        "rm -rf .gaia",
+        f"sed -i 's/^created .*/created = {TODAY}/; s/^expires .*/expires = {TODAY + FOUR_WEEKS}/' suites/expectations/*",
+    ),
     "this repository": (f"cp -r {' '.join(str(ROOT / name) for name in ('gaia.toml', 'pyproject.toml', 'suites'))} .",),
 }
 """project → commands that create it"""

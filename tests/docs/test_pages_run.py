@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import PAGES, PROJECTS, Block, Included, how_to_run, steps
+from tests.docs.pages import FOUR_WEEKS, PAGES, PROJECTS, TODAY, Block, Included, how_to_run, steps
 
 RUN = [page for page in PAGES if (how_to_run(page) or "").startswith("run in ")]
 PLACEHOLDER = "http://127.0.0.1:8666"
@@ -22,7 +22,6 @@ SECOND = "in a second terminal"
 LONGEST = 600
 WRITTEN = datetime.date(2026, 11, 28)
 """date in example files"""
-FOUR_WEEKS = datetime.timedelta(days=28)
 
 
 @pytest.mark.slow("processes")
@@ -88,8 +87,7 @@ def running(block: Block, folder: Path) -> list[str]:
 
 def copying(source: Path, target: Path) -> list[str]:
     """Return shell commands that copy an example, with today's date in the place of the one when it was written."""
-    today = datetime.datetime.now().astimezone().date()
-    dates = f"s/{WRITTEN}/{today}/; s/{WRITTEN + FOUR_WEEKS}/{today + FOUR_WEEKS}/"
+    dates = f"s/{WRITTEN}/{TODAY}/; s/{WRITTEN + FOUR_WEEKS}/{TODAY + FOUR_WEEKS}/"
     return [
         f"mkdir -p {target.parent}",
         f"cp {source} {target}",

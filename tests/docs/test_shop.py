@@ -11,7 +11,7 @@ import pytest
 
 from pytest_gaia.cli.app import run
 from pytest_gaia.config.project import Project
-from tests.docs.pages import ROOT
+from tests.docs.pages import FOUR_WEEKS, ROOT, TODAY
 from tests.projects import gaia_platform
 
 SHOP = ROOT / "examples" / "shop"
@@ -25,6 +25,9 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     folder = tmp_path / "shop"
     shutil.copytree(SHOP, folder, ignore=shutil.ignore_patterns(".gaia", "__pycache__"))
+    for path in (folder / "suites" / "expectations").iterdir():
+        text = re.sub("^created = .*", f"created = {TODAY}", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        path.write_text(re.sub("expires = .*", f"expires = {TODAY + FOUR_WEEKS}", text), encoding="utf-8")
     monkeypatch.chdir(folder)
     return folder
 
