@@ -69,7 +69,8 @@ class Worker:
     def plan(self, step: Step) -> StepResult:
         """Return the commands of ``step``. Nothing is changed."""
         reply = self._ask("plan", step, self.rollout.deadline)
-        outcome: StepOutcome = "failed" if reply.status == "failed" else "planned"
+        outcomes: dict[str, StepOutcome] = {"failed": "failed", "retry": "unavailable"}
+        outcome = outcomes.get(reply.status, "planned")
         return StepResult(
             step.service, step.app, outcome, reply.message, image=step.image, commands=reply.commands, tail=reply.tail
         )

@@ -95,6 +95,15 @@ def test_a_dry_run_prints_the_exact_command(shop: FakeTools, gaia: Gaia) -> None
     )
 
 
+def test_a_dry_run_without_the_cluster_is_no_plan(shop: FakeTools, gaia: Gaia) -> None:
+    shop.fault("kubectl", "down")
+
+    code, out, err = gaia("deploy", "qa", "-s", "orders", *given(2, "orders"), "--dry-run")
+
+    assert (code, out) == (12, "")
+    assert "The connection to the server 10.0.0.1:6443 was refused" in err
+
+
 def test_the_status_shows_what_runs(shop: FakeTools, gaia: Gaia) -> None:
     shop.fault("orders", "never-ready")
     with shop.state() as state:
