@@ -54,6 +54,10 @@ def main() -> int:
     return 0
 
 
+PLATFORM = '[gaia]\nplatform = "gaia"\n'
+"""what the sandboxes need; the rest of gaia.toml needs their addresses"""
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -62,6 +66,7 @@ def walk(folder: Path, services: Sequence[str]) -> None:
     """Take one change through every environment. Raise ``Unexpected`` at the first step that ends otherwise."""
     project = folder / "platform"
     project.mkdir()
+    (project / "gaia.toml").write_text(PLATFORM, encoding="utf-8")
     cloud = Cloud(folder / "tools", services)
     commands = Commands(project, cloud.path)
     say("a sandbox stands in for each environment, and an executable for fly")
@@ -80,6 +85,7 @@ def release_twice(folder: Path) -> None:
     """Take two releases from local to production, and the second back; as :func:`walk`."""
     project = folder / "platform"
     project.mkdir()
+    (project / "gaia.toml").write_text(PLATFORM, encoding="utf-8")
     cloud = Cloud(folder / "tools", releases.SERVICES)
     commands = Commands(project, cloud.path)
     say("a sandbox stands in for each environment, and executables for fly and docker")

@@ -154,13 +154,16 @@ class Promotion:
         stage, moment = self.stage(environment), now or datetime.now(UTC)
         found = self.ledger.entries() if entries is None else entries
         here = done_here(self.rootdir, (environment, *([stage.previous] if stage.previous else [])))
-        return Situation(environment, self._declared(environment, stage), stage, release, found, moment, here=here)
+        return Situation(environment, self.declared(environment), stage, release, found, moment, here=here)
 
-    def _declared(self, name: str, stage: Stage) -> Declared:
-        """Return what files declare about the environment ``name``; what variables set does not count."""
+    def declared(self, name: str) -> Declared:
+        """Return what files declare about the environment ``name``; what variables set does not count.
+
+        Raises ``ConfigError`` for an error in the settings.
+        """
         project = self.project
         environment, suites = self._settings(name), _suites(project.suites)
-        built = self._with_images(stage.services or ())
+        built = self._with_images(self.stage(name).services or ())
         services, required = (None, ()) if environment is None else (environment.services, environment.required)
         return Declared(project.role(name), project.platform, services, required, built, suites)
 

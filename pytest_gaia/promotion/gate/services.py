@@ -6,16 +6,31 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, fields
 from typing import Any
 
+import msgspec
+
 from pytest_gaia.config.platform import Platform, Service, plain
 from pytest_gaia.promotion.gate.check import Finding, passed, pending
-from pytest_gaia.promotion.gate.situation import Evidence, Situation
-from pytest_gaia.promotion.ledger.statements import SHORT, DeploymentPredicate, RunPredicate
+from pytest_gaia.promotion.gate.situation import Declared, Evidence, Situation
+from pytest_gaia.promotion.ledger.statements import SHORT, DeploymentPredicate, RunDetails, RunPredicate
 
 _IRRELEVANT = ("name", "url", "variable", "timeouts", "sandbox", "place")
 """keys of a service that do not decide what is tested, and how: where it is, and how a sandbox runs it"""
 _DIGITS = 12
 _TRYING = ("local", "dev")
 """roles of environments in which descriptions change every day: a change is reported there, and blocks the next stage"""
+
+
+def with_declared(run: RunDetails, declared: Declared) -> RunDetails:
+    """Return the details of a run with what files declared about its environment at the time."""
+    platform, services = declared.platform, declared.services or ()
+    return msgspec.structs.replace(
+        run,
+        role=declared.role,
+        platform=platform.digest,
+        described=described(platform, platform.sort((*services, *run.addresses, *run.digests))),
+        services=services,
+        required=declared.required,
+    )
 
 
 def described(platform: Platform, services: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -64,11 +79,11 @@ def _lacking(situation: Situation, before: Iterable[Evidence[Any]], *, here: boo
     there = declared.platform.names if declared.services is None or not here else declared.services
     for each in before:
         where = f"in {each.says.environment} by release {each.says.release[:SHORT]}"
-        images, tested, required = _covered(each.says)
+        images, tested, expected, required = _covered(each.says)
         gone = [name for name in images if name not in declared.platform and name not in situation.release.digests]
         gone += [name for name in tested if name not in declared.platform and name not in gone]
         yield from (f"{name} is no longer declared, and ran {where}" for name in gone)
-        left = [name for name in tested if name not in (*there, *gone)]
+        left = [name for name in expected if name not in (*there, *gone)]
         yield from (f"{situation.environment} no longer has {name}, which was tested {where}" for name in left)
         if here:
             undeployed = [name for name in images if name not in (*situation.wanted, *gone, *left)]
@@ -87,12 +102,13 @@ def _other_role(situation: Situation, before: Iterable[Evidence[Any]]) -> Iterat
             yield f"the role of {situation.environment} was {old or 'none'}, and is {now or 'none'}"
 
 
-def _covered(says: RunPredicate | DeploymentPredicate) -> tuple[dict[str, None], dict[str, None], tuple[str, ...]]:
-    """Return the services with an image in the evidence, those that were tested, and those that were required."""
+def _covered(says: RunPredicate | DeploymentPredicate) -> tuple[tuple[str, ...], ...]:
+    """Return the services with an image in the evidence, and those that were tested, expected and required."""
     if isinstance(says, DeploymentPredicate):
-        return dict.fromkeys(says.services), {}, ()
+        return tuple(says.services), (), (), ()
     details = says.details
-    return dict.fromkeys(details.digests), dict.fromkeys((*details.described, *details.addresses)), details.required
+    tested = tuple(dict.fromkeys((*details.services, *details.addresses)))
+    return tuple(details.digests), tested, details.services, details.required
 
 
 def _changed(situation: Situation, before: Iterable[Evidence[Any]]) -> Iterator[str]:

@@ -127,9 +127,11 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     platform: str = ""
     """SHA-256 of the description of the services, ``sha256:…``; empty in entries older than this field"""
     described: dict[str, dict[str, str]] = {}
-    """service of the environment → key of its description → beginning of the SHA-256 of the value, without defaults"""
+    """service of the run → key of its description → beginning of the SHA-256 of the value, without defaults"""
+    services: tuple[str, ...] = ()
+    """services that the environment has by the files of the project; variables can add others"""
     required: tuple[str, ...] = ()
-    """services without which no test runs in the environment"""
+    """those of ``services`` without which no test runs"""
     drift: str = ""
     """how the running images differed from the release, or changed during the run"""
     plugins: tuple[str, ...] = ()

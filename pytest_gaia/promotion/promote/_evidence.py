@@ -9,7 +9,6 @@ import msgspec
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.stages import Slo
-from pytest_gaia.promotion.gate.services import described
 from pytest_gaia.promotion.ledger.statements import (
     Decision,
     DeploymentPredicate,
@@ -94,10 +93,6 @@ def located(run: RunPredicate, environment: Environment, tested: Mapping[str, tu
         hosts=environment.known_hosts,
         loopback=environment.loopback,
         misplaced=wrong,
-        role=environment.role,
-        platform=environment.platform.digest,
-        described=described(environment.platform, environment.services),
-        required=environment.required,
     )
     if not wrong or details.verdict != "PROMOTE":
         return msgspec.structs.replace(run, details=details)

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError
+from pytest_gaia.promotion.gate.services import with_declared
 from pytest_gaia.promotion.ledger.statements import (
     DEPLOYMENT,
     RUN,
@@ -207,7 +208,8 @@ def _run(plan: Plan, left: _Left, ran: Mark, running: dict[str, str], fence: int
         problem=left.problem,
         ci=ci_run(plan.promotion.environ),
     )
-    return located(run, plan.environment, left.verdict.addresses)
+    run = located(run, plan.environment, left.verdict.addresses)
+    return msgspec.structs.replace(run, details=with_declared(run.details, plan.promotion.declared(plan.name)))
 
 
 def _deployment(

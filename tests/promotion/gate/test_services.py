@@ -49,6 +49,7 @@ def promoted(pipeline: Pipeline, environment: str, **changes: Any) -> None:
     pipeline.deploy(environment)
     evidence = {
         "described": described(SHOP, NAMES),
+        "services": NAMES,
         "required": ("orders",),
         "addresses": {name: (f"{name}.example.org:443",) for name in NAMES},
     }
@@ -96,7 +97,7 @@ def test_a_service_with_evidence_that_is_no_longer_declared_is_an_open_item(
 
 
 def test_evidence_from_before_descriptions_names_services_too(pipeline: Pipeline) -> None:
-    promoted(pipeline, "staging", described={}, required=())
+    promoted(pipeline, "staging", described={}, services=(), required=())
 
     assert kept(pipeline, "staging").good
     pipeline.release = release_of("orders")
