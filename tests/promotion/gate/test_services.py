@@ -137,6 +137,13 @@ def test_a_change_of_what_is_tested_is_an_open_item(
     assert reason.format(pipeline.release.short) in check.finding.reason
 
 
+def test_a_service_that_a_variable_added_to_a_run_is_not_missing_without_the_variable(pipeline: Pipeline) -> None:
+    promoted(pipeline, "staging", services=("orders", "billing"))
+
+    assert kept(pipeline, "staging", services=("orders", "billing")).good
+    assert "db is no longer declared" in kept(pipeline, "staging", without("db")).finding.reason
+
+
 def test_another_role_is_an_open_item(pipeline: Pipeline) -> None:
     promoted(pipeline, "staging", role="production")
 
