@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from pytest_gaia.errors import ConfigError, GaiaError, nearest
+from pytest_gaia.errors import ConfigError, GaiaError, SandboxError, nearest
 from pytest_gaia.sandbox._cluster import EMPTY, TEMPLATE
 from pytest_gaia.sandbox._databases import Databases, FreshDatabases
 from pytest_gaia.sandbox._processes import Guard
@@ -53,6 +53,9 @@ class Platform:
         platform = cls(request, servers)
         try:
             await platform._start()
+        except SandboxError as error:
+            platform.guard.close()
+            raise SandboxError(platform.stacks.mask(str(error))) from None
         except BaseException:
             # The guard kills what still runs.
             platform.guard.close()
@@ -143,7 +146,7 @@ class Platform:
 
                 service = self._request.services[name]
                 place = self.stacks.place_of(MAIN)
-                await self.stacks.masked(databases.create_template(template, partial(migrate, service, place)))
+                await databases.create_template(template, partial(migrate, service, place))
 
     async def _switch_broker(self, *, on: bool) -> None:
         broker = self._servers.broker
@@ -188,7 +191,7 @@ class Control:
         except (ConfigError, ValueError) as error:
             return 400, {"error": str(error)}
         except GaiaError as error:
-            return 500, {"error": str(error)}
+            return 500, {"error": self._platform.stacks.mask(str(error))}
         # Report any error to the caller, which waits for a response.
         except Exception as error:  # noqa: BLE001
             _log.exception("%s %s", scope["method"], scope["path"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -161,6 +161,7 @@ class Stacks:
         self._guard = guard
         self._stacks: dict[str, asyncio.Task[Stack]] = {}
         self._announcements: set[asyncio.Task[None]] = set()
+        self._passwords: set[str] = set()
 
     @property
     def names(self) -> list[str]:
@@ -218,19 +219,17 @@ class Stacks:
         for announcement in self._announcements:
             announcement.cancel()
 
-    async def masked(self, starting: Awaitable[None], addresses: Mapping[str, str] | None = None) -> None:
-        """Wait for ``starting``, and mask secrets in the output of programs that an error shows."""
-        try:
-            await starting
-        except SandboxError as error:
-            from pytest_gaia.secrets.names import is_secret_name
-            from pytest_gaia.secrets.redaction import Redactor
+    def mask(self, text: str) -> str:
+        """Mask secrets in ``text``, which may contain the output of programs."""
+        from pytest_gaia.secrets.names import is_secret_name
+        from pytest_gaia.secrets.redaction import Redactor
 
-            known = [self._request.api_key, self._request.jwt_secret]
-            known += [urlsplit(url).password or "" for url in (addresses or {}).values()]
-            for service in self._request.services.values():
-                known += [value for name, value in service.env.items() if is_secret_name(name)]
-            raise SandboxError(Redactor(known).text(str(error))) from None
+        known = [self._request.api_key, self._request.jwt_secret, *self._passwords]
+        if self._servers.databases is not None:
+            known.append(urlsplit(self._servers.databases.dsn("")).password or "")
+        for service in self._request.services.values():
+            known += [value for name, value in service.env.items() if is_secret_name(name)]
+        return Redactor(known).text(text)
 
     async def _make(self, name: str) -> Stack:
         main = None if name == MAIN else await self.get(MAIN)
@@ -238,8 +237,9 @@ class Stacks:
         self._add_programs(stack, name, main)
         self._add_references(stack, name)
         self._add_unused(stack)
+        self._passwords.update(urlsplit(url).password or "" for url in stack.addresses.values())
         try:
-            await self.masked(stack.start(self._request.running), stack.addresses)
+            await stack.start(self._request.running)
         except BaseException:
             await stack.close()
             raise

@@ -143,6 +143,18 @@ def test_a_program_can_be_stopped_and_started_at_the_same_port(shop: Sandbox) ->
     assert ask(url)["pid"] != before["pid"]
 
 
+def test_a_program_that_cannot_be_started_again_shows_no_secret(tmp_path: Path) -> None:
+    once = "import os, sys; sys.exit(print('no license', os.environ['API_KEY'])) if os.path.exists('once') else None; open('once', 'w')"
+    (tmp_path / "tcp.py").write_text(f"{once}\n{TCP}")
+    env = {"API_KEY": "a-key-of-the-shop"}
+    described = platform(service("mail", "tcp", command=(PYTHON, "tcp.py", "{port}"), env=env))
+    with Sandbox.start(described, folder=tmp_path) as sandbox:
+        sandbox.fault("main", "mail", "stop")
+
+        with pytest.raises(SandboxError, match=r"no license \*\*\*"):
+            sandbox.heal("main")
+
+
 def test_a_shared_program_is_stopped_for_all_stacks(shop: Sandbox) -> None:
     url = shop.stack("gw0").urls["billing"]
     with pytest.raises(ConfigError, match="stop_service"):
@@ -438,6 +450,32 @@ def test_programs_end_with_the_run_and_so_does_what_they_started(how: str, tmp_p
     finally:
         run.kill()
         run.communicate()
+
+
+STARTING = """
+import sys
+from pathlib import Path
+from pytest_gaia.run.sandbox import Sandbox
+from tests.sandbox.shop import platform, service
+folder = Path(sys.argv[1])
+command = ("sh", "-c", "sleep 60 & echo $$ $! > pids; wait", "{port}")
+sandbox = Sandbox.start(platform(service("orders", command=command)), folder=folder)
+print("started", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+def test_a_run_that_ends_while_a_program_starts_leaves_nothing(how: signal.Signals, tmp_path: Path) -> None:
+    command = (sys.executable, "-c", STARTING, str(tmp_path))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+        written = tmp_path / "pids"
+        assert eventually(lambda: written.exists() and written.read_text().endswith("\n"), within=20)
+
+        run.send_signal(how)
+
+        pids = map(int, written.read_text().split())
+        assert all(eventually(lambda pid=pid: started_at(pid) is None, within=8) for pid in pids)  # type: ignore[misc]
 
 
 def supervisor_of(name: str) -> int:
