@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -95,6 +96,9 @@ def create_project(
     else:
         contents = dict(_gaia_files(folder, env or [], ci or "github") if platform else _example_files(folder, ci))
     skipped = {name: reason for name in contents if (reason := _reason_to_skip(folder, name, force=force))}
+    if PROJECT_FILE in skipped and platform is None:
+        programs = (name for name in contents if name.endswith(".py"))
+        skipped = dict.fromkeys(programs, f"its services are not in {PROJECT_FILE}") | skipped
     new = {name: text for name, text in contents.items() if name not in skipped}
     if dry_run:
         echo_lines(_shown(new))
@@ -172,9 +176,9 @@ def _plan(
         if urls:
             raise ConfigError("--file and --url exclude each other; give the Compose file, or the addresses.")
         drafts, notes = compose_drafts(found, override_file(found) if file is None else None)
-        option = f" --file {file}" if file else ""
-        start = f"docker compose{option} up --detach --wait"
-        plan = _Plan(drafts, found.name if file is None else str(file), start=start, notes=notes)
+        options = ["--file", str(file)] if file else []
+        start = shlex.join(["docker", "compose", *options, "up", "--detach", "--wait"])
+        plan = _Plan(drafts, str(file or found.name), start=start, notes=notes)
     elif urls or documents or given:
         plan = _Plan(_from_urls(urls, documents, given), "the command line")
         hosts = [host_of(each.url) for each in plan.drafts if each.url]
@@ -279,6 +283,11 @@ def _own_files(folder: Path, plan: _Plan, ci: Ci | None) -> Iterator[tuple[str, 
         yield _CI_FILES[ci], _workflow(ci, ("Start the services", plan.start), package="pytest-gaia")
 
 
+_ABOUT_HEALTH = (
+    'A run waits until `health` has the status 200; `healthy = { values = ["ok"] }` would read its "status", too.'
+)
+
+
 def _settings(plan: _Plan, tests: str, name: str) -> Iterator[str]:
     """Yield the lines of gaia.toml."""
     entry = plan.entry
@@ -292,12 +301,9 @@ def _settings(plan: _Plan, tests: str, name: str) -> Iterator[str]:
     if entry is not None:
         yield "# The service whose address `--gaia-url=URL` sets. No test runs until it is ready."
         yield f"entry = {toml_value(entry.name)}"
-    yield from (
-        "",
-        f"# The services, from {one_line(plan.source)}. In tests, each is a fixture of its name. A run waits until `health`",
-    )
-    yield '# responds with the status 200; `healthy = { values = ["ok"] }` would also read "status" in the response.'
-    for note in plan.notes:
+    yield ""
+    heading = f"The services, from {plan.source}. In tests, each is a fixture of its name."
+    for note in (heading, _ABOUT_HEALTH, *plan.notes):
         yield from comment(note)
     for draft in plan.drafts:
         yield from draft.lines()
@@ -314,7 +320,7 @@ def _addresses(plan: _Plan) -> Iterator[str]:
     if plan.environment == "local":
         yield "# Tests marked with writes=True may change data here."
         yield "writes = true"
-    if plan.start.endswith("compose up --detach --wait"):
+    if plan.start.startswith("docker compose up"):
         yield '# from = "compose" would read the addresses at each run, and let `gaia deploy local` start the services.'
     if reached and (entry is None or not entry.url):
         yield f"required = [{toml_value(next(iter(reached)))}]"
@@ -352,12 +358,6 @@ def _workflow(ci: str, *steps: tuple[str, str], package: str = "pytest-gaia[sand
     each = "      - name: {}\n        run: {}\n" if ci == "github" else "    - {1}\n"
     before = "".join(each.format(title, command) for title, command in steps if command)
     return _filled(f"{ci}.yml", {"package": package, "before": before})
-
-
-_ABOUT_HEALTH = (
-    'A run waits until `health` responds with the status 200. `healthy = { values = ["ok"] }` would also require this '
-    '"status" in the response.'
-)
 
 
 def _folder_name(folder: Path) -> str:

@@ -325,11 +325,14 @@ def test_a_project_with_settings_of_pytest_keeps_them(folder: Path, capsys: pyte
 def test_files_are_replaced_only_with_force(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "gaia.toml").write_text("# mine\n")
 
-    assert run(["init", "--url", "http://localhost:8000", "--dry-run"]) == 0
+    assert run(["init", "--url", "http://localhost:8000", "--dry-run", "--force"]) == 0
     assert [path.name for path in folder.iterdir()] == ["gaia.toml"]
     assert 'await web.get("/")' in capsys.readouterr().out
     assert run(["init", "--url", "http://localhost:8000"]) == 0
+    assert run(["init"]) == 0
     assert (folder / "gaia.toml").read_text() == "# mine\n"
+    assert {path.name for path in folder.iterdir()} == {"gaia.toml", "pytest.toml"}
+    assert "skipped  orders.py: its services are not in gaia.toml" in capsys.readouterr().out
     assert run(["init", "--url", "http://localhost:8000", "--force"]) == 0
     assert local(folder).urls == {"web": "http://localhost:8000"}
 
