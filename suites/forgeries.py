@@ -27,7 +27,7 @@ def for_another_audience(mint: Mint) -> str:
 
 def signed_by_another(mint: Mint) -> str:
     """A token that is signed with another secret."""
-    from pytest_gaia.clients.tokens import mint as sign
+    from pytest_gaia.clients.known_secrets import mint as sign
     from pytest_gaia.secrets.masks import Secret
 
     return sign(Secret(uuid.uuid4().hex * 2), _user())

@@ -1,6 +1,8 @@
-"""The secrets of an environment, each with a name that messages may show."""
+"""The secrets of an environment, each with a name that messages may show, and user tokens that they sign."""
 
+import time
 from collections.abc import Iterator
+from typing import Any
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.secrets.masks import Secret
@@ -39,3 +41,26 @@ def redactor_of(environment: Environment) -> Redactor:
     redactor.learn_all(secrets_of(environment))
     redactor.learn_headers(auth.header for service in environment.platform.services.values() for auth in service.auth)
     return redactor
+
+
+AUDIENCE = "authenticated"
+
+
+def mint(secret: Secret, subject: str, *, audience: str = AUDIENCE, expires_in: float = 3600, **claims: Any) -> str:
+    """Return an HS256 token for the user ``subject``.
+
+    ``expires_in`` is in seconds; a negative value makes an expired token. ``claims`` are added unchanged and override
+    the standard ones.
+    """
+    # Imported here because PyJWT loads cryptography, and few tests need tokens.
+    import jwt
+
+    now = int(time.time())
+    payload: dict[str, Any] = {
+        "sub": subject,
+        "aud": audience,
+        "iat": now,
+        "exp": now + int(expires_in),
+        "role": AUDIENCE,
+    }
+    return jwt.encode(payload | claims, secret.reveal(), algorithm="HS256")

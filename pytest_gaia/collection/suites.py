@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from pytest_asyncio import is_async_test
 
-from pytest_gaia.collection.needs import Needs, needs_of
-from pytest_gaia.collection.selection import outside_default_selection
+from pytest_gaia.collection.needs import Needs, needs_of, outside_default_selection
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import Platform
 from pytest_gaia.errors import ConfigError

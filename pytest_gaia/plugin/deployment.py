@@ -18,8 +18,8 @@ from pytest_gaia.observation.targets import targets
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.plugin.terminal.progress import begin_line, erase_line, show_briefly, write
-from pytest_gaia.report import deployed as report
-from pytest_gaia.report.deployed import ending
+from pytest_gaia.report import services as report
+from pytest_gaia.report.services import ending
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult, Step, StepResult
 from pytest_gaia.rollout.plan import plan_rollout, split_images, split_services

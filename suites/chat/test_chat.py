@@ -41,7 +41,7 @@ def new_user(gateway: HttpClient, gaia_env: Environment) -> HttpClient:
     """
     if gaia_env.jwt_secret is None:
         return gateway
-    from pytest_gaia.clients.tokens import mint
+    from pytest_gaia.clients.known_secrets import mint
 
     return gateway.as_user(mint(gaia_env.jwt_secret, str(uuid.uuid4())))
 

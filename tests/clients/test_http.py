@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.clients.tokens import mint
+from pytest_gaia.clients.known_secrets import mint
 from pytest_gaia.errors import DeadlineExceeded, UnexpectedResponse, WriteRefused
 from pytest_gaia.secrets.masks import Secret, mask_of
 from tests.clients.conftest import KEY

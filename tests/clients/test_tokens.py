@@ -5,7 +5,7 @@ from __future__ import annotations
 import jwt
 import pytest
 
-from pytest_gaia.clients.tokens import mint
+from pytest_gaia.clients.known_secrets import mint
 from pytest_gaia.secrets.masks import Secret
 
 SECRET = Secret("a-secret-that-is-long-enough-for-hs256")

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gaia.collection.needs import Needs
-from pytest_gaia.collection.selection import not_applicable_reason
+from pytest_gaia.collection.needs import Needs, not_applicable_reason
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import DISABLED
 from pytest_gaia.config.services import PlatformTable, ServiceTable, platform_of

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.report.deployed import command, failure, intention, interruption, table
+from pytest_gaia.report.services import command, failure, intention, interruption, table
 from pytest_gaia.rollout.model import Rollout, RolloutResult, Step, StepResult
 from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceSeen
 

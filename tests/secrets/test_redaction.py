@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.clients.known_secrets import redactor_of
-from pytest_gaia.clients.tokens import mint
+from pytest_gaia.clients.known_secrets import mint, redactor_of
 from pytest_gaia.secrets.forms import FormIndex
 from pytest_gaia.secrets.masks import MASKED, Secret, mask_of, unkeyed
 from pytest_gaia.secrets.redaction import Redactor

@@ -5,9 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from pytest_gaia.plugin.allure.files import Masks, RedactedFiles
-from pytest_gaia.plugin.allure.library import file_logger, plugin_manager
+from pytest_gaia.plugin.allure.library import file_logger, keep_steps_in_context, plugin_manager
 from pytest_gaia.plugin.allure.rewriter import ResultRewriter
-from pytest_gaia.plugin.allure.steps import keep_steps_in_context
 from pytest_gaia.plugin.checks.result import Evaluator, Result
 from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.run.session import Run

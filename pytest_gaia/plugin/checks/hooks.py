@@ -6,8 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 import msgspec
 import pytest
 
-from pytest_gaia.collection.needs import Needs
-from pytest_gaia.collection.selection import by_command, not_applicable_reason
+from pytest_gaia.collection.needs import Needs, by_command, not_applicable_reason
 from pytest_gaia.collection.suites import Places, TraitsReader, mark_suites, settle_loops
 from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.expectations.subjects import write_subjects
