@@ -111,7 +111,8 @@ def one_shots(path: Path, name: str, platform: Platform, environment: str) -> fr
     """
     document, _ = read_yaml(read_text(path, name), name)
     services = document.get("services") if isinstance(document, dict) else None
-    found = {str(unit): each for unit, each in services.items() if isinstance(each, dict)} if services else {}
+    tables = services.items() if isinstance(services, dict) else ()
+    found = {str(unit): each for unit, each in tables if isinstance(each, dict)}
     images = {unit: str(each.get("image") or "") for unit, each in found.items()}
     declared = {unit: each for unit, each in _service_names(images, platform, environment).items() if each in platform}
     waited_for = (conditions(each.get("depends_on")) for each in found.values())
