@@ -39,7 +39,7 @@ NOTE = HOLD.replace("threading.Event().wait(60)", "pass")
 def small(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project that runs with a worker and without a sandbox."""
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
-    project.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[env.small]\n')
+    project.makefile(".toml", gaia='[gaia]\nsuites = ["suites"]\n[services.gateway]\n[env.small]\n')
     add_suite(project, "small", HOLD)
     return project
 
