@@ -20,6 +20,14 @@ WRONG_ELSEWHERE = [
         (A_PRODUCTION, 'cpu_kind = "shared"', 'cpu_kind = "performance"'),
         (A_PRODUCTION, "[[vm]]", "[[vm]]  # wrong"),
     ),
+    case(
+        "last-stage",
+        (
+            "gaia.toml",
+            "[env.staging]\n",
+            '[env.live]  # wrong\nstage = { promote_from = "staging" }\n\n[env.staging]\n',
+        ),
+    ),
     case("unused-difference", ("gaia.toml", '"env.LOG_LEVEL"]', '"env.LOG_LEVEL", "strategy"]  # wrong')),
     # containers
     case(
