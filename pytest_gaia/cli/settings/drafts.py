@@ -114,7 +114,6 @@ _PRODUCTS = (
     _Product(r"prometheus", "http", 9090, "/-/healthy"),
     _Product(r"grafana(-oss|-enterprise)?", "http", 3000, "/api/health"),
     _Product(r"qdrant", "http", 6333, "/healthz"),
-    _Product(r"weaviate", "http", 8080, "/v1/.well-known/ready"),
     _Product(r"ollama", "http", 11434, "/"),
     _Product(r"loki", "http", 3100, "/ready"),
     _Product(r"jaeger|all-in-one", "http", 16686, "/"),
