@@ -173,7 +173,10 @@ class Reader:
             note_renamed(f'topology = "{topology}"', f"services = {list(services)}", self._line((*key, "topology")))
             found.setdefault("services", list(services))
             self.lines.setdefault((*key, "services"), nearest_line(self.lines, (*key, "topology")))
-        if "nats" in found and "nats" in platform and isinstance(found.get("urls", {}), dict):
+        if "nats" in found and "nats" not in platform:
+            todo = 'remove this key, or add [services.nats] with kind = "nats".'
+            raise self._error((*key, "nats"), f"the project declares no service of this name; {todo}")
+        if "nats" in found and isinstance(found.get("urls", {}), dict):
             note_renamed("the key `nats`", f"`urls.nats` of [env.{key[-1]}]", self._line((*key, "nats")))
             found["urls"] = {"nats": found.pop("nats"), **found.get("urls", {})}
             self.lines[(*key, "urls", "nats")] = nearest_line(self.lines, (*key, "nats"))

@@ -149,6 +149,10 @@ USAGE_ERRORS = {
         '[env.staging]\nsafe_posts = ["/x"]\n',
         "gaia.toml:2: env.staging.safe_posts: safe requests now belong to a service",
     ),
+    "a broker that is no service": (
+        '[services.web]\n[env.preview]\nnats = "disabled"\n',
+        "gaia.toml:3: env.preview.nats: the project declares no service of this name; remove this key",
+    ),
     "addresses that are a word": ("[env.preview]\nurls = 3\n", "gaia.toml:2: env.preview.urls: expected a table"),
     "two lists of services": (
         '[env.preview]\nservices = ["auth"]\nwithout = ["chat"]\n',
@@ -176,7 +180,7 @@ USAGE_ERRORS = {
 @pytest.mark.parametrize(("text", "message"), USAGE_ERRORS.values(), ids=USAGE_ERRORS.keys())
 def test_a_usage_error_in_the_project_file_is_named_with_its_place(tmp_path: Path, text: str, message: str) -> None:
     # Errors of TOML may depend on what follows.
-    services = "" if "TOML" in message else SERVICES_OF_GAIA
+    services = "" if "TOML" in message or "[services." in text else SERVICES_OF_GAIA
     (tmp_path / "gaia.toml").write_text(text + services, encoding="utf-8")
 
     with pytest.raises(ConfigError) as caught:
