@@ -90,6 +90,14 @@ def test_a_service_whose_address_is_given_is_expected_and_one_without_is_not(tmp
     assert "orders" not in disabled.services
 
 
+def test_deploy_files_have_the_addresses_of_what_they_deploy(tmp_path: Path) -> None:
+    ports = "services:\n  web:\n    image: x\n    ports: ['8080:80']\n  orders:\n    image: y\n"
+    (tmp_path / "docker-compose.yml").write_text(ports, encoding="utf-8")
+    found = resolved(tmp_path, SHOP + '[env.local]\nfrom = "compose"\n', env="local")
+
+    assert found.urls == {"web": "http://localhost:8080", "bank": "https://bank.example.org"}
+
+
 def test_a_template_makes_no_environment(tmp_path: Path) -> None:
     with pytest.raises(NotConfigured):
         resolved(tmp_path, env="production")
