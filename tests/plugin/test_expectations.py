@@ -104,7 +104,7 @@ def test_a_gateway_without_the_route_does_not_show_that_chat_is_down(
     result = run(models, server, "--gaia-verdict-file=verdict.json", *workers)
 
     assert result.ret == 0
-    assert report(models)["unknown"] == ["asset", "auth"]
+    assert report(models)["unknown"] == ["asset", "auth", "nats", "postgres"]
 
 
 def test_another_status_is_not_accepted_and_the_failure_says_why(
