@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import Service
+from pytest_gaia.config.platform import Operation, Service
 from pytest_gaia.errors import WriteRefused
 
 __tracebackhide__ = hide
@@ -138,13 +138,27 @@ def reads_redis(command: Sequence[str]) -> bool:
     return name in _READING_REDIS or (bool(after) and f"{name} {after[0].upper()}" in _READING_REDIS)
 
 
+_READS = ("GET", "HEAD", "OPTIONS")
+_AMBIGUOUS = re.compile(r"[\\;?#%\x00-\x1f]")
+"""characters that make a decoded path another one for some servers"""
+
+
 def _changes_nothing(service: Service, verb: str, path: str) -> bool:
-    """Whether a request changes nothing, also if the server decodes or normalizes its path."""
-    if verb not in ("GET", "HEAD", "OPTIONS"):
-        return all(service.allows(verb, each) for each in _forms(path))
+    """Whether a request changes nothing, however the server decodes and normalizes its path."""
+    if verb in _READS:
+        return not _is_unsafe(service, path)
+    forms = tuple(_forms(path))
+    return not any(map(_AMBIGUOUS.search, forms[1:] or forms)) and all(service.allows(verb, each) for each in forms)
+
+
+def _is_unsafe(service: Service, path: str) -> bool:
+    """Whether a server could take ``path`` for one that ``unsafe`` of the service lists."""
     if not service.unsafe:
-        return service.allows(verb, path)
-    return all(service.allows(verb, form) for each in _forms(path) for form in (each, each.rstrip("/") or "/"))
+        return False
+    listed = [Operation("GET", each.path.casefold()) for each in service.unsafe]
+    found = {form for each in _forms(path) for form in (each, re.sub(r";[^/]*", "", each.replace("\\", "/")))}
+    forms = {form.strip("\x00 \t").casefold() for form in found}
+    return any(each.matches("GET", form) for each in listed for form in forms | {f.rstrip("/") or "/" for f in forms})
 
 
 def _forms(path: str) -> Iterator[str]:
@@ -177,23 +191,29 @@ class WriteGuard:
         """Whether the running test may write."""
         return self._marked and self._environment.writes
 
-    def check_http(self, service: str, method: str, path: str) -> None:
+    def check_http(self, service: str, method: str, path: str, called: tuple[str, str] | None = None) -> None:
         """Raise :class:`WriteRefused` unless the request changes nothing (see :meth:`Service.allows`) or is permitted.
 
-        ``service`` receives the request: it is ``via`` for a request through another service. ``path`` is the path that
-        is sent, without the query.
+        ``service`` receives the request: it is ``via`` for a request through another service, where ``called`` is the
+        service that the test called, and its path. ``path`` is the path that is sent, without the query. Only what
+        ``service`` lists as safe is safe; what either of them lists as unsafe is not.
         """
         verb = method.upper()
         if self.open:
             return
-        described = self._environment.platform.services.get(service)
-        if described is not None and _changes_nothing(described, verb, path):
+        services = self._environment.platform.services
+        described = services.get(service)
+        lists = [service] if described is not None and verb in _READS and _is_unsafe(described, path) else []
+        if called is not None and verb in _READS and _is_unsafe(services[called[0]], called[1]):
+            lists.append(called[0])
+        if described is not None and not lists and _changes_nothing(described, verb, path):
             return
         safe = ", ".join(map(str, described.safe)) if described else ""
-        unsafe = described is not None and verb in ("GET", "HEAD", "OPTIONS")
-        listed = f" `unsafe` of [services.{service}] lists it." if unsafe else ""
+        listed = "".join(f" `unsafe` of [services.{each}] lists it." for each in lists)
+        via = f" It is a request for {called[0]}: `safe` of {service} counts, which receives it." if called else ""
         raise self.refusal(
-            f"{verb} {path} to {service}", hint=f"{listed} Safe requests to {service}: {safe or 'none'}."
+            f"{verb} {path} to {service}",
+            hint=f"{listed}{'' if lists else via} Safe requests to {service}: {safe or 'none'}.",
         )
 
     def check_redis(self, service: str, command: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from functools import cache, cached_property
 from graphlib import TopologicalSorter
 from types import MappingProxyType
 from typing import Literal
+from urllib.parse import unquote
 
 Kind = Literal["http", "postgres", "nats", "redis", "amqp", "tcp"]
 """the protocol of a service. It decides the probe, the client, the write guard and the scheme of its URL"""
@@ -351,6 +352,9 @@ def _route(routes: Mapping[str, str | None], path: str) -> str | None:
     for template, target in routes.items():
         if "{" in template and target is not None and (match := _pattern(template).fullmatch(path)):
             return _fill(target, match.groupdict())
+    if any(unquote(segment) in (".", "..") for segment in re.split(r"[/\\]|%2f|%5c", path, flags=re.IGNORECASE)):
+        # The forwarding service could resolve the dots to a path of its own.
+        return None
     for template, target in routes.items():
         if template.endswith("*") and path.startswith(template[:-1]):
             return None if target is None else target.removesuffix("*") + path[len(template) - 1 :]

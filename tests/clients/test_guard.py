@@ -83,7 +83,18 @@ def shop_guard(*, marked: bool = False) -> WriteGuard:
 
 @pytest.mark.parametrize(
     "path",
-    ["/orders/7/confirm", "/orders/7/confirm/", "/orders/7/%63onfirm", "/orders//7/confirm", "/x/../orders/7/confirm"],
+    [
+        "/orders/7/confirm",
+        "/orders/7/confirm/",
+        "/orders/7/%63onfirm",
+        "/orders//7/confirm",
+        "/x/../orders/7/confirm",
+        "/orders/7/Confirm",
+        "/orders/7/confirm;a=b",
+        "/orders/7/confirm%20",
+        "/orders/7/confirm%00",
+        "/orders/7\\confirm",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "get"])
 def test_a_get_that_changes_something_is_a_write_however_it_is_spelled(method: str, path: str) -> None:
@@ -94,7 +105,11 @@ def test_a_get_that_changes_something_is_a_write_however_it_is_spelled(method: s
 
 
 @pytest.mark.parametrize(
-    "path", ["/quotes/..", "/quotes/%2e%2e", "/quotes/a%2Fb", "/quotes/7/", "/quotes//7", "/quotes"]
+    "path",
+    [
+        *("/quotes/..", "/quotes/%2e%2e", "/quotes/a%2Fb", "/quotes/7/", "/quotes//7", "/quotes"),
+        *("/quotes/%252e%252e", "/quotes/a%5c..", "/quotes/a\\..", "/quotes/a;b", "/quotes/a%3Fb"),
+    ],
 )
 def test_a_path_that_a_server_may_read_in_another_way_is_not_safe(path: str) -> None:
     shop_guard().check_http("orders", "POST", "/quotes/a%20b")

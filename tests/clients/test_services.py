@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gaia.config.platform import Operation, Platform, Service
 from pytest_gaia.config.services import AuthTable, PlatformTable, ServiceTable, TimeoutTable, platform_of
 from pytest_gaia.errors import DeadlineExceeded, NotApplicable, WriteRefused
 from pytest_gaia.secrets.masks import Secret
@@ -226,3 +227,25 @@ async def test_an_unknown_service_gets_the_nearest_name(connect: Connect) -> Non
 
 def test_the_environment_of_these_tests_holds_a_key_that_does_not_show() -> None:
     assert "key-of-the-environment" not in repr(environment())
+
+
+async def test_what_a_service_lists_as_unsafe_stays_unsafe_through_another_one(connect: Connect) -> None:
+    inner = Service(
+        "inner",
+        via="web",
+        routes={"/danger": "/gw/danger", "/x/*": "/gw/x/*"},
+        unsafe=(Operation.of("GET /danger"), Operation.of("GET /x/{id}/confirm")),
+    )
+    platform = Platform({"web": Service("web"), "inner": inner}, entry="web")
+    given: dict[str, Any] = {"platform": platform, "services": platform.names, "required": ("web",), "writes": False}
+    async with peer(always(200, {})) as server:
+        through = connect({"web": server.url}, permitted=False, **given).http("inner")
+        for path in ("/danger", "/x/7/confirm"):
+            with pytest.raises(WriteRefused, match=r"`unsafe` of \[services\.inner\] lists it"):
+                await through.get(path)
+        for path in ("/x/../danger", "/x/%2e%2e/danger"):
+            with pytest.raises(NotApplicable):
+                await through.get(path)
+        await through.get("/x/7")
+
+    assert [request.target for request in server.received] == ["/gw/x/7"]

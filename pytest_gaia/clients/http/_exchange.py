@@ -76,7 +76,8 @@ class Link:
         route = self.route_of(verb, text(template, "path"))
         path = fill(route, path_params)
         url = url_of(self.base_url, path, params)
-        self.guard.check_http(self.receiver, verb, path.partition("?")[0])
+        own = (self.service, fill(template, path_params).partition("?")[0]) if self.via != "direct" else None
+        self.guard.check_http(self.receiver, verb, path.partition("?")[0], own)
         kind = {} if body.kind is None else {"content-type": body.kind}
         sent = {name: secret.reveal() for name, secret in identity.items()} | kind | dict(headers)
         outgoing = Outgoing(verb, url, tuple(sent.items()), body.content)
