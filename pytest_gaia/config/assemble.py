@@ -92,7 +92,7 @@ def assemble(
         connections=MappingProxyType(connections),
         disabled=disabled,
         services=services,
-        required=required_services(name.value, layer, services, platform),
+        required=required_services(name.value, layer, services, platform, urls),
         timeouts=Timeouts(**set_values(layer.table.timeouts)),
         tolerance=tolerance_of(role, set_values(layer.table.tolerance)),
         deploy=deploy_settings(name.value, layer),
@@ -163,10 +163,12 @@ def expected_services(name: str, layer: Layer, platform: Platform, disabled: Col
     return platform.sort((expected | layer.named) - set(disabled))
 
 
-def required_services(name: str, layer: Layer, services: tuple[str, ...], platform: Platform) -> tuple[str, ...]:
+def required_services(
+    name: str, layer: Layer, services: tuple[str, ...], platform: Platform, addressed: Collection[str]
+) -> tuple[str, ...]:
     """Return the services without which no test runs. Raises ``ConfigError`` for one that is not expected."""
     if layer.table.required is UNSET:
-        return platform.required(services)
+        return platform.required(services, addressed)
     for service in layer.table.required:
         if service not in services:
             raise ConfigError(

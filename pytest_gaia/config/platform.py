@@ -243,16 +243,19 @@ class Platform:
         """Whether a service that ``name`` depends on is not in ``there``."""
         return any(each not in there for each in self.services[name].depends_on)
 
-    def required(self, there: Iterable[str]) -> tuple[str, ...]:
+    def required(self, there: Iterable[str], addressed: Collection[str] = ()) -> tuple[str, ...]:
         """Return the services of ``there`` without which no test runs, by default.
 
-        These are the entry, or else the HTTP services that are not reached through another one.
+        These are the entry and the HTTP services of the project in ``addressed``, except those that have ``via``.
         """
         services = self.sort(there)
-        if self.entry in services:
-            return (self.entry,) if self.entry else ()
-        direct = tuple(each for each in services if self.services[each].is_http and self.services[each].via is None)
-        return direct or services[:1]
+        found = tuple(
+            each
+            for each in services
+            if each == self.entry
+            or (each in addressed and (own := self.services[each]).is_http and own.via is None and not own.external)
+        )
+        return found or services[:1]
 
     def unit_of(self, name: str, environment: str, tool: Tool) -> str:
         """Return the name of the unit of a service in ``environment`` for a deploy tool."""

@@ -78,7 +78,7 @@ def test_addresses_come_from_the_environment_then_from_the_service(tmp_path: Pat
     assert found.sources["urls.bank"] == "gaia.toml:29"
     assert found.sources["urls.orders"] == "gaia.toml:35"
     assert found.sources["urls.stock-db"] == "GAIA_QA_STOCK_URL"
-    assert found.required == ("web",)
+    assert found.required == ("web", "orders")
     assert "hidden" not in repr(found)
 
 

@@ -35,7 +35,7 @@ _RESERVED = frozenset(
         """
     cache capfd capfdbinary caplog capsys capsysbinary capteesys doctest_namespace event_loop event_loop_policy metadata
     mocker monkeypatch pytestconfig pytester record_property record_testsuite_property record_xml_attribute recwarn
-    request services subtests testdir testrun_uid tmp_path tmp_path_factory tmpdir tmpdir_factory unused_tcp_port
+    api_key jwt request services subtests testdir testrun_uid tmp_path tmp_path_factory tmpdir tmpdir_factory unused_tcp_port
     unused_tcp_port_factory unused_udp_port unused_udp_port_factory worker_id
     """,
     )
@@ -91,7 +91,9 @@ def name_problem(name: str) -> str | None:
     if not re.fullmatch(SERVICE_NAME, name):
         return "use lower-case letters, digits, '-' and '_' in the name of a service."
     if keyword.iskeyword(identifier) or identifier in _RESERVED or identifier.startswith("gaia"):
-        why = "a word of Python" if keyword.iskeyword(identifier) else "reserved for fixtures of pytest and its plugins"
+        why = (
+            "a word of Python" if keyword.iskeyword(identifier) else "reserved (by pytest, its plugins, or `requires`)"
+        )
         return (
             f"the name of a service is the name of its fixture, and {identifier!r} is {why}; use another name, "
             f"such as {name}-api."

@@ -115,7 +115,7 @@ def test_every_service_of_a_compose_file_is_described(folder: Path, capsys: pyte
     assert platform["web-ui"].depends_on == ("orders", "request-service")
     assert platform["orders"].depends_on == ("db", "migrate")
     assert [name for name in platform if platform[name].once] == ["migrate"]
-    assert environment.required == ("web-ui",)
+    assert environment.required == ("web-ui", "orders", "search")
     assert {name: url for name in platform if (url := environment.url_of(name))} == {
         "web-ui": "http://localhost:8080",
         "orders": "http://localhost:8001",
