@@ -50,7 +50,7 @@ _RELEASE = "Release"
 _EVIDENCE = "Evidence and keys"
 
 COMMANDS = {
-    "init": Command("settings.init", "Create gaia.toml, a first test, an expectation and CI files", _START),
+    "init": Command("settings.init", "Create gaia.toml and a first test for your services", _START),
     "doctor": Command("settings.doctor", "Check this machine, the project and its environments", _START),
     "env": Command("settings.environments", "List the environments, and show their settings", _START),
     "config": Command("settings.deploy_files", "Check deploy files, compare environments, print a schema", _START),

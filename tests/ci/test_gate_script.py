@@ -30,7 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "ci").mkdir()
     shutil.copy(ROOT / "ci" / "gate", tmp_path / "ci")
     repository = Repository(tmp_path, monkeypatch)
-    repository.write("gaia.toml")
+    repository.write("gaia.toml", '[services.gateway]\n[services.auth]\n[env.dev]\nurl = "http://127.0.0.1:9"\n')
     repository.write(".gitignore", ".gaia/\nrelease.json\n")
     repository.write("strays/a.txt")
     repository.commit()

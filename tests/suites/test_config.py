@@ -25,8 +25,9 @@ def run_config(directory: Path, kind: str | None, *arguments: str) -> subprocess
     if kind is not None:
         shutil.copytree(FILES / kind, directory, dirs_exist_ok=True)
     text = toml.read_text(encoding="utf-8") if toml.exists() else "[gaia]\n"
+    platform = "" if 'platform = "gaia"' in text else 'platform = "gaia"\n'
     toml.write_text(
-        text.replace("[gaia]\n", f'[gaia]\nplatform = "gaia"\nsuites = ["{ROOT / "suites"}"]\n', 1), encoding="utf-8"
+        text.replace("[gaia]\n", f'[gaia]\n{platform}suites = ["{ROOT / "suites"}"]\n', 1), encoding="utf-8"
     )
     options = (f"--rootdir={directory}", f"--confcutdir={ROOT}", "-m", "config", "-q", "--gaia-env=sandbox")
     return run_suites("suites", *options, *arguments)

@@ -44,14 +44,14 @@ variables to set. Without any service, the project gets an example, which the sa
 
 \b
 Examples:
-  gaia init                                              from the Compose file in this folder
-  gaia init --dry-run                                    print the files, and write none
-  gaia init -f deploy/compose.yaml --openapi web=spec/openapi.yaml
-  gaia init --url http://localhost:8000                  one service, without Compose
-  gaia init --url orders=http://localhost:8001 --url db=postgresql://localhost:5432
-  gaia init --env staging=https://staging.example.com    with another environment of the first service
-  gaia init --ci github                                  with a workflow that runs the tests
-  gaia init --platform gaia                              for the Gaia Platform, with its sandbox
+  gaia init                                  from the Compose file here
+  gaia init --dry-run                        print the files, and write none
+  gaia init -f deploy/compose.yaml --openapi web=openapi.yaml
+  gaia init --url http://localhost:8000      one service, without Compose
+  gaia init --url orders=http://localhost:8001 --url db=postgresql://localhost
+  gaia init --env qa=https://qa.example.com  another environment
+  gaia init --ci github                      and a workflow for the tests
+  gaia init --platform gaia                  the Gaia Platform and its sandbox
 """
 
 _EXPIRES_AFTER = datetime.timedelta(days=180)

@@ -84,7 +84,7 @@ def test_a_release_of_two_services_is_promoted_and_keeps_both(
     # A service is deployed after those that it depends on.
     assert [call["service"] for call in deployer.calls if call["phase"] == "deploy"] == ["billing", "orders"]
     assert deployment.services == {"orders": DIGEST, "billing": DIGEST}
-    assert (set(run.details.described), run.details.required) == ({"orders", "billing"}, ("orders",))
+    assert (set(run.details.described), run.details.required) == ({"orders", "billing"}, ("orders", "billing"))
     assert run.details.platform.startswith("sha256:")
     code, out, _ = gaia("release", "check", release, "-e", "stage")
     assert (code, "all services with evidence are declared" in out) == (0, True), out
