@@ -13,7 +13,6 @@ from typing import Any
 from msgspec import UNSET, Struct, structs
 
 from pytest_gaia.config import addresses
-from pytest_gaia.config.dsn import check_parameters
 from pytest_gaia.config.platform import DISABLED, Platform
 from pytest_gaia.config.project import PYPROJECT_FILE
 from pytest_gaia.config.reader import Reader
@@ -83,6 +82,9 @@ def url_layer(given: Mapping[str, Sourced], platform: Platform) -> Layer:
         place = f"{source}: {service}"
         urls[service] = addresses.service_url(platform[service].kind, text, place)
         if platform[service].kind == "postgres" and text != DISABLED:
+            # Imported here, because few runs have a DSN.
+            from pytest_gaia.config.dsn import check_parameters
+
             check_parameters(urls[service], place)
     sources = {f"urls.{service}": url.source for service, url in given.items()}
     return Layer(EnvironmentTable(urls=urls or UNSET), sources, frozenset(urls))

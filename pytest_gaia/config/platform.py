@@ -8,7 +8,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache, cached_property
-from graphlib import TopologicalSorter
 from types import MappingProxyType
 from typing import Literal
 from urllib.parse import unquote
@@ -224,6 +223,9 @@ class Platform:
         """
         wanted = set(names)
         waves: list[tuple[str, ...]] = []
+        # Imported here, because few runs need an order.
+        from graphlib import TopologicalSorter
+
         sorter = TopologicalSorter({name: service.depends_on for name, service in self.services.items()})
         sorter.prepare()
         while sorter.is_active():

@@ -11,7 +11,6 @@ from msgspec import UNSET
 from pytest_gaia.config import addresses
 from pytest_gaia.config.environment import SANDBOX, Role
 from pytest_gaia.config.platform import DISABLED, Platform
-from pytest_gaia.config.platforms.check import check_platform
 from pytest_gaia.config.project import PYPROJECT_FILE
 from pytest_gaia.config.schema import (
     ENVIRONMENT_NAME,
@@ -79,7 +78,11 @@ class Reader:
             **{name: overlay(services.get(name, ServiceTable()), table) for name, table in own.items()},
         }
         table = overlay(below, self._table(("platform",), document.get("platform", {}), PlatformTable))
-        self._refuse((), check_platform(table, merged, own))
+        if own or "platform" in document:
+            # Imported here, because the built-in description needs no check.
+            from pytest_gaia.config.platforms.check import check_platform
+
+            self._refuse((), check_platform(table, merged, own))
         return table, merged
 
     def _service(self, name: str, values: object, shipped: Mapping[str, ServiceTable]) -> ServiceTable:

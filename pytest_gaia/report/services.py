@@ -1,7 +1,10 @@
 """Text about the environment: the header, the table of services, the deployed state, and why no test ran."""
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.ownership import misplaced
@@ -10,8 +13,11 @@ from pytest_gaia.config.variables import variable_name
 from pytest_gaia.observation.readiness import ServiceState
 from pytest_gaia.observation.targets import ABSENT, question_of
 from pytest_gaia.report.layout import aligned
-from pytest_gaia.rollout.model import Rollout, RolloutResult, StepResult
 from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceSeen
+
+if TYPE_CHECKING:
+    # Most runs deploy nothing.
+    from pytest_gaia.rollout.model import Rollout, RolloutResult, StepResult
 
 _SHOWN = 12
 """limit of services in the header"""
