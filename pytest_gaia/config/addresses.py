@@ -27,7 +27,9 @@ def http_url(text: str, place: str) -> str:
         raise ConfigError(f"{place}: {_shown(text)!r} does not start with http:// or https://{guess}")
     parts = _split(text, place)
     if parts.username is not None or "@" in parts.path:
-        raise ConfigError(f"{place}: the URL of a service must not contain credentials; set GAIA_API_KEY instead.")
+        raise ConfigError(
+            f"{place}: the URL of a service must not contain credentials; declare `auth`, and set its variable instead."
+        )
     if parts.query or parts.fragment:
         raise ConfigError(f"{place}: expected a base URL; remove the part from '?' or '#' on.")
     return text.rstrip("/")

@@ -57,6 +57,16 @@ class Draft:
         """The variable with its URL on this machine."""
         return f"GAIA_LOCAL_{self.name.upper().replace('-', '_')}_URL"
 
+    @property
+    def todo(self) -> str:
+        """What is left to do for it; empty for nothing."""
+        if self.address and not self.url:
+            return self.address
+        guessed = self.kind == "http" and self.url and not self.health
+        return (
+            f"{self.name}: set the path of its health check, `health` in gaia.toml; it is not known" if guessed else ""
+        )
+
     def serve_http(self) -> None:
         """Make it an HTTP service, because it has an OpenAPI document."""
         if self.kind != "http":

@@ -148,9 +148,7 @@ class _Plan:
 
     def next_steps(self, contents: Mapping[str, str]) -> Iterator[str]:
         """Yield what to do next, in lines."""
-        for each in self.drafts:
-            if each.address and not each.url:
-                yield f"  {each.address}"
+        yield from (f"  {each.todo}" for each in self.drafts if each.todo)
         commands = [(f"  {self.start}", "start the services")] if self.start else []
         commands.append((f"  gaia env show {self.environment}", "check the addresses in gaia.toml"))
         test = next(name for name in contents if name.endswith("test_first.py"))
