@@ -1,6 +1,6 @@
 """``python -m ci.walk``: take one change from dev to staging to production and back, with fake tools and sandboxes.
 
-Nothing is deployed to a cloud. ``fly`` is the fake of ``ci/fakes``, and the tests run against sandboxes with the topology of
+Nothing is deployed to a cloud. ``fly`` is the fake of ``ci/fakes``, and the tests run against sandboxes with the services of
 each environment. All files are in a temporary folder, which is removed. Exit codes: 0 all steps ended as expected, 1 one
 did not, 130 interrupted.
 """

@@ -27,7 +27,7 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--gaia-sandbox-without": {"metavar": "SERVICE,…", **_LIST, "help": "start the sandbox with these services "
         "stopped"},
     "--gaia-sandbox-no-known-bugs": {**_FLAG, "help": "start the sandbox with all known bugs fixed"},
-    "--gaia-simulate": {**_FLAG, "help": "run the environment's tests against a local sandbox with the same topology"},
+    "--gaia-simulate": {**_FLAG, "help": "run the environment's tests against a sandbox with the same services"},
     "--gaia-report-log": {**_FILE, "help": "write the result of every test to FILE (JSON Lines) as it happens; "
         "`gaia replay FILE` evaluates it again"},
     "--gaia-verdict-file": {**_FILE, "help": "write the verdict and the outcome of every test to FILE (JSON)"},

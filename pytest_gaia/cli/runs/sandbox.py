@@ -99,8 +99,8 @@ def addresses_of(environment: Environment) -> dict[str, str | None]:
 
 
 def _show_lines(environment: Environment, sandbox: Sandbox) -> None:
-    topology = f" with the services of {environment.name}" if environment.simulated else ""
-    typer.echo(f"The sandbox is ready{topology}. Stop it with Ctrl-C. Logs: {sandbox.directory}\n")
+    services = f" with the services of {environment.name}" if environment.simulated else ""
+    typer.echo(f"The sandbox is ready{services}. Stop it with Ctrl-C. Logs: {sandbox.directory}\n")
     rows = [(name, mask_url(url or _absence(name, environment))) for name, url in addresses_of(environment).items()]
     show_table(("service", "address"), rows)
     typer.echo("\nTo use it in another shell:\n")
