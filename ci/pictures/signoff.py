@@ -19,7 +19,7 @@ def make(folder: Path) -> list[Path]:
             release_twice(Path(name))
         except Unexpected as error:
             raise Missing(f"The demo of two releases failed: {error}") from None
-        page = Path(name) / "platform" / ".gaia" / "signoff.html"
+        page = Path(name) / "platform" / ".gaia" / "release.html"
         if not page.is_file():
-            raise Missing("The walk of two releases has written no release report, .gaia/signoff.html.")
+            raise Missing("The walk of two releases has written no release report, .gaia/release.html.")
         return photograph(page, "signoff", folder, shows="Release report", height=1000)
