@@ -29,7 +29,7 @@ def rounds(count: int) -> tuple[float, float]:
     with folder_in_memory() as folder, healthy_server() as url:
         project = Path(folder)
         (project / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = session\n")
-        (project / "gaia.toml").write_text('[gaia]\nsuites = ["suites"]\n[env.bench]\n')
+        (project / "gaia.toml").write_text('[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.bench]\n')
         suite = project / "suites" / "small"
         suite.mkdir(parents=True)
         (suite / "test_trivial.py").write_text(_TEST.format(tests=TESTS))

@@ -146,15 +146,15 @@ def _project(files: int, expectations: int) -> Iterator[tuple[Path, dict[str, tu
 def _write(project: Path, files: int, expectations: int) -> None:
     (project / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = session\n")
     (project / "gaia.toml").write_text(
-        '[gaia]\nsuites = ["suites"]\n'
+        '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n'
         "[env.bench.tolerance]\nmax_expectation_age_days = 100000\n"
         "[env.other.tolerance]\nmax_expectation_age_days = 100000\n",
         encoding="utf-8",
     )
     (project / "xfail_marks.py").write_text(_XFAIL_MARKS)
     (project / "clock.py").write_text(_CLOCK)
-    expectations = project / "suites" / "expectations"
-    expectations.mkdir(parents=True)
+    accepted = project / "suites" / "expectations"
+    accepted.mkdir(parents=True)
     for number in range(files):
         folder = project / "suites" / f"suite{number:03}"
         folder.mkdir()
@@ -167,7 +167,7 @@ def _write(project: Path, files: int, expectations: int) -> None:
         text = _EXPECTATION.format(
             number=number, file=number % files, test=number // files, environment=environment, expect=expect
         )
-        (expectations / f"rule-{number:04}.toml").write_text(text)
+        (accepted / f"rule-{number:04}.toml").write_text(text)
 
 
 class _Healthy(BaseHTTPRequestHandler):

@@ -146,7 +146,7 @@ def _project(source: str) -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o777)
         (folder / "pyproject.toml").write_text(PYPROJECT)
-        (folder / "gaia.toml").touch()
+        (folder / "gaia.toml").write_text('[gaia]\nplatform = "gaia"\n')
         (folder / "test_rows.py").write_text(source)
         yield folder
 
