@@ -6,15 +6,21 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace as changed
 
-from pytest_gaia.report.allure.around import categories, executor, properties
+from pytest_gaia.report.allure.around import categories, circumstances, executor, properties
 from pytest_gaia.report.allure.labels import Identity, environment_name, history_id
+from pytest_gaia.verdict.evidence import ServiceHealth
+from tests.report.evaluated import part
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+SEEN = (ServiceHealth("gateway", "ready"), ServiceHealth("nats", "disabled"), ServiceHealth("chat", "unreachable"))
 
 GITHUB = {
     "GITHUB_ACTIONS": "true",
@@ -208,3 +214,10 @@ def test_histories_differ_by_node_and_environment() -> None:
     known = {history_id(node, where) for node in ("a", "b") for where in ("staging", "production", simulated)}
 
     assert len(known) == 6
+
+
+def test_the_services_of_a_run_are_those_of_its_environment() -> None:
+    evaluated = part()
+    evaluated = replace(evaluated, start=changed(evaluated.start, services=SEEN))
+
+    assert circumstances(evaluated, "staging", "")["services"] == "gateway, chat"

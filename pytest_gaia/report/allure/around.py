@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_gaia.config.platform import DISABLED
 from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 _PAIR = re.compile(r"((?:[^\\=]|\\.)+)=(.*)")
@@ -25,7 +26,7 @@ def circumstances(evaluated: EvaluatedRun, environment: str, expectations: str) 
     start, end = evaluated.start, evaluated.end
     known = {
         "environment": environment,
-        "services": ", ".join(each.service for each in start.services),
+        "services": ", ".join(each.service for each in start.services if each.state != DISABLED),
         "verdict": evaluated.verdict.word,
         "reasons": "; ".join(evaluated.verdict.reasons),
         "version": start.deployed_version,
