@@ -252,9 +252,13 @@ def test_without_redis_the_error_says_how_to_install_it(tmp_path: Path, monkeypa
 )
 def test_rabbitmq_runs_by_command(tmp_path: Path) -> None:
     (tmp_path / "enabled").write_text("[].")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        between = free.getsockname()[1]
     env = {
         "ERL_EPMD_PORT": "{names.port}",
         "RABBITMQ_CONFIG_FILE": str(tmp_path / "none"),
+        # By default it is 20,000 above the port, and there may be no such port.
+        "RABBITMQ_DIST_PORT": str(between),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(tmp_path / "enabled"),
         "RABBITMQ_LOG_BASE": str(tmp_path / "log"),
         "RABBITMQ_MNESIA_BASE": str(tmp_path / "data"),
