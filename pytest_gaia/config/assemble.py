@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.environment import SANDBOX, DeploySettings, Environment, Timeouts, not_configured
-from pytest_gaia.config.layers import SHIPPED, Layer, role_settings
+from pytest_gaia.config.layers import SHIPPED, Layer, role_settings, shipped_file
 from pytest_gaia.config.platform import DISABLED, Platform
 from pytest_gaia.config.reader import ADHOC, role_of
 from pytest_gaia.config.schema import EnvironmentTable, LedgerTable, StageTable, set_values
@@ -154,6 +154,9 @@ def expected_services(name: str, layer: Layer, platform: Platform, disabled: Col
     table = layer.table
     if table.services is not UNSET:
         expected = set(table.services)
+        if layer.sources.get("services") == SHIPPED:
+            # The list of the built-in platform does not know the services that the project adds.
+            expected |= {each for each in platform if each not in shipped_file("gaia").platform}
     elif name == ADHOC:
         # An unknown entry may have every service behind it.
         expected = {each for each in platform if platform[each].via in layer.named}

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.environment import SANDBOX, Role
-from pytest_gaia.config.platform import DISABLED, Platform
+from pytest_gaia.config.platform import DISABLED, GENERAL_SECRETS, Platform
 from pytest_gaia.config.project import PYPROJECT_FILE
 from pytest_gaia.config.schema import (
     ENVIRONMENT_NAME,
@@ -227,6 +227,7 @@ class Reader:
             if service is None:
                 addresses.http_template(text, self._place(place))
             elif service.kind == "postgres" and text != DISABLED:
+                addresses.service_url(service.kind, text, self._place(place))
                 raise self._secret_error(place, f"{service.variable}_URL")
             else:
                 addresses.service_url(service.kind, text, self._place(place))
@@ -285,22 +286,30 @@ def _addresses(table: EnvironmentTable) -> Iterator[tuple[Key, str]]:
 
 
 def _of_variables(environments: Iterable[str], platform: Platform) -> UsageErrors:
-    """Yield an error for two services, each in an environment, whose variables would have the same name."""
+    """Yield an error for each variable that would have two meanings: the URL or a credential of different services.
+
+    Without it, a service could get the credential of another one, or the general one of an environment.
+    """
     taken: dict[str, tuple[str, str]] = {}
+    for variable, meaning, service in _variables(environments, platform):
+        other, first = taken.setdefault(variable, (meaning, service))
+        if other != meaning:
+            yield (
+                ("services", service or first, "variable"),
+                f"{variable} would be {other} and {meaning}; set another `variable` for the service.",
+            )
+
+
+def _variables(environments: Iterable[str], platform: Platform) -> Iterator[tuple[str, str, str]]:
+    """Yield the name of each variable, its meaning, and the service that it is for, if it is for one."""
     for environment in ("", *environments):
+        where = f"in {environment}" if environment else "in every environment"
+        prefix = variable_name(environment, "") if environment else "GAIA_"
+        yield from ((f"{prefix}{end}", f"the general {end} {where}", "") for end in GENERAL_SECRETS)
         for service in platform.services.values():
-            key = f"{service.variable}_URL"
-            variable = variable_name(environment, key) if environment else f"GAIA_{key}"
-            other, where = taken.setdefault(variable, (service.name, environment))
-            if (other, where) != (service.name, environment):
-                first, second = (
-                    f"{name} in {env or 'every environment'}"
-                    for name, env in ((other, where), (service.name, environment))
-                )
-                yield (
-                    ("services", service.name, "variable"),
-                    f"{variable} would be the URL of {first} and of {second}; set another `variable` for one of the services.",
-                )
+            secrets = [auth.secret for auth in service.auth if service.is_http]
+            for end in ("URL", *secrets):
+                yield f"{prefix}{service.variable}_{end}", f"{end} of {service.name} {where}", service.name
 
 
 _ROUTE = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /\S*")

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pytest_gaia.secrets.shapes import joined, url_secrets
@@ -85,7 +85,18 @@ def mask_url(text: str, mask: Callable[[str], str] = lambda _: MASK) -> str:
     """
 
     pieces, done = [], 0
-    for start, end in joined(url_secrets(text, cut=False)) if "://" in text else ():
+    for start, end in joined((*url_secrets(text, cut=False), *_in_queries(text))) if "://" in text else ():
         pieces += [text[done:start], mask(text[start:end])]
         done = end
     return "".join((*pieces, text[done:]))
+
+
+_PARAMETER = re.compile(r"[?&]([^=&#\s]+)=([^&#\s\"'`]+)")
+
+
+def _in_queries(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the places of values of secret parameters, such as ``password`` in the query of a DSN."""
+    # Imported here, because a run without Gaia needs no names.
+    from pytest_gaia.secrets.names import is_secret_parameter
+
+    return (found.span(2) for found in _PARAMETER.finditer(text) if is_secret_parameter(found[1]))

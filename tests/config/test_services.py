@@ -170,6 +170,14 @@ def test_a_project_adds_services_to_the_built_in_platform(tmp_path: Path) -> Non
     assert not platform["gateway"].allows("POST", "/search")
 
 
+def test_a_service_of_the_project_is_expected_where_the_built_in_platform_lists_services(tmp_path: Path) -> None:
+    text = ON_GAIA + '[services.kb]\nurl = "https://{unit}.example.com"\n'
+
+    assert resolved(tmp_path, text, env="staging").services == ("gateway", "postgres", "kb")
+    stated = text + '[env.staging]\nservices = ["gateway"]\n'
+    assert resolved(tmp_path, stated, env="staging").services == ("gateway",)
+
+
 def test_the_digest_is_that_of_the_meaning(tmp_path: Path) -> None:
     digest = project(tmp_path).platform.digest
 
@@ -253,7 +261,32 @@ ERRORS = {
     ),
     "variables with one name": (
         "[services.x]\n[services.orders-x]\n[env.shop]\n[env.shop-orders]\n",
-        "1: services.x.variable: GAIA_SHOP_ORDERS_X_URL would be the URL of orders-x in shop and of x in shop-orders",
+        "1: services.x.variable: GAIA_SHOP_ORDERS_X_URL would be URL of orders-x in shop and URL of x in shop-orders;",
+    ),
+    "a credential with the name of the general one": (
+        '[services.api]\nexternal = true\nauth = { header = "X-Key", secret = "KEY" }\n',
+        "1: services.api.variable: GAIA_API_KEY would be the general API_KEY in every environment and KEY of api in every",
+    ),
+    "a service with the name of an environment": (
+        "[services.qa]\nexternal = true\n[env.qa]\n",
+        "1: services.qa.variable: GAIA_QA_API_KEY would be API_KEY of qa in every environment and the general",
+    ),
+    "one unit of two services": (
+        '[services.a]\ndeploy = { compose = "u" }\n[services.b]\ndeploy = { compose = "u" }\n',
+        "4: services.b.deploy.compose: a has the same unit, 'u'",
+    ),
+    "a brace without its counterpart": (
+        '[services.a]\nunsafe = ["GET /v2/{id/confirm"]\n',
+        "2: services.a.unsafe: 'GET /v2/{id/confirm': a name in braces is a whole segment",
+    ),
+    "a name in braces twice": (
+        '[services.a]\nsafe = ["POST /{a}/{a}"]\n',
+        "2: services.a.safe: 'POST /{a}/{a}': a name",
+    ),
+    "a template without its end": ('[services.a]\nurl = "https://{unit.x"\n', "2: services.a.url: a brace has no"),
+    "no variable of a program": (
+        '[services.a.sandbox]\ncommand = ["x"]\nenv = { "A=B" = "1" }\n',
+        "3: services.a.sandbox.env.A=B: not the name of a variable",
     ),
     "a service of the built-in platform": (
         '[env.dev]\nrequired = ["chat"]\n',

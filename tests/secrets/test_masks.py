@@ -70,4 +70,6 @@ def test_passwords_and_tokens_in_urls_are_masked() -> None:
         mask_url("a nats://u:hunter2@h:1 b postgresql://u:hunter2@h/d") == "a nats://u:***@h:1 b postgresql://u:***@h/d"
     )
     assert mask_url("tls://hunter2@h:4222") == "tls://***@h:4222"
+    assert mask_url("redis://h/0?password=hunter2&db=1") == "redis://h/0?password=***&db=1"
+    assert mask_url("postgresql://u:hunter2@h/d?password=hunter2&x=1") == "postgresql://u:***@h/d?password=***&x=1"
     assert mask_url("http://localhost:8666/health") == "http://localhost:8666/health"

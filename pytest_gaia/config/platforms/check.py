@@ -42,6 +42,7 @@ _RESERVED = frozenset(
 )
 _ONLY_HTTP = ("health", "healthy", "via", "routes", "probe", "error_prefix", "auth", "openapi", "safe", "unsafe")
 _OPERATION = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|QUERY) (/[^\s?#]*)")
+_TEMPLATE = re.compile(r"(/(\{[A-Za-z_]\w*\}|[^/{}]*))+\*?")
 _SECRET_KEYS = ("api_key", "key", "jwt_secret", "secret", "token", "password", "dsn", "database_url")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _OWN_PLACEHOLDERS = ("port", "host", "stack")
@@ -70,6 +71,7 @@ def check_platform(
                 if getattr(table, setting) is not UNSET:
                     yield (*key, setting), f'only a service of kind "http" has this key; {name} is of kind "{kind}".'
     yield from _of_identifiers(services)
+    yield from _of_shared_units(services)
     yield from _of_cycles(services)
     if platform.entry is not UNSET and platform.entry not in names:
         yield ("platform", "entry"), f"unknown service {platform.entry!r}; {nearest(platform.entry, names)}"
@@ -99,6 +101,19 @@ def name_problem(name: str) -> str | None:
             f"such as {name}-api."
         )
     return None
+
+
+def _of_shared_units(services: Mapping[str, ServiceTable]) -> Errors:
+    taken: dict[tuple[str, str], str] = {}
+    for name, table in services.items():
+        for tool in TOOLS:
+            unit = getattr(table.deploy, tool) if isinstance(table.deploy, UnitTable) else None
+            other = taken.setdefault((tool, unit), name) if isinstance(unit, str) and "{service}" not in unit else name
+            if other != name:
+                yield (
+                    ("services", name, "deploy", tool),
+                    f"{other} has the same unit, {unit!r}; each service has its own.",
+                )
 
 
 def _of_identifiers(services: Mapping[str, ServiceTable]) -> Errors:
@@ -197,6 +212,8 @@ def _of_routes(table: ServiceTable) -> Errors:
     for path, target in (table.routes or {}).items() if isinstance(table.routes, dict) else ():
         if not path.startswith("/") or (target and not target.startswith("/")):
             yield ("routes", path), "write paths, which start with '/'."
+        elif not _is_template(path) or (target and not _is_template(target)):
+            yield ("routes", path), _BRACES
         elif target and path.endswith("*") != target.endswith("*"):
             yield ("routes", path), "end both paths with '*', or none."
         elif target and not set(_PLACEHOLDER.findall(target)) <= set(_PLACEHOLDER.findall(path)):
@@ -210,10 +227,21 @@ def _of_operations(table: ServiceTable) -> Errors:
         found = _OPERATION.fullmatch(text)
         if found is None:
             yield (key,), f'{text!r} is not an operation; write a method and a path, such as "POST /search".'
+        elif not _is_template(found[2]):
+            yield (key,), f"{text!r}: {_BRACES}"
         elif key == "safe" and found[1] in ("GET", "HEAD", "OPTIONS"):
             yield (key,), f"{text!r}: every {found[1]} is safe unless it is in `unsafe`; remove it."
         elif key == "unsafe" and found[1] != "GET":
             yield (key,), f"{text!r}: only GET is safe by default, so other methods need no entry; remove it."
+
+
+_BRACES = "a name in braces is a whole segment of the path, such as /orders/{id}, and occurs once."
+
+
+def _is_template(path: str) -> bool:
+    """Whether each name in braces is a whole segment, and no name occurs twice."""
+    names = _PLACEHOLDER.findall(path)
+    return _TEMPLATE.fullmatch(path) is not None and len(names) == len(set(names))
 
 
 def _of_auth(table: ServiceTable) -> Errors:
@@ -229,6 +257,8 @@ def _of_auth(table: ServiceTable) -> Errors:
 
 
 def _of_template(text: str, known: Iterable[str]) -> Iterator[str]:
+    if set("{}") & set(_PLACEHOLDER.sub("", text)):
+        yield f"a brace has no counterpart in {text!r}; placeholders are {', '.join(f'{{{each}}}' for each in known)}."
     for name in _PLACEHOLDER.findall(text):
         if name not in known:
             yield f"unknown placeholder {{{name}}}; {nearest(name, tuple(known))}"
@@ -243,12 +273,25 @@ def _of_sandbox(name: str, table: ServiceTable, sandbox: SandboxTable, services:
     if sandbox.reference is True and sandbox.command is not UNSET:
         yield ("command",), "`reference` and `command` exclude each other; keep one."
     env = sandbox.env if isinstance(sandbox.env, dict) else {}
+    yield from _of_strings(sandbox, env)
     given = [("command", each) for each in listed(sandbox.command)]
     given += [("migrate", each) for each in listed(sandbox.migrate)]
     given += [("env", each) for each in env.values()]
     for key, text in given:
         for each in _PLACEHOLDER.findall(text):
             yield from (((key,), problem) for problem in _of_sandbox_placeholder(each, key, name, services))
+
+
+def _of_strings(sandbox: SandboxTable, env: Mapping[str, str]) -> Errors:
+    """Yield what no operating system accepts in variables and arguments."""
+    for variable, value in env.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
+            yield ("env", variable), "not the name of a variable."
+        if "\0" in value:
+            yield ("env", variable), "contains a null byte."
+    for part in (*listed(sandbox.command), *listed(sandbox.migrate)):
+        if "\0" in part:
+            yield ("command",), "contains a null byte."
 
 
 def _of_sandbox_placeholder(text: str, key: str, name: str, services: Mapping[str, ServiceTable]) -> Iterator[str]:

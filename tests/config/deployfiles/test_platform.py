@@ -129,7 +129,8 @@ def test_a_file_for_fly_is_a_service_by_its_name_or_by_its_app(
 
 
 def test_a_word_that_is_a_service_is_no_environment(tmp_path: Path) -> None:
-    (tmp_path / "gaia.toml").write_text(f"{SHOP}[env.orders]\n", encoding="utf-8")
+    text = SHOP.replace("[services.orders]\n", '[services.orders]\nvariable = "ORDER_API"\n')
+    (tmp_path / "gaia.toml").write_text(f"{text}[env.orders]\n", encoding="utf-8")
     for name in ("fly.orders.toml", "fly.simple.toml", "fly.dev.toml"):
         (tmp_path / name).write_text('app = "a"\n', encoding="utf-8")
 
