@@ -49,7 +49,7 @@ async def test_a_dead_port_is_reported_at_once_and_without_the_password() -> Non
     assert time.monotonic() - started < 30
     expected = f"postgres is unreachable at postgresql://gaia:***@127.0.0.1:{port}/llm_platform: connection refused."
     assert str(caught.value).startswith(expected)
-    assert "Source of the DSN: .env:3." in str(caught.value)
+    assert "The address comes from .env:3." in str(caught.value)
 
 
 async def test_a_silent_port_is_reported_at_the_deadline() -> None:

@@ -177,7 +177,7 @@ class Connection:
     def _unreachable(self, reason: str) -> Unreachable:
         return Unreachable(
             f"{self._service} is unreachable at {mask_url(self._dsn)}: {reason}.\n"
-            f"Source of the DSN: {self._source}. Start the server, or correct the DSN."
+            f"The address comes from {self._source}. Start the server, or correct the address."
         )
 
 
