@@ -1,7 +1,6 @@
 """Services that run as programs, each on a port of its own: those with a ``command``, and Redis.
 
-A program belongs to one stack, or to all of them. It gets few variables of the user, because the keys of an environment
-are none of its business.
+A program belongs to one stack, or to all of them. It gets few variables of the user, and so none of the keys of an environment.
 """
 
 from __future__ import annotations

@@ -52,9 +52,9 @@ class Terminal:
         self._process.wait()
         os.close(self._screen)
 
-    def read_until(self, text: str) -> None:
-        """Wait until ``text`` has been shown."""
-        while text not in self.shown:
+    def read_until(self, *texts: str) -> None:
+        """Wait until one of ``texts`` has been shown."""
+        while not any(text in self.shown for text in texts):
             assert self._read(), self.shown
 
     def type(self, keys: str) -> None:

@@ -66,7 +66,8 @@ def test_of_two_concurrent_deployments_one_continues(operated: Path, gaia: Gaia,
 def test_ctrl_c_on_a_terminal_shows_how_to_continue(operated: Path, fake_tools: FakeTools, kind: str) -> None:
     fake_tools.fault("gaia-auth-staging", "slow:30@deploy")
     with Terminal("deploy", "staging", TERM=kind) as terminal:
-        terminal.read_until("Updating existing machines")
+        # The display has only the latest line, and these two lines come from two streams.
+        terminal.read_until("Updating existing machines", "image size")
         terminal.type("\x03")
         assert terminal.end() == 130
 
