@@ -57,6 +57,8 @@ def test_commands_in_the_shop_succeed_and_show_nothing_of_the_gaia_platform(
     code = run(line.split())
 
     out, err = capsys.readouterr()
-    assert code == 0, err
+    # The environment local is deployed by Docker, which a machine may not have.
+    lacks_docker = line == "doctor" and shutil.which("docker") is None
+    assert code == (1 if lacks_docker else 0), err
     assert shown in out
     assert re.search(r"fly\.dev|\bgaia-(?:gateway|auth|asset|chat|nats)|\bgateway\b|\bnats\b", out) is None, out
