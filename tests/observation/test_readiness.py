@@ -141,7 +141,9 @@ def test_a_gateway_that_stands_alone_may_say_degraded(serve: Start) -> None:
 def test_a_gateway_that_stands_alone_may_not_say_unhealthy(serve: Start) -> None:
     (state,) = probe_services(environment(gateway=serve(says("unhealthy"))), deadline=1, demand=JUST_DEPLOYED)
 
-    assert (state.state, state.settled) == ("unhealthy", False)
+    # On a busy machine, the last probe can reach the deadline.
+    assert state.state in ("unhealthy", "unsettled")
+    assert not state.settled
 
 
 def test_a_server_that_is_busy_reports_when_to_come_back(serve: Start) -> None:
