@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import Operation, Service
+from pytest_gaia.config.platform import READING_METHODS, Operation, Service
 from pytest_gaia.errors import WriteRefused
 
 __tracebackhide__ = hide
@@ -21,8 +21,7 @@ MARKER = "@pytest.mark.gaia(writes=True)"
 # blocked by the READ ONLY transaction, not by this list.
 _READING = frozenset({"SELECT", "WITH", "TABLE", "VALUES", "SHOW", "EXPLAIN"})
 _READING_REDIS = frozenset(
-    each.replace("|", " ")
-    for each in [
+    [
         "BITCOUNT",
         "BITFIELD_RO",
         "BITPOS",
@@ -62,18 +61,18 @@ _READING_REDIS = frozenset(
         "LLEN",
         "LPOS",
         "LRANGE",
-        "MEMORY|USAGE",
+        "MEMORY USAGE",
         "MGET",
-        "OBJECT|ENCODING",
-        "OBJECT|FREQ",
-        "OBJECT|IDLETIME",
-        "OBJECT|REFCOUNT",
+        "OBJECT ENCODING",
+        "OBJECT FREQ",
+        "OBJECT IDLETIME",
+        "OBJECT REFCOUNT",
         "PEXPIRETIME",
         "PING",
         "PTTL",
-        "PUBSUB|CHANNELS",
-        "PUBSUB|NUMPAT",
-        "PUBSUB|NUMSUB",
+        "PUBSUB CHANNELS",
+        "PUBSUB NUMPAT",
+        "PUBSUB NUMSUB",
         "RANDOMKEY",
         "SCAN",
         "SCARD",
@@ -92,9 +91,9 @@ _READING_REDIS = frozenset(
         "TIME",
         "TTL",
         "TYPE",
-        "XINFO|CONSUMERS",
-        "XINFO|GROUPS",
-        "XINFO|STREAM",
+        "XINFO CONSUMERS",
+        "XINFO GROUPS",
+        "XINFO STREAM",
         "XLEN",
         "XPENDING",
         "XRANGE",
@@ -138,15 +137,12 @@ def reads_redis(command: Sequence[str]) -> bool:
     return name in _READING_REDIS or (bool(after) and f"{name} {after[0].upper()}" in _READING_REDIS)
 
 
-_READS = ("GET", "HEAD", "OPTIONS")
 _AMBIGUOUS = re.compile(r"[\\;?#%\x00-\x1f]")
 """characters that make a decoded path another one for some servers"""
 
 
-def _changes_nothing(service: Service, verb: str, path: str) -> bool:
-    """Whether a request changes nothing, however the server decodes and normalizes its path."""
-    if verb in _READS:
-        return not _is_unsafe(service, path)
+def _is_safe(service: Service, verb: str, path: str) -> bool:
+    """Whether ``safe`` of the service lists a request, however the server decodes and normalizes its path."""
     forms = tuple(_forms(path))
     return not any(map(_AMBIGUOUS.search, forms[1:] or forms)) and all(service.allows(verb, each) for each in forms)
 
@@ -203,17 +199,22 @@ class WriteGuard:
             return
         services = self._environment.platform.services
         described = services.get(service)
-        lists = [service] if described is not None and verb in _READS and _is_unsafe(described, path) else []
-        if called is not None and verb in _READS and _is_unsafe(services[called[0]], called[1]):
-            lists.append(called[0])
-        if described is not None and not lists and _changes_nothing(described, verb, path):
+        unsafe: list[str] = []
+        allowed = False
+        if described is not None and verb in READING_METHODS:
+            asked = ((service, path), *([called] if called else []))
+            unsafe = [name for name, its_path in asked if _is_unsafe(services[name], its_path)]
+            allowed = not unsafe
+        elif described is not None:
+            allowed = _is_safe(described, verb, path)
+        if allowed:
             return
         safe = ", ".join(map(str, described.safe)) if described else ""
-        listed = "".join(f" `unsafe` of [services.{each}] lists it." for each in lists)
+        listed = "".join(f" `unsafe` of [services.{each}] lists it." for each in unsafe)
         via = f" It is a request for {called[0]}: `safe` of {service} counts, which receives it." if called else ""
         raise self.refusal(
             f"{verb} {path} to {service}",
-            hint=f"{listed}{'' if lists else via} Safe requests to {service}: {safe or 'none'}.",
+            hint=f"{listed}{'' if unsafe else via} Safe requests to {service}: {safe or 'none'}.",
         )
 
     def check_redis(self, service: str, command: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
@@ -35,15 +35,23 @@ def http_url(text: str, place: str) -> str:
     return text.rstrip("/")
 
 
-_PLACEHOLDERS = ("app", "service", "env", "unit")
+PLACEHOLDERS = ("app", "service", "env", "unit")
+"""placeholders in the URL of a service"""
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+def unknown_placeholders(text: str, known: Collection[str]) -> Iterator[str]:
+    """Yield the problem of each placeholder in ``text`` that is not one of ``known``."""
+    for name in _PLACEHOLDER.findall(text):
+        if name not in known:
+            yield f"unknown placeholder {{{name}}}; {nearest(name, known)}"
 
 
 def http_template(text: str, place: str) -> str:
     """Check a URL that may hold placeholders, and return it as :func:`http_url` does."""
-    for name in re.findall(r"\{(.*?)\}", text):
-        if name not in _PLACEHOLDERS:
-            raise ConfigError(f"{place}: unknown placeholder {{{name}}}; {nearest(name, _PLACEHOLDERS)}")
-    http_url(re.sub(r"\{.*?\}", "x", text), place)
+    for problem in unknown_placeholders(text, PLACEHOLDERS):
+        raise ConfigError(f"{place}: {problem}")
+    http_url(_PLACEHOLDER.sub("x", text), place)
     return text.rstrip("/")
 
 

@@ -24,6 +24,9 @@ DISABLED = "disabled"
 GENERAL_SECRETS = ("API_KEY", "JWT_SECRET", "TOKEN")
 """ends of the variables with secrets that are not those of one service"""
 
+READING_METHODS = ("GET", "HEAD", "OPTIONS")
+"""HTTP methods that change nothing, unless ``unsafe`` lists the operation"""
+
 _EMBEDDED = ("postgres", "nats", "redis")
 """kinds for which the sandbox has a server"""
 
@@ -69,6 +72,11 @@ class Health:
     """values of a healthy service"""
     partial: tuple[str, ...] = ()
     """values that are also healthy where the environment lacks a service that this one depends on"""
+
+    def reported(self, content: Mapping[str, object]) -> str | None:
+        """Return what a response reports, as gaia.toml writes it: JSON ``true`` is ``"true"``; None without the field."""
+        value = None if self.field is None else content.get(self.field)
+        return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +178,7 @@ class Service:
     def allows(self, method: str, path: str) -> bool:
         """Whether a request changes nothing. ``path`` is the one that is sent, without its query."""
         verb = method.upper()
-        if verb in ("GET", "HEAD", "OPTIONS"):
+        if verb in READING_METHODS:
             return not any(each.matches("GET", path) for each in self.unsafe)
         return any(each.matches(verb, path) for each in self.safe)
 

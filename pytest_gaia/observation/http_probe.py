@@ -73,7 +73,7 @@ def _result(response: HTTPResponse, asked: str, healthy: Health, until: float) -
         return ProbeResult("degraded", f"{request} returned {response.status}")
     body = _body(response, until)
     if healthy.field is not None:
-        return _health(body, request, healthy, healthy.field)
+        return _health(body, request, healthy)
     # A login page also has status 200.
     if _place(response.url) != _place(asked):
         answered = one_line("".join(_place(response.url))[:LONGEST_TEXT])
@@ -133,22 +133,20 @@ def _place(url: str) -> tuple[str, str]:
     return host_of(url), urlsplit(url).path.rstrip("/")
 
 
-def _health(body: bytes, request: str, healthy: Health, field: str) -> ProbeResult:
+def _health(body: bytes, request: str, healthy: Health) -> ProbeResult:
     content = _json(body)
     if content is None:
         return ProbeResult("degraded", f"{request} did not return JSON")
     if not isinstance(content, dict):
         return ProbeResult("degraded", f"{request} did not return an object")
-    status, version = content.get(field), _version(content)
-    if status is None:
+    text, version = healthy.reported(content), _version(content)
+    if text is None:
         return ProbeResult(version=version, confirmed=False)
-    # The file has only texts, so that `true` is "true" there.
-    text = status if isinstance(status, str) else json.dumps(status)
     if text in healthy.values:
         return ProbeResult(version=version)
     return ProbeResult(
         text if text in _STATES else "degraded",
-        one_line(f"reports {str(status)[:LONGEST_TEXT]!r}"),
+        one_line(f"reports {str(content.get(healthy.field))[:LONGEST_TEXT]!r}"),
         version,
         partial=text in healthy.partial,
     )

@@ -371,6 +371,9 @@ def _unhealthy(status: int, body: bytes, service: Described) -> str:
         return f"GET {service.health} did not return JSON"
     if not isinstance(content, dict):
         return f"GET {service.health} did not return an object"
+    # Imported here, because most sandboxes have no program.
+    from pytest_gaia.config.platform import Health
+
     # A response without the field counts too.
-    state = content.get(service.field)
-    return "" if state is None or state in service.healthy else f"GET {service.health} reports {str(state)[:80]!r}"
+    state = Health(service.field).reported(content)
+    return "" if state is None or state in service.healthy else f"GET {service.health} reports {state[:80]!r}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gaia.config.platform import Health
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.errors import ConfigError, NotConfigured
@@ -130,6 +131,13 @@ def test_a_request_is_safe_for_the_service_that_lists_it_only(tmp_path: Path) ->
     assert not orders.allows("GET", "/orders/7/confirm")
     assert orders.allows("GET", "/orders/7")
     assert not web.allows("POST", "/quotes/7")
+
+
+def test_a_value_of_a_health_check_is_compared_as_the_file_writes_it() -> None:
+    health = Health("up", ("true",))
+
+    assert [health.reported({"up": value}) for value in (True, "true", 1, None)] == ["true", "true", "1", None]
+    assert health.reported({}) is None
 
 
 def test_a_service_starts_after_those_that_it_depends_on(tmp_path: Path) -> None:

@@ -26,8 +26,6 @@ from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import Key
 from pytest_gaia.secrets.shapes import secret_shape
 
-_PLACEHOLDERS = ("app", "service", "env", "unit")
-
 # Names of fixtures that pytest and its common plugins have. A fixture of the same name would replace or shadow them.
 _RESERVED = frozenset(
     re.findall(
@@ -43,7 +41,6 @@ _RESERVED = frozenset(
 _ONLY_HTTP = ("health", "healthy", "via", "routes", "probe", "error_prefix", "auth", "openapi", "safe", "unsafe")
 _OPERATION = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|QUERY) (/[^\s?#]*)")
 _TEMPLATE = re.compile(r"(/(\{[A-Za-z_]\w*\}|[^/{}]*))+\*?")
-_SECRET_KEYS = ("api_key", "key", "jwt_secret", "secret", "token", "password", "dsn", "database_url")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _OWN_PLACEHOLDERS = ("port", "host", "stack")
 _NAMED_PLACEHOLDERS = ("url", "host", "port")
@@ -174,7 +171,7 @@ def _of_units(name: str, table: UnitTable) -> Errors:
     for tool in TOOLS:
         unit = getattr(table, tool)
         if isinstance(unit, str):
-            yield from ((("deploy", tool), each) for each in _of_template(unit, _PLACEHOLDERS[:3]))
+            yield from ((("deploy", tool), each) for each in _of_template(unit, ("app", "service", "env")))
             if tool == "kubernetes" and not re.fullmatch(r"(deployment|statefulset|daemonset)/[^/]+", unit):
                 yield ("deploy", tool), f"{unit!r} is not a workload; write one such as deployment/{name}."
 
@@ -182,7 +179,7 @@ def _of_units(name: str, table: UnitTable) -> Errors:
 def _of_url(table: ServiceTable) -> Errors:
     if table.url is UNSET:
         return
-    yield from ((("url",), problem) for problem in _of_template(table.url, _PLACEHOLDERS))
+    yield from ((("url",), problem) for problem in _of_template(table.url, addresses.PLACEHOLDERS))
     if re.search(r"://[^/?#]*@", table.url):
         yield ("url",), "a URL in a committed file must not contain credentials; it is not shown."
         return
@@ -259,9 +256,7 @@ def _of_auth(table: ServiceTable) -> Errors:
 def _of_template(text: str, known: Iterable[str]) -> Iterator[str]:
     if set("{}") & set(_PLACEHOLDER.sub("", text)):
         yield f"a brace has no counterpart in {text!r}; placeholders are {', '.join(f'{{{each}}}' for each in known)}."
-    for name in _PLACEHOLDER.findall(text):
-        if name not in known:
-            yield f"unknown placeholder {{{name}}}; {nearest(name, tuple(known))}"
+    yield from addresses.unknown_placeholders(text, tuple(known))
 
 
 def _of_sandbox(name: str, table: ServiceTable, sandbox: SandboxTable, services: Mapping[str, ServiceTable]) -> Errors:
