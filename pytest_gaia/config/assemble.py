@@ -156,13 +156,15 @@ def expected_services(name: str, layer: Layer, platform: Platform, disabled: Col
         expected = set(table.services)
         if layer.sources.get("services") == SHIPPED:
             # The list of the built-in platform does not know the services that the project adds.
-            expected |= {each for each in platform if each not in shipped_file("gaia").platform}
+            shipped = shipped_file("gaia").platform
+            expected |= {each for each in platform if each not in shipped or each in shipped.without}
     elif name == ADHOC:
         # An unknown entry may have every service behind it.
         expected = {each for each in platform if platform[each].via in layer.named}
     else:
         expected = set(platform)
-    expected -= set(table.without) if isinstance(table.without, tuple) else set()
+    if table.services is UNSET or layer.sources.get("services") == SHIPPED:
+        expected -= set(table.without if isinstance(table.without, tuple) else platform.without)
     return platform.sort((expected | layer.named) - set(disabled))
 
 

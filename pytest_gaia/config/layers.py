@@ -106,6 +106,9 @@ def _spelled_out(file: ConfigFile, name: str, table: EnvironmentTable, platform:
     """Return ``table`` as a layer, with ``url`` expanded to the URLs of services."""
     sources = {".".join(key): file.source("env", name, *key) for key in _set_keys(table)}
     named = frozenset(table.urls) if isinstance(table.urls, dict) else frozenset()
+    if file.name == SHIPPED:
+        # Their addresses are known, and only settings of the project include them.
+        named -= set(platform.without)
     source = sources.pop("url", None)
     if table.url is UNSET or source is None:
         return Layer(table, sources, named)

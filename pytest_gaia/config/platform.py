@@ -194,6 +194,8 @@ class Platform:
     """the service whose URL a bare ``--gaia-url`` is; None without HTTP services"""
     unit: str = "{app}-{service}-{env}"
     """name of a service's unit on Fly and ``{unit}`` in templates"""
+    without: tuple[str, ...] = ()
+    """services that an environment lacks unless its settings include them"""
 
     def __contains__(self, name: object) -> bool:
         return name in self.services
@@ -208,6 +210,11 @@ class Platform:
     def names(self) -> tuple[str, ...]:
         """The names of the services."""
         return tuple(self.services)
+
+    @cached_property
+    def usual(self) -> tuple[str, ...]:
+        """The names of the services that an environment has if its settings do not list any."""
+        return tuple(name for name in self.services if name not in self.without)
 
     @cached_property
     def http(self) -> tuple[str, ...]:

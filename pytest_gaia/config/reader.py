@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.environment import SANDBOX, Role
@@ -25,7 +25,7 @@ from pytest_gaia.config.schema import (
     overlay,
     set_values,
 )
-from pytest_gaia.config.services import PlatformTable, ServiceTable, kind_of, unknown_service
+from pytest_gaia.config.services import PlatformTable, ServiceTable, kind_of, listed, unknown_service
 from pytest_gaia.config.stages import MACHINE_ROLE, duration
 from pytest_gaia.config.tolerance import PRODUCTION, contradiction
 from pytest_gaia.config.variables import variable_name
@@ -77,6 +77,9 @@ class Reader:
             **services,
             **{name: overlay(services.get(name, ServiceTable()), table) for name, table in own.items()},
         }
+        # A service that the project describes is part of it.
+        kept = tuple(name for name in listed(below.without) if name not in own)
+        below = structs.replace(below, without=kept)
         table = overlay(below, self._table(("platform",), document.get("platform", {}), PlatformTable))
         if own or "platform" in document:
             # Imported here, because the built-in description needs no check.

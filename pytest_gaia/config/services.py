@@ -131,6 +131,8 @@ class PlatformTable(Struct, frozen=True, forbid_unknown_fields=True):
     """service whose URL `--gaia-url=URL` sets; by default the first HTTP service"""
     unit: str | UnsetType = UNSET
     """name of a service's unit, `{unit}` in templates; "{app}-{service}-{env}" by default"""
+    without: tuple[str, ...] | UnsetType = UNSET
+    """services that an environment has only if its `services` or `without`, or an address, include them"""
 
 
 SERVICE_NAME = r"[a-z][a-z0-9_-]*"
@@ -160,6 +162,7 @@ def platform_of(
         name="" if platform.name is UNSET else platform.name,
         entry=(entries[0] if entries else None) if platform.entry is UNSET else platform.entry,
         unit=Platform.unit if platform.unit is UNSET else platform.unit,
+        without=listed(platform.without),
     )
 
 

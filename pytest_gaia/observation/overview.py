@@ -220,11 +220,11 @@ def environment_view(
     """Return the state of an environment from its apps, to which HTTP services that it does not have are added."""
     state = _of_apps({app.state for app in apps}, local=local)
     known = {app.service: app for app in apps}
-    absent = {
-        each: AppView(each, "", "absent") for each in environment.platform.http if each not in environment.services
-    }
+    platform = environment.platform
+    lacking = (each for each in platform.usual if platform[each].is_http and each not in environment.services)
+    absent = {each: AppView(each, "", "absent") for each in lacking}
     views = absent | known
-    ordered = tuple(views[service] for service in environment.platform.sort(views))
+    ordered = tuple(views[service] for service in platform.sort(views))
     return EnvironmentView(environment.name, state, _reason(ordered, state), source, ordered)
 
 

@@ -77,7 +77,7 @@ class Sandbox:
     ) -> Self:
         """Start a sandbox for the services of ``platform`` and return immediately; :meth:`ready` waits for it.
 
-        ``services`` are those of the environment, by default all; ``without`` lists services that do not run; ``fixed``
+        ``services`` are those of the environment, by default the usual ones; ``without`` lists services that do not run; ``fixed``
         fixes the known bugs. ``folder`` is that of gaia.toml, and ``ready`` is how many seconds a service with a command
         may take. The sandbox ends with :meth:`stop`, or with this process. Raises ``ConfigError`` for a service that it
         cannot run.
@@ -87,7 +87,7 @@ class Sandbox:
         request = directories.Request.of(
             platform,
             (_secret(), _secret()),
-            platform.names if services is None else tuple(services),
+            platform.usual if services is None else tuple(services),
             left_out,
             fixed=fixed,
             folder=str((folder or Path()).absolute()),

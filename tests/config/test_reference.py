@@ -120,4 +120,5 @@ def test_every_setting_that_is_shown_has_a_source(tmp_path: Path) -> None:
 
     absent = {"release", "urls.postgres", "secrets.jwt_secret", "secrets.token", "from"}
     absent |= {key for key in setting_keys(dev.platform) if key.startswith("deploy.")}
+    absent |= {f"urls.{service}" for service in dev.platform.without}
     assert set(dev.sources) == set(setting_keys(dev.platform)) - absent

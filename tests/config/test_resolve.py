@@ -38,7 +38,7 @@ def test_nothing_said_means_the_sandbox_which_has_no_addresses_yet(tmp_path: Pat
     assert environment.sandbox
     assert environment.writes
     assert environment.urls == {}
-    assert environment.services == gaia_platform().names
+    assert environment.services == gaia_platform().usual
     assert environment.sources["name"] == "default"
 
 
@@ -51,7 +51,7 @@ def test_local_compose_exposes_gateway_and_broker(tmp_path: Path) -> None:
 
     assert local.urls == {"gateway": "http://localhost:8666"}
     assert local.url_of("nats") == "nats://localhost:4222"
-    assert local.services == gaia_platform().names
+    assert local.services == gaia_platform().usual
 
 
 def test_dev_has_an_address_for_every_service(tmp_path: Path) -> None:

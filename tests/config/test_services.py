@@ -172,7 +172,8 @@ def test_a_project_adds_services_to_the_built_in_platform(tmp_path: Path) -> Non
     text = ON_GAIA + '[services.kb]\nsafe = ["POST /search"]\n[services.auth]\nhealth = "/status"\n'
     platform = project(tmp_path, text).platform
 
-    assert platform.names == ("gateway", "auth", "asset", "chat", "nats", "postgres", "kb")
+    assert platform.names == ("gateway", "auth", "asset", "chat", "nats", "postgres", "kb", "web", "redis")
+    assert platform.without == ("web", "redis")
     assert (platform["auth"].health, platform["auth"].via) == ("/status", "gateway")
     assert (platform["kb"].place, platform["chat"].place) == ("gaia.toml:3", "default")
     assert not platform["gateway"].allows("POST", "/search")
@@ -186,6 +187,32 @@ def test_a_service_of_the_project_is_expected_where_the_built_in_platform_lists_
     assert resolved(tmp_path, stated, env="staging").services == ("gateway",)
 
 
+@pytest.mark.parametrize(
+    ("text", "env", "included"),
+    [
+        ("", "local", ()),
+        ("", "dev", ()),
+        ("", "sandbox", ()),
+        ('[env.qa]\nurl = "https://{unit}.example.com"\n', "qa", ()),
+        ("[env.local]\nwithout = []\n", "local", ("kb", "web", "redis")),
+        ("[env.dev]\nwithout = []\n", "local", ()),
+        ("[platform]\nwithout = []\n", "local", ("kb", "web", "redis")),
+        ("[platform]\nwithout = []\n", "staging", ("kb", "web", "redis")),
+        ('[services.kb]\nhealth = "/up"\n', "dev", ("kb",)),
+        ('[env.staging]\nservices = ["gateway", "kb"]\n', "staging", ("kb",)),
+        ('[env.local.urls]\nkb = "http://localhost:1"\n', "local", ("kb",)),
+    ],
+)
+def test_the_services_of_the_newest_release_are_included_on_request(
+    tmp_path: Path, text: str, env: str, included: tuple[str, ...]
+) -> None:
+    environment = resolved(tmp_path, ON_GAIA + text, env=env)
+
+    assert environment.services[-len(included) or len(environment.services) :] == included
+    assert not {"kb", "web", "redis"}.difference(included) & {*environment.urls, *environment.services}
+    assert gaia_platform()["kb"].allows("POST", "/search")
+
+
 def test_the_digest_is_that_of_the_meaning(tmp_path: Path) -> None:
     digest = project(tmp_path).platform.digest
 
@@ -194,6 +221,10 @@ def test_the_digest_is_that_of_the_meaning(tmp_path: Path) -> None:
 
 
 ERRORS = {
+    "an unknown service that is left out": (
+        '[platform]\nwithout = ["kp"]\n[services.kb]\n',
+        "2: platform.without: unknown service 'kp'; Known: kb.",
+    ),
     "an unknown kind": ('[services.a]\nkind = "htp"\n', "2: services.a.kind: unknown value 'htp'; did you mean http?"),
     "an unknown key": ("[services.a]\nneeds = []\n", "2: services.a.needs: unknown key; "),
     "an unknown placeholder": (

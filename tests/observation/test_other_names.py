@@ -42,6 +42,7 @@ def renamed(environment: Environment) -> Environment:
             via=NAMES.get(service.via or ""),
         )
         for name, service in environment.platform.services.items()
+        if name in NAMES
     ]
     platform = Platform({each.name: each for each in reversed(services)}, name="other", entry="edge")
     return replace(

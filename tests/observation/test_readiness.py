@@ -233,7 +233,7 @@ def test_the_whole_platform_settles(sandbox: Sandbox) -> None:
     states = probe_services(whole, deadline=30, demand=JUST_DEPLOYED)
 
     assert {state.service: (state.state, state.settled) for state in states} == dict.fromkeys(
-        gaia_platform().names, ("ready", True)
+        gaia_platform().usual, ("ready", True)
     )
 
 
@@ -246,5 +246,5 @@ def test_a_platform_without_a_service_does_not_settle_by_itself(sandbox: Sandbox
     sandbox.heal("readiness-without")
 
     assert (states["asset"].state, states["gateway"].state) == ("unreachable", "degraded")
-    assert [name for name in gaia_platform().http if not states[name].settled] == ["gateway", "asset"]
+    assert [name for name in whole.urls if not states[name].settled] == ["gateway", "asset"]
     assert states["nats"].settled

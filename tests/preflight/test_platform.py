@@ -38,7 +38,8 @@ def copied(source: Path, target: Path, names: dict[str, str], settings: str = ""
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_text(renamed(path.read_text(encoding="utf-8"), names), encoding="utf-8")
     own = (target / "gaia.toml").read_text(encoding="utf-8").replace('platform = "gaia"', "")
-    (target / "gaia.toml").write_text(f"{own}\n{renamed(DESCRIPTION, names)}\n{settings}", encoding="utf-8")
+    described = renamed(DESCRIPTION, names).replace('badge = "none"', 'auth = "none"')
+    (target / "gaia.toml").write_text(f"{own}\n{described}\n{settings}", encoding="utf-8")
     return target
 
 

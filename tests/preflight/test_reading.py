@@ -40,7 +40,7 @@ def test_a_project_without_files_has_none(tmp_path: Path) -> None:
 def test_what_gaia_toml_says_is_kept_with_its_line() -> None:
     files = read_deploy_files(Project(CORRECTED))
 
-    assert files.claims == dict.fromkeys(("staging", "production"), Claim(gaia_platform().names))
+    assert files.claims == dict.fromkeys(("staging", "production"), Claim(gaia_platform().usual))
     assert files.environments.role("production") == "production"
     assert files.secrets["staging"].names == ("DATABASE_URL", "SUPABASE_JWT_SECRET")
     assert files.secrets["staging"].place.line == 10

@@ -95,7 +95,8 @@ def exports(environment: Environment) -> dict[str, str]:
 
 def addresses_of(environment: Environment) -> dict[str, str | None]:
     """Return the URL of each service in clear; None for one without."""
-    return {name: environment.url_of(name) for name in environment.platform}
+    platform = environment.platform
+    return {name: environment.url_of(name) for name in platform if name in (*platform.usual, *environment.services)}
 
 
 def _show_lines(environment: Environment, sandbox: Sandbox) -> None:

@@ -181,7 +181,7 @@ def none_declared(text: str, name: str, platform: Platform) -> ConfigError:
     """Return the error for a compose file without a service of ``platform``; ``text`` is its content."""
     top = _top(text, Path(name), name)
     there = ", ".join(map(one_line, top.table("services").values)) or "none"
-    declared = f"; declared: {', '.join(platform)}" if platform.names else ""
+    declared = f"; declared: {', '.join(platform.usual)}" if platform.usual else ""
     profiles = " Services of a profile do not count." if len(_started(top)) < len(top.table("services").values) else ""
     return top.error(
         "services",

@@ -104,7 +104,7 @@ def _address(deployment: Deployment, service: str, kind: Kind) -> tuple[str, Pla
 def services(deployment: Deployment, platform: Platform) -> tuple[str, ...]:
     """Return the services of the deployment, those that its entry reaches elsewhere, and those that the tool does not deploy."""
     found = {app.service for app in deployment.apps}
-    found |= {name for name in platform if not platform[name].is_deployed_by(deployment.source)}
+    found |= {name for name in platform.usual if not platform[name].is_deployed_by(deployment.source)}
     entry = deployment.app(platform.entry) if platform.entry is not None else None
     if entry is not None:
         found |= {name for name in platform.behind_entry if _is_elsewhere(entry, platform.variables_of(name))}

@@ -213,7 +213,7 @@ class DeployFolder:
                 f"no compose file found for {environment}; looked in {shown(self.path)} for {', '.join(COMPOSE_FILES)}."
             )
         apps = self.compose_apps(path, environment)
-        if not any(app.service in self.platform for app in apps):
+        if not any(app.service in self.platform.usual for app in apps):
             from pytest_gaia.config.deployfiles import compose
 
             raise compose.none_declared(read_text(path, shown(path), self.content), shown(path), self.platform)

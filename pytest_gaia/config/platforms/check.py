@@ -56,7 +56,6 @@ def check_platform(
     ``services`` are all services; ``declared`` are those that the project's file has, and only they are checked.
     ``shipped`` are the services of the built-in platform.
     """
-    names = tuple(services)
     for name in declared:
         key = ("services", name)
         yield from ((key, problem) for problem in _of_name(name))
@@ -70,10 +69,18 @@ def check_platform(
     yield from _of_identifiers(services)
     yield from _of_shared_units(services)
     yield from _of_cycles(services)
+    yield from _of_platform(platform, services)
+
+
+def _of_platform(platform: PlatformTable, services: Mapping[str, ServiceTable]) -> Errors:
+    names = tuple(services)
     if platform.entry is not UNSET and platform.entry not in names:
         yield ("platform", "entry"), f"unknown service {platform.entry!r}; {nearest(platform.entry, names)}"
     elif platform.entry is not UNSET and kind_of(services[platform.entry]) != "http":
         yield ("platform", "entry"), f'{platform.entry} is of kind "{kind_of(services[platform.entry])}", not "http".'
+    for name in listed(platform.without):
+        if name not in names:
+            yield ("platform", "without"), f"unknown service {name!r}; {nearest(name, names)}"
     if platform.unit is not UNSET:
         yield from ((("platform", "unit"), each) for each in _of_template(platform.unit, ("app", "service", "env")))
 
