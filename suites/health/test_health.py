@@ -44,9 +44,15 @@ async def test_the_service_responds_behind_the_gateway(gateway: HttpClient, serv
 
 
 @pytest.mark.gaia(core=True)
-def test_the_root_introduces_the_platform(root_responses: list[Response]) -> None:
+async def test_the_root_names_the_versions_that_it_serves(
+    anonymous: HttpClient, root_responses: list[Response]
+) -> None:
     content = shaped(root_responses[0].expect(200), {"message": TEXT, "versions": named(TEXT, least=1), "note": TEXT})
-    assert {"v0.2", "v1"} <= content["versions"].keys()
+    paths = (await anonymous.get("/openapi.json")).expect(200).field("paths")
+    served = {path.split("/")[2] for path in paths if path.startswith("/api/")}
+    assert served
+    # Routes without a version are "legacy".
+    assert content["versions"].keys() - {"legacy"} == served
 
 
 @pytest.mark.gaia(requires=["chat"], core=True)

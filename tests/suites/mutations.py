@@ -49,6 +49,7 @@ MUTATIONS = (
     _set("health", "/health", "status", "degraded"),
     _set("health", "/health", "status", "unhealthy"),
     _drop("health", "/health", "version"),
+    _set("health", "/openapi.json", "paths", {}),
     Mutation("health", "asset", "stop"),
     _set("health", "/health", "database.status", "disconnected", "chat"),
     _set("health", "/health", "database.responsive", value=False, service="auth"),
