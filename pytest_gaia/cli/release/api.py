@@ -100,16 +100,16 @@ def show_difference(
     as_json: AsJson = False,
 ) -> None:
     """Compare, print the changes, and exit with their code."""
-    promotion = Promotion.here()
+    promotion, now = Promotion.here(), datetime.now(UTC)
     if release is None and env is None and a is not None and b is not None:
         if attest:
             raise ConfigError(
                 "--attest needs a release and its target: pass --release RELEASE -e ENV instead of A and B."
             )
-        _end(check(_side(promotion, a), _side(promotion, b)), None, as_json=as_json)
+        _end(check(_side(promotion, a), _side(promotion, b), now.date()), None, as_json=as_json)
     if release is None or env is None or a is not None:
         raise ConfigError("Pass two sides (gaia api diff A B), or a release (gaia api diff --release RELEASE -e ENV).")
-    found, now = promotion.release(release), datetime.now(UTC)
+    found = promotion.release(release)
     if attest:
         # Before any request: without a key, the result could not be recorded.
         signers_for(promotion, env)
@@ -123,8 +123,7 @@ def _end(result: ApiCheck, entry: Entry | None, *, as_json: bool) -> None:
         echo_json(_json(result) | {"entry": entry.sequence if entry else None})
         raise typer.Exit(result.exit_code)
     if result.changes:
-        rows = [(e.change.kind, e.service, e.change.operation, str(e.change)) for e in result.changes]
-        show_table(("", "service", "operation", "change"), rows)
+        show_table(("", "service", "operation", "change"), [*dict.fromkeys(each.row for each in result.changes)])
     for line in (*result.unclear, *result.notes):
         typer.echo(one_line(line))
     typer.echo(one_line(f"{result.status}: {result.reason}"))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from pytest_gaia.config.environment import Environment
@@ -38,6 +38,11 @@ class ServiceChange:
         """Whether it may break a client of the older document."""
         return self.change.kind == "breaking"
 
+    @property
+    def row(self) -> tuple[str, str, str, str]:
+        """Kind, service, operation and text. Changes of one group have the same."""
+        return self.change.kind, self.service, self.change.group or self.change.operation, str(self.change)
+
     def __str__(self) -> str:
         return f"{self.change.kind}: {self.service} {self.change.operation} {self.change}"
 
@@ -71,8 +76,11 @@ class ApiCheck:
         )
 
 
-def check(before: Snapshot, after: Snapshot) -> ApiCheck:
-    """Compare the documents in ``before`` with those in ``after``. Only compared documents count as proof."""
+def check(before: Snapshot, after: Snapshot, day: date) -> ApiCheck:
+    """Compare the documents in ``before`` with those in ``after``. Only compared documents count as proof.
+
+    An operation whose announced sunset is before ``day`` may be gone.
+    """
     changes: list[ServiceChange] = []
     unclear: list[str] = []
     notes = [f"{name}: is new" for name in after if name not in before and after[name].document is not None]
@@ -85,12 +93,13 @@ def check(before: Snapshot, after: Snapshot) -> ApiCheck:
             unclear.append(reason)
         elif older.document is not None and newer is not None and newer.document is not None:
             try:
-                found = difference(older.document, newer.document)
+                found = difference(older.document, newer.document, day)
                 changes += [ServiceChange(name, each) for each in found if each.kind != "unclear"]
                 unclear += [f"{name}: {each.operation} {each}" for each in found if each.kind == "unclear"]
                 compared[name] = _digest(older.document), _digest(newer.document)
             except _MALFORMED as error:
-                unclear.append(f"{name}: a document is invalid: {error}")
+                unclear.append(f"{name}: cannot be compared: {error}")
+    changes.sort(key=lambda each: (not each.breaking, not each.change.group))
     status, reason = _evaluated(changes, unclear, list(compared))
     return ApiCheck(status, reason, tuple(changes), tuple(unclear), tuple(notes), compared)
 
@@ -103,9 +112,10 @@ def undecided(reason: str) -> ApiCheck:
 def _evaluated(changes: list[ServiceChange], unclear: list[str], compared: list[str]) -> tuple[CheckStatus, str]:
     breaking = [each for each in changes if each.breaking]
     if breaking:
-        more = f" and {len(breaking) - 1} more" if len(breaking) > 1 else ""
         first = breaking[0]
-        return "failed", f"breaks clients: {first.service} {first.change.operation} {first.change.text}{more}"
+        rest = [each for each in breaking if each.row != first.row]
+        what = f"{first.service} {first.change.group or first.change.operation} {first.change.text}"
+        return "failed", f"breaks clients: {what}{f' and {len(rest)} more' if rest else ''}"
     if unclear:
         return "inconclusive", unclear[0] + (f" (and {len(unclear) - 1} more)" if len(unclear) > 1 else "")
     if not compared:
@@ -146,7 +156,7 @@ def check_release(promotion: Promotion, environment: str, release: Release, now:
         return undecided(f"{previous} and {production} have the same address, {same}, so a comparison proves nothing")
     if problem := not_running(promotion, candidate, release, now):
         return undecided(problem)
-    return check(baseline_of(promotion, baseline), fetch(candidate))
+    return check(baseline_of(promotion, baseline), fetch(candidate), now.date())
 
 
 def baseline_of(promotion: Promotion, environment: Environment) -> Snapshot:

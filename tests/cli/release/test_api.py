@@ -131,6 +131,27 @@ def test_a_usage_error_is_one_message(released: Path, gaia: Gaia, arguments: lis
     assert message in err
 
 
+def test_operations_that_are_gone_together_are_one_line_and_each_is_in_the_json(
+    released: Path, services: tuple[Service, Service], gaia: Gaia
+) -> None:
+    services[0].offers("/v1/a", "/v1/b", "/v1/c/{id}", "/health")
+    services[1].offers("/health", "/v2/a")
+
+    code, out, _ = gaia("api", "diff", "production", "local")
+
+    assert code == 1
+    assert [line.split() for line in out.splitlines()[1:3]] == [
+        ["breaking", "gateway", "/v1/*", "(3", "operations)", "is", "gone"],
+        ["compatible", "gateway", "GET", "/v2/a", "is", "new"],
+    ]
+    changes = json.loads(gaia("api", "diff", "production", "local", "--json").out)["changes"]
+    assert {each["operation"] for each in changes if each["kind"] == "breaking"} == {
+        "GET /v1/a",
+        "GET /v1/b",
+        "GET /v1/c/{id}",
+    }
+
+
 def test_what_only_adds_is_proved_and_the_gate_takes_it(released: Path, gaia: Gaia) -> None:
     deployed()
 

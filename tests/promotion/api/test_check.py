@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import Platform, Service
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.api.check import check, undecided
+from pytest_gaia.promotion.api.check import ApiCheck, undecided
+from pytest_gaia.promotion.api.check import check as check_on
 from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot, fetch
 from tests.cli.documents import document
 from tests.plugin.conftest import ScriptedServer, server
@@ -17,6 +20,10 @@ __all__ = ["server"]
 LESS, MORE = document("/a"), document("/a", "/b")
 OFF = Fetched("auth", problem="connection refused")
 NONE = Fetched("auth", problem="GET /openapi.json returned 404", published=False)
+
+
+def check(before: Snapshot, after: Snapshot) -> ApiCheck:
+    return check_on(before, after, date(2026, 11, 30))
 
 
 def side(**documents: object) -> Snapshot:
@@ -39,6 +46,7 @@ def side(**documents: object) -> Snapshot:
         ({}, side(gateway=LESS), "inconclusive", 11),
         (side(gateway=LESS), side(gateway={"openapi": "3.0", "paths": {"/a": 7}}), "inconclusive", 11),
         (side(gateway=LESS), side(gateway={"swagger": "2.0"}), "inconclusive", 11),
+        (side(gateway=LESS), side(gateway=LESS | {"openapi": "3.2.0"}), "inconclusive", 11),
         (side(gateway=LESS), side(gateway=LESS | {"webhooks": {"new": {}}}), "inconclusive", 11),
         (side(gateway=MORE), side(gateway=LESS | {"webhooks": {"new": {}}}), "failed", 1),
     ],
@@ -57,6 +65,25 @@ def test_the_findings_hold_what_breaks_and_what_was_compared() -> None:
     assert breaking == "breaking: gateway GET /b is gone"
     assert unclear == "auth: the older document is missing: connection refused"
     assert compared.startswith("compared: gateway sha256:")
+
+
+def test_operations_that_are_gone_together_count_once_in_the_reason() -> None:
+    old = document("/v1/a", "/v1/b", "/v1/c", "/d", "/e")
+
+    found = check(side(gateway=old), side(gateway=document("/e")))
+
+    assert found.reason == "breaks clients: gateway /v1/* (3 operations) is gone and 1 more"
+    assert [each.row[2] for each in found.changes] == [*["/v1/* (3 operations)"] * 3, "GET /d"]
+    # The ledger names each of them.
+    assert [each for each in found.findings if each.startswith("breaking")] == [
+        f"breaking: gateway GET {path} is gone" for path in ("/v1/a", "/v1/b", "/v1/c", "/d")
+    ]
+
+
+def test_a_version_that_is_not_known_is_said_with_its_side() -> None:
+    found = check(side(gateway=LESS), side(gateway=LESS | {"openapi": "3.2.0"}))
+
+    assert found.reason.startswith("gateway: cannot be compared: the newer document is OpenAPI 3.2.0; only 3.0 and 3.1")
 
 
 def test_what_cannot_be_asked_is_undecided() -> None:

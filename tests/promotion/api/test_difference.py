@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pytest_gaia.promotion.api._difference import Document, difference
+from pytest_gaia.promotion.api._difference import ApiChange, Document
+from pytest_gaia.promotion.api._difference import difference as compared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +51,12 @@ BASE: Document = {
         },
     },
 }
-GET, POST = "GET /personas/{}", "POST /personas"
+GET, POST = "GET /personas/{persona_id}", "POST /personas"
+TODAY = date(2026, 11, 30)
+
+
+def difference(before: Document, after: Document) -> tuple[ApiChange, ...]:
+    return compared(before, after, TODAY)
 
 
 def changed(change: Callable[[Any], object]) -> Document:
@@ -124,8 +133,8 @@ def test_the_name_of_a_parameter_in_the_path_is_no_difference() -> None:
         ),
         (
             lambda d: persona(d)["properties"]["traits"]["items"]["properties"].pop("level"),
-            GET,
-            "200.traits[].level is gone",
+            POST,
+            "body.traits[].level is gone",
         ),
         (lambda d: persona(d)["properties"]["name"].update(maxLength=40), POST, "body.name: maxLength 80 became 40"),
         (
@@ -153,7 +162,7 @@ def test_what_breaks_a_client_is_found_where_it_breaks(
     ],
 )
 def test_what_only_adds_breaks_nobody(change: Callable[[Any], object]) -> None:
-    assert all(kind == "compatible" for kind, _, _ in of(change))
+    assert {kind for kind, _, _ in of(change)} <= {"compatible"}
 
 
 def test_what_is_taken_and_what_is_said_break_in_opposite_ways() -> None:
@@ -162,10 +171,26 @@ def test_what_is_taken_and_what_is_said_break_in_opposite_ways() -> None:
     assert ("compatible", POST, "body.name: maxLength 80 became 160") in wider
 
 
-@pytest.mark.parametrize("document", [{}, {"openapi": "2.0", "paths": {}}, {"openapi": "3.0.0"}])
-def test_what_is_no_openapi_document_is_refused(document: Document) -> None:
-    with pytest.raises(ValueError, match="not an OpenAPI 3 document"):
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({}, "the newer document is not an OpenAPI document"),
+        ({"openapi": "3.0.0"}, "the newer document is not an OpenAPI document"),
+        ({"swagger": "2.0", "paths": {}}, r"the newer document is Swagger 2\.0; only OpenAPI 3\.0 and 3\.1"),
+        # It may have operations with the method QUERY, or with methods of its own.
+        ({"openapi": "3.2.0", "paths": {}}, r"the newer document is OpenAPI 3\.2\.0; only 3\.0 and 3\.1"),
+        ({"openapi": "3.10.0", "paths": {}}, r"OpenAPI 3\.10\.0; only"),
+        ({"openapi": "4.0.0", "paths": {}}, r"OpenAPI 4\.0\.0; only"),
+    ],
+)
+def test_what_is_no_known_openapi_document_is_refused(document: Document, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         difference(BASE, document)
+
+
+@pytest.mark.parametrize("version", ["3.0.3", "3.1.1", "3.1"])
+def test_known_versions_are_compared(version: str) -> None:
+    assert difference(BASE, BASE | {"openapi": version}) == ()
 
 
 def test_a_reference_that_leads_nowhere_is_said() -> None:
@@ -184,6 +209,10 @@ def answering(schema: Any, **schemas: Any) -> Document:
 
 def ref(name: str) -> Document:
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def fields(required: Any = (), **properties: Any) -> Document:
+    return {"type": "object", "properties": properties, "required": list(required)}
 
 
 def nested(depth: int, kind: str) -> Document:
@@ -261,13 +290,13 @@ STRING, OPTIONAL = {"type": "string", "maxLength": 9}, {"anyOf": [ref("X"), {"ty
         ({"type": "object"}, {"type": "object", "additionalProperties": False}, {"breaking", "compatible"}),
         ({"type": "object"}, {"type": "object", "required": ["x"]}, {"breaking", "compatible"}),
         ({"$ref": "#/components/schemas/Y", "maxLength": 9}, {"$ref": "#/components/schemas/Y", "maxLength": 5}, {"breaking", "compatible"}),
+        ({"anyOf": [STRING], "type": "string"}, {"anyOf": [STRING], "type": "object"}, {"breaking"}),
         # Not compared, and so reported as not known.
         ({"not": ref("X")}, {"not": ref("X")}, {"unclear"}),
         ({"type": "string"}, {"type": "string", "not": {"const": "a"}}, {"unclear"}),
         ({"type": "array"}, {"type": "array", "uniqueItems": True}, {"unclear"}),
         ({"multipleOf": 2}, {"multipleOf": 3}, {"unclear"}),
         ({"anyOf": [STRING, ref("Y")]}, {"oneOf": [STRING, ref("Y")]}, {"unclear"}),
-        ({"anyOf": [STRING], "type": "string"}, {"anyOf": [STRING], "type": "object"}, {"unclear"}),
         ({"prefixItems": [STRING]}, {"prefixItems": [STRING, STRING]}, {"unclear"}),
         ({"properties": {"a": True}}, {"properties": {"a": False}}, {"unclear"}),
         # No difference.
@@ -295,7 +324,17 @@ def test_every_part_of_a_schema_is_compared_or_reported_as_unclear(
             "path parameter 'persona_id': format None became uuid",
         ),
         (lambda d: d.update(security=[{"key": []}]), "breaking", "now requires credentials"),
-        (lambda d: get(d)["parameters"][0].update(style="form"), "unclear", "query parameter 'full': style changed"),
+        (
+            lambda d: get(d)["parameters"][0].update(style="pipeDelimited"),
+            "unclear",
+            "query parameter 'full': style changed",
+        ),
+        (
+            lambda d: get(d)["parameters"][0].update(content={"application/json": {}}),
+            "unclear",
+            "query parameter 'full': its media type changed",
+        ),
+        (lambda d: post(d)["responses"].pop("201"), "breaking", "no longer returns 201"),
         (lambda d: post(d).update(callbacks={"done": {}}), "unclear", "callbacks changed"),
         (lambda d: d.update(webhooks={"new": {}}), "unclear", "webhooks changed"),
         (lambda d: d["paths"]["/personas"].update(query={}), "unclear", "query /personas cannot be compared"),
@@ -318,3 +357,242 @@ def test_operations_behind_a_reference_and_headers_are_compared() -> None:
     assert (change.kind, change.text) == ("breaking", "200 header x-count: type integer became string")
     (change,) = difference(before, document("X-Total", "integer"))
     assert (change.kind, change.text) == ("breaking", "200 no longer has the header x-count")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "read", "sent"),
+    [
+        # Unions: a reader does not know a new branch, a sender needs each old one.
+        ({"anyOf": [ref("X"), ref("Y")]}, {"anyOf": [ref("X"), ref("Y"), ref("Z")]}, "may also be Z", ""),
+        ({"oneOf": [ref("X"), ref("Y")]}, {"oneOf": [ref("X")]}, "", "can no longer be Y"),
+        (ref("X"), {"anyOf": [ref("X"), {"type": "null"}]}, "may also be null", ""),
+        ({"anyOf": [ref("X"), {"type": "null"}]}, ref("X"), "", "can no longer be null"),
+        ({"anyOf": [{"const": "a"}, {"const": "b"}]}, {"anyOf": [{"const": "b"}, {"const": "a"}]}, "", ""),
+        ({"anyOf": [{"const": "a"}]}, {"anyOf": [{"const": "a"}, {"const": "b"}]}, "may also be b", ""),
+        ({"anyOf": [{"type": "number"}]}, {"anyOf": [{"type": "integer"}, {"type": "number"}]}, "", ""),
+        # The same schema with another name.
+        ({"anyOf": [ref("X"), {"type": "null"}]}, {"anyOf": [ref("X2"), {"type": "null"}]}, "", ""),
+        ({"type": ["string"]}, {"type": ["string", "integer"]}, "type string became integer|string", ""),
+        # OpenAPI 3.0 and 3.1 write null and exclusive bounds in different ways.
+        ({"type": "string", "nullable": True}, {"type": ["string", "null"]}, "", ""),
+        ({"type": "string", "nullable": True}, {"anyOf": [{"type": "string"}, {"type": "null"}]}, "", ""),
+        ({"minimum": 0, "exclusiveMinimum": True}, {"exclusiveMinimum": 0}, "", ""),
+        ({"maximum": 9, "exclusiveMaximum": False}, {"maximum": 9}, "", ""),
+        ({"maximum": 9}, {"exclusiveMaximum": 9}, "", "maximum 9 became 9 (excluded)"),
+        ({"minLength": 0}, {}, "", ""),
+        # Formats and values.
+        ({"type": "integer", "format": "int32"}, {"type": "integer", "format": "int64"}, "format int32 became int64", ""),
+        ({"enum": [1]}, {"enum": ["1"]}, "type integer became string", "type integer became string"),
+        ({"enum": ["a"]}, {"const": "a", "type": "string"}, "", ""),
+        # Only one direction has these fields.
+        (ref("Y"), fields(a={"type": "string", "readOnly": True}, required=["a"]), "", ""),
+        (fields(a={"type": "string", "readOnly": True}, required=["a"]), ref("Y"), ".a is gone", ""),
+        (fields(a={"type": "string", "writeOnly": True}), ref("Y"), "", ".a is gone"),
+        # A field that readers could not rely on.
+        (fields(a=STRING), ref("Y"), "", ".a is gone"),
+        (fields(a=STRING, required=["a"]), ref("Y"), ".a is gone", ".a is gone"),
+    ],
+)  # fmt: skip
+def test_a_difference_breaks_those_who_read_it_or_those_who_send_it(
+    before: Document, after: Document, read: str, sent: str
+) -> None:
+    schemas = {"X": fields(x=STRING), "X2": fields(x=STRING), "Y": {"type": "object"}, "Z": fields(z=STRING)}
+    found = difference(answering(before, **schemas), answering(after, **schemas))
+    said = {each.text[:3]: each.text for each in found if each.kind != "compatible"}
+    assert (read in said.get("200", ""), sent in said.get("bod", "")) == (True, True), said
+    assert (bool(said.get("200")), bool(said.get("bod"))) == (bool(read), bool(sent)), said
+
+
+def test_an_error_of_a_newer_framework_with_fewer_optional_fields_breaks_nobody() -> None:
+    def error(**more: Any) -> Document:
+        where = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
+        one = fields(loc={"type": "array", "items": where}, msg={"type": "string"}, required=["loc", "msg"], **more)
+        return answering(fields(detail={"type": "array", "items": ref("Error")}), Error=one)
+
+    found = difference(error(input={"title": "Input"}, ctx={"type": "object"}), error())
+    assert {(each.kind, each.text) for each in found if each.text.startswith("200")} == {
+        ("compatible", "200.detail[].ctx is gone, and was optional"),
+        ("compatible", "200.detail[].input is gone, and was optional"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("sunset", "kind", "text"),
+    [
+        ({}, "breaking", "is gone"),
+        ({"deprecated": True}, "breaking", "is gone"),
+        ({"x-sunset": "2026-11-29"}, "breaking", "is gone"),
+        ({"deprecated": True, "x-sunset": "2026-11-29"}, "compatible", "is gone, after its sunset on 2026-11-29"),
+        ({"deprecated": True, "x-sunset": "2026-11-30"}, "breaking", "is gone, before its sunset on 2026-11-30"),
+        ({"deprecated": True, "x-sunset": "2026-11-30T01:00:00+02:00"}, "compatible", "is gone, after its sunset on 2026-11-29"),
+        ({"deprecated": True, "x-sunset": "Sun, 29 Nov 2026 23:59:59 GMT"}, "compatible", "is gone, after its sunset on 2026-11-29"),
+        ({"deprecated": True, "x-sunset": "soon"}, "breaking", "is gone, and its x-sunset is not a date"),
+        ({"deprecated": True, "x-sunset": None}, "breaking", "is gone, and its x-sunset is not a date"),
+    ],
+)  # fmt: skip
+def test_an_operation_may_be_removed_after_its_announced_sunset(sunset: Document, kind: str, text: str) -> None:
+    before = changed(lambda d: get(d).update(sunset))
+    # Reported once, and not again for its parameters and schemas.
+    (change,) = difference(before, changed(lambda d: d["paths"].pop("/personas/{persona_id}")))
+    assert (change.kind, change.operation, change.text) == (kind, GET, text)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        ([], [{"key": []}], "now requires credentials"),
+        ([{}], [{"key": []}, {}], ""),
+        ([{"key": []}], [{"renamed": []}], ""),
+        ([{"key": []}], [{"other": []}], "no longer accepts the credentials apikey header x-key"),
+        ([{"key": []}], [{"key": [], "other": []}], "no longer accepts the credentials apikey header x-key"),
+        ([{"login": ["read"]}], [{"login": ["read", "write"]}], "no longer accepts the credentials oauth2"),
+        ([{"login": ["read", "write"]}], [{"login": ["read"]}], ""),
+    ],
+)
+def test_credentials_that_were_enough_must_stay_enough(
+    before: list[Document], after: list[Document], text: str
+) -> None:
+    key = {"type": "apiKey", "in": "header", "name": "X-Key"}
+    schemes = {"key": key, "renamed": key, "other": key | {"name": "X-Other"}, "login": {"type": "oauth2", "flows": {}}}
+
+    def document(security: list[Document]) -> Document:
+        return changed(lambda d: get(d).update(security=security) or d["components"].update(securitySchemes=schemes))
+
+    found = difference(document(before), document(after))
+    assert [each.text for each in found if each.kind == "breaking"] == ([text] if text else [])
+
+
+def responding(responses: Document) -> Document:
+    return changed(lambda d: get(d).update(responses=responses))
+
+
+def as_type(**kinds: str) -> Document:
+    """Contents, by media type."""
+    return {"content": {kind.replace("_", "/"): {"schema": {"type": type_}} for kind, type_ in kinds.items()}}
+
+
+JSON = as_type(application_json="string")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "breaking"),
+    [
+        ({"200": JSON}, {"2XX": JSON}, []),
+        ({"2XX": JSON}, {"200": as_type(application_json="integer")}, ["200: type string became integer"]),
+        ({"default": JSON}, {"200": JSON, "404": as_type(application_json="integer")}, ["404: type string became integer"]),
+        # The default describes errors, if there is a success.
+        ({"200": JSON}, {"default": JSON}, []),
+        ({"200": JSON, "201": JSON}, {"200": JSON, "default": JSON}, ["no longer returns 201"]),
+        ({"200": JSON, "default": JSON}, {"200": JSON}, []),
+        ({"302": {}}, {"200": JSON}, ["no longer returns 302"]),
+        ({"200": JSON, "304": {}}, {"200": JSON}, []),
+        ({"200": JSON}, {"200": {"content": {"application/json; charset=utf-8": JSON["content"]["application/json"]}}}, []),
+        ({"200": as_type(**{"*_*": "string"})}, {"200": JSON}, []),
+        ({"200": JSON}, {"200": {}}, ["200 is no longer application/json"]),
+        ({"200": JSON}, {"200": JSON, "x-note": "a"}, []),
+    ],
+)  # fmt: skip
+def test_responses_are_compared_with_what_describes_them(
+    before: Document, after: Document, breaking: list[str]
+) -> None:
+    assert [
+        each.text for each in difference(responding(before), responding(after)) if each.kind != "compatible"
+    ] == breaking
+
+
+def test_names_of_header_parameters_have_no_case_and_defaults_are_no_difference() -> None:
+    def document(**parameter: Any) -> Document:
+        return changed(lambda d: get(d)["parameters"].append({"in": "header", **parameter}))
+
+    plain = document(name="X-Trace", schema={"type": "string"})
+    assert difference(plain, document(name="x-trace", schema={"type": "string"}, style="simple", explode=False)) == ()
+
+
+def test_a_body_behind_a_reference_is_required_if_its_target_is() -> None:
+    after = changed(lambda d: d["components"].update(requestBodies={"B": {"required": True, "content": {}}}))
+    get(after)["requestBody"] = {"$ref": "#/components/requestBodies/B"}
+    assert [(each.kind, each.text) for each in difference(BASE, after)] == [("breaking", "now accepts a body")]
+
+
+def offering(*operations: str) -> Document:
+    paths: Document = {}
+    for operation in operations:
+        method, path = operation.split()
+        paths.setdefault(path, {})[method.lower()] = {}
+    return {"openapi": "3.1.0", "paths": paths}
+
+
+def rows(before: Document, after: Document) -> set[str]:
+    return {f"{each.group or each.operation} {each.text}" for each in difference(before, after)}
+
+
+OLD = (
+    "GET /v1/",
+    "GET /v1/items",
+    "POST /v1/items",
+    "GET /v1/items/{id}",
+    "PUT /v1/items/{id}",
+    "GET /v1/items/{id}/parts",
+)
+
+
+def test_operations_that_are_gone_together_are_one_group() -> None:
+    assert rows(offering(*OLD), offering("GET /v2/items")) == {"/v1/* (6 operations) is gone", "GET /v2/items is new"}
+    assert {each.operation for each in difference(offering(*OLD), offering())} == set(OLD)
+
+
+@pytest.mark.parametrize(
+    ("new", "expected"),
+    [
+        # Below the prefix, so that the pattern would include it; if it is also new, or a parameter may be the prefix.
+        ("GET /v1/items", {"/v1/items/* (3 operations)", "GET /v1/", "POST /v1/items"}),
+        ("GET /v1/items/other", {*OLD}),
+        ("GET /v1/{kind}/{id}", {*OLD}),
+        ("GET /{version}/status", {"/v1/items/* (3 operations)", "GET /v1/", "GET /v1/items", "POST /v1/items"}),
+    ],
+)
+def test_a_group_includes_no_operation_that_is_offered(new: str, expected: set[str]) -> None:
+    found = rows(offering(*OLD), offering(new)) - {f"{new} is new"}
+    assert found == {f"{each} is gone" for each in expected}
+
+
+PATHS = st.lists(st.sampled_from(["a", "b", "{x}", ""]), min_size=1, max_size=4).map(
+    lambda parts: "/" + "/".join(parts)
+)
+OPERATIONS = st.sets(st.builds("{} {}".format, st.sampled_from(["GET", "PUT"]), PATHS))
+
+
+@given(OPERATIONS, OPERATIONS)
+def test_groups_hide_nothing(old: set[str], new: set[str]) -> None:
+    found = difference(offering(*old), offering(*new))
+
+    assert {each.operation for each in found} == old ^ new
+    for each in found:
+        if each.group:
+            prefix = each.group.partition("*")[0]
+            others = new if each.text == "is gone" else old
+            assert each.operation.split()[1].startswith(prefix)
+            assert not [other for other in others if other.split()[1].startswith(prefix)]
+            members = [other for other in found if (other.group, other.text) == (each.group, each.text)]
+            assert each.group.endswith(f"({len(members)} operations)")
+
+
+SCHEMAS = st.recursive(
+    st.sampled_from([{"type": "string"}, {"type": ["integer", "null"]}, {"enum": ["a", None]}, ref("X"), {}, True]),
+    lambda inner: st.one_of(
+        st.builds(lambda parts: {"anyOf": parts}, st.lists(inner, min_size=1, max_size=3)),
+        st.builds(lambda part: {"type": "array", "items": part}, inner),
+        st.builds(lambda part, required: fields(a=part, required=required), inner, st.sampled_from([[], ["a"]])),
+        st.builds(lambda parts: {"allOf": parts}, st.lists(inner, min_size=1, max_size=2)),
+    ),
+    max_leaves=6,
+)
+
+
+@given(SCHEMAS, SCHEMAS)
+def test_what_breaks_senders_does_not_break_readers_who_go_the_other_way(one: Document, other: Document) -> None:
+    old, new = answering(one, X={"type": "boolean"}), answering(other, X={"type": "boolean"})
+    assert difference(old, copy.deepcopy(old)) == ()
+    forth, back = difference(old, new), difference(new, old)
+    # Whatever changes is reported in both ways.
+    assert bool(forth) == bool(back)
