@@ -22,6 +22,7 @@ from pytest_gaia.clients.reasons import absent
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.variables import variable_name
+from pytest_gaia.expectations.apis import Apis, NamedOperation, lacking_reason
 
 DIRECT = ":direct"
 
@@ -41,10 +42,11 @@ def marker_text(platform: Platform | None = None) -> str:
     if not platform or not platform.names:
         known = f"a service of gaia.toml, NAME{DIRECT} for one with a URL of its own, {known}"
     return (
-        "gaia(requires=[], writes=False, core=False, experimental=False, command=None): the needs of a test. "
+        "gaia(requires=[], writes=False, core=False, experimental=False, operations=None, command=None): the needs of a test. "
         f"requires: any of {known}; writes: it changes the environment; core: it runs in production, and its failures always "
-        "block; experimental: it tests a feature that is not part of every release; command: commands of the old test.sh "
-        "that it replaces."
+        "block; experimental: it tests a feature that is not part of every release; operations: it needs these, such as "
+        "'GET /orders' or 'billing: POST /invoices', and does not apply to a release that lacks one; command: commands of "
+        "the old test.sh that it replaces."
     )
 
 
@@ -57,6 +59,8 @@ class Needs:
     core: bool = False
     experimental: bool = False
     command: frozenset[str] = frozenset()
+    operations: frozenset[str] | None = None
+    """operations that it needs, such as ``orders: GET /orders``; empty if it wants a path that is not there; None if not stated"""
 
     @property
     def services(self) -> frozenset[str]:
@@ -70,7 +74,11 @@ class Needs:
         return frozenset(word for word, holds in flags.items() if holds)
 
     def __or__(self, other: Needs) -> Needs:
-        return Needs(**{f.name: getattr(self, f.name) | getattr(other, f.name) for f in fields(Needs)})
+        return Needs(**{f.name: _both(getattr(self, f.name), getattr(other, f.name)) for f in fields(Needs)})
+
+
+def _both(one: Any, other: Any) -> Any:
+    return other if one is None else one if other is None else one | other
 
 
 _NAMES = tuple(f.name for f in fields(Needs))
@@ -100,6 +108,7 @@ def _parse(args: tuple[Any, ...], kwargs: Mapping[str, Any], platform: Platform)
         core=_flag("core", kwargs),
         experimental=_flag("experimental", kwargs),
         command=_names("command", kwargs),
+        operations=_operations(kwargs, platform),
     )
     for required in sorted(needs.requires):
         if not _is_known(required, platform):
@@ -119,6 +128,26 @@ def _is_known(required: str, platform: Platform) -> bool:
     if required.endswith(DIRECT):
         return required.removesuffix(DIRECT) in platform.http
     return required in platform or required in _SECRETS
+
+
+def _operations(kwargs: Mapping[str, Any], platform: Platform) -> frozenset[str] | None:
+    """Return the operations, each at the service that receives the request."""
+    if kwargs.get("operations") is None:
+        return None
+    return frozenset(str(_operation(text, platform)) for text in _names("operations", kwargs))
+
+
+def _operation(text: str, platform: Platform) -> NamedOperation:
+    try:
+        operation = NamedOperation.of(text, platform.entry)
+    except ValueError as error:
+        raise ConfigError(f"@pytest.mark.gaia(operations=…): {error}.") from None
+    if operation.service not in platform.http:
+        problem = unknown_service(operation.service, platform, platform.http)
+        if operation.service in platform:
+            problem = f"{operation.service} is no HTTP service."
+        raise ConfigError(f"@pytest.mark.gaia(operations=…): {problem}")
+    return operation
 
 
 def _names(name: str, kwargs: Mapping[str, Any]) -> frozenset[str]:
@@ -166,6 +195,29 @@ def outside_default_selection(suite: str | None, needs: Needs, environment: Envi
     if environment.core_only and not needs.core:
         return f"{environment.name} runs only core tests by default"
     return None
+
+
+def received_operations(needs: Needs, environment: Environment) -> tuple[str, ...] | None:
+    """Return the operations that a test needs, at the services that receive its requests; None if it states none."""
+    if needs.operations is None:
+        return None
+    named = (NamedOperation.of(each, None) for each in needs.operations)
+    return tuple(sorted(str(_received(each, environment)) for each in named))
+
+
+def _received(operation: NamedOperation, environment: Environment) -> NamedOperation:
+    platform, service = environment.platform, operation.service
+    via = platform[service].via
+    if service in environment.urls or via is None:
+        return operation
+    path = platform.route(service, operation.path)
+    # Without a route, the client reports that nothing forwards the request.
+    return operation if path is None else NamedOperation(via, operation.method, path)
+
+
+def not_offered_reason(operations: Sequence[str], apis: Apis) -> str | None:
+    """Return why a test that needs ``operations`` does not apply to the release; None if it offers them, or may do so."""
+    return lacking_reason([each for each in operations if apis.lacks(NamedOperation.of(each, None))])
 
 
 def not_applicable_reason(needs: Needs, environment: Environment) -> str | None:

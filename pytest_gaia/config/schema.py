@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 from pytest_gaia.config.environment import DeployFiles, DeploySettings, Environment, HookName, Role
 from pytest_gaia.config.services import SERVICE_NAME, PlatformTable, ServiceTable, TimeoutTable
 from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage
-from pytest_gaia.config.tolerance import SkipMeaning, Tolerance, ToleranceKind, XfailMeaning
+from pytest_gaia.config.tolerance import BaselineMeaning, SkipMeaning, Tolerance, ToleranceKind, XfailMeaning
 from pytest_gaia.files.decoding import OldNames
 
 ENVIRONMENT_NAME = r"[a-z][a-z0-9-]*"
@@ -54,6 +54,7 @@ class ToleranceTable(Struct, frozen=True, forbid_unknown_fields=True):
     max_expectation_age_days: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     xfail: XfailMeaning | UnsetType = UNSET
     skip: SkipMeaning | UnsetType = UNSET
+    baseline: BaselineMeaning | UnsetType = UNSET
 
 
 class DeployTable(Struct, frozen=True, forbid_unknown_fields=True):

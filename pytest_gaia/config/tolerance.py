@@ -7,6 +7,7 @@ from typing import Any, Literal
 ToleranceKind = Literal["advisory", "known-failures", "strict"]
 XfailMeaning = Literal["expected", "fail"]
 SkipMeaning = Literal["allowed", "expected", "fail"]
+BaselineMeaning = Literal["optional", "required"]
 
 PRODUCTION = "production"
 """role of the environments whose tolerance is always strict"""
@@ -29,10 +30,12 @@ class Tolerance:
     """outcome of a test that pytest reports as xfailed"""
     skip: SkipMeaning = "allowed"
     """whether a skip blocks: never (``allowed``), without an expectation (``expected``), or always (``fail``)"""
+    baseline: BaselineMeaning = "required"
+    """whether tests of operations that the release does not offer need a baseline that shows that they are not gone"""
 
 
-_ADVISORY: Mapping[str, Any] = {"kind": "advisory", "max_expectation_age_days": 180}
-_STRICT: Mapping[str, Any] = {"kind": "strict", "budget": 0, "xfail": "fail", "skip": "fail"}
+_ADVISORY: Mapping[str, Any] = {"kind": "advisory", "max_expectation_age_days": 180, "baseline": "optional"}
+_STRICT: Mapping[str, Any] = {"kind": "strict", "budget": 0, "xfail": "fail", "skip": "fail", "baseline": "required"}
 _OF_KIND: Mapping[str, Mapping[str, Any]] = {"advisory": _ADVISORY, "known-failures": {}, "strict": _STRICT}
 
 

@@ -5,11 +5,13 @@ from typing import Literal
 
 import msgspec
 
+from pytest_gaia.expectations.apis import NamedOperation
 from pytest_gaia.expectations.selectors import Match, Selector, mismatch
 from pytest_gaia.expectations.subjects import PHASES, Context, FailureDetails
 
-Expect = Literal["fail", "flaky", "pass", "skip"]
-"""``fail``: every time; ``flaky``: sometimes; ``pass``: an exception to a broader expectation; ``skip``"""
+Expect = Literal["fail", "flaky", "pass", "skip", "removed"]
+"""``fail``: every time; ``flaky``: sometimes; ``pass``: an exception to a broader expectation; ``skip``; ``removed``:
+operations that the release no longer offers"""
 
 
 # gc=False: expectations contain no reference cycles, and the collector need not scan a thousand of them.
@@ -30,9 +32,13 @@ class Expectation(msgspec.Struct, frozen=True, gc=False, eq=False):
     phases: frozenset[str] = frozenset({"call"})
     when: tuple[tuple[str, bool], ...] = ()
     """(capability, whether it must have been observed)"""
+    offers: tuple[tuple[NamedOperation, bool], ...] = ()
+    """(operation, whether the release must offer it)"""
+    operations: tuple[NamedOperation, ...] = ()
+    """for ``removed``: patterns of the operations that may be gone"""
     match: Match = Match()
     max_failures: int | None = None
-    """most tests that it may cover in one run"""
+    """most tests, or removed operations, that it may cover in one run"""
     justification: str | None = None
     """why it covers more than before; ``gaia expectations ratchet`` requires it"""
     place: str = ""
@@ -49,7 +55,7 @@ class Expectation(msgspec.Struct, frozen=True, gc=False, eq=False):
     @property
     def conditions(self) -> int:
         """Number of conditions besides the selector. Of two equally specific expectations, the one with more applies."""
-        return len(self.when) + len(self.match.keys)
+        return len(self.when) + len(self.offers) + len(self.match.keys)
 
     def days_left(self, today: date) -> int:
         """Return the number of days, including ``today``, on which it still applies; 0 or less if it has expired."""
@@ -57,7 +63,7 @@ class Expectation(msgspec.Struct, frozen=True, gc=False, eq=False):
 
     def inapplicable(self, context: Context) -> str | None:
         """Return the reason why the expectation does not apply in ``context``; None if it applies."""
-        if context.tolerance.kind == "strict":
+        if context.tolerance.kind == "strict" and self.expect != "removed":
             return f"{context.environment} has strict tolerance"
         if context.environment not in self.environments:
             return f"applies to {', '.join(self.environments)} only"
@@ -73,7 +79,18 @@ class Expectation(msgspec.Struct, frozen=True, gc=False, eq=False):
             if (capability in context.capabilities) != wanted:
                 seen, needed = ("was not observed", capability) if wanted else ("was observed", f"!{capability}")
                 return f"requires {needed}, and {capability} {seen}"
-        return None
+        return next((reason for each in self.offers if (reason := self._not_offered(*each, context))), None)
+
+    def _not_offered(self, operation: NamedOperation, wanted: bool, context: Context) -> str:
+        offered = context.apis.offers(operation)
+        if offered is wanted or (offered is None and self.expect == "pass"):
+            return ""
+        needed = f"requires that the release {'offers' if wanted else 'does not offer'} {operation}"
+        return f"{needed}, and the OpenAPI document of {operation.service} is not known" if offered is None else needed
+
+    def covers(self, operation: str) -> bool:
+        """Whether it accepts that ``operation`` is gone, such as ``orders: GET /orders``."""
+        return self.expect == "removed" and any(each.covers(operation) for each in self.operations)
 
     def refusal(self, details: FailureDetails) -> tuple[str, ...]:
         """Return why the expectation does not cover the failure ``details``; empty if it covers it."""

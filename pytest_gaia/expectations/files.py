@@ -11,6 +11,7 @@ from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations import selectors
+from pytest_gaia.expectations.apis import NamedOperation
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.schema import OLD_NAMES, REQUIRED, ExpectationTable, Problem, as_list, problems
@@ -119,7 +120,7 @@ def expectation_from(text: str, place: str, environments: Mapping[str, Tolerance
         raise _error(text, place, [(error.key, str(error))]) from None
     if found := list(problems(table, environments, platform)):
         raise _error(text, place, found)
-    return _expectation(name, place, table, _limit_line(text, place) if table.max_failures is not None else 0)
+    return _expectation(name, place, table, platform, _limit_line(text, place) if table.max_failures is not None else 0)
 
 
 def _has_old_names(document: Mapping[str, object]) -> bool:
@@ -151,7 +152,9 @@ _LIMIT = re.compile(r"\s*max_failures\s*=")
 _ID = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
 
 
-def _expectation(name: str, place: str, table: ExpectationTable, max_failures_line: int) -> Expectation:
+def _expectation(
+    name: str, place: str, table: ExpectationTable, platform: Platform, max_failures_line: int
+) -> Expectation:
     capabilities = [str(each) for each in as_list(table.when.capability)]
     return Expectation(
         id=name,
@@ -165,6 +168,13 @@ def _expectation(name: str, place: str, table: ExpectationTable, max_failures_li
         expect=table.expect,
         phases=_phases(tuple(map(str, as_list(table.phase or "call")))),
         when=tuple((each.removeprefix("!"), not each.startswith("!")) for each in capabilities),
+        offers=tuple(
+            (NamedOperation.of(each.removeprefix("!"), platform.entry), not each.startswith("!"))
+            for each in map(str, as_list(table.when.offers))
+        ),
+        operations=tuple(
+            NamedOperation.of(str(each), platform.entry, pattern=True) for each in as_list(table.operations)
+        ),
         match=Match(**{key: tuple(as_list(asked)) for key in KEYS if (asked := getattr(table.match, key)) != []}),
         max_failures=table.max_failures,
         justification=table.justification,

@@ -11,6 +11,7 @@ from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.services import unknown_service
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import nearest
+from pytest_gaia.expectations.apis import NamedOperation
 from pytest_gaia.expectations.selectors import KEYS, parse
 from pytest_gaia.expectations.subjects import DIRECT
 from pytest_gaia.files.decoding import OldNames
@@ -24,10 +25,12 @@ Phase: TypeAlias = Literal["setup", "call", "teardown"]
 
 
 class WhenTable(Struct, frozen=True, forbid_unknown_fields=True):
-    """Condition: services that the run must have observed (``orders``) or not observed (``!orders``)."""
+    """Conditions: services that the run must have observed (``orders``) or not observed (``!orders``), and operations."""
 
     capability: Texts = []
     """one service of the project, or a list of services that must all hold"""
+    offers: Texts = []
+    """operation that the release must offer (`orders: GET /orders`) or must not offer (`!orders: GET /orders`)"""
 
 
 class MatchTable(Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,10 +71,13 @@ class ExpectationTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """first day on which the expectation no longer applies"""
     environments: list[str]
     """environments in which the failures are expected; never production"""
-    tests: list[str]
-    """selectors: node ID, file, folder, `service:NAME`, `marker:NAME` or `all`"""
-    expect: Literal["fail", "flaky", "pass", "skip"] = "fail"
-    """expected outcome: always fail, sometimes fail, pass (an exception to a broader expectation), or skip"""
+    tests: list[str] = []
+    """selectors: node ID, file, folder, `service:NAME`, `marker:NAME` or `all`; required except for `removed`"""
+    operations: Texts = []
+    """for `removed`: operations that the release no longer offers, such as `orders: GET /v1/*`; `*` also for any method"""
+    expect: Literal["fail", "flaky", "pass", "skip", "removed"] = "fail"
+    """expected outcome: always fail, sometimes fail, pass (an exception to a broader expectation), or skip; `removed`
+    accepts operations that are gone"""
     phase: Phase | list[Phase] | None = None
     """phases of the test that may fail; `call` by default"""
     when: WhenTable = WhenTable()
@@ -79,7 +85,7 @@ class ExpectationTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     match: MatchTable = MatchTable()
     """failure signature; required for `fail` and `flaky`"""
     max_failures: Annotated[int, Meta(ge=1)] | None = None
-    """most tests that may fail in one run"""
+    """most tests that may fail, or operations that may be gone, in one run"""
     justification: str | None = None
     """why the expectation covers more than before; required by `gaia expectations ratchet`"""
 
@@ -117,12 +123,16 @@ def problems(table: ExpectationTable, environments: Mapping[str, Tolerance], pla
     yield from _texts(table)
     if table.expires <= table.created:
         yield ("expires",), f"{table.expires} is not after `created`, {table.created}."
-    yield from _environments(table.environments, environments)
+    yield from _environments(table, environments)
     yield from _tests(table.tests, platform)
+    yield from _operations(table, platform)
     yield from _capabilities(as_list(table.when.capability), platform)
     yield from _services(table.match, platform)
     yield from _signature(table)
     yield from _fitting(table)
+    other = "tests" if table.expect == "removed" else "operations"
+    if as_list(getattr(table, other)):
+        yield (other,), f"has no effect with expect = {table.expect!r}; remove it."
 
 
 def as_list(value: object) -> list[Any]:
@@ -135,9 +145,10 @@ def _texts(table: ExpectationTable) -> Iterator[Problem]:
         text = getattr(table, key)
         if text is not None and not text.strip():
             yield (key,), "must not be empty."
-    for key in ("environments", "tests"):
-        values = getattr(table, key)
-        if not values:
+    subjects = "operations" if table.expect == "removed" else "tests"
+    for key in ("environments", "tests", "operations"):
+        values = as_list(getattr(table, key))
+        if not values and key in ("environments", subjects):
             yield (key,), "must not be an empty list."
         yield from (((key,), f"{each!r} is listed twice.") for each in _repeated(values))
 
@@ -148,12 +159,24 @@ def _repeated(values: Sequence[str]) -> list[str]:
     return [value for value in dict.fromkeys(values) if values.count(value) > 1]
 
 
-def _environments(names: Sequence[str], known: Mapping[str, Tolerance]) -> Iterator[Problem]:
-    for name in names:
+def _environments(table: ExpectationTable, known: Mapping[str, Tolerance]) -> Iterator[Problem]:
+    for name in table.environments:
         if name not in known:
             yield ("environments",), f"unknown environment {name!r}; {nearest(name, known)}"
-        elif known[name].kind == "strict":
+        elif known[name].kind == "strict" and table.expect != "removed":
             yield ("environments",), f"{name} has strict tolerance; an expectation cannot apply there."
+
+
+def _operations(table: ExpectationTable, platform: Platform) -> Iterator[Problem]:
+    offers = ((("when", "offers"), str(text).removeprefix("!"), False) for text in as_list(table.when.offers))
+    for key, text, pattern in (*offers, *((("operations",), str(each), True) for each in as_list(table.operations))):
+        try:
+            operation = NamedOperation.of(text, platform.entry, pattern=pattern)
+        except ValueError as error:
+            yield key, f"{error}."
+            continue
+        if operation.service not in platform:
+            yield key, unknown_service(operation.service, platform, platform.http)
 
 
 def _tests(texts: Sequence[str], platform: Platform) -> Iterator[Problem]:

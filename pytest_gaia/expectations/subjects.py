@@ -10,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from pytest_gaia.config.tolerance import Tolerance
+from pytest_gaia.expectations.apis import NO_APIS, Apis
 from pytest_gaia.files.writing import write_file
 
 PHASES = ("setup", "call", "teardown")
@@ -75,6 +76,8 @@ class Context:
     """capabilities for which the run has no observation"""
     known: frozenset[str] | None = None
     """services that existed when the run was recorded; None for all"""
+    apis: Apis = NO_APIS
+    """operations of the services, in this release and in the baseline"""
 
     def knows(self, capability: str) -> bool:
         """Whether the run observed that the capability is reachable, or that it is not."""

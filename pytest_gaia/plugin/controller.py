@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError, SandboxError
+from pytest_gaia.expectations.apis import Apis
 from pytest_gaia.fixtures import declared
+from pytest_gaia.observation import documents
 from pytest_gaia.observation.readiness import ServiceState, demand_of, probe_services
 from pytest_gaia.observation.watching import observe, observe_again
 from pytest_gaia.plugin.checks.observer import ObserverHooks
@@ -67,6 +70,10 @@ class ControllerHooks:
         """states of the services before the first test; empty if no test ran"""
         self._noted: tuple[str, ...] = ()
         """observations at the end that do not affect the verdict"""
+        self._documents: documents.Snapshot = {}
+        """OpenAPI documents of the services; empty if no test ran"""
+        path: Path | None = config.option.gaia_baseline
+        self._baseline = None if path is None else documents.baseline_at(path.absolute())
 
     @property
     def terminal(self) -> pytest.TerminalReporter | None:
@@ -139,6 +146,12 @@ class ControllerHooks:
     def _usage_error(self) -> str | None:
         return self.observer.usage_error or (str(self._refused) if self._refused else None)
 
+    @property
+    def _is_accepted(self) -> bool:
+        """Whether this run accepts the release of a deployed environment."""
+        evaluated = self.result.evaluated
+        return evaluated is not None and evaluated.verdict.word == "PROMOTE" and not self.run.declared.sandbox
+
     def _mask(self, text: str) -> str:
         # Only at the end, because it waits for the sandbox.
         return self.run.redactor.text(text)
@@ -159,6 +172,8 @@ class ControllerHooks:
         observer = self.observer
         planned = len(observer.assembly.planned)
         code = self.result.close(exitstatus, planned, partial=observer.partial(), lost=observer.lost)
+        if code == 0 and self._documents and self._is_accepted:
+            self._store(self.run.declared, accepted=True)
         if self.result.evaluated and (problem := rewrite_junit(self.config, self.result.evaluated)):
             self.result.unwritten.append(problem)
             return code or int(pytest.ExitCode.USAGE_ERROR)
@@ -206,10 +221,33 @@ class ControllerHooks:
         if missing:
             self.result.unavailable = services.reasons(missing)
         else:
-            self.run.handoff.write(observe(environment, states))
+            self.run.handoff.write(observe(environment, states), self._apis(environment, states))
             self._met = states
         self.result.begin(environment, states)
         return services.not_ready(environment, missing, deadline) if missing else []
+
+    def _apis(self, environment: Environment, states: Sequence[ServiceState]) -> Apis:
+        """Return the operations that the services offer, by their documents, and those of the baseline."""
+        asked = [state.service for state in states if state.asked and state.reachable]
+        names = [name for name in documents.published(environment) if name in asked]
+        with Waiting(self.terminal, f"OpenAPI documents of {environment.name}", environment.timeouts.ready) as waiting:
+            self._documents = documents.fetch_all(environment, names, waiting)
+        if not environment.sandbox:
+            self._store(environment)
+        baseline = self._baseline
+        if baseline is None and not environment.sandbox:
+            baseline = documents.last_baseline(self.run.options.rootdir, environment.name)
+        return Apis(documents.apis_of(self._documents), baseline)
+
+    def _store(self, environment: Environment, *, accepted: bool = False) -> None:
+        """Save the documents, which the evidence refers to; those of an ``accepted`` release are the next baseline."""
+        rootdir = self.run.options.rootdir
+        try:
+            documents.store(self._documents, rootdir)
+            if accepted:
+                documents.keep(self._documents, documents.kept_folder(rootdir, environment.name))
+        except (OSError, ConfigError) as error:
+            self._noted += (f"the OpenAPI documents could not be saved: {error}",)
 
     def _observe_again(self, exitstatus: int) -> None:
         """Check the environment again at the end. Nothing else can change the sandbox, so it is not checked."""

@@ -31,6 +31,8 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--gaia-report-log": {**_FILE, "help": "write the result of every test to FILE (JSON Lines) as it happens; "
         "`gaia replay FILE` evaluates it again"},
     "--gaia-verdict-file": {**_FILE, "help": "write the verdict and the outcome of every test to FILE (JSON)"},
+    "--gaia-baseline": {**_FILE, "metavar": "PATH", "help": "compare the API with this earlier release: a folder of `gaia api "
+        "snapshot`, or a results log; by default the last saved documents of the environment"},
     "--gaia-plan-out": {**_FILE, "help": "write the test plan to FILE after collection: every test that the "
         "environment requires"},
     "--gaia-plan": {**_FILE, "help": "require every test in the plan FILE to run; HOLD if any is missing"},
@@ -69,6 +71,7 @@ _SETTINGS: Mapping[str, Any] = {
     "gaia_simulate": "bool",
     "gaia_report_log": "string",
     "gaia_verdict_file": "string",
+    "gaia_baseline": "string",
     "gaia_plan_out": "string",
     "gaia_plan": "string",
     "gaia_require_full": "bool",

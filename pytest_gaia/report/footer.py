@@ -1,9 +1,10 @@
 """The summary at the end of a run: expectations that were used, skipped tests with reasons, and the verdict."""
 
-from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_gaia.expectations.apis import removed_without_tests
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.report.layout import NARROWEST, aligned, columns, listed, remaining, wrapped
 from pytest_gaia.verdict.classify import Classification, Outcome
@@ -50,6 +51,7 @@ def notes(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
         *_titled("non-blocking failures", _tests(evaluated, "tolerated", layout) if layout.expected else ()),
         *_titled("warnings", [line for text in warnings(evaluated) for line in _hung(text, layout)]),
         *_titled("not applicable", _reasons(evaluated, layout)),
+        *not_offered(evaluated, layout),
         *_production(evaluated),
     ]
 
@@ -58,6 +60,62 @@ def blocking(evaluated: EvaluatedRun, shown: Container[str] = (), layout: Layout
     """Return each blocking test with its outcome and first reason, except those in ``shown``."""
     blocks = (each for each in evaluated.classifications if each.blocks and each.node not in shown)
     return _titled("blocking failures", [line for each in blocks for line in _test(each, layout)])
+
+
+def not_offered(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
+    """Return the operations that this release does not offer and tests need: those that are gone, and the others."""
+    tests = Counter(operation for each in evaluated.classifications for operation in each.operations)
+    if not tests:
+        return []
+    apis, gone = evaluated.context.apis, {each.operation: each for each in evaluated.gone}
+    known = {each.id: each for each in evaluated.expectations}
+    count = sum(bool(each.operations) for each in evaluated.classifications)
+    lines: list[str] = []
+    blocking = [each.operation for each in evaluated.gone if not each.expectation]
+    since = apis.baseline.name if apis.baseline else ""
+    if blocking:
+        title = f"gone since {since}: {counted(len(blocking), 'operation')}, which {_blocks(blocking)} the release"
+        lines += [*_listed(title, blocking, tests, layout), *_hung(_ACCEPT, layout)]
+    for name in dict.fromkeys(each.expectation for each in evaluated.gone if each.expectation):
+        accepted = [each.operation for each in evaluated.gone if each.expectation == name]
+        left = remaining(known[name].days_left(evaluated.context.today))
+        title = f"gone since {since}, accepted by {name} ({known[name].issue}, {known[name].owner}, {left})"
+        lines += _listed(title, accepted, tests, layout)
+    others = sorted(operation for operation in tests if operation not in gone)
+    for title, wanted in (
+        ("not in the baseline either", False),
+        ("no baseline shows whether an earlier release did", None),
+    ):
+        if these := [each for each in others if apis.in_baseline(each) is wanted]:
+            lines += _listed(title, these, tests, layout)
+    if untested := removed_without_tests(apis, gone):
+        lines += _hung(f"{counted(len(untested), 'more operation')} gone since {since} that no test needs", layout)
+        lines += [f"    {each}" for each in untested] if layout.inapplicable else []
+    needed = f"{counted(count, 'test')} need{'s' if count == 1 else ''} {counted(len(tests), 'operation')}"
+    return _titled(f"not offered by this release: {needed}", lines)
+
+
+_UNBROKEN = "\N{NO-BREAK SPACE}"
+_ACCEPT = (
+    'To accept that, create an expectation with expect = "removed", these operations, an owner and an expiry date.'
+)
+
+
+def _blocks(operations: Sequence[str]) -> str:
+    return "blocks" if len(operations) == 1 else "block"
+
+
+def _listed(title: str, operations: Sequence[str], tests: Mapping[str, int], layout: Layout) -> list[str]:
+    """Return a title and the operations of each service, each once with the number of its tests."""
+    by_service: defaultdict[str, list[str]] = defaultdict(list)
+    for each in operations:
+        service, _, operation = each.partition(": ")
+        # An operation stays on one line.
+        by_service[service].append(f"{operation} ({tests[each]})".replace(" ", _UNBROKEN))
+    lines = wrapped(f"{title}:", layout.width, indent=2, hanging=4)
+    for service, them in by_service.items():
+        lines += wrapped(f"{service}: {', '.join(them)}", layout.width, indent=4, hanging=6)
+    return [line.replace(_UNBROKEN, " ") for line in lines]
 
 
 def verdict_line(label: str, evaluated: EvaluatedRun) -> str:
@@ -184,7 +242,7 @@ def _ask(expectation: Expectation) -> str:
 def _reasons(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
     nodes: defaultdict[str, list[str]] = defaultdict(list)
     for each in evaluated.classifications:
-        if each.outcome == "not applicable":
+        if each.outcome == "not applicable" and not each.operations:
             nodes[each.reason].append(each.node)
     digits = len(str(max(map(len, nodes.values()), default=0)))
     lines: list[str] = []

@@ -1,11 +1,12 @@
 """The state of one pytest run: its environment, its sandbox, and the exchanges of its tests."""
 
-import json
 import os
 import shutil
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from pytest_gaia.clients.exchanges import Exchange, Message, Statement
 from pytest_gaia.clients.guard import WriteGuard
@@ -14,7 +15,8 @@ from pytest_gaia.collection.needs import Needs
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import Options
 from pytest_gaia.errors import SandboxError
-from pytest_gaia.expectations.subjects import Observed
+from pytest_gaia.expectations.apis import NO_APIS, Api, Apis, Baseline
+from pytest_gaia.expectations.subjects import NOTHING_OBSERVED, Observed
 from pytest_gaia.printable import colored, visible
 from pytest_gaia.run.sandbox import Sandbox, bind
 from pytest_gaia.sandbox.directories import create_run
@@ -68,17 +70,27 @@ class Recorder:
         return self.exchanges[-1] if self.exchanges else None
 
 
-_FILE = "capabilities.json"
+_FILE = "observation.json"
+
+
+class _Observation(msgspec.Struct):
+    """Content of the file."""
+
+    capabilities: list[str] = []
+    unknown: list[str] = []
+    apis: dict[str, Api] = {}
+    baseline: Baseline | None = None
 
 
 @dataclass(slots=True)
 class Handoff:
-    """Passes the observed capabilities from the controller to workers."""
+    """Passes the observed capabilities, and the operations of the services, from the controller to workers."""
 
     _directory: Path | None = None
     _hold: int | None = None
     """the lock of the folder, on the controller"""
     _observed: Observed | None = None
+    _apis: Apis | None = None
 
     def open(self) -> Path:
         """On the controller: return the folder for the observation.
@@ -97,21 +109,36 @@ class Handoff:
         """On a worker: read the observation from ``directory``."""
         self._directory = directory
 
-    def write(self, observed: Observed) -> None:
-        """On the controller: write the observed capabilities."""
-        self._observed = observed
+    def write(self, observed: Observed, apis: Apis = NO_APIS) -> None:
+        """On the controller: write the observed capabilities and operations."""
+        self._observed, self._apis = observed, apis
         if self._directory is not None:
+            content = _Observation(
+                sorted(observed.capabilities), sorted(observed.unknown), dict(apis.now), apis.baseline
+            )
             draft = self._directory / f"{_FILE}.draft"
-            draft.write_text(json.dumps([sorted(each) for each in observed]), encoding="utf-8")
+            draft.write_bytes(msgspec.json.encode(content))
             draft.replace(self._directory / _FILE)
 
     def read(self) -> Observed:
         """Return the observed capabilities; none if nothing was observed."""
         if self._observed is None:
-            path = self._directory / _FILE if self._directory else None
-            known = json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else []
-            self._observed = Observed(*map(frozenset, known))
-        return self._observed
+            self._load()
+        return self._observed or NOTHING_OBSERVED
+
+    def apis(self) -> Apis:
+        """Return the operations of the services; none if nothing was observed."""
+        if self._apis is None:
+            self._load()
+        return self._apis or NO_APIS
+
+    def _load(self) -> None:
+        path = self._directory / _FILE if self._directory else None
+        known = _Observation()
+        if path and path.is_file():
+            known = msgspec.json.decode(path.read_bytes(), type=_Observation)
+        self._observed = Observed(frozenset(known.capabilities), frozenset(known.unknown))
+        self._apis = Apis(known.apis, known.baseline)
 
     def close(self) -> None:
         """On the controller: remove the folder."""

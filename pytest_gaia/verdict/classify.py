@@ -1,6 +1,6 @@
 """Classify the result of one test by the expectations that apply. Pure functions."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
@@ -8,11 +8,12 @@ from typing import Literal
 
 import msgspec
 
+from pytest_gaia.expectations.apis import MISSING_ROUTE, Apis, NamedOperation, lacking_reason
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
 from pytest_gaia.expectations.selectors import mismatch
-from pytest_gaia.expectations.subjects import PHASES, Context, FailureDetails, Subject
-from pytest_gaia.verdict.evidence import Phase, TestRecord
+from pytest_gaia.expectations.subjects import DIRECT, PHASES, Context, FailureDetails, Subject
+from pytest_gaia.verdict.evidence import Phase, TestRecord, Wire
 
 Outcome = Literal[
     "passed",
@@ -56,6 +57,8 @@ class Classification(msgspec.Struct, frozen=True, gc=False):
     """expectations that cover the test but did not decide the outcome, each with the reason"""
     retried: bool = False
     """whether it was attempted more than once"""
+    operations: tuple[str, ...] = ()
+    """operations that it needs and the release does not offer, such as ``orders: GET /orders``"""
 
 
 OUTCOME: Callable[[Classification], Outcome] = attrgetter("outcome")
@@ -96,7 +99,15 @@ def classify(record: TestRecord, expectations: ExpectationSet, context: Context)
 
 
 def classify_by(resolution: Resolution, record: TestRecord, context: Context) -> Classification:
-    """Classify one test by the resolved expectations."""
+    """Classify one test: by what the release offers, and then by the resolved expectations."""
+    if context.apis.now and (lacking := _lacking(record, context.apis)):
+        return Classification(
+            record.node,
+            "not applicable",
+            reason=lacking_reason(lacking) or "",
+            overridden=resolution.overridden_ids,
+            operations=lacking,
+        )
     if not resolution.conflicting and record.clean:
         return _passed(record, resolution)
     if record.state == "crashed" or (record.state == "not collected" and not record.phases):
@@ -111,6 +122,54 @@ def classify_by(resolution: Resolution, record: TestRecord, context: Context) ->
         if record.attempt > 1 or record.earlier
         else classification
     )
+
+
+def _lacking(record: TestRecord, apis: Apis) -> tuple[str, ...]:
+    """Return the operations that the release lacks, if they are the reason for the result of a test; otherwise nothing."""
+    if record.state != "ran":
+        return ()
+    if record.operations is not None:
+        # Decided before its call. If the test ran, it has what it needs, and wants every 404 that it got.
+        undecided = not any(phase.outcome == "not applicable" for phase in record.phases)
+        named = () if undecided else record.operations
+        return tuple(each for each in named if apis.lacks(NamedOperation.of(each, None)))
+    failed = [phase for phase in record.phases if phase.outcome == "failed"]
+    if not failed and record.clean:
+        return passed_without(record.phases, record.exchanges, apis)
+    found = [failed_without(phase, record.exchanges, apis) for phase in failed]
+    # The exchanges of earlier attempts are not recorded, so only their own failures can explain them.
+    found += [failed_without(phase, (), apis) for phase in record.earlier]
+    return tuple(dict.fromkeys(found)) if found and all(found) else ()
+
+
+def failed_without(phase: Phase, exchanges: Sequence[Wire], apis: Apis) -> str:
+    """Return the operation that the release lacks, if that is why ``phase`` failed; otherwise nothing.
+
+    The failure itself, or else the last of the ``exchanges`` before it, must be a response of 404 or 405. Another failure
+    of a test that also met a missing route keeps its outcome.
+    """
+    failure = phase.failure
+    if failure is not None and failure.method and failure.route and failure.service:
+        receiver = failure.service if failure.via in (None, DIRECT) else failure.via
+        return apis.missing(receiver, failure.method, failure.route, failure.status)
+    if failure is None or failure.kind not in ("assertion", "error") or failure.sqlstate or failure.reason:
+        return ""
+    last = exchanges[phase.exchanges - 1] if 0 < phase.exchanges <= len(exchanges) else None
+    return "" if last is None else apis.missing(last.receiver, last.method, last.route, last.status)
+
+
+def passed_without(phases: Sequence[Phase], exchanges: Sequence[Wire], apis: Apis) -> tuple[str, ...]:
+    """Return the operations that the release lacks and a passed test requested: their 404 is what the test accepted.
+
+    Requests of its teardown do not count.
+    """
+    end = max((phase.exchanges for phase in phases if phase.when != "teardown"), default=0)
+    found = (
+        apis.missing(each.receiver, each.method, each.route, each.status)
+        for each in exchanges[:end]
+        if each.status in MISSING_ROUTE
+    )
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _other(record: TestRecord, resolution: Resolution, context: Context) -> Classification:

@@ -7,6 +7,8 @@ from functools import cached_property
 from itertools import repeat
 from typing import Literal
 
+import msgspec
+
 from pytest_gaia.config.tolerance import PRODUCTION, tolerance_of
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
@@ -34,6 +36,7 @@ CANNOT_PROMOTE = "partial run: cannot promote a release"
 """first reason of every PARTIAL"""
 _NAMED = 20
 """most tests that a reason lists"""
+_UNPROVED = "no baseline shows whether an earlier release did (--gaia-baseline, tolerance.baseline)"
 _NO_EXPECTATIONS = ExpectationSet()
 _OWN_CODES = (2, 3, 4)
 """pytest's exit codes: interrupted, internal error, usage error"""
@@ -70,6 +73,10 @@ class Facts:
     """what was not selected; empty for a full run"""
     full_required: bool = False
     """whether the run must be a full run"""
+    gone: int = 0
+    """operations that are gone since the baseline, and no expectation accepts it"""
+    unproved: int = 0
+    """tests of operations that the release does not offer, where no baseline shows whether these are gone"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,11 @@ def decide(
     ]
     reasons: dict[Word, list[str]] = {
         "INFRA": [facts.unavailable] if facts.unavailable else [],
-        "REJECT": [*([facts.undeployed] if facts.undeployed else []), *_blocking(others)],
+        "REJECT": [
+            *([facts.undeployed] if facts.undeployed else []),
+            *([f"{counted(facts.gone, 'operation')} gone"] if facts.gone else []),
+            *_blocking(others),
+        ],
         "HOLD": _holding(others, counts, expectations, facts, context),
         "DRIFT": _drifting(others, facts) if context.tolerance.kind != "advisory" else [],
         "PARTIAL": [CANNOT_PROMOTE, *facts.partial] if facts.partial else [],
@@ -136,6 +147,10 @@ def _holding(
         (not (counts["passed"] or counts["unexpected pass"]), "no test passed"),
         (counts["incomplete"], f"{counted(counts['incomplete'], 'test')} did not complete"),
         (facts.not_passed, facts.not_passed),
+        (
+            facts.unproved and tolerance.baseline == "required",
+            f"{counted(facts.unproved, 'test')} did not apply, because this release does not offer what they need; {_UNPROVED}",
+        ),
         (facts.missing > 0, f"{counted(facts.missing, 'selected test')} without a result"),
         (
             facts.full_required and facts.partial,
@@ -194,6 +209,17 @@ def _drifting(classifications: Sequence[Classification], facts: Facts) -> list[s
     return reasons + [f"expectation {expectation} covers no test" for expectation in facts.unused]
 
 
+class GoneOperation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One operation that the baseline has and the release lacks, shown by its document and by a response."""
+
+    operation: str
+    """such as ``orders: GET /orders``"""
+    tests: int
+    """tests that need it"""
+    expectation: str = ""
+    """ID of the expectation that accepts it"""
+
+
 @dataclass(frozen=True)
 class EvaluatedRun:
     """One run, evaluated in one environment on one day."""
@@ -209,6 +235,8 @@ class EvaluatedRun:
     """number of tests that would block in production"""
     addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """addresses at which each service was tested"""
+    gone: tuple[GoneOperation, ...] = ()
+    """operations that are gone since the baseline, those with most tests first"""
 
     @property
     def exit_code(self) -> int:
@@ -231,14 +259,15 @@ class EvaluatedRun:
         return accepted(self.classifications)
 
     def using(self, expectation: Expectation) -> int:
-        """Return the number of failures that ``expectation`` covers."""
+        """Return the number of failures, or of removed operations, that ``expectation`` covers."""
         return self._using[expectation.id]
 
     @cached_property
     def _using(self) -> Counter[str]:
         # Count once: a run can have as many expectations as tests.
         accepted = (each.expectations for each in self.classifications if each.outcome == "expected failure")
-        return Counter(expectation for expectations in accepted for expectation in expectations)
+        used = Counter(expectation for expectations in accepted for expectation in expectations)
+        return used + Counter(each.expectation for each in self.gone if each.expectation)
 
 
 def evaluate_run(
@@ -251,7 +280,12 @@ def evaluate_run(
     """Evaluate a run. ``gaia replay`` calls this with other expectations, environments or dates."""
     resolutions = list(map(expectations.under(context), map(subject_of, records)))
     classifications = tuple(map(classify_by, resolutions, records, repeat(context)))
-    facts = _facts(records, end, resolutions, expectations, context)
+    gone = _gone(classifications, expectations.expectations, context)
+    facts = replace(
+        _facts(records, end, resolutions, expectations, context),
+        gone=sum(not each.expectation for each in gone),
+        unproved=sum(_is_unproved(each, context) for each in classifications),
+    )
     if end is not None and end.required:
         facts = replace(facts, not_passed=missing_reason(len(end.required), not_passed(end.required, classifications)))
     verdict = decide(classifications, expectations.expectations, facts, context)
@@ -270,7 +304,29 @@ def evaluate_run(
         verdict,
         blocking,
         tested_addresses(start, records),
+        gone,
     )
+
+
+def _gone(
+    classifications: Iterable[Classification], expectations: Sequence[Expectation], context: Context
+) -> tuple[GoneOperation, ...]:
+    tests = Counter(operation for each in classifications for operation in each.operations)
+    accepting = [each for each in expectations if each.expect == "removed" and each.inapplicable(context) is None]
+    used: Counter[str] = Counter()
+    gone: list[GoneOperation] = []
+    for operation, count in sorted(tests.items(), key=lambda item: (-item[1], item[0])):
+        if not context.apis.in_baseline(operation):
+            continue
+        able = (each for each in accepting if each.max_failures is None or used[each.id] < each.max_failures)
+        expectation = next((each.id for each in able if each.covers(operation)), "")
+        used[expectation] += 1
+        gone.append(GoneOperation(operation, count, expectation))
+    return tuple(gone)
+
+
+def _is_unproved(classification: Classification, context: Context) -> bool:
+    return any(context.apis.in_baseline(each) is None for each in classification.operations)
 
 
 def _at_once(record: TestRecord, outcome: Classification) -> bool:
@@ -290,8 +346,11 @@ def _facts(
     # Only a complete run can show that an expectation is unused.
     if end.complete:
         covered = _covering(resolutions)
+        # When a release without these operations is the baseline, there is nothing left to accept.
         active = (
-            expectation.id for expectation in expectations.expectations if expectation.inapplicable(context) is None
+            expectation.id
+            for expectation in expectations.expectations
+            if expectation.expect != "removed" and expectation.inapplicable(context) is None
         )
         unused = tuple(expectation for expectation in active if expectation not in covered)
     return Facts(

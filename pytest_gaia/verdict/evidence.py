@@ -14,7 +14,8 @@ import msgspec
 
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.expectations.subjects import Context
+from pytest_gaia.expectations.apis import Api, Apis, Baseline
+from pytest_gaia.expectations.subjects import DIRECT, Context
 
 # gc=False: records contain no reference cycles, and the collector need not scan tens of thousands of them.
 SCHEMA = 1
@@ -96,6 +97,8 @@ class Phase(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     passed_against_xfail: bool = False
     """whether it passed, and failed because of xfail(strict=True)"""
     subtest: str = ""
+    exchanges: int = 0
+    """number of exchanges of the test until the end of this phase"""
 
 
 class Wire(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -112,6 +115,11 @@ class Wire(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     attempt: int = 1
     address: str = ""
     """host and port of the request, if it differs from :attr:`ServiceHealth.address`"""
+
+    @property
+    def receiver(self) -> str:
+        """The service that received the request."""
+        return self.service if self.via == DIRECT else self.via
 
 
 _PASSED = frozenset(("passed",))
@@ -139,6 +147,8 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag=
     """why the test did not run"""
     subject: str = ""
     """node ID in expectations, if it differs from pytest's because the root folders differ"""
+    operations: tuple[str, ...] | None = None
+    """operations that the test declares, such as ``orders: GET /orders``; None if it declares none"""
 
     @property
     def clean(self) -> bool:
@@ -206,11 +216,18 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     """description of the services; None in older results logs"""
     kinds: dict[str, str] = msgspec.field(name="services", default={})
     """service → its kind, in the order of declaration; empty in older results logs"""
+    apis: dict[str, Api] = {}
+    """service → the operations that this release offers; without services whose document is not known"""
+    baseline: Baseline | None = None
+    """operations of the last accepted release; None if there is none"""
 
     def context(self, environment: str, today: date, tolerance: Tolerance) -> Context:
         """Return the context in which the run is evaluated for ``environment``."""
         known = frozenset(self.kinds or _FIRST_SERVICES)
-        return Context(environment, frozenset(self.capabilities), today, tolerance, frozenset(self.unknown), known)
+        apis = Apis(self.apis, self.baseline)
+        return Context(
+            environment, frozenset(self.capabilities), today, tolerance, frozenset(self.unknown), known, apis
+        )
 
 
 class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_field="line"):
@@ -287,6 +304,15 @@ def read_run(path: Path, now: datetime | None = None) -> RecordedRun:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     return decode_run(content, path, now)
+
+
+def read_start(path: Path) -> RunStart:
+    """Read the first line of a results log. Raises :class:`~pytest_gaia.errors.ConfigError` for an invalid file."""
+    try:
+        with path.open("rb") as file:
+            return _start(path, file.readline())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def decode_run(content: bytes, path: Path, now: datetime | None = None) -> RecordedRun:

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import msgspec
 
 from pytest_gaia.config.tolerance import ToleranceKind
+from pytest_gaia.expectations.apis import Api, Baseline
 from pytest_gaia.expectations.expectation import MEANING, Expectation
 from pytest_gaia.files.writing import PRIVATE, write_file
-from pytest_gaia.verdict.evaluated import EvaluatedRun
+from pytest_gaia.verdict.evaluated import EvaluatedRun, GoneOperation
 
 # At run time, because msgspec reads the annotations.
 from pytest_gaia.verdict.evidence import DeploymentSeen, PlatformSeen, ServiceHealth
@@ -52,6 +53,8 @@ class ClassifiedTest(msgspec.Struct, frozen=True):
     expectations: tuple[str, ...] = msgspec.field(name="rules")
     overridden: tuple[tuple[str, str], ...] = msgspec.field(name="losers")
     """expectations that cover the test but did not decide the outcome, each with the reason"""
+    operations: tuple[str, ...] = ()
+    """operations that the test needs and the release does not offer"""
 
 
 class VerdictFile(msgspec.Struct, frozen=True):
@@ -103,6 +106,12 @@ class VerdictFile(msgspec.Struct, frozen=True):
     """description of the services; null in older files"""
     kinds: dict[str, str] = msgspec.field(name="services", default={})
     """service → its kind; empty in older files"""
+    apis: dict[str, Api] = {}
+    """service → the operations that this release offers"""
+    baseline: Baseline | None = None
+    """operations of the last accepted release; null if there is none"""
+    gone: tuple[GoneOperation, ...] = ()
+    """operations that are gone since the baseline"""
 
 
 def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
@@ -135,7 +144,9 @@ def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
         expectations_digest=expectations_digest(evaluated.expectations),
         expectations=tuple(_use(expectation, evaluated) for expectation in evaluated.expectations),
         tests=tuple(
-            ClassifiedTest(each.node, each.outcome, each.blocks, each.reason, each.expectations, each.overridden)
+            ClassifiedTest(
+                each.node, each.outcome, each.blocks, each.reason, each.expectations, each.overridden, each.operations
+            )
             for each in evaluated.classifications
         ),
         addresses=dict(evaluated.addresses),
@@ -144,6 +155,9 @@ def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
         partial=evaluated.partial,
         platform=evaluated.start.platform,
         kinds=evaluated.start.kinds,
+        apis=evaluated.start.apis,
+        baseline=evaluated.start.baseline,
+        gone=evaluated.gone,
     )
 
 
@@ -172,6 +186,10 @@ def expectations_digest(expectations: tuple[Expectation, ...]) -> str:
 
 def _in_digest(expectation: Expectation) -> dict[str, Any]:
     values = {_KEYS_IN_DIGEST.get(name, name): getattr(expectation, name) for name in MEANING}
+    # Empty in all expectations of older ledgers.
+    for name in ("offers", "operations"):
+        if not values[name]:
+            del values[name]
     return {**values, "expect": _EXPECT_IN_DIGEST.get(expectation.expect, expectation.expect)}
 
 

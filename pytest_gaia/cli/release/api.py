@@ -9,9 +9,9 @@ import typer
 from pytest_gaia.cli.options import AsJson, EnvironmentName, complete_name, complete_release, environment_option
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
+from pytest_gaia.observation.documents import Fetched, Snapshot, fetch, keep, kept_folder, load
 from pytest_gaia.printable import one_line
 from pytest_gaia.promotion.api.check import CHECK_ID, ApiCheck, check, check_release
-from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot, fetch, keep, kept_folder, load
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.checks import environment_apart, record_check

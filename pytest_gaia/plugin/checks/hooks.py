@@ -5,10 +5,12 @@ from collections.abc import Generator, Mapping, Sequence
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from pytest_gaia.collection.needs import Needs, by_command, not_applicable_reason
+from pytest_gaia.collection.needs import by_command, not_applicable_reason, not_offered_reason, received_operations
 from pytest_gaia.collection.suites import Places, TraitsReader, mark_suites, settle_loops
 from pytest_gaia.errors import ConfigError, SandboxError
+from pytest_gaia.expectations.apis import MISSING_ROUTE, lacking_reason
 from pytest_gaia.expectations.subjects import write_subjects
 from pytest_gaia.plugin.checks import phases
 from pytest_gaia.plugin.checks.phases import EVIDENCE, DoesNotApply, Evidence, Masks, Showing
@@ -20,6 +22,7 @@ from pytest_gaia.plugin.terminal.failures import show_failure
 from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import DESELECTED, report_usage_error, tell_nodes
+from pytest_gaia.verdict.classify import failed_without, passed_without
 from pytest_gaia.verdict.evidence import Phase
 from pytest_gaia.verdict.gathering import Assembly
 
@@ -101,7 +104,7 @@ class CheckHooks:
         if traits.left_out:
             raise DoesNotApply(traits.left_out)
         if traits.demanding:
-            self._leave_out(traits.needs)
+            self._leave_out(evidence)
         self.run.begin(traits.needs)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_makereport")
@@ -121,7 +124,10 @@ class CheckHooks:
         self.raised = None
         if self._found is None and report.outcome == "passed" and "wasxfail" not in report.__dict__:
             # Nearly every phase passes, so this path must be cheap.
-            evidence.phases += (Phase(call.when, "passed", call.duration),)
+            exchanged = len(self.run.recorder.exchanges)
+            evidence.phases += (Phase(call.when, "passed", call.duration, exchanges=exchanged),)
+            if exchanged and call.when == "call" and evidence.clean and (reason := self._passed_without(evidence)):
+                Showing("not applicable", reason).apply(item, report)
             if report.sections or report.user_properties:
                 self._masks.report(report)
         else:
@@ -129,7 +135,7 @@ class CheckHooks:
             self._masks.report(report)
         if call.when == "teardown":
             self._hand_over(item, report, evidence)
-        elif evidence.must_fail and call.when == "call":
+        elif evidence.must_fail and call.when == "call" and report.outcome == "passed":
             self._evaluate_pass(item, report, evidence)
         return report
 
@@ -155,7 +161,8 @@ class CheckHooks:
         # Hooks can remove the exception.
         raised = call.excinfo or self.raised
         error = raised.value if raised else None
-        self._found = phase = phases.phase_of(report, call, error, self._masks)
+        phase = phases.phase_of(report, call, error, self._masks)
+        self._found = phase = replace(phase, exchanges=len(self.run.recorder.exchanges))
         if (showing := self._showing(item, report, phase)) is not None:
             showing.apply(item, report)
         elif phase.outcome == "failed":
@@ -168,12 +175,33 @@ class CheckHooks:
         if phase.outcome != "failed":
             return None
         evidence = item.stash[EVIDENCE]
+        if evidence.operations is None and (reason := self._failed_without(phase)):
+            return Showing("not applicable", reason)
         classify_phase = self.evaluating.classify_phase(evidence.subject, phase)
         if classify_phase.expectation is None and classify_phase.refusals:
             report.sections.append(("expectations", classify_phase.text))
         open_environment = self.evaluating.context.tolerance.kind == "advisory"
         tolerated = open_environment and phase.when == "call" and not evidence.traits.needs.core
         return phases.showing_of(phase, report, classify_phase, tolerated=tolerated)
+
+    def _failed_without(self, phase: Phase) -> str | None:
+        """Return why a failed phase does not count: the release does not offer what it requested."""
+        apis = self.evaluating.context.apis
+        if not apis.now:
+            return None
+        operation = failed_without(phase, phases.wires(self.run.recorder.exchanges, self.run), apis)
+        return lacking_reason([operation] if operation else [])
+
+    def _passed_without(self, evidence: Evidence) -> str | None:
+        """Return why a passed test does not count: the release does not offer what it requested."""
+        exchanges = self.run.recorder.exchanges
+        # A subtest reports while its test is still in its call.
+        if all(each.status not in MISSING_ROUTE for each in exchanges) or phases.under_way():
+            return None
+        apis = self.evaluating.context.apis
+        if not apis.now or evidence.operations is not None:
+            return None
+        return lacking_reason(passed_without(evidence.phases, phases.wires(exchanges, self.run), apis))
 
     def _prepare(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         self._describe(config, items)
@@ -194,12 +222,16 @@ class CheckHooks:
         if any(map(has_subtests, items)):
             name_subtests(config, self._name_subtest, self._masks.text)
 
-    def _leave_out(self, needs: Needs) -> None:
+    def _leave_out(self, evidence: Evidence) -> None:
+        needs = evidence.traits.needs
         try:
             environment = self.run.environment
         except SandboxError as error:
             pytest.fail(str(error), pytrace=False)
         if reason := not_applicable_reason(needs, environment):
+            raise DoesNotApply(reason)
+        evidence.operations = received_operations(needs, environment)
+        if evidence.operations and (reason := not_offered_reason(evidence.operations, self.evaluating.context.apis)):
             raise DoesNotApply(reason)
 
     def _evaluate_pass(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:

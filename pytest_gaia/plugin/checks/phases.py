@@ -218,6 +218,8 @@ class Evidence(msgspec.Struct, gc=False):
     """whether every phase of this attempt passed"""
     must_fail: bool = False
     """whether an expectation requires a failure"""
+    operations: tuple[str, ...] | None = None
+    """operations that the test declares, at the services that receive its requests; None if it declares none"""
 
     def add(self, phase: Phase) -> None:
         """Add a phase."""
@@ -249,6 +251,7 @@ class Evidence(msgspec.Struct, gc=False):
             self.earlier,
             worker,
             subject="" if subject.node == node else subject.node,
+            operations=self.operations,
         )
         if not self.clean:
             self.earlier += tuple(phase for phase in self.phases if phase.outcome == "failed")

@@ -70,7 +70,12 @@ class Evaluator:
             declared = self.run.declared
             observed = self.run.observed()
             self._context = Context(
-                declared.name, observed.capabilities, self.today, declared.tolerance, observed.unknown
+                declared.name,
+                observed.capabilities,
+                self.today,
+                declared.tolerance,
+                observed.unknown,
+                apis=self.run.handoff.apis(),
             )
         return self._context
 
@@ -131,7 +136,10 @@ class Result:
             for s in states
         )
         start = _start_line(environment, deployed_version, self.run.observed(), tuple(seen))
-        self._start = structs.replace(start, deployment=self.deployment, plugins=self._plugins)
+        apis = self.run.handoff.apis()
+        self._start = structs.replace(
+            start, deployment=self.deployment, plugins=self._plugins, apis=dict(apis.now), baseline=apis.baseline
+        )
         self._open_record()
 
     def close(self, pytest_exit: int, planned: int, *, partial: tuple[str, ...], lost: Sequence[str]) -> int:

@@ -1,16 +1,13 @@
 """Release check for breaking API changes, by comparison of the OpenAPI documents of two environments."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.tolerance import PRODUCTION
 from pytest_gaia.errors import ConfigError, GaiaError
+from pytest_gaia.observation.documents import Fetched, Snapshot, digest_of, fetch, kept_folder, load, with_kept
 from pytest_gaia.promotion.api._difference import ApiChange, difference
-from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot, fetch, kept_folder, load, with_kept
 from pytest_gaia.promotion.gate.checks import BY_ID
 from pytest_gaia.promotion.ledger.statements import CheckStatus
 from pytest_gaia.promotion.project import Promotion
@@ -96,7 +93,7 @@ def check(before: Snapshot, after: Snapshot, day: date) -> ApiCheck:
                 found = difference(older.document, newer.document, day)
                 changes += [ServiceChange(name, each) for each in found if each.kind != "unclear"]
                 unclear += [f"{name}: {each.operation} {each}" for each in found if each.kind == "unclear"]
-                compared[name] = _digest(older.document), _digest(newer.document)
+                compared[name] = digest_of(older.document), digest_of(newer.document)
             except _MALFORMED as error:
                 unclear.append(f"{name}: cannot be compared: {error}")
     changes.sort(key=lambda each: (not each.breaking, not each.change.group))
@@ -130,10 +127,6 @@ def _lacking(name: str, older: Fetched, newer: Fetched | None) -> str:
     if newer is None:
         return f"{name}: the newer side has no document"
     return "" if newer.document is not None else f"{name}: the newer document is missing: {newer.problem}"
-
-
-def _digest(document: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def check_release(promotion: Promotion, environment: str, release: Release, now: datetime) -> ApiCheck:

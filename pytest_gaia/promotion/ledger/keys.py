@@ -18,7 +18,7 @@ from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.decoding import TableError, decode
 from pytest_gaia.files.toml import key_lines, nearest_line, parse, read_text
-from pytest_gaia.promotion.ledger import _sshsig as sshsig
+from pytest_gaia.promotion.ledger import _signatures as signatures
 from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
 
 if TYPE_CHECKING:
@@ -57,15 +57,15 @@ class TrustedKey:
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
         """Whether ``signature`` is from this key, directly or through ``ssh-keygen -Y sign``."""
-        if not signature.startswith(sshsig.MAGIC):
+        if not signature.startswith(signatures.MAGIC):
             return _verifies(self.raw, signature, message)
         try:
-            found = sshsig.parse(signature)
+            found = signatures.parse_ssh(signature)
             signed = found.message(message)
         except ValueError:
             return False
         return (
-            found.namespace == sshsig.NAMESPACE
+            found.namespace == signatures.NAMESPACE
             and found.public == self.raw
             and _verifies(self.raw, found.signature, signed)
         )
@@ -201,7 +201,7 @@ def raw_public(text: str) -> bytes:
     """Return the 32 bytes of an Ed25519 public key, from PEM or a line of SSH. Raises ``ValueError``."""
     words = text.split()
     if words[:1] == ["ssh-ed25519"] and len(words) > 1:
-        return sshsig.raw_public(base64.b64decode(words[1], validate=True))
+        return signatures.raw_public(base64.b64decode(words[1], validate=True))
     if "PRIVATE" in text:
         raise ValueError("this is a private key; use the public key, because the file is committed")
     from pytest_gaia.promotion.ledger._ed25519 import load_public

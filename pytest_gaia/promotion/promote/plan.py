@@ -18,7 +18,7 @@ from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.files.writing import make_folder
 from pytest_gaia.promotion.gate.check import Check, passed, pending
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
-from pytest_gaia.promotion.ledger._dsse import Signer
+from pytest_gaia.promotion.ledger._signatures import Signer
 from pytest_gaia.promotion.ledger.stores import FolderStore
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import Commands, added_paths, check_environ

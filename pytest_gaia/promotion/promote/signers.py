@@ -7,7 +7,7 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.promotion.gate._outside import done_here, last_deployment
-from pytest_gaia.promotion.ledger._dsse import Signer
+from pytest_gaia.promotion.ledger._signatures import Signer
 from pytest_gaia.promotion.ledger.keys import SigningKey, TrustedKey
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import DEPLOYMENT, NO_RELEASE, DeploymentPredicate, Subject

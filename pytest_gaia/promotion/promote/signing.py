@@ -21,8 +21,7 @@ from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.printable import one_line
 from pytest_gaia.promotion.gate.checks import BY_ID
 from pytest_gaia.promotion.gate.gate import LONGEST_WAIVER, WAIVER_ROLE, waivable
-from pytest_gaia.promotion.ledger._dsse import Signer
-from pytest_gaia.promotion.ledger._sshsig import NAMESPACE
+from pytest_gaia.promotion.ledger._signatures import NAMESPACE, Signer
 from pytest_gaia.promotion.ledger.keys import TrustedKey, key_id, raw_public
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import SIGNOFF, WAIVER, SignoffPredicate, WaiverPredicate

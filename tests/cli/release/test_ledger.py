@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.promotion.ledger._dsse import PAYLOAD_TYPE
+from pytest_gaia.promotion.ledger._signatures import PAYLOAD_TYPE
 from pytest_gaia.promotion.ledger.ledger import Ledger
 from pytest_gaia.promotion.ledger.statements import CHECK
 from pytest_gaia.promotion.ledger.stores import FolderStore

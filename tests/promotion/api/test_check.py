@@ -9,9 +9,9 @@ import pytest
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import Platform, Service
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.observation.documents import Fetched, Snapshot, fetch
 from pytest_gaia.promotion.api.check import ApiCheck, undecided
 from pytest_gaia.promotion.api.check import check as check_on
-from pytest_gaia.promotion.api.snapshots import Fetched, Snapshot, fetch
 from tests.cli.documents import document
 from tests.plugin.conftest import ScriptedServer, server
 

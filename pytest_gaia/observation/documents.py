@@ -1,21 +1,31 @@
-"""The OpenAPI documents of the services of an environment: fetch, save and load them."""
+"""The OpenAPI documents of the services of an environment: fetch, save and load them, and the baseline of a run."""
 
+import hashlib
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 
+import msgspec
+
 from pytest_gaia.config.addresses import host_of
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.expectations.apis import Api, Baseline, operations_of, prefix_of
 from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.observation.http_probe import opener
 from pytest_gaia.observation.probes import classified
+from pytest_gaia.observation.targets import run_all
+from pytest_gaia.verdict.evidence import read_start
 
 FOLDER = ".gaia/api"
 """folder for the last documents of each environment, below the folder of gaia.toml"""
+OBJECTS = "objects"
+"""folder in it for the documents of all runs, by digest"""
 _LARGEST = 32 * 1024 * 1024
 """maximum bytes of a document"""
 _NONE_THERE = (404, 405, 410)
@@ -44,15 +54,97 @@ def fetch(environment: Environment) -> Snapshot:
 
     Raises ``ConfigError`` if no service has a URL.
     """
-    platform = environment.platform
-    names = [name for name in platform.http if name in environment.urls and not platform[name].external]
+    names, platform = published(environment), environment.platform
     if not names:
         entry = platform[platform.entry].variable if platform.entry else "NAME"
         raise ConfigError(
             f"{environment.name}: no service has a URL to fetch an OpenAPI document from. Set `url` in "
             f"[env.{environment.name}] of gaia.toml, or GAIA_{entry}_URL."
         )
-    return {name: _document_of(environment, name) for name in names}
+    return fetch_all(environment, names)
+
+
+def published(environment: Environment) -> list[str]:
+    """Return the HTTP services of ``environment`` that have a URL and are not external."""
+    platform = environment.platform
+    return [name for name in platform.http if name in environment.urls and not platform[name].external]
+
+
+def fetch_all(
+    environment: Environment, names: Iterable[str], waiting: Callable[[tuple[str, ...]], None] = lambda _: None
+) -> Snapshot:
+    """Fetch the documents of services in parallel, within the time that the environment has to become ready.
+
+    ``waiting`` is called about five times a second with the unfinished services.
+    """
+    asks = {name: partial(_document_of, environment, name) for name in names}
+    found = run_all(asks, deadline=environment.timeouts.ready, waiting=waiting)
+    return {name: found.get(name) or Fetched(name, problem="no response in time") for name in asks}
+
+
+def apis_of(snapshot: Snapshot) -> dict[str, Api]:
+    """Return service → its operations, without services whose document is missing or not OpenAPI 3.0 or 3.1."""
+    apis: dict[str, Api] = {}
+    for name, document in documents(snapshot).items():
+        try:
+            apis[name] = Api(f"sha256:{digest_of(document)}", operations_of(document), prefix_of(document))
+        except ValueError:
+            continue
+    return apis
+
+
+def digest_of(document: dict[str, Any]) -> str:
+    """Return the SHA-256 of a document in hex, independent of its format."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def store(snapshot: Snapshot, rootdir: Path) -> None:
+    """Write each document to a file with its digest as its name, which the evidence of a run refers to."""
+    folder = rootdir / FOLDER / OBJECTS
+    make_folder(folder)
+    for document in documents(snapshot).values():
+        path = folder / f"{digest_of(document)}.json"
+        if not path.is_file():
+            write_file(path, json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n")
+
+
+def baseline_at(path: Path) -> Baseline:
+    """Return the baseline at ``path``: a folder of documents, a results log, or a file that a promotion wrote.
+
+    Raises ``ConfigError`` if it contains no operations.
+    """
+    if path.is_dir():
+        return Baseline(str(path), _known(apis_of(load(path)), path))
+    if path.suffix == ".jsonl":
+        start = read_start(path)
+        name = f"the run in {start.environment} of {start.started[:10]}"
+        return Baseline(name, _known(start.apis, path))
+    try:
+        baseline = msgspec.json.decode(path.read_bytes(), type=Baseline)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise ConfigError(
+            f"{path}: not a baseline. It is a folder of `gaia api snapshot`, or a results log (*.jsonl) of a run."
+        ) from None
+    _known(baseline.apis, path)
+    return baseline
+
+
+def last_baseline(rootdir: Path, environment: str) -> Baseline | None:
+    """Return the last saved documents of ``environment`` as a baseline; None if there are none."""
+    folder = kept_folder(rootdir, environment)
+    apis = apis_of(load(folder)) if folder.is_dir() and any(folder.glob("*.json")) else {}
+    return Baseline(f"the last documents of {environment}", apis) if apis else None
+
+
+def _known(apis: dict[str, Api], path: Path) -> dict[str, Api]:
+    if not apis:
+        raise ConfigError(
+            f"{path}: contains no operations of a service. To save the documents of an environment, run "
+            "`gaia api snapshot ENV`."
+        )
+    return apis
 
 
 def documents(snapshot: Snapshot) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,222 @@
+"""Which operations the services offer, by their OpenAPI documents: in this release, and in the baseline before it."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+"""keys of a path in an OpenAPI document that are methods"""
+
+MISSING_ROUTE = (404, 405)
+"""status codes of a server for an operation that it does not have"""
+
+
+class Api(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The operations of one service, as its OpenAPI document lists them."""
+
+    document: str
+    """SHA-256 of the document, ``sha256:…``"""
+    operations: tuple[str, ...]
+    """sorted, such as ``GET /orders/{id}``"""
+    prefix: str = ""
+    """path of the server in the document, with which all paths begin"""
+    source: str = "fetched"
+    """where the document comes from"""
+
+
+class Baseline(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The operations of an earlier release."""
+
+    name: str
+    """such as ``release 3f9a1c in staging``"""
+    apis: dict[str, Api] = {}
+    """service → its operations"""
+
+
+def operations_of(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the operations of an OpenAPI document, such as ``GET /orders/{id}``, sorted.
+
+    Raises ``ValueError`` for a document that is not OpenAPI 3.0 or 3.1. Later versions have methods that a client could
+    not see here.
+    """
+    paths = document.get("paths")
+    version = str(document.get("openapi", ""))
+    if not version.startswith(("3.0", "3.1")) or not isinstance(paths, dict):
+        raise ValueError("it is not an OpenAPI document of version 3.0 or 3.1 with `paths`")
+    found = (
+        f"{method.upper()} {path}"
+        for path, item in paths.items()
+        if isinstance(item, dict)
+        for method in item
+        if method in METHODS
+    )
+    return tuple(sorted(found))
+
+
+def prefix_of(document: Mapping[str, Any]) -> str:
+    """Return the path of the first server of an OpenAPI document; empty without one."""
+    servers = document.get("servers")
+    first = servers[0] if isinstance(servers, list) and servers else None
+    url = first.get("url") if isinstance(first, dict) else None
+    return urlsplit(url).path.rstrip("/") if isinstance(url, str) and "{" not in url else ""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedOperation:
+    """An operation of a service in a file or a marker: ``orders: GET /orders/{id}``."""
+
+    service: str
+    method: str
+    """``*`` for every method, in patterns"""
+    path: str
+    """ends with ``*`` for every path with this beginning, in patterns"""
+
+    @classmethod
+    def of(cls, text: str, entry: str | None, *, pattern: bool = False) -> "NamedOperation":
+        """Return the operation in ``text``; without a service it is one of ``entry``. Raises ``ValueError``."""
+        before, colon, after = text.partition(": ")
+        service, operation = (before.strip(), after.strip()) if colon else (entry or "", text.strip())
+        method, _, path = operation.partition(" ")
+        known = (*(each.upper() for each in METHODS), *(("*",) if pattern else ()))
+        if not service:
+            raise ValueError(f"{text!r} has no service; write it as 'orders: GET /orders'")
+        if method not in known or not path.startswith("/") or " " in path:
+            raise ValueError(f"{text!r} is not an operation, such as 'GET /orders/{{id}}' or 'orders: GET /orders'")
+        if "*" in (path.removesuffix("*") if pattern else path):
+            raise ValueError(f"{text!r} contains '*', which is allowed at the end of a pattern only")
+        return cls(service, method, path)
+
+    def covers(self, operation: str) -> bool:
+        """Whether ``operation``, written as ``str`` of another one, is this one or matches this pattern."""
+        service, _, rest = operation.partition(": ")
+        method, _, path = rest.partition(" ")
+        if service != self.service or self.method not in ("*", method):
+            return False
+        if self.path.endswith("*"):
+            return _unnamed(path).startswith(_unnamed(self.path[:-1]))
+        return _unnamed(path) == _unnamed(self.path)
+
+    def __str__(self) -> str:
+        return f"{self.service}: {self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Apis:
+    """The operations of all services with a known document: in this release, and in the baseline."""
+
+    now: Mapping[str, Api] = field(default_factory=lambda: MappingProxyType({}))
+    baseline: Baseline | None = None
+    _found: dict[tuple[str, str, str], str] = field(default_factory=dict, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        return hash((frozenset(self.now), self.baseline and self.baseline.name))
+
+    def lacks(self, operation: NamedOperation) -> bool:
+        """Whether the document of the service is known, and does not have ``operation``."""
+        api = self.now.get(operation.service)
+        return api is not None and not _offers(api, operation.method, operation.path)
+
+    def offers(self, operation: NamedOperation) -> bool | None:
+        """Whether the release offers ``operation``; None if the document of the service is not known."""
+        return None if operation.service not in self.now else not self.lacks(operation)
+
+    def missing(self, service: str, method: str, path: str, status: int | None) -> str:
+        """Return the operation of a request that failed because the release lacks it, such as ``orders: GET /orders``.
+
+        Both must agree: the document of ``service`` has no such operation, and the response is 404 or 405.
+        Otherwise the result is empty.
+        """
+        if status not in MISSING_ROUTE or service not in self.now:
+            return ""
+        key = (service, method, path)
+        if key not in self._found:
+            operation = NamedOperation(service, method, path)
+            self._found[key] = self._named(operation) if self.lacks(operation) else ""
+        return self._found[key]
+
+    def in_baseline(self, operation: str) -> bool | None:
+        """Whether the baseline offers an operation, as :meth:`missing` returns it; None if that is not known."""
+        service, _, rest = operation.partition(": ")
+        method, _, path = rest.partition(" ")
+        api = self.baseline.apis.get(service) if self.baseline else None
+        return None if api is None else _offers(api, method, path)
+
+    def _named(self, operation: NamedOperation) -> str:
+        """Return the operation as the baseline spells it, so that different requests of one operation count as one."""
+        api = self.baseline.apis.get(operation.service) if self.baseline else None
+        found = _spelling(api, operation.method, operation.path) if api else None
+        return f"{operation.service}: {found}" if found else str(operation)
+
+
+NO_APIS = Apis()
+"""nothing is known, so every failure counts"""
+
+
+def lacking_reason(operations: Iterable[str]) -> str | None:
+    """Return why a test that needs ``operations``, which the release lacks, does not apply; None without any."""
+    by_service: defaultdict[str, list[str]] = defaultdict(list)
+    for each in operations:
+        service, _, operation = each.partition(": ")
+        by_service[service].append(operation)
+    found = (f"{service} does not offer {', '.join(them)} in this release" for service, them in by_service.items())
+    return "; ".join(found) or None
+
+
+def removed_without_tests(apis: Apis, tested: Iterable[str]) -> list[str]:
+    """Return the operations that the documents of this release lack, the baseline has, and no test in ``tested`` needs."""
+    known = set(tested)
+    return [each for each in _gone(apis) if each not in known]
+
+
+def _gone(apis: Apis) -> Iterator[str]:
+    for service, api in sorted((apis.baseline.apis if apis.baseline else {}).items()):
+        if service in apis.now:
+            named = (NamedOperation(service, *operation.split(" ", 1)) for operation in api.operations)
+            yield from (str(each) for each in named if apis.lacks(each))
+
+
+def _offers(api: Api, method: str, path: str) -> bool:
+    return _spelling(api, method, path) is not None
+
+
+def _spelling(api: Api, method: str, path: str) -> str | None:
+    """Return the operation of ``api`` that a request is; None if there is none. ``path`` may be a template."""
+    literal, templates = _index(api.operations)
+    paths = [path]
+    if api.prefix and path.startswith(f"{api.prefix}/"):
+        paths.append(path.removeprefix(api.prefix))
+    for each in paths:
+        asked = f"{method} {_unnamed(unquote(each))}"
+        if asked in literal:
+            return literal[asked]
+        for pattern, operation in templates:
+            if pattern.fullmatch(asked):
+                return operation
+    return None
+
+
+@cache
+def _index(operations: tuple[str, ...]) -> tuple[dict[str, str], tuple[tuple[re.Pattern[str], str], ...]]:
+    """Return the operations by their text, and patterns of those with path parameters. Static paths take precedence."""
+    literal = {_unnamed(operation): operation for operation in operations}
+    templates = (
+        (re.compile("[^/]+".join(map(re.escape, text.split("{}")))), operation)
+        for text, operation in sorted(literal.items(), key=lambda item: item[0].count("{}"))
+        if "{}" in text
+    )
+    return literal, tuple(templates)
+
+
+_PARAMETER = re.compile(r"{[^}/]*}")
+
+
+def _unnamed(path: str) -> str:
+    """Return a path without the names of its parameters, which do not matter to clients."""
+    return _PARAMETER.sub("{}", path)
