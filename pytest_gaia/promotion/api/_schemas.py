@@ -274,13 +274,13 @@ class Schemas:
                     added = [each for each in added if each is not other]
         # A branch of the other side may include one, as a number includes an integer.
         for one in gone:
-            if pair.sent and (other := next((each for each in new if each.types > one.types), None)):
-                self._use(one.part, other.part, pair.where, pair.sent, pair)
+            if pair.sent and (wider := [each for each in new if each.types > one.types]):
+                self._use(one.part, wider[0].part, pair.where, pair.sent, pair)
             else:
                 yield Change(bool(pair.sent), f"{pair.where}: can no longer be {one}")
         for one in added:
-            if not pair.sent and (other := next((each for each in old if each.types > one.types), None)):
-                self._use(other.part, one.part, pair.where, pair.sent, pair)
+            if not pair.sent and (wider := [each for each in old if each.types > one.types]):
+                self._use(wider[0].part, one.part, pair.where, pair.sent, pair)
             else:
                 yield Change(not pair.sent, f"{pair.where}: may also be {one}")
 
@@ -365,9 +365,7 @@ def _without_null(schema: Schema) -> tuple[Schema, ...]:
 
 
 def _numbered(parts: Any) -> dict[str, Any]:
-    if parts is None:
-        return {}
-    return dict(parts) if isinstance(parts, dict) else {str(number): part for number, part in enumerate(parts)}
+    return parts if isinstance(parts, dict) else {str(number): part for number, part in enumerate(parts or ())}
 
 
 def _values(pair: Pair) -> Iterator[Change]:
@@ -416,7 +414,9 @@ def _name(part: Any) -> str:
 
 
 def _values_of(schema: Schema) -> list[Any] | None:
-    return [schema["const"]] if "const" in schema else schema.get("enum")
+    if "const" not in schema:
+        return schema.get("enum")
+    return [value for value in [schema["const"]] if value in schema.get("enum", [value])]
 
 
 def _choices(schema: Schema) -> frozenset[str] | None:
