@@ -41,7 +41,7 @@ secrets = ["DATABASE_URL", "SUPABASE_JWT_SECRET"]
 
 PYTEST = """\
 [tool.pytest]
-addopts = ["-p", "no:anyio", "-p", "no:allure_pytest", "-p", "no:cacheprovider", "--strict-markers", "-q", "--no-header"]
+addopts = ["-p", "no:anyio", "-p", "no:allure_pytest", "-p", "no:schemathesis", "-p", "no:cacheprovider", "--strict-markers", "-q", "--no-header"]
 asyncio_mode = "auto"
 asyncio_default_fixture_loop_scope = "session"
 asyncio_default_test_loop_scope = "session"

@@ -147,7 +147,7 @@ def _is_safe(service: Service, verb: str, path: str) -> bool:
     return not any(map(_AMBIGUOUS.search, forms[1:] or forms)) and all(service.allows(verb, each) for each in forms)
 
 
-def _is_unsafe(service: Service, path: str) -> bool:
+def is_unsafe(service: Service, path: str) -> bool:
     """Whether a server could take ``path`` for one that ``unsafe`` of the service lists."""
     if not service.unsafe:
         return False
@@ -203,7 +203,7 @@ class WriteGuard:
         allowed = False
         if described is not None and verb in READING_METHODS:
             asked = ((service, path), *([called] if called else []))
-            unsafe = [name for name, its_path in asked if _is_unsafe(services[name], its_path)]
+            unsafe = [name for name, its_path in asked if is_unsafe(services[name], its_path)]
             allowed = not unsafe
         elif described is not None:
             allowed = _is_safe(described, verb, path)

@@ -55,6 +55,11 @@ class ClientSet:
         self._transports: dict[str, Transport] = {}
         self._home = HomeLoop("HTTP")
 
+    @property
+    def environment(self) -> Environment:
+        """The environment of the services."""
+        return self._environment
+
     def http(self, service: str) -> HttpClient:
         """Return the client of a service.
 

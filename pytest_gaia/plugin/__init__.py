@@ -73,6 +73,7 @@ class Fixtures(ModuleType):
     NAMES = (
         "gaia_argument",
         "gaia_clients",
+        "gaia_contract",
         "gaia_deployments",
         "gaia_env",
         "gaia_loop",

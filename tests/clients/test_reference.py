@@ -15,9 +15,8 @@ from pytest_gaia.clients.database.client import recipe
 from pytest_gaia.clients.database.sessions import Session
 from pytest_gaia.clients.exchanges import BODY_LIMIT
 from pytest_gaia.clients.http import _exchange as retries
-from pytest_gaia.clients.http._streams import EventStream
 from pytest_gaia.clients.http.client import HttpClient
-from pytest_gaia.clients.http.responses import Answer, Response
+from pytest_gaia.clients.http.responses import Answer, EventStream, Response
 from pytest_gaia.clients.redis import RedisClient
 from pytest_gaia.errors import UnexpectedAnswer, UnexpectedResponse
 from pytest_gaia.run.sandbox import Sandbox

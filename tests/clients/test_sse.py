@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.clients.http._streams import DONE, Decoder
+from pytest_gaia.clients.http.responses import DONE, Decoder
 
 STREAM = (
     "\ufeff: a comment\n"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SETTINGS = """
 [tool.pytest]
-addopts = ["-p", "no:anyio", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--strict-markers"]
+addopts = ["-p", "no:anyio", "-p", "no:schemathesis", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--strict-markers"]
 asyncio_mode = "auto"
 asyncio_default_fixture_loop_scope = "session"
 asyncio_default_test_loop_scope = "session"
@@ -42,7 +42,8 @@ class ScriptedServer:
 
             def answer(self) -> None:
                 script.seen.append(f"{self.command} {self.path}")
-                script.identities.add(self.headers.get("X-API-Key") or self.headers.get("Authorization"))
+                credentials = ("X-API-Key", "Authorization", "X-Token")
+                script.identities.add(next(filter(None, map(self.headers.get, credentials)), None))
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 status, body = script.next_answer(self.path)
                 data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -40,6 +40,7 @@ _EXTRAS = {
     "sandbox": "run tests on this machine",
     "sign": "sign and verify evidence",
     "allure": "write results for the HTML report",
+    "contract": "compare services with their OpenAPI documents",
 }
 """extra → what it is for"""
 _TOOLS = {"fly": ("flyctl", "fly"), "compose": ("docker", "podman"), "kubernetes": ("kubectl",)}

@@ -9,8 +9,7 @@ from typing import Any
 from pytest_gaia.clients.exchanges import Exchange
 from pytest_gaia.clients.http._arguments import Content, Files, Params, body_of, headers_of, seconds, text
 from pytest_gaia.clients.http._exchange import Call, Identity, Link
-from pytest_gaia.clients.http._streams import EventStream, require_events
-from pytest_gaia.clients.http.responses import Headers, Response
+from pytest_gaia.clients.http.responses import EventStream, Headers, Response, require_events
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import Auth

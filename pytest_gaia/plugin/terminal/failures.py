@@ -155,6 +155,8 @@ def _inside(start: Path, location: ReprFileLocation | None, places: Sequence[Pat
     return any(place in path.parents for place in places)
 
 
+_MOST = 50
+"""lines about exchanges, statements and messages"""
 _WIDEST = 200
 """characters of a statement or a message in its line"""
 
@@ -167,13 +169,15 @@ def summary(exchanges: Sequence[Exchange]) -> str:
 def everything(
     exchanges: Iterable[Exchange], statements: Iterable[Statement] = (), messages: Iterable[Message] = ()
 ) -> str:
-    """Return one line for each exchange, SQL statement and message of the broker, in the order of time."""
+    """Return one line for each of the latest exchanges, SQL statements and messages of the broker, in the order of time."""
     lines = [
         *((each.started, _exchange(each)) for each in exchanges),
         *((each.started, _sql_line(each)) for each in statements),
         *((each.time, _message(each)) for each in messages),
     ]
-    return "\n".join(line for _, line in sorted(lines, key=lambda timed: timed[0]))
+    latest = [line for _, line in sorted(lines, key=lambda timed: timed[0])]
+    earlier = [f"… {len(latest) - _MOST} earlier"] if len(latest) > _MOST else []
+    return "\n".join([*earlier, *latest[-_MOST:]])
 
 
 def at_fault(error: BaseException, exchanges: Sequence[Exchange]) -> Exchange | None:
