@@ -2,11 +2,12 @@
 
 import contextlib
 import os
+from pathlib import Path
 
 import asyncpg
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 VAT = 19
@@ -17,6 +18,10 @@ VAT = 19
 async def connected(app: Starlette):
     async with asyncpg.create_pool(os.environ["DATABASE_URL"], min_size=1, max_size=5) as app.state.database:
         yield
+
+
+async def document(request: Request) -> Response:
+    return FileResponse(Path(__file__).with_name("billing.openapi.json"))
 
 
 async def health(request: Request) -> Response:
@@ -46,6 +51,7 @@ async def invoice(request: Request) -> Response:
 
 app = Starlette(
     routes=[
+        Route("/openapi.json", document),
         Route("/health", health),
         Route("/invoices", create, methods=["POST"]),
         Route("/invoices/{id:int}", invoice),

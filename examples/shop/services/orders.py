@@ -4,13 +4,14 @@ import contextlib
 import hmac
 import json
 import os
+from pathlib import Path
 
 import asyncpg
 import redis.asyncio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 TOKEN = os.environ.get("ORDERS_TOKEN", "")
@@ -24,6 +25,10 @@ async def connected(app: Starlette):
         redis.asyncio.from_url(os.environ["REDIS_URL"]) as app.state.cache,
     ):
         yield
+
+
+async def document(request: Request) -> Response:
+    return FileResponse(Path(__file__).with_name("orders.openapi.json"))
 
 
 async def ready(request: Request) -> Response:
@@ -99,6 +104,7 @@ async def find_product(request: Request, sku: str) -> dict:
 
 app = Starlette(
     routes=[
+        Route("/openapi.json", document),
         Route("/ready", ready),
         Route("/v2/products", products),
         Route("/v2/products/{sku}", product),
