@@ -14,6 +14,8 @@ import msgspec
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 """keys of a path in an OpenAPI document that are methods"""
 
+_KNOWN = re.compile(r"3\.[01](\.|$)")
+
 MISSING_ROUTE = (404, 405)
 """status codes of a server for an operation that it does not have"""
 
@@ -43,21 +45,39 @@ class Baseline(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 def operations_of(document: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the operations of an OpenAPI document, such as ``GET /orders/{id}``, sorted.
 
-    Raises ``ValueError`` for a document that is not OpenAPI 3.0 or 3.1. Later versions have methods that a client could
-    not see here.
+    Raises ``ValueError`` as :func:`path_items`.
     """
-    paths = document.get("paths")
-    version = str(document.get("openapi", ""))
-    if not version.startswith(("3.0", "3.1")) or not isinstance(paths, dict):
-        raise ValueError("it is not an OpenAPI document of version 3.0 or 3.1 with `paths`")
-    found = (
-        f"{method.upper()} {path}"
-        for path, item in paths.items()
-        if isinstance(item, dict)
-        for method in item
-        if method in METHODS
-    )
-    return tuple(sorted(found))
+    items = path_items(document).items()
+    return tuple(sorted(f"{method.upper()} {path}" for path, item in items for method in item if method in METHODS))
+
+
+def path_items(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return path → methods and other parts of an OpenAPI document, with references followed.
+
+    Raises ``ValueError`` unless the version is 3.0 or 3.1, and for a reference to another document. Later versions have
+    more methods, which must not be missed.
+    """
+    version, paths = str(document.get("openapi", "")), document.get("paths")
+    if swagger := document.get("swagger"):
+        raise ValueError(f"is Swagger {swagger}; only OpenAPI 3.0 and 3.1 are supported")
+    if version and not _KNOWN.match(version):
+        raise ValueError(f"is OpenAPI {version}; only 3.0 and 3.1 are supported, because others may have more methods")
+    if not version or not isinstance(paths, dict):
+        raise ValueError("is not an OpenAPI document: it has no `openapi: 3.…` or no `paths`")
+    return {path: _item(document, path, item) for path, item in paths.items() if path.startswith("/")}
+
+
+def _item(document: Mapping[str, Any], path: str, item: Any) -> dict[str, Any]:
+    seen: set[str] = set()
+    while isinstance(item, dict) and "$ref" in item:
+        reference = str(item["$ref"])
+        item = None if reference in seen or not reference.startswith("#/") else document
+        for name in unquote(reference[2:]).split("/"):
+            item = item.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(item, dict) else None
+        seen.add(reference)
+    if isinstance(item, dict):
+        return item
+    raise ValueError(f"is invalid: {path} is not an object" + (f", at the end of {', '.join(seen)}" if seen else ""))
 
 
 def prefix_of(document: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from itertools import takewhile
 from typing import Any, Literal
 
+from pytest_gaia.expectations.apis import METHODS, path_items
 from pytest_gaia.promotion.api._schemas import ALSO, Change, Schemas
 
 Document = dict[str, Any]
@@ -25,10 +26,7 @@ _FEWEST = 3
 WHOLE = "the document"
 """the operation of changes that belong to no operation"""
 _ORDER = {"breaking": 0, "unclear": 1, "compatible": 2}
-METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _OF_A_PATH = {*METHODS, "parameters", "summary", "description", "servers", "$ref"}
-_KNOWN = re.compile(r"3\.[01](\.|$)")
-"""versions of OpenAPI; 3.2 has more methods, which must not be missed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +58,19 @@ def difference(before: Document, after: Document, day: date) -> tuple[ApiChange,
     An operation that is gone breaks clients, unless it was deprecated with an ``x-sunset`` date before ``day``.
     Raises ``ValueError`` if a document is not OpenAPI 3.0 or 3.1.
     """
+    items = []
     for which, document in (("older", before), ("newer", after)):
-        if problem := _problem(document):
-            raise ValueError(f"the {which} document {problem}")
+        try:
+            items.append(path_items(document))
+        except ValueError as error:
+            raise ValueError(f"the {which} document {error}") from None
     schemas = Schemas(before, after)
-    old, new = _by_operation(before, schemas.old), _by_operation(after, schemas.new)
+    old, new = _by_operation(before, items[0], schemas.old), _by_operation(after, items[1], schemas.new)
     # Each schema is reported at its first use, so the order must be stable.
     found = list(_operations(schemas, old, new, day))
-    found += [(WHOLE, change) for change in _whole(schemas, before, after)]
+    found += [(WHOLE, change) for change in _whole(before, after, items)]
     changes = _grouped([_reported(schemas, name, change) for name, change in found], _names(old), _names(new))
     return tuple(sorted(changes, key=lambda change: (_ORDER[change.kind], change.operation, change.text)))
-
-
-def _problem(document: Document) -> str:
-    """Return why a document cannot be compared; '' if it can."""
-    version = str(document.get("openapi", ""))
-    if swagger := document.get("swagger"):
-        return f"is Swagger {swagger}; only OpenAPI 3.0 and 3.1 can be compared"
-    if version and not _KNOWN.match(version):
-        return f"is OpenAPI {version}; only 3.0 and 3.1 can be compared, because other versions have unknown parts"
-    if not version or not isinstance(document.get("paths"), dict):
-        return "is not an OpenAPI document: it has no `openapi: 3.…` or no `paths`"
-    return ""
 
 
 def _reported(schemas: Schemas, operation: str, change: Change) -> ApiChange:
@@ -143,7 +132,9 @@ def _names(operations: Mapping[Place, Document]) -> list[str]:
     return [each["name"] for each in operations.values()]
 
 
-def _by_operation(document: Document, followed: Callable[[Document], Document]) -> dict[Place, Document]:
+def _by_operation(
+    document: Document, items: Mapping[str, Document], followed: Callable[[Document], Document]
+) -> dict[Place, Document]:
     """Return (method, path) → operation. Names of path parameters do not matter for clients."""
     schemes = (document.get("components") or {}).get("securitySchemes") or {}
     return {
@@ -158,7 +149,7 @@ def _by_operation(document: Document, followed: Callable[[Document], Document]) 
                 path, map(followed, (*item.get("parameters", ()), *operation.get("parameters", ())))
             ),
         }
-        for path, item in ((path, followed(item)) for path, item in document["paths"].items() if path[:1] == "/")
+        for path, item in items.items()
         for method, operation in item.items()
         if method in METHODS
     }
@@ -222,12 +213,11 @@ def _operation(schemas: Schemas, before: Document, after: Document) -> Iterator[
     yield from _unclear("callbacks", before.get("callbacks"), after.get("callbacks"))
 
 
-def _whole(schemas: Schemas, before: Document, after: Document) -> Iterator[Change]:
+def _whole(before: Document, after: Document, items: list[dict[str, Document]]) -> Iterator[Change]:
     """Yield differences outside of operations, and unknown parts of paths."""
     yield from _unclear("webhooks", before.get("webhooks"), after.get("webhooks"))
-    items = [(path, schemas.old(item)) for path, item in before["paths"].items() if path[:1] == "/"]
-    items += [(path, schemas.new(item)) for path, item in after["paths"].items() if path[:1] == "/"]
-    for path, key in sorted({(path, key) for path, item in items for key in item.keys() - _OF_A_PATH}):
+    of_paths = (both for each in items for both in each.items())
+    for path, key in sorted({(path, key) for path, item in of_paths for key in item.keys() - _OF_A_PATH}):
         if not key.startswith("x-"):
             yield Change(False, f"{key} {path} cannot be compared", unclear=True)
 
