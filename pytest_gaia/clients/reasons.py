@@ -77,6 +77,11 @@ def _not_in_the_sandbox(environment: Environment, service: str) -> str | None:
     if described.via is not None and environment.has(described.via) and service in environment.services:
         return None
     settings = described.sandbox
+    if settings is not None and settings.api and not settings.command:
+        return (
+            f"the sandbox does not run {service} with api current; use --gaia-sandbox-api={settings.api} "
+            f"(gaia sandbox up --api {settings.api})"
+        )
     if settings is not None and (settings.command or settings.reference or not described.is_http):
         return f"the sandbox of this run has no {service} service"
     if described.external:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache, cached_property
 from types import MappingProxyType
 from typing import Literal
@@ -23,6 +23,9 @@ DISABLED = "disabled"
 
 GENERAL_SECRETS = ("API_KEY", "JWT_SECRET", "TOKEN")
 """ends of the variables with secrets that are not those of one service"""
+
+SANDBOX_APIS = ("current", "next")
+"""the APIs of the Gaia Platform that the reference services offer; ``next`` is that of its newest release"""
 
 READING_METHODS = ("GET", "HEAD", "OPTIONS")
 """HTTP methods that change nothing, unless ``unsafe`` lists the operation"""
@@ -96,6 +99,8 @@ class SandboxSettings:
 
     reference: bool = False
     """whether it is a reference service that pytest-gaia contains"""
+    api: str = ""
+    """the only one of :data:`SANDBOX_APIS` with which there is this reference service; empty for all"""
     command: tuple[str, ...] = ()
     """the program and its arguments; with placeholders"""
     env: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
@@ -168,7 +173,7 @@ class Service:
     def runs_in_sandbox(self) -> bool:
         """Whether the sandbox has a server, a reference service or a command for it."""
         settings = self.sandbox
-        known = settings is not None and (settings.reference or bool(settings.command))
+        known = settings is not None and ((settings.reference and not settings.api) or bool(settings.command))
         return known or (settings is not None and self.kind in _EMBEDDED)
 
     def is_deployed_by(self, tool: str) -> bool:
@@ -215,6 +220,24 @@ class Platform:
     def usual(self) -> tuple[str, ...]:
         """The names of the services that an environment has if its settings do not list any."""
         return tuple(name for name in self.services if name not in self.without)
+
+    def offering(self, api: str) -> Platform:
+        """Return the platform as the sandbox runs it with ``api``: with the reference services that only this API has."""
+        own = {
+            name: replace(service, sandbox=replace(service.sandbox, api=""))
+            for name, service in self.services.items()
+            if service.sandbox is not None and service.sandbox.api == api
+        }
+        if not own:
+            return self
+        services = {**self.services, **own}
+        if self.entry is not None:
+            entry = self.services[self.entry]
+            # The entry may report that they are missing where they do not run.
+            needed = (name for name in own if self.entry not in own[name].depends_on and own[name].is_http)
+            services[self.entry] = replace(entry, depends_on=tuple(dict.fromkeys((*entry.depends_on, *needed))))
+        without = tuple(name for name in self.without if name not in own)
+        return replace(self, services=MappingProxyType(services), without=without)
 
     @cached_property
     def http(self) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.environment import SANDBOX, Environment
-from pytest_gaia.config.platform import Platform
+from pytest_gaia.config.platform import SANDBOX_APIS, Platform
 from pytest_gaia.config.project import Project
-from pytest_gaia.errors import ConfigError
+from pytest_gaia.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     # Decoding files is expensive; a run without Gaia does not need it.
@@ -37,6 +37,8 @@ class Options:
     sandbox_without: tuple[str, ...] = ()
     """values of ``--gaia-sandbox-without``: services, separated by commas"""
     sandbox_fixed: bool = False
+    sandbox_api: str = SANDBOX_APIS[0]
+    """the API that the reference services of the sandbox offer"""
     simulate: bool = False
     addressed: bool = True
     """whether deploy files without an address are an error; commands that show or deploy the environment need none"""
@@ -61,6 +63,13 @@ def split_services(
 
             raise ConfigError(f"{option}: {unknown_service(name, platform)}")
     return tuple(dict.fromkeys(names))
+
+
+def checked_api(value: str, option: str = "--gaia-sandbox-api") -> str:
+    """Return ``value`` if the reference services of the sandbox can offer this API. Raises ``ConfigError``."""
+    if value not in SANDBOX_APIS:
+        raise ConfigError(f"{option}: unknown API {value!r}; {nearest(value, SANDBOX_APIS)}")
+    return value
 
 
 # Imports of msgspec are inside functions, because they are expensive and a run without Gaia does not need them.
@@ -97,7 +106,7 @@ def resolve_from(catalogue: Catalogue, options: Options) -> Environment:
         name,
         layer,
         secrets,
-        catalogue.platform,
+        catalogue.platform.offering(options.sandbox_api) if embedded else catalogue.platform,
         embedded=embedded,
         simulated=options.simulate,
         deployment=deployment,
@@ -137,13 +146,18 @@ def resolve_each(options: Options, *, apart: bool = False) -> dict[str, Environm
 
 def _check_sandbox_options(options: Options, name: str, *, embedded: bool) -> None:
     without = split_services(options.sandbox_without, options.project.platform)
+    other_api = checked_api(options.sandbox_api) != SANDBOX_APIS[0]
     if options.simulate and name in ("sandbox", "adhoc"):
         raise ConfigError(
             f"--gaia-simulate: {name} cannot be simulated; name another environment, such as --gaia-env=staging."
         )
     if embedded:
         return
-    for given, option in ((without, "--gaia-sandbox-without"), (options.sandbox_fixed, "--gaia-sandbox-no-known-bugs")):
+    for given, option in (
+        (without, "--gaia-sandbox-without"),
+        (options.sandbox_fixed, "--gaia-sandbox-no-known-bugs"),
+        (other_api, "--gaia-sandbox-api"),
+    ):
         if given:
             raise ConfigError(
                 f"{option}: applies to the sandbox, but the environment is {name}. "

@@ -67,6 +67,8 @@ class SandboxTable(Struct, frozen=True, forbid_unknown_fields=True):
 
     reference: bool | UnsetType = UNSET
     """whether it is a reference service of the Gaia Platform, which pytest-gaia contains"""
+    api: Literal["current", "next"] | UnsetType = UNSET
+    """the only API of the Gaia Platform with which there is this reference service; by default all"""
     command: Words | UnsetType = UNSET
     """program and arguments; `{port}`, `{host}`, `{stack}` and `{NAME.url}`, `{NAME.host}`, `{NAME.port}` are replaced"""
     env: dict[str, str] | UnsetType = UNSET

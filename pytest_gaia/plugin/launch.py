@@ -10,7 +10,7 @@ import pytest
 from pytest_gaia.collection.needs import marker_text
 from pytest_gaia.collection.suites import suite_names
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import Platform
+from pytest_gaia.config.platform import SANDBOX_APIS, Platform
 from pytest_gaia.config.resolve import Options, resolve, split_services
 from pytest_gaia.config.variables import Sourced
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, nearest
@@ -121,6 +121,7 @@ def _options(config: pytest.Config) -> Options:
         url_settings=tuple(Sourced(url, settings_source(config, "gaia_url")) for url in urls),
         sandbox_without=split_services(value_of(config, option, "gaia_sandbox_without"), project_of(config).platform),
         sandbox_fixed=value_of(config, option, "gaia_sandbox_no_known_bugs"),
+        sandbox_api=value_of(config, option, "gaia_sandbox_api") or SANDBOX_APIS[0],
         simulate=value_of(config, option, "gaia_simulate"),
         project=project_of(config),
         environ=os.environ,

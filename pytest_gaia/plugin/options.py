@@ -27,6 +27,8 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--gaia-sandbox-without": {"metavar": "SERVICE,…", **_LIST, "help": "start the sandbox with these services "
         "stopped"},
     "--gaia-sandbox-no-known-bugs": {**_FLAG, "help": "start the sandbox with all known bugs fixed"},
+    "--gaia-sandbox-api": {"metavar": "current|next", "help": "API of the Gaia Platform that the sandbox offers; next: "
+        "that of its newest release, with kb and web"},
     "--gaia-simulate": {**_FLAG, "help": "run the environment's tests against a sandbox with the same services"},
     "--gaia-report-log": {**_FILE, "help": "write the result of every test to FILE (JSON Lines) as it happens; "
         "`gaia replay FILE` evaluates it again"},
@@ -68,6 +70,7 @@ _SETTINGS: Mapping[str, Any] = {
     "gaia_url": "args",
     "gaia_sandbox_without": "args",
     "gaia_sandbox_no_known_bugs": "bool",
+    "gaia_sandbox_api": "string",
     "gaia_simulate": "bool",
     "gaia_report_log": "string",
     "gaia_verdict_file": "string",

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import DISABLED, Platform
+from pytest_gaia.config.platform import DISABLED, SANDBOX_APIS, Platform
 from pytest_gaia.errors import ConfigError, SandboxError, nearest
 from pytest_gaia.sandbox import directories
 from pytest_gaia.secrets.masks import Secret
@@ -72,16 +72,18 @@ class Sandbox:
         services: Iterable[str] | None = None,
         without: Iterable[str] = (),
         fixed: bool = False,
+        api: str = SANDBOX_APIS[0],
         folder: Path | None = None,
         ready: float = 15.0,
     ) -> Self:
         """Start a sandbox for the services of ``platform`` and return immediately; :meth:`ready` waits for it.
 
         ``services`` are those of the environment, by default the usual ones; ``without`` lists services that do not run; ``fixed``
-        fixes the known bugs. ``folder`` is that of gaia.toml, and ``ready`` is how many seconds a service with a command
+        fixes the known bugs; ``api`` is the one of ``SANDBOX_APIS`` that the reference services offer. ``folder`` is that of gaia.toml, and ``ready`` is how many seconds a service with a command
         may take. The sandbox ends with :meth:`stop`, or with this process. Raises ``ConfigError`` for a service that it
         cannot run.
         """
+        platform = platform.offering(api)
         left_out = tuple(without)
         _check(platform, left_out)
         request = directories.Request.of(
@@ -90,6 +92,7 @@ class Sandbox:
             platform.usual if services is None else tuple(services),
             left_out,
             fixed=fixed,
+            api=api,
             folder=str((folder or Path()).absolute()),
             ready=ready,
         )
@@ -327,11 +330,12 @@ def _check(platform: Platform, without: tuple[str, ...]) -> None:
     for name in without:
         if name not in platform:
             raise ConfigError(f"The sandbox has no service {name!r}: {nearest(name, platform)}")
+    known = directories.REFERENCES[SANDBOX_APIS[-1]]
     for name, service in platform.services.items():
-        if service.sandbox is not None and service.sandbox.reference and name not in directories.REFERENCES:
+        if service.sandbox is not None and service.sandbox.reference and name not in known:
             raise ConfigError(
                 f"{service.place}: services.{name}.sandbox.reference: pytest-gaia has no reference service of this name; "
-                f"{nearest(name, directories.REFERENCES)} Use `command` to run another program."
+                f"{nearest(name, known)} Use `command` to run another program."
             )
 
 

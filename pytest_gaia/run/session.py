@@ -190,6 +190,7 @@ class Run:
                 services=self.declared.services,
                 without=self.options.sandbox_without,
                 fixed=self.options.sandbox_fixed,
+                api=self.options.sandbox_api,
                 folder=self.options.rootdir,
                 ready=self.declared.timeouts.ready,
             )

@@ -136,7 +136,7 @@ class Platform:
     async def _prepare(self, databases: Databases) -> None:
         """Create what databases are copied from."""
         if self._request.references:
-            await databases.prepare(seed, self._request.api_key)
+            await databases.prepare(partial(seed, api=self._request.api), self._request.api_key)
         else:
             await databases.open()
         for name in self._request.embedded("postgres"):

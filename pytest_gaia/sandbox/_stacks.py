@@ -17,7 +17,7 @@ from pytest_gaia.sandbox._cluster import EMPTY, TEMPLATE
 from pytest_gaia.sandbox._databases import Databases
 from pytest_gaia.sandbox._postgres import PostgresServer
 from pytest_gaia.sandbox._processes import HOST, Guard, ReservedPort
-from pytest_gaia.sandbox._services import BACKENDS, NO_NATS, StackApps, StackSettings, build_stack
+from pytest_gaia.sandbox._services import NO_NATS, StackApps, StackSettings, build_stack
 from pytest_gaia.sandbox._web import HttpServer
 from pytest_gaia.sandbox.directories import REFERENCES, SCHEMES, Described, Request
 
@@ -299,7 +299,7 @@ class Stacks:
         if not request.references:
             return
         declared = [name for name, each in request.services.items() if each.reference]
-        ports = {each: ReservedPort() for each in REFERENCES if each not in stack.programs}
+        ports = {each: ReservedPort() for each in REFERENCES[request.api] if each not in stack.programs}
         stack.addresses |= {each: ports[each].url for each in declared}
         stack.unused += [port for each, port in ports.items() if each not in declared]
         stack.apps = build_stack(self._settings(stack, name, {each: port.url for each, port in ports.items()}))
@@ -316,10 +316,11 @@ class Stacks:
             dsn=databases.dsn(_database("gaia", name)),
             jwt_secret=request.jwt_secret,
             api_key=request.api_key,
-            backends={service: known[service] for service in BACKENDS},
+            backends={each: known[each] for each in REFERENCES[request.api] if each not in ("gateway", "web")},
             nats_url=nats[0] if nats else NO_NATS,
             running=request.references,
             fixed=request.fixed,
+            api=request.api,
         )
 
     def _add_unused(self, stack: Stack) -> None:

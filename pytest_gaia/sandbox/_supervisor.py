@@ -32,7 +32,7 @@ from pytest_gaia.sandbox.binaries import (
     reachable,
     server_account,
 )
-from pytest_gaia.sandbox.directories import ERROR, READY, Request, write_private
+from pytest_gaia.sandbox.directories import ERROR, READY, TABLES, Request, write_private
 from pytest_gaia.sandbox.leftovers import clear, end_children, free_shared_memory, reclaim
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 _PARENT_SECONDS = 0.2
 
 # Read by path, because importing the services takes as long as starting PostgreSQL.
-_SCHEMA = Path(__file__).parent / "_services" / "schema.sql"
+_SERVICES = Path(__file__).parent / "_services"
 
 
 class Supervisor:
@@ -87,12 +87,13 @@ class Supervisor:
         return broker, cluster, unpacking
 
     def _cluster(self, postgres: PostgresBinaries) -> Cluster:
+        schema = "\n".join((_SERVICES / name).read_text("utf-8") for name in TABLES[self._request.api])
         account = server_account()
         if account is not None:
             # PostgreSQL's user must reach its own folder. The name of this folder is random, and private files in it
             # have their own permissions.
             self._directory.chmod(0o711)
-        return Cluster(reachable(postgres, account), account, self._directory, _SCHEMA.read_text("utf-8"))
+        return Cluster(reachable(postgres, account), account, self._directory, schema)
 
     async def _supervise(self, broker: Broker | None, cluster: Cluster | None, unpacking: Child | None) -> None:
         import asyncio

@@ -140,8 +140,13 @@ def _is_own(directory: Path) -> bool:
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
-REFERENCES = ("gateway", "auth", "asset", "chat")
-"""the reference services, in ``_services``"""
+REFERENCES: Mapping[str, tuple[str, ...]] = {
+    "current": ("gateway", "auth", "asset", "chat"),
+    "next": ("gateway", "auth", "asset", "chat", "kb", "web"),
+}
+"""API → the reference services that offer it, in ``_services``"""
+TABLES: Mapping[str, tuple[str, ...]] = {"current": ("schema.sql",), "next": ("schema.sql", "next/schema.sql")}
+"""API → the files in ``_services`` that create the tables"""
 
 START_SECONDS = 30.0
 """time limit for the start of the servers"""
@@ -223,6 +228,8 @@ class Request:
     """whether to fix the known bugs"""
     folder: str = "/"
     """the folder of gaia.toml, absolute"""
+    api: str = "current"
+    """the API that the reference services offer"""
 
     @classmethod
     def of(
@@ -235,6 +242,7 @@ class Request:
         fixed: bool = False,
         folder: str = "/",
         ready: float = 15.0,
+        api: str = "current",
     ) -> Request:
         """Return the request for the ``services`` of an environment, except that ``without`` do not run.
 
@@ -245,7 +253,7 @@ class Request:
         running = [name for name in present if name not in without]
         found = {each.name: each for each in described(platform, running, ready)}
         ordered = {name: found[name] for name in known}
-        return cls(*secrets, ordered, platform.waves(running), present, fixed, folder)
+        return cls(*secrets, ordered, platform.waves(running), present, fixed, folder, api)
 
     @property
     def running(self) -> tuple[str, ...]:

@@ -59,7 +59,11 @@ def test_a_post_is_safe_for_the_service_that_lists_it_and_for_no_other(service: 
 
 
 def test_the_refusal_names_the_requests_that_are_safe_for_that_service() -> None:
-    for service, listed in (("auth", "POST /auth/validate"), ("asset", "none"), ("unknown", "none")):
+    for service, listed in (
+        ("auth", "POST /auth/validate, POST /internal/validate"),
+        ("asset", "none"),
+        ("unknown", "none"),
+    ):
         with pytest.raises(WriteRefused, match=f"Safe requests to {service}: {listed}\\."):
             guard(allowed=False, marked=False).check_http(service, "POST", "/x")
 

@@ -14,13 +14,15 @@ import pytest
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.sandbox import Sandbox
-from pytest_gaia.sandbox.directories import REFERENCES
+from pytest_gaia.sandbox import directories
 from tests.projects import gaia_platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pytest_gaia.run.sandbox import Stack
+
+REFERENCES = directories.REFERENCES["current"]
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import typer
 from pytest_gaia.cli.options import environment_option, options_here
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.platform import DISABLED
-from pytest_gaia.config.resolve import resolve, split_services
+from pytest_gaia.config.platform import DISABLED, SANDBOX_APIS
+from pytest_gaia.config.resolve import checked_api, resolve, split_services
 from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.run.session import Run
 from pytest_gaia.secrets.masks import mask_url
@@ -33,6 +33,7 @@ Start the services on this machine until Ctrl-C.
   gaia sandbox up -e staging           with the services of staging
   gaia sandbox up --without orders,nats
   gaia sandbox up --no-known-bugs      with the known bugs fixed
+  gaia sandbox up --api next           with the API of the newest release of the Gaia Platform
   gaia sandbox up --json               addresses and keys as one line of JSON
 
 Starts the services of gaia.toml on free ports of the loopback interface: PostgreSQL, NATS and Redis, and the programs in
@@ -53,6 +54,9 @@ def up(
         list[str] | None, typer.Option(metavar="SERVICE,…", help="Do not start these services; repeatable")
     ] = None,
     no_known_bugs: Annotated[bool, typer.Option("--no-known-bugs", help="Fix the known bugs of the services")] = False,
+    api: Annotated[
+        str, typer.Option(metavar="current|next", help="API of the Gaia Platform; next: that of its newest release")
+    ] = SANDBOX_APIS[0],
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON")] = False,
 ) -> None:
     """Start the sandbox, print its addresses, and wait for a signal."""
@@ -61,6 +65,7 @@ def up(
         options,
         sandbox_without=split_services(without or (), options.project.platform, "--without"),
         sandbox_fixed=no_known_bugs,
+        sandbox_api=checked_api(api, "--api"),
         simulate=env != "sandbox",
     )
     run = Run(options, resolve(options), roots=())

@@ -131,7 +131,7 @@ def _row(environment: Environment, chosen: Environment) -> tuple[str, ...]:
 
 def _services(environment: Environment) -> str:
     names = environment.services
-    return "all" if names and names == environment.platform.names else ", ".join(names) or "none"
+    return "all" if names and names == environment.platform.usual else ", ".join(names) or "none"
 
 
 def _address(environment: Environment) -> str:

@@ -1,11 +1,17 @@
-"""The common parts of the services, based on Starlette: requests, responses, errors and a table of routes."""
+"""The common parts of the services, based on Starlette: requests, responses, errors and a table of routes.
+
+Figures and fixed responses of the services are in ``figures.json``. In a response, a text such as ``"{samples}"`` is replaced
+with the value of that name, and ``"{now}"`` with the time.
+"""
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Literal
 
 from starlette import requests, routing, types
 from starlette.exceptions import HTTPException
@@ -19,6 +25,10 @@ Send = types.Send
 
 JSON_TYPE = "application/json"
 SSE_TYPE = "text/event-stream; charset=utf-8"
+
+FIGURES: Mapping[str, Any] = json.loads(Path(__file__).with_name("figures.json").read_text("utf-8"))
+RESPONSES: Mapping[str, Mapping[str, Any]] = FIGURES["answers"]
+"""service → route → response"""
 
 _log = logging.getLogger(__name__)
 
@@ -98,13 +108,21 @@ class Service:
         authenticate: Callable[[Request], Awaitable[Identity]],
         *,
         crash: Callable[[], Response] | None = None,
+        document: Mapping[str, Any] | Literal[False] | None = None,
     ) -> None:
+        """``document`` is the OpenAPI document; by default it lists the routes that are added, and False is none."""
         self._title = title
         self._authenticate = authenticate
         self._crash = crash or _crash
         self._router = routing.Router()
         self._paths: dict[str, dict[str, object]] = {}
-        self._add("GET /openapi.json", self._document, open_=True)
+        self._published = document or {
+            "openapi": "3.1.0",
+            "info": {"title": title, "version": "0.2"},
+            "paths": self._paths,
+        }
+        if document is not False:
+            self._add("GET /openapi.json", self._document, open_=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -146,12 +164,22 @@ class Service:
         self._router.routes.append(route)
 
     async def _document(self, request: Request) -> object:
-        return {"openapi": "3.1.0", "info": {"title": self._title, "version": "0.2"}, "paths": self._paths}
+        return self._published
 
 
 def json_response(content: object, status: int = 200) -> Response:
     """Return ``content`` as a JSON response; bytes are already encoded JSON."""
     return Response(content if isinstance(content, bytes) else encode(content), status, {"content-type": JSON_TYPE})
+
+
+def html_response(text: str) -> Response:
+    """Return ``text`` as a web page."""
+    return Response(text, 200, {"content-type": "text/html; charset=utf-8"})
+
+
+def empty_response() -> Response:
+    """Return a response with status 204, which has no content."""
+    return Response(status_code=204)
 
 
 def encode(content: object) -> bytes:
@@ -176,3 +204,43 @@ def naive(moment: datetime) -> str:
 def today() -> date:
     """Return the current day in UTC."""
     return datetime.now(UTC).date()
+
+
+def filled(content: Any, **values: object) -> Any:
+    """Return a copy of ``content`` with the current time and ``values`` filled in."""
+    return _filled(content, {"{now}": naive_now(), **{f"{{{name}}}": value for name, value in values.items()}})
+
+
+def canned(content: object, **values: object) -> Handler:
+    """Return a handler that always returns ``content``."""
+
+    async def handle(request: Request) -> object:
+        return filled(content, **values)
+
+    return handle
+
+
+def chosen(contents: Mapping[str, object], missing: str) -> Handler:
+    """Return a handler that returns the content for the value in its path, or 404 with the text ``missing``."""
+
+    async def handle(request: Request) -> object:
+        (name,) = request.path_params.values()
+        if name not in contents:
+            raise HttpError(404, missing.format(name))
+        return filled(contents[name])
+
+    return handle
+
+
+def add_canned(app: Service, service: str, *rules: str, open_: bool = False) -> None:
+    """Add the routes of ``service`` with fixed responses."""
+    for rule in rules:
+        app.add(rule, canned(RESPONSES[service][rule]), open_=open_)
+
+
+def _filled(content: Any, values: Mapping[str, object]) -> Any:
+    if isinstance(content, dict):
+        return {name: _filled(value, values) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_filled(value, values) for value in content]
+    return values.get(content, content) if isinstance(content, str) else content

@@ -3,10 +3,9 @@
 import json
 from collections.abc import Mapping
 
-from pytest_gaia.sandbox._services.app import Request, Service, naive_now
+from pytest_gaia.sandbox._services.app import Request, Service, add_canned, naive_now
 from pytest_gaia.sandbox._services.auth import Identities
 from pytest_gaia.sandbox._services.database import Database
-from pytest_gaia.sandbox._services.figures import add_canned
 from pytest_gaia.sandbox._services.validation import OPTIONAL_OBJECT, OPTIONAL_STRING, STRING, Field, validated
 
 CAPABILITIES = ["asset_generation", "asset_search", "asset_upload", "cost_optimization"]

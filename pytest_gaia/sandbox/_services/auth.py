@@ -5,9 +5,8 @@ Routes that need Supabase fail, because there is none.
 
 from collections.abc import Mapping
 
-from pytest_gaia.sandbox._services.app import Handler, HttpError, Identity, Request, Service, naive_now
+from pytest_gaia.sandbox._services.app import Handler, HttpError, Identity, Request, Service, add_canned, naive_now
 from pytest_gaia.sandbox._services.database import USER_ID, Database, DatabaseDown, key_hash
-from pytest_gaia.sandbox._services.figures import add_canned
 from pytest_gaia.sandbox._services.validation import OPTIONAL_STRING, STRING, Field, json_object, validated
 
 AUDIENCE = "authenticated"
@@ -71,9 +70,9 @@ def auth_service(identities: Identities, database: Database) -> Service:
     router.add("GET /health", auth.health, open_=True)
     add_canned(router, "auth", "GET /status", open_=True)
     router.add("POST /auth/validate", auth.validate, open_=True)
-    router.add("POST /auth/register", _without_supabase("Registration", _CREDENTIALS), open_=True)
-    router.add("POST /auth/login", _without_supabase("Login", _CREDENTIALS), open_=True)
-    router.add("POST /auth/refresh", _without_supabase("Token refresh", {"refresh_token": STRING}), open_=True)
+    router.add("POST /auth/register", without_supabase("Registration", _CREDENTIALS), open_=True)
+    router.add("POST /auth/login", without_supabase("Login", _CREDENTIALS), open_=True)
+    router.add("POST /auth/refresh", without_supabase("Token refresh", {"refresh_token": STRING}), open_=True)
     # Tokens are not stored: there is nothing to forget.
     add_canned(router, "auth", "POST /auth/logout", open_=True)
     router.add("POST /internal/validate", auth.internal_validate, open_=True)
@@ -122,7 +121,9 @@ class Auth:
         }
 
 
-def _without_supabase(action: str, fields: Mapping[str, Field]) -> Handler:
+def without_supabase(action: str, fields: Mapping[str, Field]) -> Handler:
+    """Return a handler that fails after validation, because there is no Supabase."""
+
     async def refuse(request: Request) -> object:
         validated(request.content, fields)
         raise HttpError(400, f"{action} failed: 'NoneType' object has no attribute 'auth'")

@@ -11,8 +11,18 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
-from pytest_gaia.sandbox._services.app import HttpError, Request, Service, naive_now, today
-from pytest_gaia.sandbox._services.figures import FIGURES, RESPONSES, add_canned, canned, filled
+from pytest_gaia.sandbox._services.app import (
+    FIGURES,
+    RESPONSES,
+    HttpError,
+    Request,
+    Service,
+    add_canned,
+    canned,
+    filled,
+    naive_now,
+    today,
+)
 from pytest_gaia.sandbox._services.validation import json_object, required_query, whole_number
 
 _PRICES = "/api/v0.2/assets/pricing"

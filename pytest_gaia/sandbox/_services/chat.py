@@ -1,16 +1,32 @@
-"""The chat service: conversations as JSON and as server-sent events, and the other routes of the service."""
+"""The chat service: chats as JSON and as server-sent events, and the other routes of the service.
+
+:class:`Conversations` is for the newest release, which stores them.
+"""
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from pytest_gaia.sandbox._services.app import Request, Service, Stream, encode, naive_now
+from pytest_gaia.clients.database.driver import Record
+from pytest_gaia.sandbox._services.app import (
+    RESPONSES,
+    HttpError,
+    Request,
+    Service,
+    Stream,
+    add_canned,
+    canned,
+    empty_response,
+    encode,
+    json_response,
+    naive_now,
+)
 from pytest_gaia.sandbox._services.auth import Identities
 from pytest_gaia.sandbox._services.billing import add_pricing, add_usage
-from pytest_gaia.sandbox._services.database import Database
-from pytest_gaia.sandbox._services.figures import RESPONSES, add_canned, canned
+from pytest_gaia.sandbox._services.database import ADD_CONVERSATION, Database
 from pytest_gaia.sandbox._services.models import Completion, add_models, add_performance, add_providers, complete
 from pytest_gaia.sandbox._services.personas import add_personas
 from pytest_gaia.sandbox._services.validation import (
@@ -18,6 +34,7 @@ from pytest_gaia.sandbox._services.validation import (
     OPTIONAL_STRING,
     STRING,
     Field,
+    json_object,
     required_query,
     validated,
 )
@@ -239,3 +256,128 @@ class Streaming:
 
 def _event(kind: str, **content: object) -> bytes:
     return b"data: " + encode({"type": kind, **content}) + b"\n\n"
+
+
+_ADD_MESSAGE = """
+    INSERT INTO chat_messages (user_id, conversation_id, role, content, model, provider, tokens_used)
+    VALUES ((SELECT id FROM users WHERE id::text = $1), $2, $3, $4, $5, $6, $7) RETURNING *
+"""
+_UPDATE = """
+    UPDATE conversations SET title = coalesce($2, title), preview = coalesce($3, preview), updated_at = now()
+    WHERE id = $1 RETURNING *
+"""
+_DELETE = "WITH gone AS (DELETE FROM conversations WHERE id = $1) DELETE FROM chat_messages WHERE conversation_id = $1"
+_SEARCH = """
+    SELECT * FROM conversations WHERE user_id = $1 AND (title ILIKE $2 OR preview ILIKE $2) ORDER BY updated_at DESC
+"""
+_STATS = """
+    SELECT count(DISTINCT conversations.id) AS total_conversations, count(chat_messages.id) AS total_messages
+    FROM conversations LEFT JOIN chat_messages ON conversation_id = conversations.id WHERE conversations.user_id = $1
+"""
+_PREVIEW = 100
+
+
+class Conversations:
+    """The handlers of conversations, which belong to the user of the request."""
+
+    def __init__(self, database: Database, histories: Histories) -> None:
+        self._database = database
+        self._histories = histories
+
+    async def listing(self, request: Request) -> object:
+        """List the conversations, the last one first."""
+        query = "SELECT * FROM conversations WHERE user_id = $1 ORDER BY updated_at DESC"
+        return {"conversations": list(map(_conversation, await self._database.fetch(query, request.user_id)))}
+
+    async def search(self, request: Request) -> object:
+        """List the conversations that contain a text in their title or preview."""
+        text = request.path_params["query"].replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        rows = await self._database.fetch(_SEARCH, request.user_id, f"%{text}%")
+        return {"conversations": list(map(_conversation, rows))}
+
+    async def stats(self, request: Request) -> object:
+        """Count the conversations and their messages."""
+        return dict((await self._database.fetch(_STATS, request.user_id))[0])
+
+    async def create(self, request: Request) -> object:
+        """Add a conversation."""
+        wish = json_object(request.content) if request.content else {}
+        made = await self._create(request, str(wish.get("title") or "New Conversation"))
+        return json_response(_conversation(made), 201)
+
+    async def get(self, request: Request) -> object:
+        """Return one conversation, or 404."""
+        return _conversation(await self._find(request))
+
+    async def update(self, request: Request) -> object:
+        """Change the given fields of a conversation."""
+        row, wish = await self._find(request), json_object(request.content)
+        values = (wish.get("title"), wish.get("preview"))
+        return _conversation((await self._database.write(_UPDATE, row["id"], *values, dry=request.dry))[0])
+
+    async def delete(self, request: Request) -> object:
+        """Delete a conversation and its messages."""
+        row = await self._find(request)
+        await self._database.write(_DELETE, row["id"], dry=request.dry)
+        return empty_response()
+
+    async def messages(self, request: Request) -> object:
+        """List the messages of a conversation in their order."""
+        row = await self._find(request)
+        query = "SELECT * FROM chat_messages WHERE conversation_id = $1 ORDER BY created_at, role DESC"
+        return {"messages": list(map(_message, await self._database.fetch(query, row["id"])))}
+
+    async def add_message(self, request: Request) -> object:
+        """Add a message to a conversation."""
+        row, wish = await self._find(request), json_object(request.content)
+        about = [wish.get(name) for name in ("model", "provider", "tokens_used")]
+        added = await self._add(request, row["id"], wish["role"], wish["content"], *about)
+        return json_response(_message(added), 201)
+
+    async def chat(self, request: Request) -> object:
+        """Respond to a message, and add both to its conversation; without one, to a new one."""
+        wish = validated(request.content, {**CHAT_REQUEST, "conversation_id": OPTIONAL_STRING})
+        message, completion = wish["message"], complete(wish)
+        given = wish.get("conversation_id")
+        row = await self._find(request, given) if given else await self._create(request, message[:_PREVIEW] or "New")
+        about = (completion.source["model"], completion.source["provider"])
+        await self._add(request, row["id"], "user", message, *about, completion.input_tokens)
+        await self._add(request, row["id"], "assistant", completion.text, *about, completion.output_tokens)
+        if not request.dry:
+            self._histories.add(request.user_id, message, completion.text)
+        return {"response": completion.text, **completion.source, "conversation_id": str(row["id"])}
+
+    async def _create(self, request: Request, title: str) -> Record:
+        rows = await self._database.write(ADD_CONVERSATION, request.user_id, title[:255], "", dry=request.dry)
+        return rows[0]
+
+    async def _add(self, request: Request, conversation: uuid.UUID, *values: object) -> Record:
+        rows = await self._database.write(_ADD_MESSAGE, request.user_id, conversation, *values, dry=request.dry)
+        preview = str(values[1])[:_PREVIEW]
+        await self._database.write(_UPDATE, conversation, None, preview, dry=request.dry)
+        return rows[0]
+
+    async def _find(self, request: Request, given: str | None = None) -> Record:
+        query = "SELECT * FROM conversations WHERE id = $1 AND user_id = $2"
+        try:
+            wanted = uuid.UUID(given or request.path_params["conversation_id"])
+        except ValueError:
+            raise HttpError(404, "Conversation not found") from None
+        rows = await self._database.fetch(query, wanted, request.user_id)
+        if not rows:
+            raise HttpError(404, "Conversation not found")
+        return rows[0]
+
+
+def _conversation(row: Record) -> dict[str, Any]:
+    return _as_json(row, ("id", "title", "preview", "created_at", "updated_at"))
+
+
+def _message(row: Record) -> dict[str, Any]:
+    return _as_json(row, ("id", "role", "content", "model", "provider", "tokens_used", "created_at"))
+
+
+def _as_json(row: Record, names: tuple[str, ...]) -> dict[str, Any]:
+    found = {name: row[name] for name in names}
+    times = {name: value.isoformat() for name, value in found.items() if name.endswith("_at")}
+    return {**found, **times, "id": str(row["id"])}

@@ -7,12 +7,10 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from pytest_gaia.clients.database.driver import Connection, Pool, PoolConnectionProxy, Record
-from pytest_gaia.sandbox._services.app import HttpError
-from pytest_gaia.sandbox._services.figures import FIGURES
+from pytest_gaia.sandbox._services.app import FIGURES, HttpError
 
 USER_ID = "6a1a0000-0000-4000-8000-000000000001"
 """the user whose API key ``seed`` stores"""
@@ -25,13 +23,10 @@ ADD_PERSONA = """
     VALUES ($1, $2, $3, $4, $5, $6) RETURNING *
 """
 
+ADD_CONVERSATION = "INSERT INTO conversations (user_id, title, preview) VALUES ($1, $2, $3) RETURNING *"
+
 CONNECT_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 2.0
-
-
-def schema() -> str:
-    """Return the SQL that creates the platform's tables in an empty database."""
-    return Path(__file__).with_name("schema.sql").read_text("utf-8")
 
 
 def key_hash(api_key: str) -> str:
@@ -39,8 +34,8 @@ def key_hash(api_key: str) -> str:
     return hashlib.sha256(api_key.encode()).hexdigest()
 
 
-async def seed(connection: Connection, api_key: str) -> None:
-    """Add the first user, the hash of its API key, and the persona Mu."""
+async def seed(connection: Connection, api_key: str, *, api: str = "current") -> None:
+    """Add the first user, the hash of its API key, the persona Mu, and with the API ``next`` the first conversation."""
     await connection.execute(
         "INSERT INTO users (id, email, name) VALUES ($1, $2, $3)", USER_ID, "sandbox@example.com", "Sandbox User"
     )
@@ -51,7 +46,10 @@ async def seed(connection: Connection, api_key: str) -> None:
         "sandbox",
         json.dumps({"read": True, "write": True}),
     )
-    await connection.execute(ADD_PERSONA, *persona_values(MU, "system"))
+    persona = MU if api == "current" else {**MU, **FIGURES["newest_persona"]}
+    await connection.execute(ADD_PERSONA, *persona_values(persona, "system"))
+    if api == "next":
+        await connection.execute(ADD_CONVERSATION, USER_ID, "Welcome to Gaia", "Your first conversation")
 
 
 def persona_values(persona: Mapping[str, object], created_by: str) -> tuple[object, ...]:

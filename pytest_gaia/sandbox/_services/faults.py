@@ -21,14 +21,13 @@ Every kind accepts ``route`` (a path template such as ``/api/v0.2/personas/{pers
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.sandbox._services.app import ASGIApp, Message, Receive, Scope, Send, encode, json_response
-from pytest_gaia.sandbox.directories import REFERENCES
 
 REQUIRED = object()
 
@@ -61,7 +60,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "times": (int,),
 }
 
-STATELESS = ("gateway", "auth")
+STATELESS = ("gateway", "auth", "web")
 """services that write nothing themselves, so ``noop`` has no effect on them"""
 
 REWRITES = ("drop", "set", "sse_truncate", "sse_reorder")
@@ -92,14 +91,15 @@ class Fault:
 
 
 class Faults:
-    """The faults of one stack."""
+    """The faults of the ``services`` of one stack."""
 
-    def __init__(self) -> None:
+    def __init__(self, services: Collection[str]) -> None:
+        self._services = services
         self._faults: list[Fault] = []
 
     def add(self, service: str, kind: str, **arguments: object) -> Fault:
         """Inject a fault into ``service``. Raises ``ConfigError`` for an unknown name or a wrong value."""
-        _check_service(service, kind)
+        _check_service(service, self._services, kind)
         complete = _complete(kind, arguments)
         route, method, times = (complete.pop(name) for name in COMMON)
         fault = Fault(service, kind, complete, route, method.upper() if method else None, times)
@@ -135,9 +135,9 @@ def _covers(route: str, path: str) -> bool:
     )
 
 
-def _check_service(service: str, kind: str) -> None:
-    if service not in REFERENCES:
-        raise ConfigError(f"A fault is for one of the services, not {service!r}: {nearest(service, REFERENCES)}")
+def _check_service(service: str, services: Collection[str], kind: str) -> None:
+    if service not in services:
+        raise ConfigError(f"A fault is for one of the services, not {service!r}: {nearest(service, services)}")
     if kind not in KINDS:
         raise ConfigError(f"Unknown kind of fault {kind!r}: {nearest(kind, KINDS)}")
     if kind == "noop" and service in STATELESS:

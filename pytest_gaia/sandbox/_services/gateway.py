@@ -6,11 +6,12 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from pytest_gaia.sandbox._services.app import (
     JSON_TYPE,
+    RESPONSES,
     HttpError,
     Request,
     Service,
@@ -21,7 +22,6 @@ from pytest_gaia.sandbox._services.app import (
 )
 from pytest_gaia.sandbox._services.auth import Identities
 from pytest_gaia.sandbox._services.database import Database
-from pytest_gaia.sandbox._services.figures import RESPONSES
 from pytest_gaia.sandbox._services.validation import NUMBER, validated
 
 V02 = "/api/v0.2"
@@ -240,6 +240,8 @@ def gateway_service(
 class Gateway:
     """The handlers of the gateway's own routes and of forwarded routes."""
 
+    greeting: Mapping[str, Any] = RESPONSES["gateway"]["GET /"]
+
     def __init__(self, database: Database, backends: Mapping[str, str], *, fixed: bool) -> None:
         self._database = database
         self._backends = backends
@@ -256,7 +258,7 @@ class Gateway:
         """Return a greeting, at most sixty times a minute for each client."""
         if not self._root_limit.allows(request.client.host if request.client else "unknown"):
             return json_response({"error": f"Rate limit exceeded: {ROOT_LIMIT} per 1 minute"}, 429)
-        return RESPONSES["gateway"]["GET /"]
+        return self.greeting
 
     async def add_numbers(self, request: Request) -> object:
         """Add two numbers."""
@@ -285,10 +287,14 @@ class Gateway:
         except TimeoutError as error:
             raise HttpError(504, f"Service {service} timeout") from error
         if not 200 <= reply.status < 300:
-            raise HttpError(reply.status, f"Service error: {body.decode(errors='replace')}")
+            raise self._failure(reply.status, body.decode(errors="replace"))
         if not reply.content_type.startswith(JSON_TYPE):
             return json_response({"content": body.decode(errors="replace"), "content_type": reply.content_type})
         return json_response(body, reply.status)
+
+    def _failure(self, status: int, body: str) -> HttpError:
+        """Return the response for an error response of another service."""
+        return HttpError(status, f"Service error: {body}")
 
     async def _relay(self, service: str, call: Call) -> AsyncGenerator[bytes, None]:
         """Forward a stream. The status 200 is sent before the backend is called, so an outage gives an empty stream."""

@@ -4,8 +4,18 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from pytest_gaia.sandbox._services.app import HttpError, Request, Service, naive
-from pytest_gaia.sandbox._services.figures import FIGURES, RESPONSES, add_canned, canned, chosen, filled
+from pytest_gaia.sandbox._services.app import (
+    FIGURES,
+    RESPONSES,
+    HttpError,
+    Request,
+    Service,
+    add_canned,
+    canned,
+    chosen,
+    filled,
+    naive,
+)
 from pytest_gaia.sandbox._services.validation import whole_number
 
 MODELS: Mapping[str, Mapping[str, Any]] = FIGURES["models"]

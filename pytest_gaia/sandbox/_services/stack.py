@@ -1,4 +1,4 @@
-"""One stack: the four services with one database and one NATS account, and the events that they publish."""
+"""One stack: the services with one database and one NATS account, and the events that they publish."""
 
 import asyncio
 import json
@@ -19,8 +19,6 @@ from pytest_gaia.sandbox.directories import REFERENCES
 HEALTH = "gaia.service.health"
 READY = "gaia.service.ready"
 TIMEOUT = 2.0
-BACKENDS = ("auth", "asset", "chat")
-"""the services that the gateway forwards requests to"""
 NO_NATS = "disabled"
 """instead of the URL of NATS where there is none"""
 
@@ -41,18 +39,20 @@ class StackSettings:
     api_key: str = field(repr=False)
     """the key that was passed to ``seed``"""
     backends: Mapping[str, str]
-    """base URLs of auth, asset and chat for the gateway; a service that does not run refuses connections"""
+    """base URLs of the other services for the gateway; a service that does not run refuses connections"""
     nats_url: str = field(default=NO_NATS, repr=False)
     """URL with user and password, or ``disabled``"""
-    running: tuple[str, ...] = REFERENCES
+    running: tuple[str, ...] = REFERENCES["current"]
     """the services that run, and publish events about it"""
     fixed: bool = False
     """whether to fix the known bugs"""
+    api: str = "current"
+    """the API that the services offer"""
 
 
 @dataclass(frozen=True, slots=True)
 class StackApps:
-    """The services of one stack. ``apps`` contains all four; the caller decides which of them run."""
+    """The services of one stack. ``apps`` contains all; the caller decides which of them run."""
 
     settings: StackSettings
     apps: Mapping[str, ASGIApp]
@@ -84,15 +84,26 @@ def build_stack(settings: StackSettings) -> StackApps:
     """Build the services of a stack. Connections are opened by the first request."""
     database = Database(settings.dsn)
     identities = Identities(database, settings.jwt_secret, settings.api_key)
-    faults = Faults()
-    services = {
+    services = (_newest if settings.api == "next" else _current)(settings, identities, database)
+    faults = Faults(services)
+    apps = {name: Faulty(app, name, faults) for name, app in services.items()}
+    return StackApps(settings, apps, faults, database)
+
+
+def _current(settings: StackSettings, identities: Identities, database: Database) -> Mapping[str, ASGIApp]:
+    return {
         "gateway": gateway_service(identities, database, settings.backends, fixed=settings.fixed),
         "auth": auth_service(identities, database),
         "asset": asset_service(identities, database, fixed=settings.fixed),
         "chat": chat_service(identities, database, fixed=settings.fixed),
     }
-    apps = {name: Faulty(app, name, faults) for name, app in services.items()}
-    return StackApps(settings, apps, faults, database)
+
+
+def _newest(settings: StackSettings, identities: Identities, database: Database) -> Mapping[str, ASGIApp]:
+    # Only few runs need it.
+    from pytest_gaia.sandbox._services.newest import newest_services
+
+    return newest_services(identities, database, settings.backends, fixed=settings.fixed)
 
 
 async def publish_started(nats_url: str, service: str, *, fixed: bool) -> None:

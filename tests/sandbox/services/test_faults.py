@@ -12,6 +12,7 @@ import pytest
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.sandbox._services import Faults
+from pytest_gaia.sandbox.directories import REFERENCES
 from tests.sandbox.services.platform import events_of
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ async def test_healed_platform_responds_as_before(platform: Platform) -> None:
     ],
 )
 def test_usage_error_is_named(service: str, kind: str, arguments: dict[str, Any], message: str) -> None:
-    faults = Faults()
+    faults = Faults(REFERENCES["current"])
 
     with pytest.raises(ConfigError) as error:
         faults.add(service, kind, **arguments)
@@ -241,7 +242,7 @@ def test_usage_error_is_named(service: str, kind: str, arguments: dict[str, Any]
 
 
 def test_arguments_that_are_none_are_the_defaults() -> None:
-    faults = Faults()
+    faults = Faults(REFERENCES["current"])
     faults.add("chat", "slow", route=None, method=None, times=None)
 
     [fault] = faults.take("chat", "GET", "/anything")
@@ -249,7 +250,7 @@ def test_arguments_that_are_none_are_the_defaults() -> None:
 
 
 def test_used_up_faults_do_not_count() -> None:
-    faults = Faults()
+    faults = Faults(REFERENCES["current"])
     faults.add("chat", "hang", times=1)
     before = len(faults)
     faults.take("chat", "GET", "/")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.sandbox._services.figures import RESPONSES
+from pytest_gaia.sandbox._services.app import RESPONSES
 
 if TYPE_CHECKING:
     from tests.sandbox.services.platform import Platform
