@@ -12,7 +12,7 @@ from pytest_gaia.expectations.apis import MISSING_ROUTE, Apis, NamedOperation, l
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
 from pytest_gaia.expectations.selectors import mismatch
-from pytest_gaia.expectations.subjects import DIRECT, PHASES, Context, FailureDetails, Subject
+from pytest_gaia.expectations.subjects import PHASES, Context, FailureDetails, Subject
 from pytest_gaia.verdict.evidence import Phase, TestRecord, Wire
 
 Outcome = Literal[
@@ -145,17 +145,18 @@ def _lacking(record: TestRecord, apis: Apis) -> tuple[str, ...]:
 def failed_without(phase: Phase, exchanges: Sequence[Wire], apis: Apis) -> str:
     """Return the operation that the release lacks, if that is why ``phase`` failed; otherwise nothing.
 
-    The failure itself, or else the last of the ``exchanges`` before it, must be a response of 404 or 405. Another failure
-    of a test that also met a missing route keeps its outcome.
+    The exchange of the failure itself, or else the last of the ``exchanges`` before it, must be a response of 404 or 405.
+    Another failure of a test that also met a missing route keeps its outcome.
     """
-    failure = phase.failure
-    if failure is not None and failure.method and failure.route and failure.service:
-        receiver = failure.service if failure.via in (None, DIRECT) else failure.via
-        return apis.missing(receiver, failure.method, failure.route, failure.status)
-    if failure is None or failure.kind not in ("assertion", "error") or failure.sqlstate or failure.reason:
+    failure, before = phase.failure, exchanges[: phase.exchanges]
+    if failure is None or failure.sqlstate or failure.reason:
         return ""
-    last = exchanges[phase.exchanges - 1] if 0 < phase.exchanges <= len(exchanges) else None
-    return "" if last is None else apis.missing(last.receiver, last.method, last.route, last.status)
+    if failure.method is not None:
+        own = (failure.service, failure.via, failure.method, failure.route, failure.status)
+        before = [each for each in before if (each.service, each.via, each.method, each.route, each.status) == own]
+    elif failure.kind not in ("assertion", "error"):
+        return ""
+    return _missing(before[-1], apis) if before else ""
 
 
 def passed_without(phases: Sequence[Phase], exchanges: Sequence[Wire], apis: Apis) -> tuple[str, ...]:
@@ -164,12 +165,15 @@ def passed_without(phases: Sequence[Phase], exchanges: Sequence[Wire], apis: Api
     Requests of its teardown do not count.
     """
     end = max((phase.exchanges for phase in phases if phase.when != "teardown"), default=0)
-    found = (
-        apis.missing(each.receiver, each.method, each.route, each.status)
-        for each in exchanges[:end]
-        if each.status in MISSING_ROUTE
-    )
+    found = (_missing(each, apis) for each in exchanges[:end] if each.status in MISSING_ROUTE)
     return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _missing(exchange: Wire, apis: Apis) -> str:
+    # A client of the test may send the requests for a service to another server.
+    if exchange.address:
+        return ""
+    return apis.missing(exchange.receiver, exchange.method, exchange.route, exchange.status)
 
 
 def _other(record: TestRecord, resolution: Resolution, context: Context) -> Classification:

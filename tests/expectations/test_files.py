@@ -127,7 +127,7 @@ def test_tables_may_be_written_out(write: Write) -> None:
         ("match", "", ":1: expect: 'fail' needs a `match`"),
         ("match", "match = {}", ":1: expect: 'fail' needs a `match`"),
         ("match", 'expect = "flaky"', ":8: expect: 'flaky' needs a `match`"),
-        ("match", 'expect = "failing"', ":8: expect: unknown value 'failing'; did you mean fail? Known: fail, flaky, pass, skip, removed"),
+        ("match", 'expect = "failing"', ":8: expect: unknown value 'failing'; did you mean fail? Known: fail, flaky, pass, removed, skip"),
         ("match", "match = 503", ":8: match: expected a table, got a number"),
         ("match", "match = { sttus = 503 }", ":8: match.sttus: unknown key; did you mean status?"),
         ("match", "match = { status = true }", ":8: match.status: expected a whole number or a list, got true or false"),

@@ -129,8 +129,8 @@ def test_ctrl_c_at_the_last_look_holds(project: pytest.Pytester) -> None:
         runs[0].send_signal(signal.SIGINT)
         threading.Event().wait(10)
 
-    # Readiness, and two questions to services behind the gateway; the next one is that of the end.
-    gateway = ScriptedService(healthy(), healthy(), healthy(), Says(first=interrupt))
+    # Readiness, two probes of services behind the gateway, and the OpenAPI document; the next request is that of the end.
+    gateway = ScriptedService(*(healthy() for _ in range(4)), Says(first=interrupt))
     command = [sys.executable, "-m", "pytest", "--gaia-env=here", f"--gaia-url=gateway={gateway.url}"]
     runs.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=project.path))
     out, err = runs[0].communicate(timeout=60)

@@ -58,7 +58,7 @@ def test_a_file_with_one_service_and_one_test_are_enough(pytester: pytest.Pytest
 
     assert result.ret == 0
     result.stdout.fnmatch_lines(["gaia verdict: PROMOTE on shop: 1 passed"])
-    assert server.seen[:2] == ["GET /ready", "GET /orders/7"]
+    assert server.seen[:3] == ["GET /ready", "GET /openapi.json", "GET /orders/7"]
 
 
 def test_a_service_that_is_down_ends_the_run_with_the_request(shop: pytest.Pytester) -> None:
@@ -100,7 +100,8 @@ def test_a_write_is_refused_where_the_environment_forbids_it(shop: pytest.Pytest
     result = shop.runpytest_subprocess("--gaia-env=shop", "test_a_write_is_refused_where_the_environment_forbids_it.py")
 
     result.assert_outcomes(passed=8)
-    assert [each for each in server.seen if not each.endswith("/ready")] == ["POST /quotes", "GET /orders/7"]
+    ours = ("GET /ready", "GET /openapi.json")
+    assert [each for each in server.seen if each not in ours] == ["POST /quotes", "GET /orders/7"]
 
 
 FIXTURES = """
