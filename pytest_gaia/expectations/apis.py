@@ -68,13 +68,13 @@ def path_items(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _item(document: Mapping[str, Any], path: str, item: Any) -> dict[str, Any]:
-    seen: set[str] = set()
+    seen: list[str] = []
     while isinstance(item, dict) and "$ref" in item:
         reference = str(item["$ref"])
         item = None if reference in seen or not reference.startswith("#/") else document
         for name in unquote(reference[2:]).split("/"):
             item = item.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(item, dict) else None
-        seen.add(reference)
+        seen.append(reference)
     if isinstance(item, dict):
         return item
     raise ValueError(f"is invalid: {path} is not an object" + (f", at the end of {', '.join(seen)}" if seen else ""))

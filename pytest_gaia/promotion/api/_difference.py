@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from itertools import takewhile
 from typing import Any, Literal
 
-from pytest_gaia.expectations.apis import METHODS, path_items
+from pytest_gaia.expectations.apis import METHODS, path_items, prefix_of
 from pytest_gaia.promotion.api._schemas import ALSO, Change, Schemas
 
 Document = dict[str, Any]
@@ -216,6 +216,8 @@ def _operation(schemas: Schemas, before: Document, after: Document) -> Iterator[
 def _whole(before: Document, after: Document, items: list[dict[str, Document]]) -> Iterator[Change]:
     """Yield differences outside of operations, and unknown parts of paths."""
     yield from _unclear("webhooks", before.get("webhooks"), after.get("webhooks"))
+    # Hosts differ between environments. With another path, every operation is elsewhere.
+    yield from _unclear("the path of the server", prefix_of(before), prefix_of(after))
     of_paths = (both for each in items for both in each.items())
     for path, key in sorted({(path, key) for path, item in of_paths for key in item.keys() - _OF_A_PATH}):
         if not key.startswith("x-"):

@@ -162,6 +162,7 @@ def test_what_breaks_a_client_is_found_where_it_breaks(
         lambda d: get(d)["parameters"].append({"in": "query", "name": "page"}),
         lambda d: persona(d)["properties"].update(colour={"type": "string"}),
         lambda d: get(d).update(description="other words"),
+        lambda d: d.update(servers=[{"url": "https://host"}]),
     ],
 )
 def test_what_only_adds_breaks_nobody(change: Callable[[Any], object]) -> None:
@@ -340,6 +341,7 @@ def test_every_part_of_a_schema_is_compared_or_reported_as_unclear(
         (lambda d: post(d)["responses"].pop("201"), "breaking", "no longer returns 201"),
         (lambda d: post(d).update(callbacks={"done": {}}), "unclear", "callbacks changed"),
         (lambda d: d.update(webhooks={"new": {}}), "unclear", "webhooks changed"),
+        (lambda d: d.update(servers=[{"url": "https://host/v2"}]), "unclear", "the path of the server changed"),
         (lambda d: d["paths"]["/personas"].update(query={}), "unclear", "query /personas cannot be compared"),
     ],
 )
