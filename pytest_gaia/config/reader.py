@@ -25,7 +25,7 @@ from pytest_gaia.config.schema import (
     overlay,
     set_values,
 )
-from pytest_gaia.config.services import PlatformTable, ServiceTable, kind_of, listed, unknown_service
+from pytest_gaia.config.services import PlatformTable, SandboxTable, ServiceTable, kind_of, listed, unknown_service
 from pytest_gaia.config.stages import MACHINE_ROLE, duration
 from pytest_gaia.config.tolerance import PRODUCTION, contradiction
 from pytest_gaia.config.variables import variable_name
@@ -75,7 +75,7 @@ class Reader:
         }
         merged = {
             **services,
-            **{name: overlay(services.get(name, ServiceTable()), table) for name, table in own.items()},
+            **{name: _over(services.get(name, ServiceTable()), table) for name, table in own.items()},
         }
         # A service that the project describes is part of it.
         kept = tuple(name for name in listed(below.without) if name not in own)
@@ -272,6 +272,13 @@ class Reader:
             "secrets do not belong in a committed file. "
             f"Set {variable_name(key[1], variable)} (or GAIA_{variable}) in the environment or in .env.",
         )
+
+
+def _over(below: ServiceTable, own: ServiceTable) -> ServiceTable:
+    """Return the description of a service over the built-in one. A command replaces a reference service."""
+    if isinstance(own.sandbox, SandboxTable) and own.sandbox.command is not UNSET:
+        below = structs.replace(below, sandbox=UNSET)
+    return overlay(below, own)
 
 
 def role_of(name: str, table: EnvironmentTable) -> Role | Literal[""]:

@@ -106,7 +106,7 @@ def resolve_from(catalogue: Catalogue, options: Options) -> Environment:
         name,
         layer,
         secrets,
-        catalogue.platform.offering(options.sandbox_api) if embedded else catalogue.platform,
+        _offered(catalogue.platform, options) if embedded else catalogue.platform,
         embedded=embedded,
         simulated=options.simulate,
         deployment=deployment,
@@ -142,6 +142,12 @@ def resolve_each(options: Options, *, apart: bool = False) -> dict[str, Environm
     if used is not None and used not in resolved:
         resolved[used] = resolve_from(catalogue, options)
     return resolved
+
+
+def _offered(platform: Platform, options: Options) -> Platform:
+    """Return the platform in the sandbox; a simulated environment has no services that it does not have otherwise."""
+    offered = platform.offering(options.sandbox_api)
+    return replace(offered, without=platform.without) if options.simulate else offered
 
 
 def _check_sandbox_options(options: Options, name: str, *, embedded: bool) -> None:

@@ -62,6 +62,56 @@ def test_an_unknown_service_is_a_usage_error(project: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(["*unknown service 'assets'*did you mean asset*"])
 
 
+NEWEST = """
+import pytest
+
+@pytest.mark.gaia(requires=["kb"])
+async def test_search(kb):
+    (await kb.post("/search", json={"message": "Mu"})).expect(200)
+
+@pytest.mark.gaia(requires=["web"])
+async def test_page(web):
+    (await web.get("/")).expect(200)
+
+@pytest.mark.gaia(requires=["chat"])
+async def test_conversations(chat, gateway):
+    (await chat.get("/conversations")).expect(200)
+    (await gateway.get("/api/v0.3/conversations")).expect(200)
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), with_workers("-n", "2")], ids=["one", "workers"])
+def test_the_api_of_the_newest_release(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+    add_suite(project, "newest", NEWEST)
+
+    project.runpytest_subprocess("--gaia-sandbox-api=next", *arguments).assert_outcomes(passed=3)
+
+
+def test_the_api_of_the_newest_release_has_the_services_of_the_simulated_environment(project: pytest.Pytester) -> None:
+    add_suite(project, "newest", NEWEST)
+
+    result = project.runpytest_subprocess("--gaia-sandbox-api=next", "--gaia-env=staging", "--gaia-simulate")
+
+    assert result.parseoutcomes() == {"not": 3}
+    result.stdout.fnmatch_lines(["*staging (SIMULATED on the sandbox) has no kb service*"])
+
+
+def test_the_current_api_has_no_service_of_the_newest_release(project: pytest.Pytester) -> None:
+    add_suite(project, "newest", NEWEST)
+
+    result = project.runpytest_subprocess()
+
+    assert result.parseoutcomes() == {"not": 3}
+    result.stdout.fnmatch_lines(["*the sandbox does not run kb with api current; use --gaia-sandbox-api=next*"])
+
+
+def test_an_unknown_api_is_a_usage_error(project: pytest.Pytester) -> None:
+    result = project.runpytest_subprocess("--gaia-sandbox-api=newest")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--gaia-sandbox-api: unknown API 'newest'; *current, next.*"])
+
+
 @pytest.mark.parametrize("arguments", [(), with_workers("-n", "2")], ids=["one", "workers"])
 def test_a_sandbox_that_cannot_start_ends_the_run_with_one_message(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]

@@ -125,6 +125,16 @@ def test_services_can_be_left_out(project: Path) -> None:
         assert status(f"{variables['GAIA_CHAT_URL']}/health") == 200
 
 
+def test_it_offers_the_api_of_the_newest_release(project: Path) -> None:
+    with up("--api", "next", "--without", "kb") as (_, told):
+        variables = told["variables"]
+
+        with pytest.raises(urllib.error.URLError):
+            status(f"{variables['GAIA_KB_URL']}/health")
+        assert status(f"{variables['GAIA_WEB_URL']}/health") == 200
+        assert status(f"{variables['GAIA_GATEWAY_URL']}/api/v0.3/conversations", variables["GAIA_API_KEY"]) == 200
+
+
 def test_it_prints_addresses_logs_and_export_lines(project: Path) -> None:
     with subprocess.Popen(
         [GAIA, "sandbox", "up"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -152,6 +162,7 @@ def test_it_prints_addresses_logs_and_export_lines(project: Path) -> None:
         (("--as", "stagign"), "gaia: note: `gaia sandbox up --as ENV` is now `gaia sandbox up --env ENV`"),
         (("--env", "stagign"), "gaia: --env: unknown environment 'stagign'; did you mean staging?"),
         (("--without", "assets"), "--without: unknown service 'assets'; did you mean asset?"),
+        (("--api", "nxt"), "--api: unknown API 'nxt'; did you mean next? Known: current, next."),
     ],
 )
 def test_a_usage_error_exits_4_and_starts_nothing(gaia: Gaia, options: tuple[str, ...], message: str) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def _sandbox(*, fixed: bool) -> Iterator[Sandbox]:
-    with Sandbox.start(gaia_platform(), fixed=fixed) as sandbox:
+def _sandbox(*, fixed: bool, api: str = "current") -> Iterator[Sandbox]:
+    with Sandbox.start(gaia_platform(), fixed=fixed, api=api) as sandbox:
         yield sandbox
 
 
@@ -35,6 +35,21 @@ def fixed_sandbox() -> Iterator[Sandbox]:
     """Start a sandbox without known bugs."""
     with _sandbox(fixed=True) as sandbox:
         yield sandbox
+
+
+@pytest.fixture(scope="session")
+def newest_sandbox() -> Iterator[Sandbox]:
+    """Start a sandbox with the API of the newest release."""
+    with _sandbox(fixed=False, api="next") as sandbox:
+        yield sandbox
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def newest(newest_sandbox: Sandbox) -> AsyncIterator[Platform]:
+    """Return a platform of the newest release, without faults."""
+    async with _platform(newest_sandbox) as platform:
+        yield platform
+        newest_sandbox.heal(platform.stack.name)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
