@@ -107,16 +107,16 @@ def test_each_run_sends_the_same_requests_and_none_that_changes_something(
     project: pytest.Pytester, orders: ScriptedServer, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("GAIA_SHOP_TOKEN", "token-of-the-environment")
-    project.makepyfile(test_first=TEST.replace("5", "40"))
+    project.makepyfile(test_first=TEST.replace("5", "150"))
     result = project.runpytest_subprocess("--gaia-env=shop", "-q", *arguments)
     assert result.ret == 0
     first, orders.seen[:] = sent(orders), []
-    project.makepyfile(constants=CONSTANTS, test_second=f"import constants\n{TEST.replace('5', '40')}")
+    project.makepyfile(constants=CONSTANTS, test_second=f"import constants\n{TEST.replace('5', '150')}")
 
     project.runpytest_subprocess("--gaia-env=shop", "test_second.py", *arguments).assert_outcomes(passed=1)
 
     assert sorted(first) == sorted(sent(orders))
-    assert 30 < len(first) == len(set(first)) + first.count("POST /quotes") - 1
+    assert 250 < len(first) == len(set(first)) + first.count("POST /quotes") - 1
     assert {each.rpartition("/")[0] for each in first} == {"GET ", "GET /products", "POST "}
     assert orders.identities == {None, "token-of-the-environment"}
 
