@@ -89,7 +89,7 @@ def describe(draft: Draft, document: Mapping[str, Any]) -> None:
         draft.get, draft.secured = (base + found[0].path, found[0].status), found[0].secured
         if not found[0].secured:
             draft.health = draft.health or base + found[0].path
-    draft.auth = _credential(document)
+    draft.auth, draft.described = _credential(document), True
 
 
 class _Get(NamedTuple):

@@ -1,4 +1,4 @@
-"""Services for a new gaia.toml, from a Compose file or from addresses."""
+"""Services for a new gaia.toml, from a Compose file or from addresses, and the templates of its files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import NamedTuple
 
 from pytest_gaia.config.addresses import service_url
@@ -35,6 +37,8 @@ class Draft:
     depends_on: list[str] = field(default_factory=list)
     once: bool = False
     auth: Mapping[str, str] = field(default_factory=dict)
+    described: bool = False
+    """whether an OpenAPI document describes it"""
     openapi: str = ""
     """path on the service of its OpenAPI document, if it is known"""
     get: tuple[str, int] | None = None
@@ -363,3 +367,8 @@ def toml_value(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(toml_value, value))}]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def filled(name: str, values: Mapping[str, str]) -> str:
+    """Return the text of a template with ``values``."""
+    return Template((files(__package__) / "templates" / name).read_text(encoding="utf-8")).substitute(values)

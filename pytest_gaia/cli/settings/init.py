@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Annotated, Literal
 
 import typer
 
 from pytest_gaia.cli.output import echo_lines
 from pytest_gaia.cli.settings.documents import describe, find_document, read_document, server_url
-from pytest_gaia.cli.settings.drafts import Draft, comment, compose_drafts, toml_value, url_draft, valid_name
+from pytest_gaia.cli.settings.drafts import Draft, comment, compose_drafts, filled, toml_value, url_draft, valid_name
 from pytest_gaia.config.addresses import host_of, http_url, is_loopback
 from pytest_gaia.config.deployfiles.read import FlyFile, compose_file, fly_names, override_file
 from pytest_gaia.config.layers import project_file
@@ -264,7 +263,8 @@ def _add_documents(folder: Path, plan: _Plan, documents: Sequence[str]) -> None:
         if found is not None and draft.kind == "http":
             name = found.relative_to(folder).as_posix()
             describe(draft, read_document(str(found), name))
-            draft.remarks.append(f"Described by {one_line(name)}.")
+            known = one_line(name)
+            draft.remarks.append(f'Described by {known}; openapi = "{known}" if the service does not publish it.')
 
 
 def _own_files(folder: Path, plan: _Plan, ci: Ci | None) -> Iterator[tuple[str, str]]:
@@ -275,12 +275,16 @@ def _own_files(folder: Path, plan: _Plan, ci: Ci | None) -> Iterator[tuple[str, 
     yield PROJECT_FILE, settings
     has_settings = bool(_reason_to_skip(folder, "pytest.toml"))
     if not has_settings:
-        yield "pytest.toml", _filled("pytest.toml", {"folder": tests})
+        yield "pytest.toml", filled("pytest.toml", {"folder": tests})
     yield f"{tests}/smoke/test_first.py", _first_test(plan, marked=has_settings)
+    if described := [each.name for each in plan.drafts if each.described and each.kind == "http"]:
+        values = {"services": json.dumps(described), "mark": _MARK if has_settings else ""}
+        yield f"{tests}/contract/test_contract.py", filled("test_contract.py.txt", values)
     if ci in _CI_FILES:
         yield _CI_FILES[ci], _workflow(ci, ("Start the services", plan.start), package="pytest-gaia")
 
 
+_MARK = "\npytestmark = pytest.mark.asyncio\n"
 _ABOUT_HEALTH = (
     'A run waits until `health` has the status 200; `healthy = { values = ["ok"] }` would read its "status", too.'
 )
@@ -336,16 +340,16 @@ def _addresses(plan: _Plan) -> Iterator[str]:
 
 def _first_test(plan: _Plan, *, marked: bool) -> str:
     entry = plan.entry
-    values = {"environment": plan.environment, "mark": "\npytestmark = pytest.mark.asyncio\n" if marked else ""}
+    values = {"environment": plan.environment, "mark": _MARK if marked else ""}
     if entry is None:
-        return _filled("test_services.py.txt", values)
+        return filled("test_services.py.txt", values)
     path, status = entry.health or "/", 200
     what = f"GET {path} is the health check."
     if entry.get and not (entry.secured and entry.health):
         path, status = entry.get
         what = f"GET {path} is in the OpenAPI document."
     values |= {"service": entry.name.replace("-", "_"), "path": path, "status": str(status), "what": what}
-    return _filled("test_service.py.txt", values)
+    return filled("test_service.py.txt", values)
 
 
 _GAIA_STEPS = (("Check deploy files", "gaia config check"), ("Check expectations", "gaia expectations check"))
@@ -355,7 +359,7 @@ def _workflow(ci: str, *steps: tuple[str, str], package: str = "pytest-gaia[sand
     """Return the workflow of a CI system; ``steps`` are titles and commands that run before the tests."""
     each = "      - name: {}\n        run: {}\n" if ci == "github" else "    - {1}\n"
     before = "".join(each.format(title, command) for title, command in steps if command)
-    return _filled(f"{ci}.yml", {"package": package, "before": before})
+    return filled(f"{ci}.yml", {"package": package, "before": before})
 
 
 def _folder_name(folder: Path) -> str:
@@ -370,12 +374,12 @@ def _tests(folder: Path) -> str:
 def _example_files(folder: Path, ci: Ci | None) -> Iterator[tuple[str, str]]:
     """Yield the path and the text of each file of a project with an example service, which the sandbox runs."""
     tests = _tests(folder)
-    settings = _filled("example.toml", {"folder": tests, "name": _folder_name(folder)})
+    settings = filled("example.toml", {"folder": tests, "name": _folder_name(folder)})
     project_file(settings, PROJECT_FILE)
     yield PROJECT_FILE, settings
-    yield "orders.py", _filled("example_service.py.txt", {})
-    yield "pytest.toml", _filled("pytest.toml", {"folder": tests})
-    yield f"{tests}/smoke/test_first.py", _filled("test_example.py.txt", {})
+    yield "orders.py", filled("example_service.py.txt", {})
+    yield "pytest.toml", filled("pytest.toml", {"folder": tests})
+    yield f"{tests}/smoke/test_first.py", filled("test_example.py.txt", {})
     if ci in _CI_FILES:
         yield _CI_FILES[ci], _workflow(ci)
 
@@ -385,15 +389,15 @@ def _gaia_files(folder: Path, environments: Sequence[str], ci: Ci) -> Iterator[t
     today = datetime.datetime.now(datetime.UTC).date()
     tests = _tests(folder)
     values = {"folder": tests, "today": str(today), "expires": str(today + _EXPIRES_AFTER)}
-    settings = _filled("gaia.toml", values) + _gaia_environments(folder, environments)
+    settings = filled("gaia.toml", values) + _gaia_environments(folder, environments)
     project_file(settings, PROJECT_FILE)
     yield PROJECT_FILE, settings
-    yield "pytest.toml", _filled("pytest.toml", values)
-    yield f"{tests}/smoke/test_first.py", _filled("test_first.py.txt", values)
-    yield f"{tests}/expectations/assets-redirect.toml", _filled("assets-redirect.toml", values)
+    yield "pytest.toml", filled("pytest.toml", values)
+    yield f"{tests}/smoke/test_first.py", filled("test_first.py.txt", values)
+    yield f"{tests}/expectations/assets-redirect.toml", filled("assets-redirect.toml", values)
     if ci in _CI_FILES:
         yield _CI_FILES[ci], _workflow(ci, *_GAIA_STEPS)
-    yield ".pre-commit-config.yaml", _filled("pre-commit.yaml", values)
+    yield ".pre-commit-config.yaml", filled("pre-commit.yaml", values)
 
 
 def _gaia_environments(folder: Path, given: Sequence[str]) -> str:
@@ -403,8 +407,8 @@ def _gaia_environments(folder: Path, given: Sequence[str]) -> str:
         found["local"] = 'from = "compose"'
     found |= {each.environment: 'from = "fly"' for each in fly_names(folder)}
     found |= {name: f"url = {toml_value(url)}" for name, url in map(_environment, given)}
-    filled = (_filled("environment.toml", {"name": name, "address": address}) for name, address in found.items())
-    return "".join(filled) or _filled("environments.toml", {})
+    tables = (filled("environment.toml", {"name": name, "address": address}) for name, address in found.items())
+    return "".join(tables) or filled("environments.toml", {})
 
 
 def _sandbox_steps(contents: Mapping[str, str]) -> Iterator[str]:
@@ -434,10 +438,6 @@ def _holds(path: Path, pattern: str) -> bool:
 
 def _holds_all(path: Path, lines: Sequence[str]) -> bool:
     return path.is_file() and {*lines} <= {*path.read_text(encoding="utf-8", errors="replace").splitlines()}
-
-
-def _filled(name: str, values: Mapping[str, str]) -> str:
-    return Template((files(__package__) / "templates" / name).read_text(encoding="utf-8")).substitute(values)
 
 
 def _write(path: Path, text: str) -> None:

@@ -187,5 +187,5 @@ def test_the_doctor_prints_a_table_with_fixes(folder: Path) -> None:
     done = subprocess.run([GAIA, "doctor"], cwd=folder, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0
-    assert "ok    extra sandbox  installed" in done.stdout
+    assert "ok    extra sandbox   installed" in done.stdout
     assert "\nconfiguration: Run `gaia init`" in done.stdout
