@@ -65,7 +65,10 @@ def difference(before: Document, after: Document, day: date) -> tuple[ApiChange,
         except ValueError as error:
             raise ValueError(f"the {which} document {error}") from None
     schemas = Schemas(before, after)
-    old, new = _by_operation(before, items[0], schemas.old), _by_operation(after, items[1], schemas.new)
+    schemes, now = _schemes(before, schemas.old), _schemes(after, schemas.new)
+    # A document may lack the definition of a scheme that it names. Then the name counts.
+    old = _by_operation(before, items[0], now | schemes, schemas.old)
+    new = _by_operation(after, items[1], schemes | now, schemas.new)
     # Each schema is reported at its first use, so the order must be stable.
     found = list(_operations(schemas, old, new, day))
     found += [(WHOLE, change) for change in _whole(before, after, items)]
@@ -133,16 +136,18 @@ def _names(operations: Mapping[Place, Document]) -> list[str]:
 
 
 def _by_operation(
-    document: Document, items: Mapping[str, Document], followed: Callable[[Document], Document]
+    document: Document,
+    items: Mapping[str, Document],
+    schemes: Mapping[str, str],
+    followed: Callable[[Document], Document],
 ) -> dict[Place, Document]:
     """Return (method, path) → operation. Names of path parameters do not matter for clients."""
-    schemes = (document.get("components") or {}).get("securitySchemes") or {}
     return {
         (method, re.sub(r"{[^}]*}", "{}", path)): {
             **operation,
             "name": f"{method.upper()} {path}",
             "security": [
-                {_scheme(followed(schemes[name]) if name in schemes else name): scopes for name, scopes in each.items()}
+                {schemes.get(name, name): scopes for name, scopes in each.items()}
                 for each in operation.get("security", document.get("security")) or [{}]
             ],
             "parameters": _by_place(
@@ -155,12 +160,14 @@ def _by_operation(
     }
 
 
-def _scheme(scheme: Any) -> str:
-    """Return a text that is the same for the same credentials. URLs of login pages differ between environments."""
-    if isinstance(scheme, str):
-        return scheme
-    text = " ".join(str(scheme[key]) for key in ("type", "scheme", "in", "name") if key in scheme)
-    return text if scheme.get("in") in ("query", "cookie") else text.lower()
+def _schemes(document: Document, followed: Callable[[Document], Document]) -> dict[str, str]:
+    """Return name → a text that is the same for the same credentials. URLs of login pages differ between environments."""
+    given = (document.get("components") or {}).get("securitySchemes") or {}
+    found = {}
+    for name, scheme in ((name, followed(scheme)) for name, scheme in given.items()):
+        text = " ".join(str(scheme[key]) for key in ("type", "scheme", "in", "name") if key in scheme)
+        found[name] = text if scheme.get("in") in ("query", "cookie") else text.lower()
+    return found
 
 
 def _by_place(path: str, parameters: Iterable[Document]) -> dict[Place, Document]:
@@ -269,8 +276,11 @@ def _request(schemas: Schemas, before: Document | None, after: Document | None) 
     old, new = schemas.old(before or {}), schemas.new(after or {})
     if before is None or after is None:
         if before is not after:
-            text = "now accepts a body" if before is None else "no longer accepts a body"
-            yield Change(after is None or bool(new.get("required")), text)
+            required = bool(new.get("required"))
+            text = (
+                f"now {'requires' if required else 'accepts'} a body" if before is None else "no longer accepts a body"
+            )
+            yield Change(after is None or required, text)
         return
     if new.get("required") and not old.get("required"):
         yield Change(True, "the body is now required")

@@ -468,6 +468,13 @@ def test_credentials_that_were_enough_must_stay_enough(
     assert [each.text for each in found if each.kind == "breaking"] == ([text] if text else [])
 
 
+def test_a_scheme_that_one_document_does_not_define_is_compared_by_name() -> None:
+    defined = changed(lambda d: get(d).update(security=[{"key": []}]))
+    defined["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    undefined = changed(lambda d: get(d).update(security=[{"key": []}]))
+    assert difference(undefined, defined) == difference(defined, undefined) == ()
+
+
 def responding(responses: Document) -> Document:
     return changed(lambda d: get(d).update(responses=responses))
 
@@ -517,7 +524,7 @@ def test_names_of_header_parameters_have_no_case_and_defaults_are_no_difference(
 def test_a_body_behind_a_reference_is_required_if_its_target_is() -> None:
     after = changed(lambda d: d["components"].update(requestBodies={"B": {"required": True, "content": {}}}))
     get(after)["requestBody"] = {"$ref": "#/components/requestBodies/B"}
-    assert [(each.kind, each.text) for each in difference(BASE, after)] == [("breaking", "now accepts a body")]
+    assert [(each.kind, each.text) for each in difference(BASE, after)] == [("breaking", "now requires a body")]
 
 
 def offering(*operations: str) -> Document:
