@@ -1,6 +1,6 @@
 """The summary at the end of a run: expectations that were used, skipped tests with reasons, and the verdict."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,60 +62,92 @@ def blocking(evaluated: EvaluatedRun, shown: Container[str] = (), layout: Layout
     return _titled("blocking failures", [line for each in blocks for line in _test(each, layout)])
 
 
-def not_offered(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
-    """Return the operations that this release does not offer and tests need: those that are gone, and the others."""
-    tests = Counter(operation for each in evaluated.classifications for operation in each.operations)
-    if not tests:
-        return []
-    apis, gone = evaluated.context.apis, {each.operation: each for each in evaluated.gone}
+@dataclass(frozen=True, slots=True)
+class NotOffered:
+    """Operations that this release does not offer and tests need, in one of four groups."""
+
+    title: str
+    """what that means, such as ``2 operations gone since release 3f9a1c in staging, blocking``"""
+    tests: Mapping[str, Sequence[str]]
+    """operation, such as ``orders: GET /orders`` → node IDs of the tests that need it; by service and path"""
+    blocking: bool = False
+
+
+def groups_not_offered(evaluated: EvaluatedRun) -> list[NotOffered]:
+    """Return the operations that tests need and this release does not offer: gone (blocking first), and the others."""
+    tests: defaultdict[str, list[str]] = defaultdict(list)
+    for each in evaluated.classifications:
+        for operation in each.operations:
+            tests[operation].append(each.node)
+    apis, gone = evaluated.context.apis, {each.operation: each.expectation for each in evaluated.gone}
+    # Gone, and accepted by this expectation or by none (""); otherwise whether the baseline has it, or None if unknown.
+    found: defaultdict[str | bool | None, dict[str, list[str]]] = defaultdict(dict)
+    for operation in sorted(tests, key=_by_path):
+        found[gone[operation] if operation in gone else apis.in_baseline(operation)][operation] = tests[operation]
     known = {each.id: each for each in evaluated.expectations}
-    count = sum(bool(each.operations) for each in evaluated.classifications)
+    return [
+        *(
+            NotOffered(_gone_title(len(found[name]), evaluated, known.get(name)), found[name], blocking=not name)
+            for name in sorted(set(gone.values()))
+        ),
+        *(NotOffered(title, found[there]) for title, there in _NOT_GONE if there in found),
+    ]
+
+
+def _by_path(operation: str) -> tuple[str, str, str]:
+    service, _, rest = operation.partition(": ")
+    method, _, path = rest.partition(" ")
+    return service, path, method
+
+
+def _gone_title(count: int, evaluated: EvaluatedRun, accepting: Expectation | None) -> str:
+    baseline = evaluated.context.apis.baseline
+    title = f"{counted(count, 'operation')} gone since {baseline.name if baseline else 'the baseline'}"
+    if accepting is None:
+        return f"{title}, blocking"
+    left = remaining(accepting.days_left(evaluated.context.today))
+    return f"{title}, accepted by {accepting.id} ({accepting.issue}, {accepting.owner}, {left})"
+
+
+def not_offered(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
+    """Return the operations that this release does not offer and tests need, each once, and with ``-v`` the tests."""
+    groups = groups_not_offered(evaluated)
     lines: list[str] = []
-    blocking = [each.operation for each in evaluated.gone if not each.expectation]
-    since = apis.baseline.name if apis.baseline else ""
-    if blocking:
-        title = f"gone since {since}: {counted(len(blocking), 'operation')}, which {_blocks(blocking)} the release"
-        lines += [*_listed(title, blocking, tests, layout), *_hung(_ACCEPT, layout)]
-    for name in dict.fromkeys(each.expectation for each in evaluated.gone if each.expectation):
-        accepted = [each.operation for each in evaluated.gone if each.expectation == name]
-        left = remaining(known[name].days_left(evaluated.context.today))
-        title = f"gone since {since}, accepted by {name} ({known[name].issue}, {known[name].owner}, {left})"
-        lines += _listed(title, accepted, tests, layout)
-    others = sorted(operation for operation in tests if operation not in gone)
-    for title, wanted in (
-        ("not in the baseline either", False),
-        ("no baseline shows whether an earlier release did", None),
-    ):
-        if these := [each for each in others if apis.in_baseline(each) is wanted]:
-            lines += _listed(title, these, tests, layout)
-    if untested := removed_without_tests(apis, gone):
-        lines += _hung(f"{counted(len(untested), 'more operation')} gone since {since} that no test needs", layout)
-        lines += [f"    {each}" for each in untested] if layout.inapplicable else []
-    needed = f"{counted(count, 'test')} need{'s' if count == 1 else ''} {counted(len(tests), 'operation')}"
+    for group in groups:
+        lines += [*_hung(f"{group.title}:", layout), *_operations(group.tests, layout)]
+        lines += _hung(_ACCEPT, layout) if group.blocking else []
+    operations = [operation for group in groups for operation in group.tests]
+    if groups and (untested := removed_without_tests(evaluated.context.apis, operations)):
+        more = "" if layout.inapplicable else " (-v lists them)"
+        lines += _hung(f"{counted(len(untested), 'more operation')} gone that no test needs{more}", layout)
+        lines += _operations(dict.fromkeys(untested, ()), layout) if layout.inapplicable else []
+    count = sum(bool(each.operations) for each in evaluated.classifications)
+    needed = f"{counted(count, 'test')} need{'s' if count == 1 else ''} {counted(len(operations), 'operation')}"
     return _titled(f"not offered by this release: {needed}", lines)
 
 
-_UNBROKEN = "\N{NO-BREAK SPACE}"
-_ACCEPT = (
-    'To accept that, create an expectation with expect = "removed", these operations, an owner and an expiry date.'
+_NOT_GONE = (
+    ("not in the baseline either", False),
+    ("no baseline shows whether an earlier release offered them", None),
 )
+_ACCEPT = 'To accept that, create an expectation: expect = "removed", operations = [...]'
 
 
-def _blocks(operations: Sequence[str]) -> str:
-    return "blocks" if len(operations) == 1 else "block"
-
-
-def _listed(title: str, operations: Sequence[str], tests: Mapping[str, int], layout: Layout) -> list[str]:
-    """Return a title and the operations of each service, each once with the number of its tests."""
+def _operations(tests: Mapping[str, Sequence[str]], layout: Layout) -> list[str]:
+    """Return the operations of each service, each on one line with its tests if there are any to list."""
     by_service: defaultdict[str, list[str]] = defaultdict(list)
-    for each in operations:
-        service, _, operation = each.partition(": ")
-        # An operation stays on one line.
-        by_service[service].append(f"{operation} ({tests[each]})".replace(" ", _UNBROKEN))
-    lines = wrapped(f"{title}:", layout.width, indent=2, hanging=4)
+    for each in tests:
+        by_service[each.partition(": ")[0]].append(each)
+    lines: list[str] = []
     for service, them in by_service.items():
-        lines += wrapped(f"{service}: {', '.join(them)}", layout.width, indent=4, hanging=6)
-    return [line.replace(_UNBROKEN, " ") for line in lines]
+        names = [each.removeprefix(f"{service}: ") for each in them]
+        if not (layout.inapplicable and any(map(tests.get, them))):
+            lines += listed(f"    {service}:", names, layout.width, hanging=6)
+            continue
+        lines.append(f"    {service}:")
+        for each, name in zip(them, names, strict=True):
+            lines += [f"      {name}", *(f"        {node}" for node in tests[each])]
+    return lines
 
 
 def verdict_line(label: str, evaluated: EvaluatedRun) -> str:
