@@ -114,7 +114,8 @@ def baseline_at(path: Path) -> Baseline:
     Raises ``ConfigError`` if it contains no operations.
     """
     if path.is_dir():
-        return Baseline(str(path), _known(apis_of(load(path)), path))
+        shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        return Baseline(f"the documents in {shown}", _known(apis_of(load(path)), path))
     if path.suffix == ".jsonl":
         start = read_start(path)
         name = f"the run in {start.environment} of {start.started[:10]}"

@@ -118,8 +118,8 @@ def not_offered(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
         lines += _hung(_ACCEPT, layout) if group.blocking else []
     operations = [operation for group in groups for operation in group.tests]
     if groups and (untested := removed_without_tests(evaluated.context.apis, operations)):
-        more = "" if layout.inapplicable else " (-v lists them)"
-        lines += _hung(f"{counted(len(untested), 'more operation')} gone that no test needs{more}", layout)
+        more = "" if layout.inapplicable else f" (-v lists {'it' if len(untested) == 1 else 'them'})"
+        lines += _hung(f"{counted(len(untested), 'more operation')} gone that no test of this run needs{more}", layout)
         lines += _operations(dict.fromkeys(untested, ()), layout) if layout.inapplicable else []
     count = sum(bool(each.operations) for each in evaluated.classifications)
     needed = f"{counted(count, 'test')} need{'s' if count == 1 else ''} {counted(len(operations), 'operation')}"

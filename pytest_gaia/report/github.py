@@ -7,7 +7,7 @@ from functools import partial
 from pytest_gaia.preflight.findings import Finding
 from pytest_gaia.printable import visible
 from pytest_gaia.report._markdown_text import escaped, table
-from pytest_gaia.report.footer import spent, warnings
+from pytest_gaia.report.footer import NotOffered, groups_not_offered, spent, warnings
 from pytest_gaia.verdict.classify import Classification
 from pytest_gaia.verdict.evaluated import EvaluatedRun
 from pytest_gaia.wording import counted
@@ -37,10 +37,9 @@ def run_annotations(
             "error", f"gaia {each.outcome}", f"{each.node}\n{each.reason}".strip(), f"{prefix}{file}", line
         )
 
-    blocking = [each for each in evaluated.classifications if each.blocks]
-    yield from _most(
-        "error", [*_verdict(evaluated, label, blocking), *(partial(failure, each) for each in blocking)], "tests block"
-    )
+    gone = [partial(_gone, each) for each in groups_not_offered(evaluated) if each.blocking]
+    blocking = [*gone, *(partial(failure, each) for each in evaluated.classifications if each.blocks)]
+    yield from _most("error", blocking or [*_verdict(evaluated, label)], "tests block")
     if evaluated.verdict.word == "PARTIAL":
         yield annotation("notice", "gaia PARTIAL", f"{label}: {'; '.join(evaluated.verdict.reasons)}")
     warned = [partial(annotation, "warning", "gaia", text) for text in warnings(evaluated)]
@@ -52,9 +51,13 @@ def job_summary(evaluated: EvaluatedRun, label: str, limit: int = SUMMARY_LIMIT)
     return _fitting(_summary(evaluated, label), limit)
 
 
-def _verdict(evaluated: EvaluatedRun, label: str, blocking: Sequence[Classification]) -> Iterator[Callable[[], str]]:
-    """Yield an annotation for a verdict without a blocking test, such as HOLD or INFRA."""
-    if evaluated.verdict.exit_code and not blocking:
+def _gone(group: NotOffered) -> str:
+    return annotation("error", "gaia API", "\n".join((group.title, *group.tests)))
+
+
+def _verdict(evaluated: EvaluatedRun, label: str) -> Iterator[Callable[[], str]]:
+    """Yield an annotation for a verdict without anything that blocks, such as HOLD or INFRA."""
+    if evaluated.verdict.exit_code:
         title = f"gaia {evaluated.verdict.word}"
         yield partial(annotation, "error", title, f"{label}: {'; '.join(evaluated.verdict.reasons)}")
 
@@ -91,6 +94,9 @@ def _summary(evaluated: EvaluatedRun, label: str) -> Iterator[str]:
             if evaluated.using(expectation)
         ],
     )
+    for group in groups_not_offered(evaluated):
+        rows = [(str(len(nodes)), operation) for operation, nodes in group.tests.items()]
+        yield from _table(f"Not offered by this release: {group.title}", ("tests", "operation"), rows)
     yield from _table("Warnings", ("warning",), [(text,) for text in warnings(evaluated)])
     yield from _table("Not tested", ("tests", "outcome", "reason"), _untested(evaluated))
     if evaluated.blocking_in_production and evaluated.context.tolerance.kind != "strict":
@@ -99,7 +105,8 @@ def _summary(evaluated: EvaluatedRun, label: str) -> Iterator[str]:
 
 def _untested(evaluated: EvaluatedRun) -> list[tuple[str, str, str]]:
     outcomes = ("not applicable", "skipped", "incomplete", "not collected", "deselected")
-    groups = Counter((each.outcome, each.reason) for each in evaluated.classifications if each.outcome in outcomes)
+    others = (each for each in evaluated.classifications if each.outcome in outcomes and not each.operations)
+    groups = Counter((each.outcome, each.reason) for each in others)
     return [(str(count), outcome, why) for (outcome, why), count in groups.items()]
 
 

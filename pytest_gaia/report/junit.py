@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 from pytest_gaia.expectations.expectation import Expectation
+from pytest_gaia.report.footer import groups_not_offered
 from pytest_gaia.report.layout import terms, told
 from pytest_gaia.verdict.classify import Classification
 from pytest_gaia.verdict.evaluated import EvaluatedRun, worst_of_each
@@ -40,6 +41,7 @@ def settle(root: Element, evaluated: EvaluatedRun, addresses: Mapping[str, Addre
             suite.append(_case(each, address, written.pop(address, []), evaluated, expectations, strict=strict))
         # Cases without a test, such as an internal error of pytest.
         suite.extend(case for cases in written.values() for case in cases)
+        suite.extend(_gone(evaluated))
         _count(suite)
         _describe(suite, evaluated)
 
@@ -68,6 +70,18 @@ def _case(
         case.append(note)
     case.extend(child for old in written for child in old if child.tag in _OUTPUTS)
     return case
+
+
+def _gone(evaluated: EvaluatedRun) -> Iterator[Element]:
+    """Yield a failed test case if operations are gone: no test fails for them, and some tools read only test cases."""
+    for group in groups_not_offered(evaluated):
+        if group.blocking:
+            case = Element("testcase", classname="gaia", name="no operation is gone", time="0.000")
+            failure = Element("failure", type="gone", message=_legal(group.title))
+            needs = (line for each, nodes in group.tests.items() for line in (each, *(f"  {node}" for node in nodes)))
+            failure.text = _legal("\n".join(needs))
+            case.append(failure)
+            yield case
 
 
 def _tag(each: Classification, evaluated: EvaluatedRun) -> str:
@@ -122,6 +136,12 @@ def _properties(evaluated: EvaluatedRun) -> Iterator[tuple[str, str]]:
     yield "gaia.platform", evaluated.start.platform.name if evaluated.start.platform else ""
     yield "gaia.services", ", ".join(each.service for each in evaluated.start.services)
     yield "gaia.release", evaluated.start.deployed_version
+    for service, api in sorted(evaluated.start.apis.items()):
+        yield f"gaia.api.{service}", api.document
+    if baseline := evaluated.context.apis.baseline:
+        yield "gaia.baseline", baseline.name
+    if gone := [each.operation for each in evaluated.gone if not each.expectation]:
+        yield "gaia.gone", "; ".join(gone)
     for expectation in evaluated.expectations:
         if count := evaluated.using(expectation):
             yield f"gaia.rule.{expectation.id}", f"{count} × {told(expectation)}"

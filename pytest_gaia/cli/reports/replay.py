@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from pytest_gaia.cli.options import environment_option, options_here
+from pytest_gaia.cli.verbosity import CHOSEN
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.report import footer
@@ -24,8 +25,9 @@ Examples:
   gaia replay run.jsonl -e production        as if it ran in production
   gaia replay run.jsonl --as-of 2026-12-24   as if it ran on this day
 
-RESULTS is the file that `pytest --gaia-report-log FILE` wrote. The exit code is
-that of the verdict: 0 PROMOTE or PARTIAL, 1 REJECT, 10 DRIFT, 11 HOLD, 12 INFRA.
+RESULTS is the file that `pytest --gaia-report-log FILE` wrote. -v lists the
+tests of each cause. The exit code is that of the verdict: 0 PROMOTE or PARTIAL,
+1 REJECT, 10 DRIFT, 11 HOLD, 12 INFRA.
 """
 
 app = typer.Typer()
@@ -54,9 +56,10 @@ def replay_run(
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(verdict_file(evaluated)), indent=2).decode())
     else:
+        layout = footer.Layout(expected=CHOSEN.verbose, inapplicable=CHOSEN.verbose)
         for line in (
-            *footer.blocking(evaluated),
-            *footer.notes(evaluated),
+            *footer.blocking(evaluated, layout=layout),
+            *footer.notes(evaluated, layout),
             footer.verdict_line(_label(evaluated), evaluated),
         ):
             typer.echo(line)

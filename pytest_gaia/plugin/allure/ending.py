@@ -21,7 +21,7 @@ from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.report.allure.around import categories, circumstances, executor, properties
 from pytest_gaia.report.allure.labels import environment_name, epic_of
 from pytest_gaia.report.allure.results import PATTERN, ResultsFolder, allure_outcomes
-from pytest_gaia.report.footer import verdict_line
+from pytest_gaia.report.footer import groups_not_offered, verdict_line
 from pytest_gaia.run.session import Run
 from pytest_gaia.verdict.evaluated import EvaluatedRun
 from pytest_gaia.verdict.report import expectations_digest
@@ -82,8 +82,12 @@ class EndingHooks:
         yield "executor.json", redact(json.dumps(made_by, indent=2))
         yield "categories.json", json.dumps(categories(), indent=2)
         if evaluated.verdict.exit_code:
-            said = redact(verdict_line(self._run.declared.label, evaluated))
-            whole = {"errors": [{"message": said, "timestamp": round(time.time() * 1000)}]}
+            gone = (
+                "\n".join((f"{each.title}:", *each.tests)) for each in groups_not_offered(evaluated) if each.blocking
+            )
+            said = (verdict_line(self._run.declared.label, evaluated), *gone)
+            moment = round(time.time() * 1000)
+            whole = {"errors": [{"message": redact(each), "timestamp": moment} for each in said]}
             yield f"{uuid.uuid4()}-globals.json", json.dumps(whole, indent=2)
 
 

@@ -18,6 +18,7 @@ _SIGNS = {"n": "\n", "r": "\r", "t": "\t"}
 _RED = ["failed", "broken"]
 _ANY = [*_RED, "skipped", "unknown"]
 _LET_THROUGH = "gaia: (?:expected failure|tolerated|unexpected pass)"
+_NOT_OFFERED = "gaia: not applicable: [^\\n]+ does not offer [^\\n]+ in this release"
 _UNREACHABLE = "(?:Unreachable|DeadlineExceeded|SandboxError|EnvironmentUnavailable|gaia: infrastructure)"
 
 
@@ -38,6 +39,9 @@ def circumstances(evaluated: EvaluatedRun, environment: str, expectations: str) 
         "started": start.started,
         "finished": end.finished if end else "",
         "versions.pytest-gaia": start.version,
+        "baseline": start.baseline.name if start.baseline else "",
+        "gone": ", ".join(each.operation for each in evaluated.gone if not each.expectation),
+        **{f"api.{service}": api.document for service, api in start.apis.items()},
         **{f"versions.{service.service}": service.version or "" for service in start.services},
     }
     return {key: value for key, value in known.items() if value}
@@ -150,7 +154,8 @@ def categories() -> list[dict[str, Any]]:
         _category("Unexpected pass: delete the expectation", ["failed"], _with("gaia: unexpected pass")),
         _category("Expected failure", ["failed", "skipped"], _with("gaia: expected failure")),
         _category("Tolerated failure", ["failed", "skipped"], _with("gaia: tolerated")),
-        _category("Not applicable", ["skipped"], _with("gaia: not applicable")),
+        _category("Not offered by this release", ["skipped"], _with(_NOT_OFFERED)),
+        _category("Not applicable", ["skipped"], _with("gaia: not applicable", _NOT_OFFERED)),
         _category("Not run", _ANY, _with("gaia: incomplete")),
         _category("Blocking failure", _RED, _without(_LET_THROUGH)),
     ]

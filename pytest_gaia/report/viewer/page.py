@@ -75,6 +75,9 @@ class RunSummary:
     environment: str
     verdict: str
     reasons: str
+    gone: str = ""
+    """operations that are gone and block, separated by commas"""
+    baseline: str = ""
 
 
 def shareable(page: str, runs: Sequence[RunSummary], counts: str) -> str:
@@ -97,6 +100,11 @@ def _summary(runs: Sequence[RunSummary], counts: str) -> str:
     tone = next(iter(words)).lower() if len(words) == 1 else "mixed"
     heads = "".join(
         f'<h1><span class="word">{_text(each.verdict)}</span> on {_text(each.environment)}</h1>\n<p>{_text(each.reasons)}</p>\n'
+        + (
+            f"<details><summary>gone since {_text(each.baseline)}</summary>{_text(each.gone)}</details>\n"
+            if each.gone
+            else ""
+        )
         for each in runs
     )
     note = "<noscript><p>The list of tests needs JavaScript. The summary above does not.</p></noscript>"

@@ -195,7 +195,8 @@ def _verdicts(folders: Iterable[Path]) -> tuple[RunSummary, ...]:
         except (OSError, UnicodeDecodeError):
             continue
         if "verdict" in values:
-            found.append(RunSummary(values.get("environment", ""), values["verdict"], values.get("reasons", "")))
+            known = (values.get(each, "") for each in ("environment", "verdict", "reasons", "gone", "baseline"))
+            found.append(RunSummary(*known))
     return tuple(found)
 
 
