@@ -107,14 +107,24 @@ class NamedOperation:
         known = (*(each.upper() for each in METHODS), *(("*",) if pattern else ()))
         if not service:
             raise ValueError(f"{text!r} has no service; write it as 'orders: GET /orders'")
-        if method not in known or not path.startswith("/") or " " in path:
+        if method not in known or not path.startswith("/") or not path.isprintable() or set(path) & set(" ?#"):
             raise ValueError(f"{text!r} is not an operation, such as 'GET /orders/{{id}}' or 'orders: GET /orders'")
         if "*" in (path.removesuffix("*") if pattern else path):
-            raise ValueError(f"{text!r} contains '*', which is allowed at the end of a pattern only")
+            raise ValueError(
+                f"{text!r} contains '*'{', which is allowed at its end only' if pattern else '; name one operation'}"
+            )
         return cls(service, method, path)
 
+    @property
+    def meaning(self) -> str:
+        """Text that is equal for equal operations: it does not contain the names of path parameters."""
+        return f"{self.service}: {self.method} {_unnamed(self.path)}"
+
     def covers(self, operation: str) -> bool:
-        """Whether ``operation``, written as ``str`` of another one, is this one or matches this pattern."""
+        """Whether ``operation``, written as ``str`` of another one, is this one or matches this pattern.
+
+        If ``operation`` is a pattern too, whether this one covers all that it covers.
+        """
         service, _, rest = operation.partition(": ")
         method, _, path = rest.partition(" ")
         if service != self.service or self.method not in ("*", method):

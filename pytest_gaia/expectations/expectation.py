@@ -57,18 +57,30 @@ class Expectation(msgspec.Struct, frozen=True, gc=False, eq=False):
         """Number of conditions besides the selector. Of two equally specific expectations, the one with more applies."""
         return len(self.when) + len(self.offers) + len(self.match.keys)
 
+    @property
+    def circumstances(self) -> dict[str, bool]:
+        """What the run must observe, and whether it must hold: services by name, operations by their meaning."""
+        return {**dict(self.when), **{operation.meaning: wanted for operation, wanted in self.offers}}
+
     def days_left(self, today: date) -> int:
         """Return the number of days, including ``today``, on which it still applies; 0 or less if it has expired."""
         return (self.expires - today).days
 
     def inapplicable(self, context: Context) -> str | None:
         """Return the reason why the expectation does not apply in ``context``; None if it applies."""
+        return self.excluded(context) or self._unmet(context)
+
+    def excluded(self, context: Context) -> str | None:
+        """Return why it does not apply, whatever the run observes: the environment or the day; None if it can apply."""
         if context.tolerance.kind == "strict" and self.expect != "removed":
             return f"{context.environment} has strict tolerance"
         if context.environment not in self.environments:
             return f"applies to {', '.join(self.environments)} only"
         if self.days_left(context.today) <= 0:
             return f"expired on {self.expires}"
+        return None
+
+    def _unmet(self, context: Context) -> str | None:
         for capability, wanted in self.when:
             if not context.knows(capability):
                 # With an unknown capability, only an expectation that makes the outcome stricter applies.

@@ -14,7 +14,7 @@ from pytest_gaia.expectations import selectors
 from pytest_gaia.expectations.apis import NamedOperation
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.expectation_set import ExpectationSet
-from pytest_gaia.expectations.schema import OLD_NAMES, REQUIRED, ExpectationTable, Problem, as_list, problems
+from pytest_gaia.expectations.schema import OLD_NAMES, ExpectationTable, Problem, as_list, missing_keys, problems
 from pytest_gaia.expectations.selectors import KEYS, Match
 from pytest_gaia.files.decoding import TableError, decode, keys_of, with_new_names
 from pytest_gaia.files.toml import key_lines, nearest_line, parse, read_text
@@ -134,9 +134,8 @@ def _has_old_names(document: Mapping[str, object]) -> bool:
 
 
 def _wrong_keys(document: Mapping[str, object]) -> Iterator[Problem]:
-    missing = [f"`{key}`" for key in REQUIRED if key not in document]
-    if missing:
-        yield (), f"required keys are missing: {', '.join(missing)}."
+    if missing := missing_keys(document):
+        yield (), f"required keys are missing: {', '.join(f'`{key}`' for key in missing)}."
     for key in document:
         if key not in KEY_NAMES:
             yield (key,), f"unknown key; {nearest(key, KEY_NAMES)}"

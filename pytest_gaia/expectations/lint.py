@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from itertools import combinations
+from itertools import combinations, permutations
+from operator import attrgetter
 from typing import Literal
 
 from pytest_gaia.config.tolerance import Tolerance
+from pytest_gaia.expectations.apis import NamedOperation
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.selectors import PATH, Rank, keys_of, parse
 from pytest_gaia.expectations.subjects import Context, Subject
@@ -27,7 +29,8 @@ def lint(
     coverage = cover(expectations, subjects, tolerances, today)
     found = [
         *(finding for expectation in expectations for finding in _dates(expectation, tolerances, today)),
-        *_twins(expectations),
+        *_twins(each for each in expectations if each.expect != "removed"),
+        *_removals([each for each in expectations if each.expect == "removed"]),
         *(finding for expectation in expectations for finding in _use(expectation, coverage, today)),
         *(_finding("error", "conflict", conflict.expectations[0], conflict.text) for conflict in coverage.conflicts),
     ]
@@ -67,7 +70,7 @@ def _twins(expectations: Iterable[Expectation]) -> Iterator[Finding]:
             frozenset(expectation.selectors),
             expectation.expect,
             expectation.phases,
-            frozenset(expectation.when),
+            frozenset(expectation.circumstances.items()),
             expectation.match,
         )
         by_claim.setdefault(claim, []).append(expectation)
@@ -78,7 +81,55 @@ def _twins(expectations: Iterable[Expectation]) -> Iterator[Finding]:
                 yield _finding("error", "duplicate", other, f"is the same as {one.id} in {', '.join(shared)}")
 
 
+def _removals(expectations: Sequence[Expectation]) -> Iterator[Finding]:
+    """Find operations whose removal several expectations accept."""
+    for one, other in combinations(expectations, 2):
+        shared = sorted(set(one.environments) & set(other.environments))
+        if shared and _possible(frozenset(one.circumstances.items() | other.circumstances.items())):
+            yield from _both_accept(one, other, ", ".join(shared))
+
+
+def _patterns(each: Expectation) -> Iterator[Finding]:
+    for one, other in permutations(each.operations, 2):
+        if one.covers(str(other)):
+            yield _finding("warning", "overlap", each, f"{one} covers {other} too; remove the latter")
+    unlimited = [pattern for pattern in each.operations if pattern.path.endswith("*")]
+    if each.max_failures is None:
+        for pattern in unlimited:
+            text = f"{pattern} covers any number of operations, and max_failures is not set"
+            yield _finding("warning", "no-limit", each, text)
+    elif not unlimited and each.max_failures > len(each.operations) and "*" not in map(_METHOD, each.operations):
+        text = f"max_failures is {each.max_failures}, but it covers only {counted(len(each.operations), 'operation')}"
+        yield _finding("warning", "loose-limit", each, text)
+
+
+_METHOD = attrgetter("method")
+
+
+def _both_accept(one: Expectation, other: Expectation, where: str) -> Iterator[Finding]:
+    """Find what two expectations accept in the environments ``where``."""
+    for narrow, wide in ((other, one), (one, other)):
+        conditional = wide.circumstances.items() - narrow.circumstances.items()
+        if not conditional and all(map(wide.covers, map(str, narrow.operations))):
+            text = f"covers no operation that {wide.id} does not cover in {where}"
+            yield _finding("error", "duplicate", narrow, text)
+            return
+    if both := [str(each) for each in other.operations if any(_meet(each, pattern) for pattern in one.operations)]:
+        text = f"{one.id} accepts operations of {', '.join(both)} too, in {where}"
+        yield _finding("warning", "overlap", other, text)
+
+
+def _meet(one: NamedOperation, other: NamedOperation) -> bool:
+    """Whether two patterns can cover the same operation."""
+    if one.method != other.method and "*" not in (one.method, other.method):
+        return False
+    return any(replace(wide, method="*").covers(str(each)) for wide, each in ((one, other), (other, one)))
+
+
 def _use(expectation: Expectation, coverage: Coverage, today: date) -> Iterator[Finding]:
+    if expectation.expect == "removed":
+        yield from _patterns(expectation)
+        return
     if not coverage.tests_of(expectation):
         hint = coverage.hint(expectation.selectors[0].text) if len(expectation.selectors) == 1 else ""
         yield _finding("error", "unused", expectation, f"covers no test{hint}")
@@ -248,9 +299,9 @@ def _rivals(group: _Group, environment: str, tolerance: Tolerance, today: date) 
     found = []
     for name in sorted(group.expectations):
         rank, expectation = group.expectations[name]
-        wanted = frozenset(capability for capability, there in expectation.when if there)
-        if expectation.inapplicable(Context(environment, wanted, today, tolerance)) is None:
-            found.append(_Rival(expectation, (rank, expectation.conditions), frozenset(expectation.when)))
+        if expectation.excluded(Context(environment, frozenset(), today, tolerance)) is None:
+            when = frozenset(expectation.circumstances.items())
+            found.append(_Rival(expectation, (rank, expectation.conditions), when))
     return found
 
 

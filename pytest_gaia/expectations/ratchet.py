@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from pytest_gaia.expectations.apis import NamedOperation
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.lint import Finding
 from pytest_gaia.expectations.selectors import KEYS, Selector, folded, keys_of
@@ -37,8 +38,8 @@ def ratchet(
 
 def widenings(old: Expectation, new: Expectation) -> list[str]:
     """Return the ways in which ``new`` covers more than ``old``; empty if there are none."""
-    if old.expect != new.expect and "pass" in (old.expect, new.expect):
-        return [f"expect: was {old.expect}, is {new.expect}"] if old.expect == "pass" else []
+    if old.expect != new.expect and not {"pass", "removed"}.isdisjoint((old.expect, new.expect)):
+        return [f"expect: was {old.expect}, is {new.expect}"] if new.expect != "pass" else []
     if new.expect == "pass":
         # Of an exception the opposite holds: the less it covers, the more failures are expected.
         return [f"{text}; this is an exception (expect = 'pass')" for text in _scope(new, old, "removed")]
@@ -46,18 +47,27 @@ def widenings(old: Expectation, new: Expectation) -> list[str]:
 
 
 def _scope(old: Expectation, new: Expectation, how: str) -> Iterator[str]:
-    """Yield tests, environments and conditions to which only ``new`` applies."""
-    for selector in new.selectors:
-        if not any(_within(selector, known) for known in old.selectors):
-            yield f"tests: {selector.text} is {how}"
+    """Yield tests, operations, environments and conditions to which only ``new`` applies."""
+    yield from _subjects(old, new, how)
     for name in new.environments:
         if name not in old.environments:
             yield f"environments: {name} is {how}"
     if new.expires > old.expires:
         yield f"expires: {new.expires} is later than {old.expires}"
-    for capability, wanted in old.when:
-        if (capability, wanted) not in new.when:
-            yield f"when: {'' if wanted else '!'}{capability} was removed"
+    verb = "removed" if how == "new" else "added"
+    conditions: tuple[tuple[str | NamedOperation, bool], ...] = (*old.when, *old.offers)
+    for what, wanted in conditions:
+        if new.circumstances.get(what if isinstance(what, str) else what.meaning) is not wanted:
+            yield f"when: {'' if wanted else '!'}{what} was {verb}"
+
+
+def _subjects(old: Expectation, new: Expectation, how: str) -> Iterator[str]:
+    for selector in new.selectors:
+        if not any(_within(selector, known) for known in old.selectors):
+            yield f"tests: {selector.text} is {how}"
+    for pattern in new.operations:
+        if not any(known.covers(str(pattern)) for known in old.operations):
+            yield f"operations: {pattern} is {how}"
 
 
 def _signature(old: Expectation, new: Expectation) -> Iterator[str]:

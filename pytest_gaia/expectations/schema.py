@@ -1,7 +1,7 @@
 """Keys and types of expectation files, their JSON Schema, and checks that types cannot express."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -102,8 +102,14 @@ OLD_NAMES = OldNames(
 )
 """former names of keys and values, which are accepted with a notice"""
 
-REQUIRED = tuple(item.encode_name for item in structs.fields(ExpectationTable) if item.required)
-"""keys that every file has"""
+_REQUIRED = tuple(item.encode_name for item in structs.fields(ExpectationTable) if item.required)
+
+
+def missing_keys(document: Mapping[str, object]) -> list[str]:
+    """Return the keys that the file ``document`` must have and lacks."""
+    # `problems` explains `operations` without expect = "removed".
+    about = "operations" if document.get("expect") == "removed" or "operations" in document else "tests"
+    return [key for key in (*_REQUIRED, about) if key not in document]
 
 
 def schema() -> dict[str, Any]:
@@ -120,6 +126,11 @@ Problem = tuple[tuple[str, ...], str]
 
 def problems(table: ExpectationTable, environments: Mapping[str, Tolerance], platform: Platform) -> Iterator[Problem]:
     """Yield the problems of ``table``; ``environments`` and the services of ``platform`` are those of the project."""
+    if as_list(table.operations) and table.expect != "removed":
+        if not table.tests:
+            yield ("operations",), 'requires expect = "removed".'
+            return
+        yield ("operations",), f"has no effect with expect = {table.expect!r}; remove it."
     yield from _texts(table)
     if table.expires <= table.created:
         yield ("expires",), f"{table.expires} is not after `created`, {table.created}."
@@ -130,9 +141,6 @@ def problems(table: ExpectationTable, environments: Mapping[str, Tolerance], pla
     yield from _services(table.match, platform)
     yield from _signature(table)
     yield from _fitting(table)
-    other = "tests" if table.expect == "removed" else "operations"
-    if as_list(getattr(table, other)):
-        yield (other,), f"has no effect with expect = {table.expect!r}; remove it."
 
 
 def as_list(value: object) -> list[Any]:
@@ -145,10 +153,10 @@ def _texts(table: ExpectationTable) -> Iterator[Problem]:
         text = getattr(table, key)
         if text is not None and not text.strip():
             yield (key,), "must not be empty."
-    subjects = "operations" if table.expect == "removed" else "tests"
+    about = "operations" if table.expect == "removed" else "tests"
     for key in ("environments", "tests", "operations"):
         values = as_list(getattr(table, key))
-        if not values and key in ("environments", subjects):
+        if not values and key in ("environments", about):
             yield (key,), "must not be an empty list."
         yield from (((key,), f"{each!r} is listed twice.") for each in _repeated(values))
 
@@ -164,12 +172,30 @@ def _environments(table: ExpectationTable, known: Mapping[str, Tolerance]) -> It
         if name not in known:
             yield ("environments",), f"unknown environment {name!r}; {nearest(name, known)}"
         elif known[name].kind == "strict" and table.expect != "removed":
-            yield ("environments",), f"{name} has strict tolerance; an expectation cannot apply there."
+            yield ("environments",), f"{name} has strict tolerance; an expectation of failures cannot apply there."
 
 
 def _operations(table: ExpectationTable, platform: Platform) -> Iterator[Problem]:
-    offers = ((("when", "offers"), str(text).removeprefix("!"), False) for text in as_list(table.when.offers))
-    for key, text, pattern in (*offers, *((("operations",), str(each), True) for each in as_list(table.operations))):
+    key, conditions = ("when", "offers"), [str(each) for each in as_list(table.when.offers)]
+    offered = yield from _named(key, (each for each in conditions if not each.startswith("!")), platform)
+    lacking = yield from _named(key, (each[1:] for each in conditions if each.startswith("!")), platform)
+    patterns = yield from _named(("operations",), map(str, as_list(table.operations)), platform, pattern=True)
+    for meaning, operation in offered.items():
+        if meaning in lacking:
+            yield key, f"'{operation}' and '!{operation}' cannot both hold."
+        if meaning in patterns:
+            yield key, f"'{operation}' is also one of `operations`; it cannot be offered and gone."
+    for each in patterns.values():
+        if each.path == "/*":
+            yield ("operations",), f"'{each}' covers the whole API of {each.service}; name a path, such as '/v1/*'."
+
+
+def _named(
+    key: tuple[str, ...], texts: Iterable[str], platform: Platform, *, pattern: bool = False
+) -> Generator[Problem, None, dict[str, NamedOperation]]:
+    """Yield the problems of operations, and return the valid ones by their meaning."""
+    found: dict[str, NamedOperation] = {}
+    for text in texts:
         try:
             operation = NamedOperation.of(text, platform.entry, pattern=pattern)
         except ValueError as error:
@@ -177,6 +203,12 @@ def _operations(table: ExpectationTable, platform: Platform) -> Iterator[Problem
             continue
         if operation.service not in platform:
             yield key, unknown_service(operation.service, platform, platform.http)
+        elif operation.service not in platform.http:
+            yield key, f"{operation.service} is not an HTTP service; {nearest(operation.service, platform.http)}"
+        elif operation.meaning in found:
+            yield key, f"{text!r} is listed twice."
+        found[operation.meaning] = operation
+    return found
 
 
 def _tests(texts: Sequence[str], platform: Platform) -> Iterator[Problem]:
@@ -231,9 +263,12 @@ def _fitting(table: ExpectationTable) -> Iterator[Problem]:
         if not as_list(table.phase):
             yield ("phase",), "must not be an empty list; remove it for `call`."
         return
-    for key in sorted(given - ({"message"} if table.expect == "skip" else set())):
-        yield ("match", key), f"has no effect with expect = {table.expect!r}; remove it."
-    if table.phase is not None:
-        yield ("phase",), f"has no effect with expect = {table.expect!r}; remove it."
-    if table.expect == "pass" and table.max_failures is not None:
-        yield ("max_failures",), "has no effect with expect = 'pass'; remove it."
+    removed = table.expect == "removed"
+    useless: dict[tuple[str, ...], bool] = {
+        **{("match", key): True for key in sorted(given - ({"message"} if table.expect == "skip" else set()))},
+        ("phase",): table.phase is not None,
+        ("max_failures",): table.expect == "pass" and table.max_failures is not None,
+        ("tests",): removed and bool(table.tests),
+        ("when", "capability"): removed and bool(as_list(table.when.capability)),
+    }
+    yield from ((key, f"has no effect with expect = {table.expect!r}; remove it.") for key in useless if useless[key])

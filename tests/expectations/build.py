@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
+from pytest_gaia.expectations.apis import NO_APIS, Apis, NamedOperation
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.selectors import Match, parse
 from pytest_gaia.expectations.subjects import Context, FailureDetails, Subject
@@ -46,10 +47,26 @@ def expectation(expectation_id: str, *tests: str, **more: Any) -> Expectation:
     return Expectation(id=expectation_id, selectors=tuple(map(parse, tests)), **fields)
 
 
-def context(environment: str = "staging", *capabilities: str, today: date = TODAY) -> Context:
+def operation(text: str) -> NamedOperation:
+    """An operation, or a pattern; of the gateway if the text names no service."""
+    return NamedOperation.of(text, "gateway", pattern=True)
+
+
+def offers(*texts: str) -> tuple[tuple[NamedOperation, bool], ...]:
+    """Conditions on what a release offers, as files write them."""
+    return tuple((operation(text.removeprefix("!")), not text.startswith("!")) for text in texts)
+
+
+def removal(expectation_id: str, *patterns: str, **more: Any) -> Expectation:
+    """An expectation for staging that accepts that operations are gone; ``more`` sets other fields."""
+    fields = {"expect": "removed", "match": Match(), "operations": tuple(map(operation, patterns)), **more}
+    return expectation(expectation_id, **fields)
+
+
+def context(environment: str = "staging", *capabilities: str, today: date = TODAY, apis: Apis = NO_APIS) -> Context:
     """The circumstances of a run in an environment with its usual tolerance."""
     tolerance: Tolerance = ENVIRONMENTS[environment]
-    return Context(environment, frozenset(capabilities), today, tolerance)
+    return Context(environment, frozenset(capabilities), today, tolerance, apis=apis)
 
 
 def subject(node: str, *, markers: tuple[str, ...] = (), services: tuple[str, ...] = ()) -> Subject:

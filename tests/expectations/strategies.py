@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
 
+from pytest_gaia.expectations.apis import Api, Apis
 from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.selectors import Match, keys_of, parse
 from pytest_gaia.expectations.subjects import KINDS, PHASES, Context, FailureDetails, Subject
-from tests.expectations.build import ENVIRONMENTS, TODAY, expectation
+from tests.expectations.build import ENVIRONMENTS, TODAY, expectation, operation, removal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pytest_gaia.expectations.apis import NamedOperation
     from pytest_gaia.expectations.expectation import Expectation
     from pytest_gaia.expectations.expectation_set import Resolution
 
@@ -81,13 +83,20 @@ def matches_of(failure: FailureDetails) -> st.SearchStrategy[Match]:
     return keys.map(lambda chosen: Match(**{key: (getattr(failure, key),) for key in chosen}))
 
 
+OPERATIONS = ("GET /v1/a", "POST /v1/a", "GET /v1/a/{id}", "GET /v1", "GET /v2/a")
+PATTERNS = (*OPERATIONS, "* /v1/a", "* /v1/*", "GET /v1*", "GET /v1/a/{name}", "* /v2/*")
+
 contexts = st.builds(
-    lambda name, observed: Context(name, observed, TODAY, ENVIRONMENTS[name]),
+    lambda name, observed, offered: Context(name, observed, TODAY, ENVIRONMENTS[name], apis=Apis(offered)),
     st.sampled_from(("staging", "staging", "staging", "dev", "production")),
     st.frozensets(st.sampled_from(SERVICES)),
+    st.dictionaries(
+        st.sampled_from(("gateway", "chat")),
+        st.builds(Api, st.just("sha256:0"), st.lists(st.sampled_from(OPERATIONS), unique=True).map(tuple)),
+    ),
 )
 
-FLAWS = ("selectors", "match", "phases", "when", "environments", "expires")
+FLAWS = ("selectors", "match", "phases", "when", "offers", "environments", "expires")
 """what can keep an expectation from matching a failure"""
 
 
@@ -129,6 +138,7 @@ def expectations(draw: st.DrawFn, failed: Failed, expectation_id: str = "new") -
         match=Match() if expect == "pass" else draw(match),
         phases=frozenset(draw(st.lists(st.sampled_from(phases), min_size=1))),
         when=draw(conditions(failed.circumstances, holding=flaw != "when")),
+        offers=draw(offers(failed.circumstances, holding=flaw != "offers")),
         environments=tuple(draw(st.lists(st.sampled_from(names), min_size=1, unique=True))),
         expires=TODAY + timedelta(draw(st.sampled_from((-1, 0) if flaw == "expires" else (1, 9)))),
     )
@@ -138,6 +148,30 @@ def conditions(circumstances: Context, *, holding: bool) -> st.SearchStrategy[tu
     """Conditions that all hold under ``circumstances``, or none of them."""
     names = st.lists(st.sampled_from(SERVICES), min_size=not holding, max_size=2, unique=True)
     return names.map(lambda some: tuple((name, (name in circumstances.capabilities) == holding) for name in some))
+
+
+def offers(circumstances: Context, *, holding: bool) -> st.SearchStrategy[tuple[tuple[NamedOperation, bool], ...]]:
+    """Conditions on what the release offers that all hold under ``circumstances``, or none of them."""
+    every = [operation(f"{service}: {text}") for service in ("gateway", "chat") for text in OPERATIONS]
+    known = [(each, circumstances.apis.offers(each)) for each in every]
+    able = [(each, offered is holding) for each, offered in known if offered is not None or not holding]
+    if not able:
+        return st.just(())
+    return st.lists(st.sampled_from(able), min_size=not holding, max_size=2, unique=True).map(tuple)
+
+
+@st.composite
+def removals(draw: st.DrawFn, circumstances: Context, expectation_id: str = "gone") -> Expectation:
+    """An expectation that operations are gone, which mostly applies under ``circumstances``."""
+    names = [circumstances.environment, circumstances.environment, *ENVIRONMENTS]
+    return removal(
+        expectation_id,
+        *draw(st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=3, unique=True)),
+        environments=tuple(draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))),
+        expires=TODAY + timedelta(draw(st.sampled_from((-1, 1, 9)))),
+        offers=draw(offers(circumstances, holding=draw(st.sampled_from((True, True, False))))),
+        max_failures=draw(st.sampled_from((None, 1, 3))),
+    )
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ import pytest
 
 from pytest_gaia.config.platform import Platform, Service
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.expectations.apis import NamedOperation
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.files import folders_of, load, read
 from pytest_gaia.expectations.selectors import Match, parse
+from pytest_gaia.verdict.report import expectations_digest
 from tests.expectations.build import ENVIRONMENTS, EXPECTATION, PLATFORM
 
 if TYPE_CHECKING:
@@ -116,11 +118,19 @@ def test_tables_may_be_written_out(write: Write) -> None:
         ("created", "created = 2026-02-30", ":4: not valid TOML"),
         ("expires", "expires = 2026-03-01", ":5: expires: 2026-03-01 is not after `created`, 2026-03-01."),
         ("environments", 'environments = ["stagign"]', ":6: environments: unknown environment 'stagign'; did you mean stag"),
-        ("environments", 'environments = ["production"]', ":6: environments: production has strict tolerance"),
+        ("environments", 'environments = ["production"]', ":6: environments: production has strict tolerance; an expectation of f"),
         ("environments", "environments = []", ":6: environments: must not be an empty list"),
         ("environments", 'environments = "staging"', ":6: environments: expected a list, got a string"),
         ("environments", 'environments = ["dev", "dev"]', ":6: environments: 'dev' is listed twice"),
+        ("tests", "", ":1: required keys are missing: `tests`."),
         ("tests", "tests = []", ":7: tests: must not be an empty list"),
+        ("tests", 'operations = "gateway: GET /x"', ":7: operations: requires expect = \"removed\"."),
+        ("match", 'match = { status = 503 }\noperations = "GET /x"', ":9: operations: has no effect with expect = 'fail'; remove"),
+        ("match", 'match = { status = 503 }\nwhen = { offers = "chat: * /x" }', ":9: when.offers: 'chat: * /x' is not an oper"),
+        ("match", 'match = { status = 503 }\nwhen = { offers = "chat: GET /x/*" }', ":9: when.offers: 'chat: GET /x/*' contains"),
+        ("match", 'match = { status = 503 }\nwhen = { offers = "cht: GET /x" }', ":9: when.offers: unknown service 'cht'; did you"),
+        ("match", 'match = { status = 503 }\nwhen = { offers = ["GET /x", "gateway: GET /x"] }', ":9: when.offers: 'gateway: GET"),
+        ("match", 'match = { status = 503 }\nwhen = { offers = ["GET /{a}", "!GET /{b}"] }', ":9: when.offers: 'gateway: GET /{a}"),
         ("tests", 'tests = [\n  "suites/a",\n  "suites/*",\n]', ":7: tests: 'suites/*' contains a wildcard"),
         ("tests", 'tests = ["service:chta"]', ":7: tests: unknown service 'chta'; did you mean chat?"),
         ("tests", 'tests = ["suites/a", "suites/a"]', ":7: tests: 'suites/a' is listed twice"),
@@ -161,6 +171,77 @@ def test_a_usage_error_names_file_line_key_and_the_right_name(write: Write, key:
 
     assert message.startswith(f"suites/expectations/persona-cut-over.toml{expected}")
     assert "\n" not in message or line.startswith("raeson")
+
+
+REMOVED = """\
+expect = "removed"
+operations = ["GET /v1/personas/{id}", "chat: * /v1/*"]
+"""
+
+
+def removed(**lines: str) -> str:
+    """A file that accepts that operations are gone; ``lines`` replace the values of keys, or add keys."""
+    head = "".join(line for line in EXPECTATION.splitlines(keepends=True) if not line.startswith(("tests", "match")))
+    keys = dict(line.split(" = ", 1) for line in f"{head}{REMOVED}".splitlines()) | lines
+    return "".join(f"{key} = {value}\n" for key, value in keys.items() if value)
+
+
+def test_operations_that_are_gone_are_read_in_every_environment(write: Write) -> None:
+    (found,) = expectations_of(
+        write(
+            removed(environments='["production"]', max_failures="3", when='{ offers = ["GET /v2/a", "!chat: GET /b"] }')
+        )
+    )
+
+    assert (found.expect, found.selectors, found.max_failures, found.environments) == (
+        "removed",
+        (),
+        3,
+        ("production",),
+    )
+    assert found.operations == (
+        NamedOperation("gateway", "GET", "/v1/personas/{id}"),
+        NamedOperation("chat", "*", "/v1/*"),
+    )
+    assert found.offers == (
+        (NamedOperation("gateway", "GET", "/v2/a"), True),
+        (NamedOperation("chat", "GET", "/b"), False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ({"operations": ""}, ":1: required keys are missing: `operations`."),
+        ({"operations": "[]"}, ":8: operations: must not be an empty list."),
+        ({"operations": '"cht: GET /x"'}, ":8: operations: unknown service 'cht'; did you mean chat?"),
+        ({"operations": '"postgres: GET /x"'}, ":8: operations: postgres is not an HTTP service; Known: asset"),
+        ({"operations": '"get /x"'}, ":8: operations: 'get /x' is not an operation, such as 'GET /orders/{id}'"),
+        ({"operations": '"GET x"'}, ":8: operations: 'GET x' is not an operation"),
+        ({"operations": '"GET /x?a=b"'}, ":8: operations: 'GET /x?a=b' is not an operation"),
+        ({"operations": '"GET /x/*/y"'}, ":8: operations: 'GET /x/*/y' contains '*', which is allowed at its end only."),
+        ({"operations": '"chat: * /*"'}, ":8: operations: 'chat: * /*' covers the whole API of chat; name a path"),
+        ({"operations": '["GET /{a}/x", "gateway: GET /{b}/x"]'}, ":8: operations: 'gateway: GET /{b}/x' is listed twice."),
+        ({"tests": '["suites/a"]'}, ":9: tests: has no effect with expect = 'removed'; remove it."),
+        ({"match": "{ status = 404 }"}, ":9: match.status: has no effect with expect = 'removed'; remove it."),
+        ({"phase": '"call"'}, ":9: phase: has no effect with expect = 'removed'; remove it."),
+        ({"when": '{ capability = "chat" }'}, ":9: when.capability: has no effect with expect = 'removed'; remove it."),
+        ({"when": '{ offers = "GET /v1/personas/{name}" }'}, ":9: when.offers: 'gateway: GET /v1/personas/{name}' is also"),
+    ],
+)  # fmt: skip
+def test_a_usage_error_about_operations_names_the_place(write: Write, lines: dict[str, str], expected: str) -> None:
+    message = usage_error_of(write(removed(**lines)))
+
+    assert message.startswith(f"suites/expectations/persona-cut-over.toml{expected}")
+    assert "\n" not in message
+
+
+def test_an_operation_without_a_service_needs_an_entry(write: Write) -> None:
+    root = write(removed(operations='"GET /x"'))
+    shop = Platform({"orders": Service("orders")})
+    (problem,) = read(folders_of([root / "suites"]), ENVIRONMENTS, shop, rootdir=root).problems
+
+    assert problem.endswith(":8: operations: 'GET /x' has no service; write it as 'orders: GET /orders'.")
 
 
 @pytest.mark.parametrize("name", ["Persona.toml", "persona_cut.toml", "-a.toml", "a--b.toml", "a b.toml"])
@@ -261,4 +342,52 @@ def test_the_services_are_those_of_the_project(write: Write) -> None:
 
 
 def test_all_missing_keys_are_reported_at_once(write: Write) -> None:
-    assert "required keys are missing: `reason`, `issue`, `owner`, `created`, `expires`" in usage_error_of(write(""))
+    assert (
+        "required keys are missing: `reason`, `issue`, `owner`, `created`, `expires`, `environments`, `tests`"
+        in usage_error_of(write(""))
+    )
+
+
+# Ledgers contain this digest of the two files.
+DIGEST = "04ea864b1b580e12c8ada36a38aa4fa372fc138cffc5f0ce7db23141ad4de354"
+IN_LEDGERS = (
+    """\
+reason = "chat is not deployed yet"
+issue = "GAIA-412"
+owner = "@chat-team"
+created = 2026-03-01
+expires = 2026-03-28
+environments = ["staging", "dev"]
+tests = ["suites/personas", "service:chat"]
+expect = "flaky"
+phase = ["setup", "call"]
+when = { capability = ["!chat", "gateway"] }
+match = { status = [404, 503], via = "gateway", message = "unavailable", reason = "NoRespondersError" }
+max_failures = 8
+justification = "a second service moved"
+""",
+    """\
+reason = "it works"
+issue = "GAIA-413"
+owner = "@chat-team"
+created = 2026-03-01
+expires = 2026-03-28
+environments = ["staging"]
+tests = ["all"]
+expect = "pass"
+""",
+)
+
+
+def test_the_digest_of_files_stays_the_same_in_every_version_and_changes_with_what_they_say(write: Write) -> None:
+    write(IN_LEDGERS[0], "chat-cut-over.toml")
+    root = write(IN_LEDGERS[1], "exception.toml")
+    assert expectations_digest(expectations_of(root)) == DIGEST
+
+    known = {DIGEST}
+    for offers in ("", 'when = { offers = "GET /a" }\n', 'when = { offers = "!GET /a" }\n'):
+        write(f"{IN_LEDGERS[1]}{offers}", "exception.toml")
+        for operations in ('"GET /v1/a"', '"* /v1/*"', '["* /v1/*", "chat: GET /a"]'):
+            write(removed(operations=operations), "gone.toml")
+            known.add(expectations_digest(expectations_of(root)))
+    assert len(known) == 10

@@ -10,7 +10,7 @@ import pytest
 from pytest_gaia.expectations import lint as lint_module
 from pytest_gaia.expectations.lint import lint
 from pytest_gaia.expectations.selectors import Match
-from tests.expectations.build import ENVIRONMENTS, TODAY, expectation, subject
+from tests.expectations.build import ENVIRONMENTS, TODAY, expectation, offers, removal, subject
 
 if TYPE_CHECKING:
     from pytest_gaia.expectations.expectation import Expectation
@@ -133,6 +133,84 @@ def test_conditions_that_together_leave_no_case_shadow_an_expectation() -> None:
 
     assert ("shadowed", "broad") in checks(broad, *narrow)
     assert ("shadowed", "broad") not in checks(broad, narrow[0])
+
+
+def test_conditions_on_what_a_release_offers_decide_as_those_on_services_do() -> None:
+    node = "suites/health/test_health.py"
+    fails = expectation("one", node, when=(("nats", True),), offers=offers("GET /v1/a/{id}"))
+    flaky = {
+        name: expectation("two", node, expect="flaky", offers=offers(name, "GET /v2/b"))
+        for name in ("GET /v1/a/{name}", "!GET /v1/a/{name}")
+    }
+
+    assert [checks(fails, each) for each in flaky.values()] == [[("conflict", "one")], []]
+    assert checks(fails, expectation("two", node, when=(("nats", True),), offers=offers("GET /v1/a/{key}"))) == [
+        ("duplicate", "two")
+    ]
+    assert checks(fails, expectation("two", node, when=(("nats", True),), offers=offers("!GET /v1/a/{id}"))) == []
+
+
+def test_a_removal_covers_no_test_and_is_silent() -> None:
+    assert found(removal("gone", "GET /v1/a", "chat: * /v1/*", max_failures=3), removal("other", "GET /v1/b")) == []
+
+
+@pytest.mark.parametrize(
+    ("patterns", "more", "expected"),
+    [
+        (["* /v1/*"], {}, ("no-limit", "gateway: * /v1/* covers any number of operations, and max_failures is not set")),
+        (["GET /a", "GET /b"], {"max_failures": 3}, ("loose-limit", "max_failures is 3, but it covers only 2 operations")),
+        (["* /a"], {"max_failures": 3}, None),
+        (["GET /v1/*", "GET /v1/{id}"], {"max_failures": 3}, ("overlap", "gateway: GET /v1/* covers gateway: GET /v1/{id} too; remove the latter")),
+        (["GET /v1/*", "POST /v1/{id}"], {"max_failures": 3}, None),
+    ],
+)  # fmt: skip
+def test_a_removal_that_is_too_broad_is_pointed_out(
+    patterns: list[str], more: dict[str, Any], expected: tuple[str, str] | None
+) -> None:
+    assert [(each.level, each.check, each.text) for each in found(removal("gone", *patterns, **more))] == (
+        [("warning", *expected)] if expected else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (["GET /a"], ["GET /a"], ("duplicate", "two")),
+        (["* /v1/*"], ["GET /v1/{id}", "POST /v1/b"], ("duplicate", "two")),
+        (["GET /v1/{id}"], ["GET /v1/{name}", "GET /b"], ("duplicate", "one")),
+        (["* /v1/*"], ["GET /v1/a", "GET /b"], ("overlap", "two")),
+        (["GET /v1/*"], ["* /v1/a"], ("overlap", "two")),
+        (["GET /v1/*"], ["POST /v1/*"], None),
+        (["GET /v1/*"], ["GET /v2/*"], None),
+        (["GET /v1/*"], ["chat: GET /v1/*"], None),
+    ],
+)
+def test_operations_that_two_expectations_accept_are_found(
+    one: list[str], other: list[str], expected: tuple[str, str] | None
+) -> None:
+    assert checks(removal("one", *one, max_failures=1), removal("two", *other, max_failures=1)) == (
+        [expected] if expected else []
+    )
+
+
+def test_two_removals_that_never_apply_together_are_silent() -> None:
+    one = removal("one", "GET /v1/a", offers=offers("GET /v2/a"))
+
+    assert checks(one, removal("two", "GET /v1/a", offers=offers("!GET /v2/a"))) == []
+    assert checks(one, removal("two", "GET /v1/a", environments=("production",))) == []
+    # Without a condition, the other one accepts everything that this one does.
+    assert checks(one, removal("two", "GET /v1/a")) == [("duplicate", "one")]
+
+
+def test_a_removal_lives_as_long_as_its_environments_allow() -> None:
+    old = removal(
+        "old", "GET /a", environments=("production",), created=TODAY - timedelta(91), expires=TODAY + timedelta(30)
+    )
+
+    assert [(each.check, each.text) for each in found(old)] == [
+        ("long-lived", "is valid for 121 days; the limit in production is 90")
+    ]
+    assert checks(removal("old", "GET /a", expires=TODAY)) == [("expired", "old")]
 
 
 def test_the_work_does_not_double_with_each_service(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from pytest_gaia.expectations.selectors import Match, Selector
-    from pytest_gaia.expectations.subjects import FailureDetails, Subject
+    from pytest_gaia.expectations.subjects import Context, FailureDetails, Subject
 
 
 def covered_by_hand(selector: Selector, test: Subject) -> bool:
@@ -47,6 +47,41 @@ def test_adding_an_expectation_never_accepts_what_it_does_not_cover_and_match(sc
         assert failed.circumstances.environment in new.environments
         assert failed.circumstances.environment != "production"
         assert all((name in failed.circumstances.capabilities) == wanted for name, wanted in new.when)
+        assert all(failed.circumstances.apis.offers(each) is wanted for each, wanted in new.offers)
+
+
+@given(some.scenes(), st.data())
+def test_accepting_that_operations_are_gone_changes_no_outcome_of_a_test(
+    scene: some.Scene, data: st.DataObject
+) -> None:
+    circumstances = scene.failed.circumstances
+    gone = [data.draw(some.removals(circumstances, f"gone-{number}")) for number in range(2)]
+    alone, together = (
+        some.resolution(each, scene.failed) for each in (scene.expectations, [*scene.expectations, *gone])
+    )
+
+    assert (alone.effective, alone.conflicting, alone.overridden) == (
+        together.effective,
+        together.conflicting,
+        together.overridden,
+    )
+    assert all(each.refusal(scene.failed.details) for each in gone)
+
+
+@given(some.contexts, st.data())
+def test_only_an_expectation_for_the_environment_and_the_day_accepts_that_an_operation_is_gone(
+    circumstances: Context, data: st.DataObject
+) -> None:
+    gone = data.draw(some.removals(circumstances))
+    applies = gone.inapplicable(circumstances) is None
+    event(f"applies: {applies}")
+
+    # In every tolerance, also that of production.
+    assert applies == (
+        circumstances.environment in gone.environments
+        and gone.expires > circumstances.today
+        and all(circumstances.apis.offers(each) is wanted for each, wanted in gone.offers)
+    )
 
 
 @given(some.scenes(), st.randoms())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,10 @@ from msgspec.structs import replace
 from pytest_gaia.expectations.ratchet import ratchet, widenings
 from pytest_gaia.expectations.selectors import Match, parse
 from tests.expectations import strategies as some
-from tests.expectations.build import EXPIRES, expectation
+from tests.expectations.build import EXPIRES, expectation, offers, operation, removal
+
+if TYPE_CHECKING:
+    from pytest_gaia.expectations.subjects import Context
 
 OLD = expectation(
     "old",
@@ -21,6 +24,7 @@ OLD = expectation(
     "service:chat",
     match=Match(status=(404, 503), via=("gateway",), message=("unavailable",)),
     when=(("chat", False), ("gateway", True)),
+    offers=offers("!GET /v2/personas/{id}"),
     max_failures=8,
     environments=("dev", "staging"),
 )
@@ -42,6 +46,7 @@ def changed(**fields: Any) -> Any:
         {"expires": EXPIRES - timedelta(1)},
         {"max_failures": 3},
         {"when": (("chat", False), ("gateway", True), ("nats", True))},
+        {"offers": offers("!GET /v2/personas/{name}", "chat: GET /chat")},
         {"match": Match(status=(503,), via=("gateway",), message=("unavailable",))},
         {"match": Match(status=(404, 503), via=("gateway",), message=("persona is UNAVAILABLE",))},
         {"match": Match(status=(404,), via=("gateway",), message=("unavailable",), kind=("http",))},
@@ -67,6 +72,8 @@ def test_what_accepts_the_same_or_less_passes(fields: dict[str, Any]) -> None:
         ({"phases": frozenset({"call", "setup"})}, "phase: setup is new"),
         ({"when": (("gateway", True),)}, "when: !chat was removed"),
         ({"when": (("chat", True), ("gateway", True))}, "when: !chat was removed"),
+        ({"offers": ()}, "when: !gateway: GET /v2/personas/{id} was removed"),
+        ({"offers": offers("GET /v2/personas/{id}")}, "when: !gateway: GET /v2/personas/{id} was removed"),
         ({"expect": "flaky"}, "expect: was fail, is flaky"),
         (
             {"match": Match(status=(404, 500, 503), via=("gateway",), message=("unavailable",))},
@@ -93,6 +100,44 @@ def test_the_less_a_carve_out_covers_the_more_is_accepted() -> None:
     assert widenings(narrower, carve_out) == []
     assert widenings(carve_out, expectation("carve-out", "suites/chat")) == ["expect: was pass, is fail"]
     assert [each.check for each in ratchet({"carve-out": carve_out}, {})] == ["removed-exception"]
+
+
+GONE = removal("gone", "GET /v1/*", "* /v2/{id}", max_failures=4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"operations": ("GET /v1/a/{id}", "GET /v1/b*", "POST /v2/{name}")}, None),
+        ({"max_failures": 3}, None),
+        ({"operations": ("* /v1/*",)}, "operations: gateway: * /v1/* is new"),
+        ({"operations": ("GET /v1*",)}, "operations: gateway: GET /v1* is new"),
+        ({"operations": ("POST /v1/a",)}, "operations: gateway: POST /v1/a is new"),
+        ({"operations": ("chat: GET /v1/a",)}, "operations: chat: GET /v1/a is new"),
+        ({"operations": ("* /v2/*",)}, "operations: gateway: * /v2/* is new"),
+        ({"max_failures": None}, "max_failures: was 4, is not set"),
+        ({"environments": ("staging", "production")}, "environments: production is new"),
+    ],
+)
+def test_a_removal_is_broader_if_it_covers_more_operations(fields: dict[str, Any], said: str | None) -> None:
+    if "operations" in fields:
+        fields = {"operations": tuple(map(operation, fields["operations"]))}
+    assert widenings(GONE, replace(GONE, **fields)) == ([said] if said else [])
+
+
+def test_an_expectation_that_becomes_a_removal_is_broader() -> None:
+    flaky = expectation("gone", "suites/personas", expect="flaky")
+
+    assert widenings(flaky, removal("gone", "GET /v1/a")) == ["expect: was flaky, is removed"]
+    assert widenings(GONE, expectation("gone", "suites/personas")) == ["expect: was removed, is fail"]
+
+
+def test_an_exception_with_another_condition_covers_less() -> None:
+    carve_out = expectation("carve-out", "suites/chat", expect="pass", match=Match())
+
+    assert widenings(carve_out, replace(carve_out, offers=offers("GET /a"))) == [
+        "when: gateway: GET /a was added; this is an exception (expect = 'pass')"
+    ]
 
 
 def test_a_reason_lets_one_widening_through_and_not_the_next() -> None:
@@ -125,3 +170,15 @@ def test_what_passes_without_a_reason_accepts_no_failure_that_was_not_accepted_b
     new = data.draw(some.expectations(failed))
     if not widenings(old, new) and some.accepting([new], failed):
         assert some.accepting([old], failed)
+
+
+@given(some.contexts, st.data())
+def test_what_passes_without_a_reason_accepts_no_removal_that_was_not_accepted_before(
+    circumstances: Context, data: st.DataObject
+) -> None:
+    old, new = (data.draw(some.removals(circumstances)) for _ in range(2))
+    if not widenings(old, new):
+        for each in (f"gateway: {text}" for text in some.OPERATIONS):
+            if new.covers(each) and new.inapplicable(circumstances) is None:
+                assert old.covers(each)
+                assert old.inapplicable(circumstances) is None

@@ -44,7 +44,7 @@ def test_an_expectation_is_capped_and_binds_to_what_is_observed_or_to_an_environ
     expectation: Expectation,
 ) -> None:
     assert expectation.max_failures is not None
-    assert expectation.when or len(expectation.environments) == 1
+    assert expectation.circumstances or len(expectation.environments) == 1 or expectation.expect == "removed"
 
 
 def test_a_known_bug_is_expected_wherever_the_platform_is_imitated() -> None:

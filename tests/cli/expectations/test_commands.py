@@ -150,7 +150,10 @@ def test_lint_names_every_file_that_cannot_be_read(gaia: Gaia, project: Path) ->
         ("invalid", "a", "checks/expectations/a.toml:1"),
         ("invalid", "b", "checks/expectations/b.toml:6"),
     ]
-    assert found[1]["text"] == "environments: production has strict tolerance; an expectation cannot apply there."
+    assert (
+        found[1]["text"]
+        == "environments: production has strict tolerance; an expectation of failures cannot apply there."
+    )
 
 
 def test_lint_says_reason_tests_cannot_be_collected(gaia: Gaia, project: Path) -> None:
