@@ -125,4 +125,23 @@ def test_the_folder_of_a_run_that_lives_is_left_alone(
     assert small.runpytest_subprocess(*arguments(server)).ret == 0
 
     assert held.poll() is None
-    assert [each.name for each in directory.iterdir() if each.suffix == ".json"] == ["capabilities.json"]
+    assert [each.name for each in directory.iterdir() if each.suffix == ".json"] == ["observation.json"]
+
+
+LACKING = """
+async def test_one(gateway): (await gateway.get("/orders")).expect(200)
+"""
+
+
+def test_a_worker_that_collects_before_the_environment_is_observed_knows_it_too(
+    small: pytest.Pytester, server: ScriptedServer
+) -> None:
+    (small.path / "suites" / "small" / "test_small.py").write_text(LACKING)
+    # A worker needs less time to collect.
+    server.answers["/health"] = [*[(503, {})] * 7, (200, {"status": "healthy"})]
+    server.answers["/openapi.json"] = [(200, {"openapi": "3.1.0", "paths": {"/health": {"get": {}}}})]
+
+    result = small.runpytest_subprocess(*arguments(server), "-rs")
+
+    result.stdout.fnmatch_lines(["*gateway does not offer GET /orders in this release"])
+    result.stdout.no_fnmatch_line("FAILED*")
