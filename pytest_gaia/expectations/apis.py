@@ -20,6 +20,10 @@ MISSING_ROUTE = (404, 405)
 """status codes of a server for an operation that it does not have"""
 
 
+FETCHED = "fetched"
+""":attr:`Api.source` of a document that the service itself published"""
+
+
 class Api(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The operations of one service, as its OpenAPI document lists them."""
 
@@ -29,7 +33,7 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """sorted, such as ``GET /orders/{id}``"""
     prefix: str = ""
     """path of the server in the document, with which all paths begin"""
-    source: str = "fetched"
+    source: str = FETCHED
     """where the document comes from"""
 
 
@@ -40,6 +44,8 @@ class Baseline(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """such as ``release 3f9a1c in staging``"""
     apis: dict[str, Api] = {}
     """service → its operations"""
+    recorded: dict[str, Api] = {}
+    """service → its operations in the tested release, as the run of an earlier stage recorded them"""
 
 
 def operations_of(document: Mapping[str, Any]) -> tuple[str, ...]:

@@ -93,6 +93,17 @@ def apis_of(snapshot: Snapshot) -> dict[str, Api]:
     return apis
 
 
+def offered(snapshot: Snapshot, baseline: Baseline | None) -> dict[str, Api]:
+    """Return service → its operations, as :func:`apis_of` does.
+
+    For a service that publishes no document, those that the baseline has of the same release count. They do not replace a
+    document that could not be fetched.
+    """
+    recorded = baseline.recorded if baseline else {}
+    silent = {name for name, each in snapshot.items() if not each.published}
+    return apis_of(snapshot) | {name: api for name, api in recorded.items() if name in silent}
+
+
 def digest_of(document: dict[str, Any]) -> str:
     """Return the SHA-256 of a document in hex, independent of its format."""
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -111,7 +122,7 @@ def store(snapshot: Snapshot, rootdir: Path) -> None:
 def baseline_at(path: Path) -> Baseline:
     """Return the baseline at ``path``: a folder of documents, a results log, or a file that a promotion wrote.
 
-    Raises ``ConfigError`` if it contains no operations.
+    Only the file of a promotion may be without operations: then no earlier release is known. Raises ``ConfigError``.
     """
     if path.is_dir():
         shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
@@ -121,15 +132,13 @@ def baseline_at(path: Path) -> Baseline:
         name = f"the run in {start.environment} of {start.started[:10]}"
         return Baseline(name, _known(start.apis, path))
     try:
-        baseline = msgspec.json.decode(path.read_bytes(), type=Baseline)
+        return msgspec.json.decode(path.read_bytes(), type=Baseline)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise ConfigError(
             f"{path}: not a baseline. It is a folder of `gaia api snapshot`, or a results log (*.jsonl) of a run."
         ) from None
-    _known(baseline.apis, path)
-    return baseline
 
 
 def last_baseline(rootdir: Path, environment: str) -> Baseline | None:

@@ -237,7 +237,7 @@ class ControllerHooks:
         baseline = self._baseline
         if baseline is None and not environment.sandbox:
             baseline = documents.last_baseline(self.run.options.rootdir, environment.name)
-        return Apis(documents.apis_of(self._documents), baseline)
+        return Apis(documents.offered(self._documents, baseline), baseline)
 
     def _store(self, environment: Environment, *, accepted: bool = False) -> None:
         """Save the documents, which the evidence refers to; those of an ``accepted`` release are the next baseline."""

@@ -26,6 +26,8 @@ _STABLE_RUNS = 2
 """number of consecutive passed runs of a stable environment"""
 
 
+_NAMED = 3
+"""most operations that a finding lists"""
 _SLO = ("passed", "warned", "failed", "inconclusive")
 
 
@@ -37,7 +39,9 @@ def passed_run(situation: Situation, environment: str) -> Finding:
         return pending(f"no valid run of this release in {environment}", again)
     details = run.says.details
     if details.verdict in _REJECTED:
+        gone = [each.operation for each in details.removed if each.blocks]
         reason = f": {details.problem}" if details.problem else ""
+        reason += f": {counted(len(gone), 'operation')} gone: {', '.join(gone[:_NAMED])}" if gone else ""
         return failed(f"the newest run in {environment} ended with {details.verdict}{reason}", run, next=again)
     if details.verdict != "PROMOTE" or details.missing or not details.planned or run.says.result == "FAILED":
         count = len(details.missing)

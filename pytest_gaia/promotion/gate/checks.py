@@ -6,6 +6,7 @@ from typing import Literal
 
 from pytest_gaia.promotion.gate import _proofs as proofs
 from pytest_gaia.promotion.gate.check import Check, Finding
+from pytest_gaia.promotion.gate.services import removed_operations
 from pytest_gaia.promotion.gate.situation import Situation
 
 _APPROVERS = ("release-manager", "product")
@@ -61,6 +62,10 @@ def _signed(check: str, roles: tuple[str, ...]) -> Callable[[Situation], Finding
     return lambda situation: proofs.signed(situation, check, roles)
 
 
+def _removed(situation: Situation) -> Finding:
+    return removed_operations(situation, "removed-operations", _APPROVERS)
+
+
 CHECKS: tuple[PipelineCheck, ...] = (
     PipelineCheck("local-tests-pass", "All local tests pass", "dev", _from_previous(proofs.passed_run), first=""),
     PipelineCheck(
@@ -85,6 +90,7 @@ CHECKS: tuple[PipelineCheck, ...] = (
     PipelineCheck("staging-validated", "Staging validation complete", "production", _from_previous(proofs.passed_gate)),
     PipelineCheck("core-verified", "Core functionality verified", "production", _from_previous(proofs.core_passed)),
     PipelineCheck("performance-acceptable", "Performance acceptable", "production", _from_previous(proofs.performs)),
+    PipelineCheck("removed-operations", "Removed operations approved", "production", _removed, _APPROVERS, first=""),
     PipelineCheck(
         "security-review", "Security review complete", "production", _signed("security-review", _SECURITY), _SECURITY
     ),

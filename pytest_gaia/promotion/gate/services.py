@@ -1,23 +1,75 @@
-"""The check that a release is tested like the one before: no service, and nothing in a description, was dropped unnoticed."""
+"""The checks of what a release drops: a service, something in a description, or operations of an API."""
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 import msgspec
 
 from pytest_gaia.config.platform import Platform, Service, plain
+from pytest_gaia.expectations.apis import FETCHED, Api, Apis, Baseline, removed_without_tests
+from pytest_gaia.promotion.gate import _proofs as proofs
 from pytest_gaia.promotion.gate.check import Finding, passed, pending
 from pytest_gaia.promotion.gate.situation import Declared, Evidence, Situation
 from pytest_gaia.promotion.ledger.statements import SHORT, DeploymentPredicate, RunDetails, RunPredicate
+from pytest_gaia.wording import counted
 
 _IRRELEVANT = ("name", "url", "variable", "timeouts", "sandbox", "place")
 """keys of a service that do not decide what is tested, and how: where it is, and how a sandbox runs it"""
 _DIGITS = 12
+_NAMED = 3
+"""most operations that a finding lists"""
 _TRYING = ("local", "dev")
 """roles of environments in which descriptions change every day: a change is reported there, and blocks the next stage"""
+
+
+def baseline_of(situation: Situation) -> Baseline:
+    """Return the operations of the last other release that passed the gate of the environment, if its run recorded any.
+
+    With them are the operations that the run of the previous stage recorded of this release, for services with the same
+    image.
+    """
+    environment, previous = situation.environment, situation.stage.previous
+    before = next((each.says for each in situation.runs_before(environment) if each.says.details.apis), None)
+    run = situation.newest(RunPredicate, previous) if previous else None
+    recorded = _recorded(situation, run.says.details) if run and run.says.details.verdict == "PROMOTE" else {}
+    if before is None:
+        return Baseline(f"no earlier release in {environment}", {}, recorded)
+    return Baseline(f"release {before.release[:SHORT]} in {environment}", before.details.apis, recorded)
+
+
+def _recorded(situation: Situation, run: RunDetails) -> dict[str, Api]:
+    images, source = situation.release.digests, f"release {situation.release.short} in {run.environment}"
+    return {
+        name: msgspec.structs.replace(api, source=source) if api.source == FETCHED else api
+        for name, api in run.apis.items()
+        if name in images and run.digests.get(name) == images[name]
+    }
+
+
+def removed_operations(situation: Situation, check: str, roles: tuple[str, ...]) -> Finding:
+    """People approved every operation that the release removes: from the environment, and in the previous stage."""
+    previous = situation.stage.previous or ""
+    run = situation.newest(RunPredicate, previous)
+    if run is None:
+        return pending(
+            f"no valid run of this release in {previous}", f"gaia promote {previous} {situation.release.short}"
+        )
+    details, baseline = run.says.details, baseline_of(situation)
+    removed = {each.operation for each in details.removed}
+    removed.update(removed_without_tests(Apis(details.apis, baseline), removed))
+    unknown = sorted({*details.unknown_apis, *baseline.apis} - details.apis.keys())
+    if not (removed or unknown):
+        known = f"it offers every operation of {baseline.name}" if baseline.apis else baseline.name
+        return passed(f"{known}{'' if baseline.apis else ' has a known API'}", run)
+    texts = [f"the API of {name} is not known in {previous}" for name in unknown]
+    if removed:
+        more = f" and {len(removed) - _NAMED} more" if len(removed) > _NAMED else ""
+        texts.append(f"it lacks {counted(len(removed), 'operation')}: {', '.join(sorted(removed)[:_NAMED])}{more}")
+    signed = proofs.signed(situation, check, roles)
+    return replace(signed, reason=f"{'; '.join(texts)}; {signed.reason}")
 
 
 def with_declared(run: RunDetails, declared: Declared) -> RunDetails:

@@ -1,5 +1,6 @@
 """The input of a gate: a release, an environment, and the evidence that counts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -129,6 +130,20 @@ class Situation:
             about = [each for each in self._valid(kind) if _about(each.says) == _about(gate.says)]
             found += [each for each in about if each.entry.sequence < gate.entry.sequence][-1:]
         return found
+
+    def runs_before(self, environment: str) -> Iterator[Evidence[RunPredicate]]:
+        """Yield the run of each other release that passed the gate of ``environment``, newest first.
+
+        Left out are releases that were rolled back from there, because another one was accepted in their place.
+        """
+        back = {_about(each.says) for each in self._valid(RollbackPredicate) if not each.says.rehearsal}
+        runs = [each for each in self._valid(RunPredicate) if not each.entry.problem]
+        for gate in reversed(self._valid(GatePredicate)):
+            about = _about(gate.says)
+            passed = gate.says.decision.verdict == "PROMOTE" and not gate.entry.problem
+            if passed and about[0] == environment and about[1] != self.release.id and about not in back:
+                earlier = (each for each in runs if each.entry.sequence < gate.entry.sequence)
+                yield from [each for each in earlier if _about(each.says) == about][-1:]
 
     def _valid(self, kind: type[P]) -> list[Evidence[P]]:
         return [

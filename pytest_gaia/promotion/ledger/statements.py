@@ -13,6 +13,9 @@ from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
+# At run time, because msgspec reads the annotations.
+from pytest_gaia.expectations.apis import Api
+
 STATEMENT = "https://in-toto.io/Statement/v1"
 
 RUN = "https://in-toto.io/attestation/test-result/v0.1"
@@ -139,10 +142,38 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     rehearsal: bool = False
     ci: str = ""
     """URL of the CI run; empty outside of CI, and in older entries"""
+    apis: dict[str, Api] = {}
+    """service → the operations that the release offers; without services whose document is not known"""
+    compared_with: str = ""
+    """name of the earlier release whose operations these were compared with; empty if there was none"""
+    unknown_apis: tuple[str, ...] = ()
+    """services of that release whose operations are not known in this one"""
+    removed: tuple[RemovedOperation, ...] = ()
+    """operations of that release that this one lacks"""
     started: str
     finished: str
     fence: int = 0
     """fencing token of the lock during the run; 0 without a lock"""
+
+
+class RemovedOperation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An operation that an earlier release has and the tested one lacks."""
+
+    operation: str
+    """such as ``orders: GET /orders``"""
+    tests: int
+    """tests that need it; 0 if only the documents show that it is gone"""
+    expectation: str = ""
+    """ID of the expectation that accepts it; empty if it blocks, or if no test needs it"""
+    owner: str = ""
+    """owner of the expectation"""
+    expires: str = ""
+    """last day of the expectation, ISO 8601"""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it made the verdict REJECT."""
+        return self.tests > 0 and not self.expectation
 
 
 class SloResult(msgspec.Struct, frozen=True, kw_only=True, rename=_REASON):

@@ -9,10 +9,13 @@ import msgspec
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.stages import Slo
+from pytest_gaia.expectations import apis
+from pytest_gaia.expectations.apis import Apis, removed_without_tests
 from pytest_gaia.promotion.ledger.statements import (
     Decision,
     DeploymentPredicate,
     DeployOutcome,
+    RemovedOperation,
     Resource,
     RunDetails,
     RunPredicate,
@@ -108,6 +111,7 @@ def _details(
         Slo(each.route, each.fail_ms, each.warn_ms, each.percentile, each.least_samples) for each in plan.objectives
     ]
     samples = samples_of(record.tests)
+    before = verdict.baseline if verdict.baseline and verdict.baseline.apis else None
     return RunDetails(
         environment=plan.environment,
         release=plan.release,
@@ -124,12 +128,27 @@ def _details(
         slo=measure(objectives, samples),
         baseline=baseline.record,
         slower=baseline.slower(samples),
+        apis=verdict.apis,
+        compared_with=before.name if before else "",
+        unknown_apis=tuple(sorted((before.apis if before else {}).keys() - verdict.apis.keys())),
+        removed=_removed(verdict),
         drift="; ".join(verdict.changed),
         plugins=verdict.plugins,
         rehearsal=verdict.simulated,
         started=verdict.started,
         finished=verdict.finished,
     )
+
+
+def _removed(verdict: VerdictFile) -> tuple[RemovedOperation, ...]:
+    known = {each.id: each for each in verdict.expectations}
+    accepting = [known.get(each.expectation) for each in verdict.gone]
+    gone = [
+        RemovedOperation(each.operation, each.tests, each.expectation, by.owner if by else "", by.expires if by else "")
+        for each, by in zip(verdict.gone, accepting, strict=True)
+    ]
+    silent = removed_without_tests(Apis(verdict.apis, verdict.baseline), [each.operation for each in gone])
+    return (*gone, *(RemovedOperation(each, 0) for each in silent))
 
 
 def deployment_predicate(
@@ -187,6 +206,7 @@ def contradiction(
     theirs: VerdictFile | None,
     record: RecordedRun,
     *,
+    baseline: apis.Baseline,
     release: Release,
     codes: tuple[int | None, int],
     between: tuple[str, str],
@@ -194,7 +214,7 @@ def contradiction(
     """Return how the files of a run contradict its results log, as a sentence; '' if they agree.
 
     ``own`` is the verdict that the promotion computed from the results log, ``theirs`` the verdict file of the run,
-    ``codes`` the exit code of pytest and the one expected from the results log, ``between`` the times when the plan was
+    ``baseline`` what the ledger has of the release before, ``codes`` the exit code of pytest and the one expected from the results log, ``between`` the times when the plan was
     written and when pytest ended.
     """
     assert record.end is not None
@@ -207,12 +227,34 @@ def contradiction(
     ) if wanted != seen]  # fmt: skip
     if record.end.required != plan.nodes:
         found.append("the results log has other required tests than the plan")
+    found += _other_apis(record, baseline)
     if not _within(record, *between):
         found.append(
             f"it ran from {record.start.started} to {record.end.finished}, not between {' and '.join(between)}"
         )
     found += _differences(own, theirs, *codes)
     return f"the run and its results log disagree: {'; '.join(found)}" if found else ""
+
+
+def _other_apis(record: RecordedRun, baseline: apis.Baseline) -> list[str]:
+    """Return how the operations in a results log differ from those that the promotion passed to the run."""
+    if not any(test.state in ("ran", "crashed") for test in record.tests):
+        # Nothing was fetched or compared before the first test.
+        return []
+    start, found = record.start, []
+    if start.baseline != baseline:
+        seen = start.baseline.name if start.baseline else "nothing"
+        other = "with other operations of it" if seen == baseline.name else f"with {_short(seen)}"
+        found.append(f"the API was compared {other}, not with {baseline.name} as the ledger has it")
+    foreign = [name for name, api in start.apis.items() if api not in (_fetched(api), baseline.recorded.get(name))]
+    return [
+        *found,
+        *(f"the operations of {name} are from elsewhere: {_short(start.apis[name].source)}" for name in foreign),
+    ]
+
+
+def _fetched(api: apis.Api) -> apis.Api:
+    return msgspec.structs.replace(api, source=apis.FETCHED)
 
 
 def _differences(own: VerdictFile, theirs: VerdictFile | None, ended: int | None, expected: int) -> list[str]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError
+from pytest_gaia.expectations.apis import Baseline
+from pytest_gaia.promotion.gate.services import baseline_of as api_baseline
 from pytest_gaia.promotion.gate.services import with_declared
 from pytest_gaia.promotion.ledger.statements import (
     DEPLOYMENT,
@@ -21,7 +23,7 @@ from pytest_gaia.promotion.ledger.statements import (
 )
 from pytest_gaia.promotion.promote._evidence import Unfit, contradiction, deployment_predicate, located, run_predicate
 from pytest_gaia.promotion.promote._journal import Mark
-from pytest_gaia.promotion.promote.child import PLAN, RECORD, VERDICT
+from pytest_gaia.promotion.promote.child import BASELINE, PLAN, RECORD, VERDICT
 from pytest_gaia.promotion.promote.performance import baseline_of
 from pytest_gaia.promotion.promote.plan import Plan, observed
 from pytest_gaia.report.allure.around import ci_run
@@ -84,6 +86,11 @@ def keep_evidence(plan: Plan, sealed: Mark, ran: Mark, fence: int) -> Kept:
         _write_deployment(plan, deployment)
         plan.promotion.ledger.append(RUN, plan.release.subjects(), run, signers=plan.signers)
     return Kept(deployment.outcome, run.details.verdict, left.problem)
+
+
+def baseline_in_ledger(plan: Plan) -> Baseline:
+    """Return the operations that the run compares those of the release with."""
+    return api_baseline(plan.promotion.situation(plan.name, plan.release))
 
 
 def abandon(plan: Plan) -> None:
@@ -159,6 +166,8 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
             f"{PLAN}: changed since it was saved: {sha256_of(content)[:12]}, saved as {sealed.files.get(PLAN, '')[:12]}"
         )
     required = read_plan(folder / PLAN)
+    if sha256_of(_read(folder / BASELINE)) != sealed.files.get(BASELINE):
+        raise ConfigError(f"{BASELINE}: changed since it was saved")
     evaluated = _evaluated(plan, record)
     own = verdict_file(evaluated)
     problem = contradiction(
@@ -166,6 +175,8 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
         own,
         _theirs(plan),
         record,
+        # The ledger and not the file, which the run could have replaced. No other release is promoted under this lock.
+        baseline=baseline_in_ledger(plan),
         release=plan.release,
         codes=(ran.exit_code, evaluated.exit_code),
         between=(sealed.when, ran.when),

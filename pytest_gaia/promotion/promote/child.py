@@ -25,6 +25,8 @@ from pytest_gaia.system.processes import exit_code_of, output_of, without_signin
 from pytest_gaia.system.signals import like_interrupts
 
 PLAN, RECORD, VERDICT = "plan.json", "record.jsonl", "verdict.json"
+BASELINE = "baseline.json"
+"""operations of the release before, from the ledger; without any if there was none"""
 _ADDOPTS = "PYTEST_ADDOPTS"
 _OPTIONS = (
     "--rootdir", "--config-file", "--override-ini", "--confcutdir", "--noconftest", "--import-mode", "--pyargs",
@@ -62,7 +64,7 @@ class Commands:
     seal: tuple[str, ...]
     run: tuple[str, ...]
     folder: Path
-    """folder of the test plan, the results log and the verdict file"""
+    """folder of the test plan, the baseline, the results log and the verdict file"""
 
     @classmethod
     def of(
@@ -81,6 +83,7 @@ class Commands:
         evidence = (
             "--gaia-require-full",
             f"--gaia-plan={shown}/{PLAN}",
+            f"--gaia-baseline={shown}/{BASELINE}",
             f"--gaia-report-log={shown}/{RECORD}",
             f"--gaia-verdict-file={shown}/{VERDICT}",
         )

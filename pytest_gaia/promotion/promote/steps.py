@@ -13,16 +13,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import msgspec
 from msgspec.structs import replace
 
 from pytest_gaia.errors import ConfigError, DeployLocked
-from pytest_gaia.files.writing import make_folder
+from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
 from pytest_gaia.promotion.ledger.lock import Lock, renewed
 from pytest_gaia.promotion.ledger.statements import GATE, sha256_of
-from pytest_gaia.promotion.promote._evidence_kept import abandon, keep_abandoned, keep_evidence
+from pytest_gaia.promotion.promote._evidence_kept import (
+    abandon,
+    baseline_in_ledger,
+    keep_abandoned,
+    keep_evidence,
+)
 from pytest_gaia.promotion.promote._journal import Journal, Mark, StepName
-from pytest_gaia.promotion.promote.child import PLAN, RECORD, VERDICT, Interrupted, run_pytest, save_plan
+from pytest_gaia.promotion.promote.child import BASELINE, PLAN, RECORD, VERDICT, Interrupted, run_pytest, save_plan
 from pytest_gaia.promotion.promote.plan import Plan, check_writable, observed, strays_of
 from pytest_gaia.rollout.journal import Journal as Rollouts
 from pytest_gaia.verdict.evaluated import EXIT_CODES
@@ -111,12 +117,14 @@ class Promote:
         folder = self.plan.commands.folder
         make_folder(folder)
         abandon(self.plan)
-        for name in (PLAN, RECORD, VERDICT):
+        for name in (PLAN, BASELINE, RECORD, VERDICT):
             (folder / name).unlink(missing_ok=True)
         self.say("plan", "collecting the required tests")
         save_plan(self.plan.commands.seal, self.plan.promotion, descriptor)
-        mark = self._mark("seal", files=_digests(folder, PLAN))
-        self.say("plan", f"saved as {mark.files[PLAN][:12]}")
+        baseline = baseline_in_ledger(self.plan)
+        write_file(folder / BASELINE, msgspec.json.format(msgspec.json.encode(baseline)) + b"\n")
+        mark = self._mark("seal", files=_digests(folder, PLAN, BASELINE))
+        self.say("plan", f"saved as {mark.files[PLAN][:12]}; API compared with {baseline.name}")
         return mark
 
     def _test(self, descriptor: int) -> Mark:
@@ -138,7 +146,7 @@ class Promote:
         problem = f"did not run the release before the first test: {', '.join(differing)}" if differing else ""
         if self._touched() > touched:
             problem = "the deployment had started"
-        files = _digests(plan.commands.folder, PLAN, RECORD, VERDICT)
+        files = _digests(plan.commands.folder, PLAN, BASELINE, RECORD, VERDICT)
         now = strays_of(plan.promotion, plan.release)
         changed = tuple(
             sorted(name for name in now.keys() | plan.strays.keys() if now.get(name) != plan.strays.get(name))
@@ -197,6 +205,9 @@ def _still_good(marks: Sequence[Mark], fence: int, folder: Path) -> dict[StepNam
     ran = found.get("run")
     held = found.get("lock")
     if ran is None or held is None or held.fence != fence - 1 or ran.files != _digests(folder, *ran.files):
+        return {}
+    if BASELINE not in ran.files:
+        # A run of an earlier version, which compared no API.
         return {}
     return found
 

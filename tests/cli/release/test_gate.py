@@ -205,7 +205,7 @@ def test_the_checklist_of_all_edges(gaia: Gaia, pipeline: Underway) -> None:
         "staging → production",
     ]
     assert f"  rollback-ready: gaia rollback staging --drill --release {pipeline.id}" in out
-    assert sum(line.startswith(("passed", "approved", "pending")) for line in out.splitlines()) == 11
+    assert sum(line.startswith(("passed", "approved", "pending")) for line in out.splitlines()) == 12
 
 
 def test_the_checklist_of_one_edge(gaia: Gaia, pipeline: Underway) -> None:
@@ -221,6 +221,7 @@ def test_the_checklist_of_one_edge(gaia: Gaia, pipeline: Underway) -> None:
         "staging-validated": "passed",
         "core-verified": "passed",
         "performance-acceptable": "passed",
+        "removed-operations": "passed",
         "security-review": "approved",
         "rollback-ready": "passed",
     }

@@ -122,7 +122,7 @@ def test_ssh_keys_that_do_not_sign(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("release", "approve", "security-revue", "--env", "production"), "did you mean security-review? Known: release, security-review."),
+        (("release", "approve", "security-revue", "--env", "production"), "did you mean security-review? Known: release, removed-operations, security-review."),
         (("release", "approve", "security-review", "--env", "dev"), "this is a check of production. Pass -e production"),
         (("release", "approve", "core-verified", "--env", "production"), "test results decide this check"),
         (("release", "approve", "release", "--env", "dev"), "'release': no check of that name can be approved in dev"),

@@ -6,18 +6,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
 from pytest_gaia.config.platform import Operation, Platform, SandboxSettings, Service
+from pytest_gaia.expectations.apis import Api
 from pytest_gaia.promotion.gate.gate import evaluate
-from pytest_gaia.promotion.gate.services import described
+from pytest_gaia.promotion.gate.services import baseline_of, described
 from pytest_gaia.promotion.gate.situation import Situation
+from pytest_gaia.promotion.ledger.statements import RemovedOperation
 from pytest_gaia.promotion.release.model import Component
 from tests.promotion.pipeline import STAGES, Pipeline, declared, made_release
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_gaia.promotion.gate.check import Check
+    from pytest_gaia.promotion.gate.check import Check, Finding
     from tests.promotion.conftest import Keyring
 
 NAMES = ("orders", "billing", "db")
@@ -185,3 +188,81 @@ def test_only_valid_evidence_of_a_promotion_counts(pipeline: Pipeline) -> None:
 
     pipeline.gate("staging", by=None, verdict="PROMOTE")
     assert kept(pipeline, "staging", without("db")).finding.reason == "nothing was promoted before"
+
+
+def api(*operations: str) -> dict[str, Api]:
+    return {"orders": Api(f"sha256:{len(operations)}", operations)}
+
+
+OLD, NEW = api("GET /new", "GET /old"), api("GET /new")
+ACCEPTED = RemovedOperation("orders: GET /old", 3, "removed", "@team", "2027-01-01")
+
+
+def asked(pipeline: Pipeline, environment: str = "production") -> Situation:
+    entries = pipeline.keyring.ledger(pipeline.folder).entries()
+    about = declared(environment, platform=SHOP, services=SHOP.names)
+    return Situation(environment, about, STAGES[environment], pipeline.release, entries, pipeline.now)
+
+
+def removed(pipeline: Pipeline) -> Finding:
+    return next(each.finding for each in evaluate(asked(pipeline)).checks if each.id == "removed-operations")
+
+
+def test_a_removed_operation_needs_people_before_production(pipeline: Pipeline) -> None:
+    promoted(pipeline, "production", apis=OLD)
+    before, pipeline.release = pipeline.release, structs.replace(pipeline.release, commit="next")
+    assert removed(pipeline).reason == "no valid run of this release in staging"
+    promoted(pipeline, "staging", apis=OLD)
+    assert removed(pipeline).reason == f"it offers every operation of release {before.short} in production"
+
+    # Another release had removed it from staging before, so only the comparison with production shows it.
+    promoted(pipeline, "staging", apis=NEW)
+
+    finding = removed(pipeline)
+    assert (finding.status, finding.reason) == (
+        "pending",
+        "it lacks 1 operation: orders: GET /old; not approved by release-manager or product",
+    )
+    assert finding.next == (
+        f"gaia release approve {pipeline.release.short} removed-operations -e production --role release-manager"
+    )
+    pipeline.sign("removed-operations", "production", "rita", "release-manager")
+    assert removed(pipeline).status == "approved"
+
+
+def test_an_accepted_removal_and_an_unknown_api_need_people_too(pipeline: Pipeline) -> None:
+    promoted(pipeline, "staging", apis=NEW, removed=(ACCEPTED,))
+    assert removed(pipeline).status == "pending"
+    promoted(pipeline, "staging", apis={}, unknown_apis=("orders",))
+    assert removed(pipeline).reason.startswith("the API of orders is not known in staging; not approved")
+    promoted(pipeline, "staging")
+    assert removed(pipeline).reason == "no earlier release in production has a known API"
+
+
+def test_a_release_that_was_rolled_back_is_no_baseline(pipeline: Pipeline) -> None:
+    first = pipeline.release
+    promoted(pipeline, "production", apis=OLD)
+    pipeline.release = second = structs.replace(first, commit="second")
+    promoted(pipeline, "production", apis=NEW)
+    pipeline.release = structs.replace(first, commit="third")
+    assert baseline_of(asked(pipeline)).name == f"release {second.short} in production"
+
+    pipeline.release = second
+    pipeline.roll_back("production", rehearsal=False, target=first.id)
+    pipeline.release = structs.replace(first, commit="third")
+
+    assert baseline_of(asked(pipeline)).apis == OLD
+
+
+def test_only_the_same_image_offers_what_the_stage_before_recorded(pipeline: Pipeline) -> None:
+    images = pipeline.release.digests
+    promoted(pipeline, "staging", apis=OLD, digests=images)
+    (recorded,) = baseline_of(asked(pipeline)).recorded.values()
+    assert (recorded.operations, recorded.source) == (
+        OLD["orders"].operations,
+        f"release {pipeline.release.short} in staging",
+    )
+
+    promoted(pipeline, "staging", apis=OLD, digests=images | {"orders": "sha256:other"})
+
+    assert baseline_of(asked(pipeline)).recorded == {}
