@@ -60,7 +60,7 @@ COMMANDS = {
     "legacy": Command("runs.testing", "Run the tests of a command of the old test.sh", _TEST, True, passes_on=True),
     "replay": Command("reports.replay", "Evaluate the results of a run again", _TEST),
     "slo": Command("reports.slo", "Compare response times with service level objectives", _TEST),
-    "api": Command("release.api", "Compare the OpenAPI documents of services", _TEST),
+    "api": Command("release.api", "Show and compare the operations of services", _TEST),
     "sandbox": Command("runs.sandbox", "Run the services on this machine for development", _TEST),
     "expectations": Command(
         "expectations.commands", "List, check, explain and draft expectations of known failures", _EXPECTATIONS

@@ -184,6 +184,12 @@ class Apis:
         api = self.baseline.apis.get(service) if self.baseline else None
         return None if api is None else _offers(api, method, path)
 
+    def spelled(self, operation: NamedOperation) -> str:
+        """Return an operation as the document of this release, or that of the baseline, spells it; otherwise as it is."""
+        api = self.now.get(operation.service)
+        found = _spelling(api, operation.method, operation.path) if api else None
+        return f"{operation.service}: {found}" if found else self._named(operation)
+
     def _named(self, operation: NamedOperation) -> str:
         """Return the operation as the baseline spells it, so that different requests of one operation count as one."""
         api = self.baseline.apis.get(operation.service) if self.baseline else None
