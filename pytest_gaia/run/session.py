@@ -13,6 +13,7 @@ from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.known_secrets import redactor_of, secrets_of
 from pytest_gaia.collection.needs import Needs
 from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.platform import SANDBOX_APIS
 from pytest_gaia.config.resolve import Options
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.expectations.apis import NO_APIS, Api, Apis, Baseline
@@ -196,7 +197,15 @@ class Run:
             )
 
     def sandbox_lines(self) -> list[str]:
-        """Return what the header shows about the sandbox: which Redis it runs, because that may be an imitation."""
+        """Return what the header shows about the sandbox: another API than the current one, and which Redis it runs.
+
+        Redis may be an imitation.
+        """
+        api = self.options.sandbox_api
+        lines = [] if api == SANDBOX_APIS[0] else [f"gaia: the sandbox offers the API {api} of the Gaia Platform"]
+        return [*lines, *self._redis_lines()]
+
+    def _redis_lines(self) -> list[str]:
         platform = self.declared.platform
         described = [platform[name].sandbox for name in platform.of_kind("redis") if name in self.declared.services]
         if not self.declared.sandbox or not any(each is not None and not each.command for each in described):

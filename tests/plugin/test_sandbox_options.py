@@ -84,7 +84,10 @@ async def test_conversations(chat, gateway):
 def test_the_api_of_the_newest_release(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
     add_suite(project, "newest", NEWEST)
 
-    project.runpytest_subprocess("--gaia-sandbox-api=next", *arguments).assert_outcomes(passed=3)
+    result = project.runpytest_subprocess("--gaia-sandbox-api=next", *arguments)
+
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["gaia: the sandbox offers the API next of the Gaia Platform"])
 
 
 def test_the_api_of_the_newest_release_has_the_services_of_the_simulated_environment(project: pytest.Pytester) -> None:

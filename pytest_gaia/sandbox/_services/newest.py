@@ -74,7 +74,7 @@ def _documented(name: str, identities: Identities, database: Database, handlers:
     fixed_ones = {rule: canned(content) for rule, content in responses()[name].items()}
     known = {"GET /health": _health(name, published["info"]["version"], database), **fixed_ones, **handlers}
     schemas = published["components"]["schemas"]
-    # The platform reads `stats` in a path like that of an object as a name, if no route for it is before.
+    # Static paths first: the document lists some of them after /conversations/{conversation_id}, which would match them.
     for path in sorted(published["paths"], key=lambda each: "{" in each):
         for method, operation in published["paths"][path].items():
             rule = f"{method.upper()} {path}"

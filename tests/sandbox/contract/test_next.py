@@ -18,9 +18,11 @@ from tests.projects import gaia_platform
 from tests.sandbox.contract.shapes import problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pytest_gaia.run.sandbox import Stack
+
+    Ask = Callable[..., httpx.Response]
 
 TABLE = json.loads(Path(__file__).with_name("next.json").read_text("utf-8"))
 """``rows`` as in ``table.json``, and ``documents``: service → number of operations, SHA-256 of its canonical JSON"""
@@ -40,16 +42,21 @@ def stack(newest: Sandbox) -> Iterator[Stack]:
     newest.heal("main")
 
 
-def ask(stack: Stack, service: str, send: str, *, key: bool = True, body: object = None) -> httpx.Response:
-    """Send one request."""
-    method, path = send.split(" ")
-    headers = {"X-API-Key": stack.api_key} if key else {}
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Ask]:
+    """Return a function that sends one request, such as ``GET /health``."""
     with httpx.Client(trust_env=False, timeout=10) as client:
-        return client.request(method, stack.urls[service] + path, headers=headers, json=body)
+
+        def send(stack: Stack, service: str, line: str, *, key: bool = True, body: object = None) -> httpx.Response:
+            method, path = line.split(" ")
+            headers = {"X-API-Key": stack.api_key} if key else {}
+            return client.request(method, stack.urls[service] + path, headers=headers, json=body)
+
+        yield send
 
 
 @pytest.mark.parametrize("row", TABLE["rows"], ids=lambda row: f"{row['service']} {row['send']} {row['as']}")
-def test_responses_as_observed(newest: Sandbox, row: dict[str, Any]) -> None:
+def test_responses_as_observed(newest: Sandbox, ask: Ask, row: dict[str, Any]) -> None:
     # A new stack, because the observed one was new.
     stack = newest.stack("observed" if row["send"].startswith("GET") else "main")
     response = ask(stack, row["service"], row["send"], key=row["as"] == "key", body=row.get("body"))
@@ -60,7 +67,7 @@ def test_responses_as_observed(newest: Sandbox, row: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("service", TABLE["documents"])
-def test_the_documents_are_the_observed_ones(stack: Stack, service: str) -> None:
+def test_the_documents_are_the_observed_ones(stack: Stack, ask: Ask, service: str) -> None:
     document = ask(stack, service, "GET /openapi.json", key=False).json()
 
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
@@ -86,7 +93,7 @@ def example(schema: dict[str, Any]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("service", TABLE["documents"])
-def test_every_operation_responds_as_documented(newest: Sandbox, service: str) -> None:
+def test_every_operation_responds_as_documented(newest: Sandbox, ask: Ask, service: str) -> None:
     stack = newest.stack("documented")
     document = ask(stack, service, "GET /openapi.json").json()
     made = ask(stack, "chat", "POST /conversations", body={"title": "One"}).json()["id"]
