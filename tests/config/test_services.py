@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.config.platform import Health
+from pytest_gaia.config.platform import Health, SandboxSettings
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.errors import ConfigError, NotConfigured
@@ -213,6 +213,15 @@ def test_the_services_of_the_newest_release_are_included_on_request(
     assert gaia_platform()["kb"].allows("POST", "/search")
 
 
+def test_a_command_replaces_a_reference_service(tmp_path: Path) -> None:
+    platform = project(tmp_path, ON_GAIA + '[services.kb.sandbox]\ncommand = ["kb"]\n').platform
+
+    assert platform["kb"].sandbox == SandboxSettings(command=("kb",))
+    assert platform["kb"].safe == gaia_platform()["kb"].safe
+    assert gaia_platform().offering("next")["kb"].runs_in_sandbox
+    assert not gaia_platform().offering("current")["kb"].runs_in_sandbox
+
+
 def test_the_digest_is_that_of_the_meaning(tmp_path: Path) -> None:
     digest = project(tmp_path).platform.digest
 
@@ -221,6 +230,10 @@ def test_the_digest_is_that_of_the_meaning(tmp_path: Path) -> None:
 
 
 ERRORS = {
+    "an API of a service that is none of the references": (
+        '[services.a.sandbox]\ncommand = ["a"]\napi = "next"\n',
+        "3: services.a.sandbox.api: only a reference service has this key; remove it.",
+    ),
     "an unknown service that is left out": (
         '[platform]\nwithout = ["kp"]\n[services.kb]\n',
         "2: platform.without: unknown service 'kp'; Known: kb.",

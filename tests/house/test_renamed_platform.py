@@ -47,6 +47,9 @@ NAMES = {
     "chat": "talk",
     "nats": "broker",
     "postgres": "store",
+    "kb": "archive",
+    "web": "pages",
+    "redis": "memory",
 }
 SAME = {name: name for name in NAMES}
 BUILT = ("gateway", "auth", "asset", "chat")
@@ -60,6 +63,8 @@ def renamed(names: dict[str, str]) -> str:
             if key in table:
                 table[key] = names[table[key]] if key == "via" else [names[each] for each in table[key]]
     document["platform"]["entry"] = names[document["platform"]["entry"]]
+    without = document["platform"]["without"]
+    document["platform"]["without"] = [names[each] for each in without]
     document["services"] = {names[name]: table for name, table in document["services"].items()}
     for table in document["env"].values():
         table |= {key: [names[each] for each in table[key]] for key in ("services", "required") if key in table}
@@ -67,7 +72,10 @@ def renamed(names: dict[str, str]) -> str:
             table["urls"] = {names[name]: url for name, url in table["urls"].items()}
         table["hosts"] = [_host(each, names) for each in table.get("hosts", [])]
     # Staging has all services here, to deploy more than one.
-    document["env"]["staging"] |= {"services": [names[each] for each in NAMES], "deploy": {"hook": "fly"}}
+    document["env"]["staging"] |= {
+        "services": [names[each] for each in NAMES if each not in without],
+        "deploy": {"hook": "fly"},
+    }
     document["gaia"] = {"platform": "none", "suites": ["checks"], "deploy_files": "deploy"}
     return "".join(_written((key,), value) for key, value in document.items())
 
@@ -129,7 +137,7 @@ def test_no_old_name_is_left(pair: tuple[Described, Described]) -> None:
     platform = pair[1].project.platform
 
     assert not set(platform) & set(NAMES)
-    assert platform.http == ("edge", "identity", "catalog", "talk")
+    assert platform.http == ("edge", "identity", "catalog", "talk", "archive", "pages")
     assert platform.entry == "edge"
 
 

@@ -272,6 +272,8 @@ def _of_sandbox(name: str, table: ServiceTable, sandbox: SandboxTable, services:
         yield ("command",), f'the sandbox has a server of kind "{kind}"; remove this key.'
     if sandbox.migrate is not UNSET and kind != "postgres":
         yield ("migrate",), f'only a service of kind "postgres" has this key; {name} is of kind "{kind}".'
+    if sandbox.api is not UNSET and sandbox.reference is not True:
+        yield ("api",), "only a reference service has this key; remove it."
     if sandbox.reference is True and sandbox.command is not UNSET:
         yield ("command",), "`reference` and `command` exclude each other; keep one."
     env = sandbox.env if isinstance(sandbox.env, dict) else {}

@@ -206,9 +206,11 @@ async def _reply(reader: asyncio.StreamReader) -> Reply:
         raise BackendDown from error
     status_line, *lines = head.strip().split("\r\n")
     fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    # A response with status 204 has neither of both headers.
-    chunks = _chunked(reader) if "transfer-encoding" in fields else _sized(reader, int(fields.get("content-length", 0)))
-    return Reply(int(status_line.split(" ")[1]), fields.get("content-type", ""), chunks)
+    status, length = int(status_line.split(" ")[1]), fields.get("content-length")
+    if status == 204:
+        length = "0"
+    chunks = _chunked(reader) if length is None else _sized(reader, int(length))
+    return Reply(status, fields.get("content-type", ""), chunks)
 
 
 async def _sized(reader: asyncio.StreamReader, length: int) -> AsyncIterator[bytes]:
