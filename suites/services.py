@@ -1,4 +1,4 @@
-"""Probe services through the gateway with one cheap request each, without side effects."""
+"""Probe services through the gateway with one cheap request each, and tell releases apart by what they offer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 """an id that does not exist"""
+
+OFFERS_V02 = "GET /api/v0.2/health"
+OFFERS_V03 = "GET /api/v0.3/conversations"
+"""an operation of each release of the API, for tests of a route that both have and that responds differently"""
 
 
 async def ask(gateway: HttpClient, service: str) -> Response:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from suites.services import NOWHERE, require_up
+from suites.services import NOWHERE, OFFERS_V03, require_up
 from suites.shapes import COUNT, MOMENT, OBJECT, TEXT, each, equal, named, shaped
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.gaia(requires=["asset"])
 
 LISTING: Shape = {"assets": each(OBJECT), "total": COUNT}
+DETAILED: Shape = {"assets": each(OBJECT), "total": COUNT, "message": TEXT, "timestamp": MOMENT}
+ALIVE: Shape = {"status": equal("ok"), "service": equal("asset-service"), "message": TEXT, "timestamp": MOMENT}
+ROUTES = ["/api/v1/assets", "/assets"]
+"""the routes of the service, before and since version 0.3 of the API"""
 INCOMPLETE = {"type": "image", "prompt": "nothing at all"}
 
 
@@ -40,22 +44,36 @@ async def test_an_incomplete_request_is_rejected(gateway: HttpClient) -> None:
     assert "missing" in response.expect(422).field("detail")
 
 
+@pytest.mark.gaia(operations=[OFFERS_V03])
+async def test_the_gateway_lists_the_assets_of_the_service(gateway: HttpClient) -> None:
+    content = shaped((await gateway.get("/api/v1/assets")).expect(200), DETAILED)
+    assert content["total"] >= len(content["assets"])
+    shaped((await gateway.anonymous().get("/api/v1/assets")).expect(401), {"detail": TEXT})
+
+
+@pytest.mark.gaia(operations=[OFFERS_V03])
+async def test_anyone_may_ask_whether_the_service_runs(anonymous: HttpClient) -> None:
+    shaped((await anonymous.get("/api/v1/assets/test")).expect(200), ALIVE)
+
+
 @pytest.mark.gaia(requires=["asset:direct"], experimental=True)
-async def test_the_service_lists_its_assets(gateway: HttpClient, asset: HttpClient) -> None:
+@pytest.mark.parametrize("route", ROUTES)
+async def test_the_service_lists_its_assets(gateway: HttpClient, asset: HttpClient, route: str) -> None:
     await require_up(gateway, "asset")
-    shape: Shape = {"assets": each(OBJECT), "total": COUNT, "message": TEXT, "timestamp": MOMENT}
-    content = shaped((await asset.get("/api/v1/assets/")).expect(200), shape)
+    content = shaped((await asset.get(f"{route}/")).expect(200), DETAILED)
     assert content["total"] >= len(content["assets"])
 
 
 @pytest.mark.gaia(requires=["asset:direct"])
-async def test_the_service_requires_a_key_for_its_assets(gateway: HttpClient, asset: HttpClient) -> None:
+@pytest.mark.parametrize("route", ROUTES)
+async def test_the_service_requires_a_key_for_its_assets(gateway: HttpClient, asset: HttpClient, route: str) -> None:
     await require_up(gateway, "asset")
-    (await asset.get("/api/v1/assets/")).expect(200)
-    (await asset.anonymous().get("/api/v1/assets/")).expect(401)
+    (await asset.get(f"{route}/")).expect(200)
+    (await asset.anonymous().get(f"{route}/")).expect(401)
 
 
 @pytest.mark.gaia(requires=["asset:direct"], writes=True)
+@pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize(
     ("content", "missing"),
     [
@@ -64,10 +82,10 @@ async def test_the_service_requires_a_key_for_its_assets(gateway: HttpClient, as
     ],
 )
 async def test_the_service_names_what_a_request_lacks(
-    gateway: HttpClient, asset: HttpClient, content: dict[str, Any], missing: set[str]
+    gateway: HttpClient, asset: HttpClient, route: str, content: dict[str, Any], missing: set[str]
 ) -> None:
     await require_up(gateway, "asset")
-    response = (await asset.post("/api/v1/assets/request", json=content)).expect(422)
+    response = (await asset.post(f"{route}/request", json=content)).expect(422)
     shaped(response, {"detail": each({"type": TEXT, "loc": each(TEXT), "msg": TEXT})})
     assert missing <= {problem["loc"][-1] for problem in response.field("detail") if problem["type"] == "missing"}
 
@@ -78,7 +96,12 @@ async def test_the_service_introduces_itself(gateway: HttpClient, asset: HttpCli
     described: Shape = {"service": TEXT, "version": TEXT, "description": TEXT, "endpoints": named(TEXT, least=1)}
     content = shaped((await asset.anonymous().get("/")).expect(200), described)
     (await asset.anonymous().get(content["endpoints"]["health"])).expect(200)
-    alive: Shape = {"status": equal("ok"), "service": equal("asset-service"), "message": TEXT, "timestamp": MOMENT}
-    shaped((await asset.anonymous().get("/api/v1/assets/test")).expect(200), alive)
+
+
+@pytest.mark.gaia(requires=["asset:direct"])
+@pytest.mark.parametrize("route", ROUTES)
+async def test_the_service_reports_its_parts(gateway: HttpClient, asset: HttpClient, route: str) -> None:
+    await require_up(gateway, "asset")
+    shaped((await asset.anonymous().get(f"{route}/test")).expect(200), ALIVE)
     parts: Shape = {"status": equal("healthy"), "timestamp": MOMENT, "services": named(TEXT, least=1)}
-    shaped((await asset.anonymous().get("/api/v1/assets/health")).expect(200), parts)
+    shaped((await asset.anonymous().get(f"{route}/health")).expect(200), parts)

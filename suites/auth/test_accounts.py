@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.gaia(requires=["auth"], writes=True)
 
 REGISTER, LOGIN, REFRESH = (f"/api/v1/auth/{action}" for action in ("register", "login", "refresh"))
+V03 = "/api/v0.3/auth"
 NOBODY = "nobody@gaia-test.invalid"
 TOO_SHORT = "Gx1!"
 
@@ -76,6 +77,27 @@ async def test_login_without_an_account_is_rejected(gateway: HttpClient, account
 )
 async def test_a_missing_field_is_named(gateway: HttpClient, path: str, content: dict[str, str], missing: str) -> None:
     assert missing in (await gateway.anonymous().post(path, json=content)).expect(422).field("detail")
+
+
+@pytest.mark.parametrize("missing", ["email", "password"])
+@pytest.mark.parametrize("action", ["register", "login"])
+async def test_version_0_3_names_a_missing_field(gateway: HttpClient, action: str, missing: str) -> None:
+    content = {"email": NOBODY, "password": "Gaia-test-0!"}
+    del content[missing]
+    response = (await gateway.anonymous().post(f"{V03}/{action}", json=content)).expect(400, 422)
+    assert missing in response.text
+
+
+@pytest.mark.parametrize(
+    ("action", "content"),
+    [
+        pytest.param("register", {"email": NOBODY, "password": TOO_SHORT}, id="register with a weak password"),
+        pytest.param("login", {"email": NOBODY, "password": "Gaia-test-0!"}, id="login without an account"),
+        pytest.param("refresh", {"refresh_token": "gaia-test-refresh-token"}, id="refresh with a made-up token"),
+    ],
+)
+async def test_version_0_3_rejects(gateway: HttpClient, action: str, content: dict[str, str]) -> None:
+    await refused(gateway, f"{V03}/{action}", content)
 
 
 async def test_a_made_up_token_is_not_refreshed(gateway: HttpClient) -> None:

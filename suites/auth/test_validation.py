@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.gaia(requires=["auth"])
 
+SERVICE = "/auth/validate"
+ROUTES = ["/api/v1/auth/validate", "/api/v0.3/auth/validate"]
+
 INVALID: Shape = {"valid": equal(False), "auth_type": equal("none"), "user_id": NOTHING, "error": TEXT}
 
 
@@ -31,43 +34,46 @@ def valid(kind: str, user_id: str | None = None) -> Shape:
     return {"valid": equal(True), "auth_type": equal(kind), "user_id": user, "error": NOTHING}
 
 
-async def validated(client: HttpClient, **content: Secret) -> Response:
-    """Validate a key or token, with the service at its own URL or the gateway.
+async def validated(client: HttpClient, path: str, **content: Secret) -> Response:
+    """Validate a key or token, with a route of the gateway or with that of the service.
 
     The values are hidden, because pytest prints the arguments of failed tests.
     """
-    path = "/auth/validate" if client.service == "auth" else "/api/v1/auth/validate"
     response = await client.anonymous().post(path, json={name: value.reveal() for name, value in content.items()})
     return response.expect(200)
 
 
 @pytest.mark.gaia(requires=["api_key"], core=True)
+@pytest.mark.parametrize("route", ROUTES)
 async def test_the_key_of_this_run_is_valid_and_another_is_not(
-    gateway: HttpClient, gaia_env: Environment, unique_name: str
+    gateway: HttpClient, gaia_env: Environment, unique_name: str, route: str
 ) -> None:
     assert gaia_env.api_key is not None
-    shaped(await validated(gateway, api_key=gaia_env.api_key), valid("api_key"))
-    shaped(await validated(gateway, api_key=Secret(unique_name)), INVALID)
+    shaped(await validated(gateway, route, api_key=gaia_env.api_key), valid("api_key"))
+    shaped(await validated(gateway, route, api_key=Secret(unique_name)), INVALID)
 
 
 @pytest.mark.gaia(requires=["jwt"])
-async def test_a_token_is_valid_for_its_user(gateway: HttpClient, gaia_tokens: Callable[..., str]) -> None:
+@pytest.mark.parametrize("route", ROUTES)
+async def test_a_token_is_valid_for_its_user(gateway: HttpClient, gaia_tokens: Callable[..., str], route: str) -> None:
     user_id = str(uuid.uuid4())
-    shaped(await validated(gateway, token=Secret(gaia_tokens(user_id))), valid("jwt", user_id))
+    shaped(await validated(gateway, route, token=Secret(gaia_tokens(user_id))), valid("jwt", user_id))
 
 
 @pytest.mark.gaia(requires=["jwt"])
+@pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("forgery", FORGERIES)
 async def test_a_forged_token_is_not_valid(
-    gateway: HttpClient, gaia_tokens: Callable[..., str], forgery: Callable[[Callable[..., str]], str]
+    gateway: HttpClient, gaia_tokens: Callable[..., str], forgery: Callable[[Callable[..., str]], str], route: str
 ) -> None:
-    shaped(await validated(gateway, token=Secret(forgery(gaia_tokens))), INVALID)
+    shaped(await validated(gateway, route, token=Secret(forgery(gaia_tokens))), INVALID)
 
 
 @pytest.mark.gaia(core=True)
+@pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("content", [{}, {"api_key": ""}, {"token": ""}], ids=["nothing", "no key", "no token"])
-async def test_nothing_is_not_valid(gateway: HttpClient, content: dict[str, str]) -> None:
-    shaped(await validated(gateway, **{name: Secret(value) for name, value in content.items()}), INVALID)
+async def test_nothing_is_not_valid(gateway: HttpClient, content: dict[str, str], route: str) -> None:
+    shaped(await validated(gateway, route, **{name: Secret(value) for name, value in content.items()}), INVALID)
 
 
 @pytest.mark.gaia(requires=["auth:direct", "api_key", "jwt"])
@@ -81,7 +87,7 @@ async def test_the_service_validates_in_the_same_way(
     await require_up(gateway, "auth")
     assert gaia_env.api_key is not None
     user_id = str(uuid.uuid4())
-    shaped(await validated(auth, api_key=gaia_env.api_key), valid("api_key"))
-    shaped(await validated(auth, token=Secret(gaia_tokens(user_id))), valid("jwt", user_id))
-    shaped(await validated(auth, token=Secret(gaia_tokens(user_id, expires_in=-60))), INVALID)
-    shaped(await validated(auth, api_key=Secret(unique_name)), INVALID)
+    shaped(await validated(auth, SERVICE, api_key=gaia_env.api_key), valid("api_key"))
+    shaped(await validated(auth, SERVICE, token=Secret(gaia_tokens(user_id))), valid("jwt", user_id))
+    shaped(await validated(auth, SERVICE, token=Secret(gaia_tokens(user_id, expires_in=-60))), INVALID)
+    shaped(await validated(auth, SERVICE, api_key=Secret(unique_name)), INVALID)

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.services import ask, require_up
-from suites.shapes import MOMENT, TEXT, named, one_of, shaped, some
+from suites.services import OFFERS_V03, ask, require_up
+from suites.shapes import AMOUNT, FLAG, MOMENT, TEXT, equal, named, one_of, shaped, some
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
     from pytest_gaia.clients.http.responses import Response
+    from suites.shapes import Fields, Shape
 
-HEALTH = {"status": one_of("healthy", "degraded", "unhealthy"), "timestamp": MOMENT, "version": TEXT}
+HEALTH: Fields = {"status": one_of("healthy", "degraded", "unhealthy"), "timestamp": MOMENT, "version": TEXT}
 
 
 @pytest.mark.gaia(core=True, command="health")
@@ -32,6 +33,24 @@ async def test_the_gateway_reaches_its_database(gateway: HttpClient) -> None:
     response = (await gateway.anonymous().get("/health")).expect(200)
     if response.field("status") == "unhealthy":
         raise response.unexpected("reports that the database is down")
+
+
+@pytest.mark.gaia(core=True, operations=[OFFERS_V03])
+async def test_a_healthy_platform_has_only_healthy_parts(gateway: HttpClient) -> None:
+    state: Shape = {"status": TEXT, "response_time": AMOUNT}
+    shape: Shape = {
+        **HEALTH,
+        "services": dict.fromkeys(("auth", "asset", "chat", "kb"), state),
+        "database": {"status": TEXT, "database": equal("postgresql"), "responsive": FLAG},
+        "redis": {"status": TEXT, "connected": FLAG},
+        "supabase": {"status": TEXT, "service": equal("supabase"), "responsive": FLAG},
+    }
+    content = shaped((await gateway.anonymous().get("/health")).expect(200), shape)
+    assert content["database"]["responsive"] == (content["database"]["status"] == "healthy")
+    assert content["redis"]["connected"] == (content["redis"]["status"] == "healthy")
+    states = {**content["services"], "database": content["database"], "redis": content["redis"]}
+    ill = {name for name, part in states.items() if part["status"] != "healthy"}
+    assert (content["status"] == "healthy") == (not ill), f"{content['status']}, but not healthy: {sorted(ill)}"
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.services import require_up
-from suites.shapes import FLAG, MOMENT, TEXT, equal, named, one_of, shaped, some
+from suites.services import OFFERS_V02, OFFERS_V03, require_up
+from suites.shapes import COUNT, FLAG, MOMENT, TEXT, each, equal, named, one_of, shaped, some
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
+    from pytest_gaia.fixtures.declared import Services
     from suites.shapes import Shape
 
 
-@pytest.mark.gaia(requires=["auth", "auth:direct"])
+@pytest.mark.gaia(requires=["auth", "auth:direct"], operations=[OFFERS_V02])
 async def test_auth_is_healthy_and_reaches_its_database(gateway: HttpClient, auth: HttpClient) -> None:
     await require_up(gateway, "auth")
     healthy: Shape = {
@@ -43,7 +44,24 @@ async def test_auth_can_validate_keys_and_tokens(gateway: HttpClient, auth: Http
     assert features["api_key_validation"]
 
 
-@pytest.mark.gaia(requires=["asset", "asset:direct"])
+@pytest.mark.gaia(requires=["auth", "auth:direct"])
+async def test_auth_reports_its_secrets_and_its_backend(gateway: HttpClient, auth: HttpClient) -> None:
+    await require_up(gateway, "auth")
+    secrets: Shape = {"status": TEXT, "secrets_configured": COUNT, "last_checked": TEXT, "warnings": each(TEXT)}
+    shape: Shape = {
+        "service": equal("auth"),
+        "timestamp": MOMENT,
+        "overall_status": TEXT,
+        "checks": {"secrets": secrets, "auth_backend": {"configured": TEXT, "status": equal("healthy")}},
+        "warning_count": COUNT,
+    }
+    content = shaped((await auth.anonymous().get("/auth/health")).expect(200), shape)
+    # A warning in one of its checks must not be lost in the summary.
+    assert (content["overall_status"] == "healthy") == (content["warning_count"] == 0)
+    assert content["warning_count"] >= len(content["checks"]["secrets"]["warnings"])
+
+
+@pytest.mark.gaia(requires=["asset", "asset:direct"], operations=[OFFERS_V02])
 async def test_asset_is_healthy_and_reaches_its_database(gateway: HttpClient, asset: HttpClient) -> None:
     await require_up(gateway, "asset")
     # The state of NATS is not checked: it is "connected" even if NATS is down.
@@ -57,7 +75,7 @@ async def test_asset_is_healthy_and_reaches_its_database(gateway: HttpClient, as
     shaped((await asset.anonymous().get("/health")).expect(200), healthy)
 
 
-@pytest.mark.gaia(requires=["chat", "chat:direct"])
+@pytest.mark.gaia(requires=["chat", "chat:direct"], operations=[OFFERS_V02])
 async def test_chat_is_healthy_and_reaches_its_database(gateway: HttpClient, chat: HttpClient) -> None:
     await require_up(gateway, "chat")
     healthy: Shape = {
@@ -68,3 +86,19 @@ async def test_chat_is_healthy_and_reaches_its_database(gateway: HttpClient, cha
         "nats": {"status": TEXT},
     }
     shaped((await chat.anonymous().get("/health")).expect(200), healthy)
+
+
+@pytest.mark.gaia(core=True, operations=[OFFERS_V03])
+@pytest.mark.parametrize(
+    "service",
+    [
+        pytest.param("auth", marks=pytest.mark.gaia(requires=["auth", "auth:direct"])),
+        pytest.param("asset", marks=pytest.mark.gaia(requires=["asset", "asset:direct"])),
+        pytest.param("kb", marks=pytest.mark.gaia(requires=["kb"])),
+    ],
+)
+async def test_a_service_is_healthy_and_names_itself(gateway: HttpClient, services: Services, service: str) -> None:
+    if service != "kb":
+        await require_up(gateway, service)
+    healthy: Shape = {"service": equal(service), "status": equal("healthy"), "version": TEXT, "timestamp": MOMENT}
+    shaped((await services[service].anonymous().get("/health")).expect(200), healthy)

@@ -6,28 +6,31 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from suites.services import OFFERS_V02
 from suites.shapes import TEXT, shaped
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
 
+MODELS = "/api/v0.2/providers/{provider}/models"
 
-@pytest.mark.gaia(requires=["chat"])
+
+@pytest.mark.gaia(requires=["chat"], operations=[f"GET {MODELS}"])
 async def test_version_1_responds_to_a_message(gateway: HttpClient) -> None:
     reply = shaped(
         (await gateway.post("/api/v1/chat", json={"message": "Say hello."})).expect(200),
         {"response": TEXT, "provider": TEXT, "model": TEXT},
     )
-    models = await gateway.get("/api/v0.2/providers/{provider}/models", path_params={"provider": reply["provider"]})
+    models = await gateway.get(MODELS, path_params={"provider": reply["provider"]})
     assert reply["model"] in [model["id"] for model in models.expect(200).field("models")]
 
 
-@pytest.mark.gaia(requires=["chat"])
+@pytest.mark.gaia(requires=["chat"], operations=[OFFERS_V02])
 async def test_version_1_requires_a_message(gateway: HttpClient) -> None:
     assert "message" in (await gateway.post("/api/v1/chat", json={})).expect(422).field("detail")
 
 
-@pytest.mark.gaia(requires=["chat"], writes=True)
+@pytest.mark.gaia(requires=["chat"], writes=True, operations=["DELETE /api/v1/chat/history"])
 async def test_version_1_clears_the_history_that_it_counts(gateway: HttpClient) -> None:
     (await gateway.post("/api/v1/chat", json={"message": "Say hello."})).expect(200)
     (await gateway.delete("/api/v1/chat/history")).expect(200)
@@ -35,7 +38,11 @@ async def test_version_1_clears_the_history_that_it_counts(gateway: HttpClient) 
 
 
 @pytest.mark.gaia(requires=["chat"])
-@pytest.mark.parametrize("path", ["/api/v1/chat/personas", "/api/v1/filesystem"])
+@pytest.mark.parametrize(
+    "path",
+    # Version 0.3 of the API came with personas in version 1.
+    [pytest.param("/api/v1/chat/personas", marks=pytest.mark.gaia(operations=[OFFERS_V02])), "/api/v1/filesystem"],
+)
 async def test_what_is_no_longer_served_is_not_found(gateway: HttpClient, path: str) -> None:
     assert (await gateway.get(path)).expect(404).field("detail")
 

@@ -8,8 +8,8 @@ import pytest
 
 from suites.naming import PREFIX
 from suites.personas.lifecycle import COLLECTION, PERSONA, ROUTE, Personas, persona_in
-from suites.services import NOWHERE
-from suites.shapes import COUNT, TEXT, each, equal, shaped
+from suites.services import NOWHERE, OFFERS_V03
+from suites.shapes import COUNT, TEXT, each, equal, shaped, some
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
@@ -29,6 +29,16 @@ async def test_the_list_counts_its_personas(gateway: HttpClient) -> None:
     names = [persona["name"] for persona in content["personas"]]
     assert content["total"] == len(names) == len(set(names))
     assert str(content["total"]) in content["message"]
+
+
+@pytest.mark.gaia(core=True, operations=[OFFERS_V03])
+async def test_version_1_lists_the_personas(gateway: HttpClient) -> None:
+    response = (await gateway.get("/api/v1/chat/personas")).expect(200)
+    shape = {"success": equal(True), "personas": some(PERSONA), "total": COUNT, "message": TEXT}
+    content = shaped(response, shape)
+    names = [persona["name"] for persona in content["personas"]]
+    assert content["total"] == len(names) == len(set(names))
+    assert any(persona["is_active"] for persona in content["personas"])
 
 
 @pytest.mark.gaia(command="personas-current")

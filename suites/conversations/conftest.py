@@ -1,0 +1,23 @@
+"""Conversations that are cleaned up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+
+from suites.conversations.lifecycle import Conversations
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pytest_gaia.clients.http.client import HttpClient
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def conversations(gateway: HttpClient, unique_name: str) -> AsyncIterator[Conversations]:
+    """Create conversations with ``await conversations.create()``; they are deleted at the end, also after a failure."""
+    made = Conversations(gateway, unique_name)
+    yield made
+    for conversation_id in made.ids:
+        (await made.delete(conversation_id)).expect(200, 204, 404)
