@@ -1,6 +1,6 @@
 """A plugin for the inner run of pytest: run suites once per injected fault, instead of running every test once.
 
-One process and one sandbox serve all of :data:`MUTATIONS`. For each, it injects the fault, runs the tests of the suite
+One process and one sandbox serve all :data:`MUTATIONS` of a release. For each, it injects the fault, runs the tests of the suite
 until one fails, and removes the fault.
 """
 
@@ -45,7 +45,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     """Run the suites with each fault, and record which test failed first."""
     sandbox = session.config.stash[RUN].sandbox
     assert sandbox is not None
-    found = {mutation.id: _under(session, sandbox, mutation) for mutation in MUTATIONS}
+    mutations = MUTATIONS[session.config.getoption("gaia_sandbox_api") or "current"]
+    found = {mutation.id: _under(session, sandbox, mutation) for mutation in mutations}
     found[HEALED] = _first_failure(session, session.items)
     Path(os.environ[VARIABLE]).write_text(json.dumps(found), encoding="utf-8")
     return True

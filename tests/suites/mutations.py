@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-V02, V1 = "/api/v0.2", "/api/v1"
+V02, V03, V1 = "/api/v0.2", "/api/v0.3", "/api/v1"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def _noop(suite: str, route: str, method: str) -> Mutation:
     return Mutation(suite, "chat", "noop", route, {"method": method})
 
 
-MUTATIONS = (
+_CURRENT = (
     # health: reports of the gateway and the services
     _set("health", "/health", "status", "degraded"),
     _set("health", "/health", "status", "unhealthy"),
@@ -150,3 +150,71 @@ MUTATIONS = (
     _noop("legacy", "/chat/history", "DELETE"),
     _status("legacy", f"{V1}/chat/status", 500),
 )
+
+_NEXT = (
+    # conversations
+    _set("conversations", f"{V1}/conversations", "conversations", {}, method="GET"),
+    _drop("conversations", f"{V1}/conversations", "conversations.*.updated_at", method="GET"),
+    _set("conversations", f"{V1}/conversations", "title", "another", method="POST"),
+    _status("conversations", f"{V1}/conversations", 200, method="POST", body={"id": "made-up"}),
+    _set("conversations", f"{V1}/conversations/{{conversation_id}}", "id", "another", method="GET"),
+    _status("conversations", f"{V1}/conversations/{{conversation_id}}", 500, method="GET"),
+    _status("conversations", f"{V1}/conversations/{{conversation_id}}", 204, method="DELETE"),
+    _set("conversations", f"{V1}/conversations/{{conversation_id}}/messages", "messages", [{"id": "a message"}]),
+    _set("conversations", f"{V03}/conversations", "conversations", [], method="GET"),
+    _set("conversations", f"{V03}/conversations", "conversation_id", "another", method="POST"),
+    _noop("conversations", "/conversations", "POST"),
+    _noop("conversations", "/conversations/{conversation_id}", "DELETE"),
+    # locations
+    _set("locations", f"{V03}/locations/nearby", "count", 7),
+    _status("locations", f"{V03}/locations/nearby", 200, body={"locations": [], "count": 0}),
+    # chat
+    _status("chat", f"{V03}/chat", 200, body={}),
+    _drop("chat", f"{V03}/chat", "error"),
+    # auth
+    Mutation("auth", "auth", "accept_any_key", "/auth/validate"),
+    _set("auth", f"{V03}/auth/validate", "valid", value=True),
+    _drop("auth", f"{V03}/auth/validate", "error"),
+    _status("auth", f"{V03}/auth/login", 200),
+    _status("auth", f"{V03}/auth/refresh", 400, body={"detail": "gaia-test-refresh-token is invalid"}),
+    # kb
+    _set("kb", "/search", "metadata.query", "another", "kb"),
+    _set("kb", "/search", "metadata.total_results", 3, "kb"),
+    _drop("kb", "/list", "metadata.directory", "kb"),
+    _set("kb", "/read", "status", "error", "kb"),
+    _status("kb", "/read", 200, "kb", body={}),
+    _set("kb", "/cache/stats", "cache.enabled", "yes", "kb"),
+    _set("kb", "/search/semantic/stats", "enabled", value=True, service="kb"),
+    _drop("kb", "/git/status", "error", "kb"),
+    _status("kb", "/game/experiences", 200, "kb", body={"success": True, "experiences": []}),
+    _set("kb", "/openapi.json", "paths", {}, "kb"),
+    # web
+    _status("web", "/", 500, "web"),
+    _status("web", "/", 200, "web", body={}),
+    # personas
+    _set("personas", f"{V1}/chat/personas", "total", 42),
+    _set("personas", f"{V1}/chat/personas", "personas", []),
+    # assets
+    _drop("assets", f"{V1}/assets", "message"),
+    _set("assets", f"{V1}/assets/test", "status", "down"),
+    _set("assets", "/assets/", "total", -1, "asset"),
+    _set("assets", "/assets/health", "services", {}, "asset"),
+    _status("assets", "/assets/request", 200, "asset", body={}),
+    # health
+    _set("health", "/health", "services.kb.status", "unhealthy"),
+    _set("health", "/health", "redis.connected", value=False),
+    _drop("health", "/health", "redis"),
+    _set("health", "/openapi.json", "paths", {}),
+    _set("health", "/auth/health", "checks.auth_backend.status", "unhealthy", "auth"),
+    _set("health", "/auth/health", "overall_status", "healthy", "auth"),
+    _set("health", "/health", "service", "another", "kb"),
+    # security
+    Mutation("security", "gateway", "accept_any_key"),
+    _status("security", f"{V1}/conversations", 200, body={"conversations": []}),
+    _status("security", f"{V03}/chat", 200, body={}),
+    # legacy
+    _set("legacy", "/calculator/add", "result", 6),
+)
+
+MUTATIONS = {"current": _CURRENT, "next": _NEXT}
+"""API of the sandbox → its faults"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -11,6 +12,10 @@ from tests.suites.conftest import WITHOUT_PLATFORM, run_suites
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+
+NOT_OFFERED = "does not (offer|run)|has no (kb|web)"
+"""reasons of tests that do not apply to a release"""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,11 @@ class Outcomes:
     def of(self, *words: str) -> set[str]:
         """Return the ids of all tests with one of these outcomes."""
         return {name for name, outcome in self.checks.items() if outcome.word in words}
+
+    def inapplicable(self, reason: str = NOT_OFFERED) -> set[str]:
+        """Return the ids of the tests that were not applicable for a reason, by default that the release lacks something."""
+        wanted = re.compile(f"not applicable: .*({reason})")
+        return {name for name in self.of("skipped") if wanted.search(self.checks[name].message)}
 
 
 def run(directory: Path, *arguments: str, variables: Mapping[str, str] | None = None) -> Outcomes:

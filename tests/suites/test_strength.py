@@ -18,19 +18,22 @@ if TYPE_CHECKING:
     from tests.suites.conftest import Check
 
 
-# One test, so that two workers do not both try all faults.
+# One test of each release, so that two workers do not both try all faults.
 @pytest.mark.slow("suites")
-def test_every_fault_is_seen_and_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("api", MUTATIONS)
+def test_every_fault_is_seen_and_nothing_else(tmp_path: Path, api: str) -> None:
     file = tmp_path / "caught.json"
-    result = run_suites("suites", "-q", "-p", "tests.suites.mutating", variables={VARIABLE: str(file)})
+    options = ["-p", "tests.suites.mutating", f"--gaia-sandbox-api={api}"]
+    result = run_suites("suites", "-q", *options, variables={VARIABLE: str(file)})
     assert file.exists(), result.stdout + result.stderr
     caught: dict[str, str | None] = json.loads(file.read_text(encoding="utf-8"))
     assert caught.pop(HEALED) is None
-    assert caught.keys() == {mutation.id for mutation in MUTATIONS}
+    assert caught.keys() == {mutation.id for mutation in MUTATIONS[api]}
     assert [fault for fault, check in caught.items() if check is None] == []
 
 
 def test_every_suite_is_tried(checks: list[Check]) -> None:
-    tried = Counter(mutation.suite for mutation in MUTATIONS)
+    tried = Counter(mutation.suite for mutations in MUTATIONS.values() for mutation in mutations)
     assert tried.keys() == {check.suite for check in checks}
-    assert len({mutation.id for mutation in MUTATIONS}) == len(MUTATIONS)
+    for mutations in MUTATIONS.values():
+        assert len({mutation.id for mutation in mutations}) == len(mutations)
