@@ -109,6 +109,9 @@ def _promotion(commands: Commands) -> None:
         write_deploy_files(commands.folder, environment, images)
     commands.gaia("config", "lint")
     commands.gaia("config", "diff", "staging", "production")
+    for environment in ("staging", "production"):
+        # What they offer before their first run with Gaia is the baseline for their API.
+        commands.gaia("api", "snapshot", environment)
 
 
 def _staging(commands: Commands, cloud: Cloud) -> None:

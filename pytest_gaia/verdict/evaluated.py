@@ -284,7 +284,8 @@ def evaluate_run(
     facts = replace(
         _facts(records, end, resolutions, expectations, context),
         gone=sum(not each.expectation for each in gone),
-        unproved=sum(_is_unproved(each, context) for each in classifications),
+        # A simulation runs no release of the environment, so nothing of the environment can be gone.
+        unproved=0 if start.simulated else sum(_is_unproved(each, context) for each in classifications),
     )
     if end is not None and end.required:
         facts = replace(facts, not_passed=missing_reason(len(end.required), not_passed(end.required, classifications)))
