@@ -4,6 +4,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -33,6 +35,8 @@ class Api(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """sorted, such as ``GET /orders/{id}``"""
     prefix: str = ""
     """path of the server in the document, with which all paths begin"""
+    sunsets: dict[str, date] = {}
+    """deprecated operation → the last day on which clients may use it"""
     source: str = FETCHED
     """where the document comes from"""
 
@@ -84,6 +88,38 @@ def _item(document: Mapping[str, Any], path: str, item: Any) -> dict[str, Any]:
     if isinstance(item, dict):
         return item
     raise ValueError(f"is invalid: {path} is not an object" + (f", at the end of {', '.join(seen)}" if seen else ""))
+
+
+def has_sunset(operation: Mapping[str, Any]) -> bool:
+    """Whether an operation in a document is deprecated with the day of its sunset."""
+    return operation.get("deprecated") is True and "x-sunset" in operation
+
+
+def sunset_of(operation: Mapping[str, Any]) -> date | None:
+    """Return the day in UTC of ``x-sunset`` of an operation: an ISO date, with or without a time, or an HTTP date.
+
+    None for any other text, and without it.
+    """
+    text = str(operation.get("x-sunset", ""))
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = read(text)
+            return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
+        except (ValueError, OverflowError):
+            continue
+    return None
+
+
+def api_of(document: Mapping[str, Any], digest: str) -> Api:
+    """Return the operations of an OpenAPI document with this SHA-256. Raises ``ValueError`` as :func:`path_items`."""
+    sunsets = {
+        f"{method.upper()} {path}": sunset
+        for path, item in path_items(document).items()
+        for method, operation in item.items()
+        if method in METHODS and isinstance(operation, dict) and has_sunset(operation)
+        if (sunset := sunset_of(operation)) is not None
+    }
+    return Api(f"sha256:{digest}", operations_of(document), prefix_of(document), sunsets)
 
 
 def prefix_of(document: Mapping[str, Any]) -> str:
@@ -174,23 +210,29 @@ class Apis:
         key = (service, method, path)
         if key not in self._found:
             operation = NamedOperation(service, method, path)
-            self._found[key] = self._named(operation) if self.lacks(operation) else ""
+            self._found[key] = self.named(operation) if self.lacks(operation) else ""
         return self._found[key]
 
-    def in_baseline(self, operation: str) -> bool | None:
-        """Whether the baseline offers an operation, as :meth:`missing` returns it; None if that is not known."""
+    def in_baseline(self, operation: str, day: date) -> bool | None:
+        """Whether the baseline offers an operation to clients on ``day``, after which its sunset may be; None if unknown.
+
+        ``operation`` is a result of :meth:`missing`.
+        """
         service, _, rest = operation.partition(": ")
         method, _, path = rest.partition(" ")
         api = self.baseline.apis.get(service) if self.baseline else None
-        return None if api is None else _offers(api, method, path)
+        if api is None:
+            return None
+        found = _spelling(api, method, path)
+        return found is not None and not (found in api.sunsets and api.sunsets[found] < day)
 
     def spelled(self, operation: NamedOperation) -> str:
         """Return an operation as the document of this release, or that of the baseline, spells it; otherwise as it is."""
         api = self.now.get(operation.service)
         found = _spelling(api, operation.method, operation.path) if api else None
-        return f"{operation.service}: {found}" if found else self._named(operation)
+        return f"{operation.service}: {found}" if found else self.named(operation)
 
-    def _named(self, operation: NamedOperation) -> str:
+    def named(self, operation: NamedOperation) -> str:
         """Return the operation as the baseline spells it, so that different requests of one operation count as one."""
         api = self.baseline.apis.get(operation.service) if self.baseline else None
         found = _spelling(api, operation.method, operation.path) if api else None
@@ -211,10 +253,10 @@ def lacking_reason(operations: Iterable[str]) -> str | None:
     return "; ".join(found) or None
 
 
-def removed_without_tests(apis: Apis, tested: Iterable[str]) -> list[str]:
-    """Return the operations that the documents of this release lack, the baseline has, and no test in ``tested`` needs."""
+def removed_without_tests(apis: Apis, tested: Iterable[str], day: date) -> list[str]:
+    """Return the operations that this release lacks and the baseline has on ``day``, but that are not in ``tested``."""
     known = set(tested)
-    return [each for each in _gone(apis) if each not in known]
+    return [each for each in _gone(apis) if each not in known and apis.in_baseline(each, day)]
 
 
 def _gone(apis: Apis) -> Iterator[str]:

@@ -15,7 +15,7 @@ import msgspec
 from pytest_gaia.config.addresses import host_of
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.expectations.apis import Api, Baseline, operations_of, prefix_of
+from pytest_gaia.expectations.apis import Api, Baseline, api_of
 from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.observation.http_probe import opener
 from pytest_gaia.observation.probes import classified
@@ -87,7 +87,7 @@ def apis_of(snapshot: Snapshot) -> dict[str, Api]:
     apis: dict[str, Api] = {}
     for name, document in documents(snapshot).items():
         try:
-            apis[name] = Api(f"sha256:{digest_of(document)}", operations_of(document), prefix_of(document))
+            apis[name] = api_of(document, digest_of(document))
         except ValueError:
             continue
     return apis

@@ -83,7 +83,9 @@ def groups_not_offered(evaluated: EvaluatedRun) -> list[NotOffered]:
     # Gone, and accepted by this expectation or by none (""); otherwise whether the baseline has it, or None if unknown.
     found: defaultdict[str | bool | None, dict[str, list[str]]] = defaultdict(dict)
     for operation in sorted(tests, key=_by_path):
-        found[gone[operation] if operation in gone else apis.in_baseline(operation)][operation] = tests[operation]
+        found[gone[operation] if operation in gone else apis.in_baseline(operation, evaluated.context.today)][
+            operation
+        ] = tests[operation]
     known = {each.id: each for each in evaluated.expectations}
     return [
         *(
@@ -117,7 +119,7 @@ def not_offered(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
         lines += [*_hung(f"{group.title}:", layout), *_operations(group.tests, layout)]
         lines += _hung(_ACCEPT, layout) if group.blocking else []
     operations = [operation for group in groups for operation in group.tests]
-    if groups and (untested := removed_without_tests(evaluated.context.apis, operations)):
+    if groups and (untested := removed_without_tests(evaluated.context.apis, operations, evaluated.context.today)):
         more = "" if layout.inapplicable else f" (-v lists {'it' if len(untested) == 1 else 'them'})"
         lines += _hung(f"{counted(len(untested), 'more operation')} gone that no test of this run needs{more}", layout)
         lines += _operations(dict.fromkeys(untested, ()), layout) if layout.inapplicable else []

@@ -132,7 +132,8 @@ def _lacking(record: TestRecord, apis: Apis) -> tuple[str, ...]:
         # Decided before its call. If the test ran, it has what it needs, and wants every 404 that it got.
         undecided = not any(phase.outcome == "not applicable" for phase in record.phases)
         named = () if undecided else record.operations
-        return tuple(each for each in named if apis.lacks(NamedOperation.of(each, None)))
+        stated = (NamedOperation.of(each, None) for each in named)
+        return tuple(apis.named(each) for each in stated if apis.lacks(each))
     failed = [phase for phase in record.phases if phase.outcome == "failed"]
     if not failed and record.clean:
         return passed_without(record.phases, record.exchanges, apis)

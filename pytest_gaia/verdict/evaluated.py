@@ -317,7 +317,7 @@ def _gone(
     used: Counter[str] = Counter()
     gone: list[GoneOperation] = []
     for operation, count in sorted(tests.items(), key=lambda item: (-item[1], item[0])):
-        if not context.apis.in_baseline(operation):
+        if not context.apis.in_baseline(operation, context.today):
             continue
         able = (each for each in accepting if each.max_failures is None or used[each.id] < each.max_failures)
         expectation = next((each.id for each in able if each.covers(operation)), "")
@@ -327,7 +327,7 @@ def _gone(
 
 
 def _is_unproved(classification: Classification, context: Context) -> bool:
-    return any(context.apis.in_baseline(each) is None for each in classification.operations)
+    return any(context.apis.in_baseline(each, context.today) is None for each in classification.operations)
 
 
 def _at_once(record: TestRecord, outcome: Classification) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pytest_gaia.expectations.apis import (
     Apis,
     Baseline,
     NamedOperation,
+    api_of,
     lacking_reason,
     operations_of,
     prefix_of,
@@ -26,6 +28,9 @@ DOCUMENT: dict[str, Any] = {
         "/orders/latest": {"delete": {}},
     },
 }
+
+
+DAY = date(2026, 3, 15)
 
 
 def api(*operations: str, prefix: str = "") -> Api:
@@ -122,10 +127,19 @@ def test_requests_of_one_operation_of_the_baseline_count_as_one() -> None:
     found = {known.missing("orders", "GET", path, 404) for path in ("/orders/7", "/orders/8", "/orders/{id}")}
     assert found == {"orders: GET /orders/{order_id}"}
     assert known.missing("orders", "GET", "/orders/latest", 404) == "orders: GET /orders/latest"
-    assert known.in_baseline("orders: GET /orders/{order_id}") is True
-    assert known.in_baseline("orders: GET /invoices") is False
-    assert apis("GET /health").in_baseline("orders: GET /invoices") is None
-    assert removed_without_tests(known, {"orders: GET /orders/latest"}) == ["orders: GET /orders/{order_id}"]
+    assert known.in_baseline("orders: GET /orders/{order_id}", DAY) is True
+    assert known.in_baseline("orders: GET /invoices", DAY) is False
+    assert apis("GET /health").in_baseline("orders: GET /invoices", DAY) is None
+    assert removed_without_tests(known, {"orders: GET /orders/latest"}, DAY) == ["orders: GET /orders/{order_id}"]
+
+
+@pytest.mark.parametrize(("sunset", "offered"), [("2026-03-14", False), ("2026-03-15", True), ("soon", True)])
+def test_an_operation_after_its_sunset_is_not_missed(sunset: str, offered: bool) -> None:
+    document = {"openapi": "3.1.0", "paths": {"/orders": {"get": {"deprecated": True, "x-sunset": sunset}}}}
+    known = Apis({"orders": api()}, Baseline("release 1", {"orders": api_of(document, "0")}))
+
+    assert known.in_baseline("orders: GET /orders", DAY) is offered
+    assert removed_without_tests(known, (), DAY) == ["orders: GET /orders"] * offered
 
 
 @pytest.mark.parametrize(
@@ -154,7 +168,7 @@ def test_a_pattern_covers_operations(pattern: str, operation: str, covered: bool
         ("orders: GET /orders ", ""),
         ("orders: GET /a b", "is not an operation"),
         ("orders: * /orders", "is not an operation"),
-        ("orders: GET /orders*", "at the end of a pattern only"),
+        ("orders: GET /orders*", "name one operation"),
     ],
 )
 def test_a_malformed_operation_is_refused(text: str, problem: str) -> None:

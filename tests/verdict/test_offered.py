@@ -146,8 +146,8 @@ def test_an_operation_that_is_gone_blocks_once_and_is_listed_once() -> None:
     )
     text = "\n".join(notes(found))
     assert "not offered by this release: 4 tests need 3 operations" in text
-    assert "gone since release 1 in staging: 2 operations, which block the release" in text
-    assert (text.count("GET /v1/{id} (2)"), text.count("GET /v1/orders (1)"), text.count("GET /v3 (1)")) == (1, 1, 1)
+    assert "2 operations gone since release 1 in staging, blocking" in text
+    assert [text.count(each) for each in ("GET /v1/{id}", "GET /v1/orders", "GET /v3")] == [1, 1, 1]
 
 
 def removed(*patterns: str, **more: Any) -> Expectation:

@@ -200,11 +200,11 @@ class _Shown:
         return lines
 
     def _gone(self) -> list[str]:
-        return removed_without_tests(Apis(self.now, self.baseline), ())
+        return removed_without_tests(Apis(self.now, self.baseline), (), datetime.now(UTC).date())
 
     def _new(self) -> list[str]:
         before = self.baseline.apis if self.baseline else {}
-        return removed_without_tests(Apis(before, Baseline("", dict(self.now))), ())
+        return removed_without_tests(Apis(before, Baseline("", dict(self.now))), (), datetime.now(UTC).date())
 
 
 def _recorded(path: Path, urls: Sequence[str] | None) -> _Shown:

@@ -7,13 +7,12 @@ allowed must stay allowed, and fields that clients read must stay.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from email.utils import parsedate_to_datetime
+from datetime import date
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from typing import Any, Literal
 
-from pytest_gaia.expectations.apis import METHODS, path_items, prefix_of
+from pytest_gaia.expectations.apis import METHODS, has_sunset, path_items, prefix_of, sunset_of
 from pytest_gaia.promotion.api._schemas import ALSO, Change, Schemas
 
 Document = dict[str, Any]
@@ -191,25 +190,14 @@ def _operations(
 
 
 def _gone(operation: Document, day: date) -> Change:
-    if operation.get("deprecated") is not True or "x-sunset" not in operation:
+    if not has_sunset(operation):
         return Change(True, GONE)
-    sunset = _date(str(operation["x-sunset"]))
+    sunset = sunset_of(operation)
     if sunset is None:
         return Change(True, f"{GONE}, and its x-sunset is not a date")
     if sunset < day:
         return Change(False, f"{GONE}, after its sunset on {sunset}")
     return Change(True, f"{GONE}, before its sunset on {sunset}")
-
-
-def _date(text: str) -> date | None:
-    """Return the day in UTC of an ISO date, with or without a time, or an HTTP date; None for any other text."""
-    for read in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            moment = read(text)
-            return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
-        except (ValueError, OverflowError):
-            continue
-    return None
 
 
 def _operation(schemas: Schemas, before: Document, after: Document) -> Iterator[Change]:

@@ -59,7 +59,7 @@ def removed_operations(situation: Situation, check: str, roles: tuple[str, ...])
         )
     details, baseline = run.says.details, baseline_of(situation)
     removed = {each.operation for each in details.removed}
-    removed.update(removed_without_tests(Apis(details.apis, baseline), removed))
+    removed.update(removed_without_tests(Apis(details.apis, baseline), removed, situation.now.date()))
     unknown = sorted({*details.unknown_apis, *baseline.apis} - details.apis.keys())
     if not (removed or unknown):
         known = f"it offers every operation of {baseline.name}" if baseline.apis else baseline.name

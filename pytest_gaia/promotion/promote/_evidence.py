@@ -1,7 +1,7 @@
 """Conversion of the files of a run into ledger entries, without side effects and without unproved claims."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Literal
 
 import msgspec
@@ -147,7 +147,8 @@ def _removed(verdict: VerdictFile) -> tuple[RemovedOperation, ...]:
         RemovedOperation(each.operation, each.tests, each.expectation, by.owner if by else "", by.expires if by else "")
         for each, by in zip(verdict.gone, accepting, strict=True)
     ]
-    silent = removed_without_tests(Apis(verdict.apis, verdict.baseline), [each.operation for each in gone])
+    day = date.fromisoformat(verdict.evaluated_as_of)
+    silent = removed_without_tests(Apis(verdict.apis, verdict.baseline), [each.operation for each in gone], day)
     return (*gone, *(RemovedOperation(each, 0) for each in silent))
 
 
