@@ -157,6 +157,13 @@ class NamedOperation:
             )
         return cls(service, method, path)
 
+    @classmethod
+    def written(cls, text: str) -> "NamedOperation":
+        """Return the operation that ``str`` wrote as ``text``."""
+        service, _, operation = text.partition(": ")
+        method, _, path = operation.partition(" ")
+        return cls(service, method, path)
+
     @property
     def meaning(self) -> str:
         """Text that is equal for equal operations: it does not contain the names of path parameters."""

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Literal
 
 from pytest_gaia.config.tolerance import Tolerance
-from pytest_gaia.expectations.apis import NamedOperation
+from pytest_gaia.expectations.apis import NO_APIS, Apis, NamedOperation
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.selectors import PATH, Rank, keys_of, parse
 from pytest_gaia.expectations.subjects import Context, Subject
@@ -23,14 +23,19 @@ SOON = 7
 
 
 def lint(
-    expectations: Sequence[Expectation], subjects: Sequence[Subject], tolerances: Mapping[str, Tolerance], today: date
+    expectations: Sequence[Expectation],
+    subjects: Sequence[Subject],
+    tolerances: Mapping[str, Tolerance],
+    today: date,
+    apis: Apis = NO_APIS,
 ) -> list[Finding]:
-    """Return the findings, errors first. ``subjects`` are all tests of the project."""
+    """Return the findings, errors first. ``subjects`` are all tests of the project; ``apis`` is what a release offers."""
     coverage = cover(expectations, subjects, tolerances, today)
     found = [
         *(finding for expectation in expectations for finding in _dates(expectation, tolerances, today)),
         *_twins(each for each in expectations if each.expect != "removed"),
         *_removals([each for each in expectations if each.expect == "removed"]),
+        *(finding for expectation in expectations for finding in _still_offered(expectation, apis)),
         *(finding for expectation in expectations for finding in _use(expectation, coverage, today)),
         *(_finding("error", "conflict", conflict.expectations[0], conflict.text) for conflict in coverage.conflicts),
     ]
@@ -101,6 +106,17 @@ def _patterns(each: Expectation) -> Iterator[Finding]:
     elif not unlimited and each.max_failures > len(each.operations) and "*" not in map(_METHOD, each.operations):
         text = f"max_failures is {each.max_failures}, but it covers only {counted(len(each.operations), 'operation')}"
         yield _finding("warning", "loose-limit", each, text)
+
+
+def _still_offered(expectation: Expectation, apis: Apis) -> Iterator[Finding]:
+    for pattern in expectation.operations:
+        api = apis.now.get(pattern.service)
+        every = (f"{pattern.service}: {each}" for each in (api.operations if api else ()))
+        if offered := [each for each in every if pattern.covers(each)]:
+            text = (
+                f"{pattern} covers {counted(len(offered), 'operation')} that the release offers, such as {offered[0]}"
+            )
+            yield _finding("warning", "still-offered", expectation, text)
 
 
 _METHOD = attrgetter("method")

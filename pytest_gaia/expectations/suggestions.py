@@ -1,15 +1,16 @@
-"""Draft expectations for failures: one draft for all failures with the same signature."""
+"""Draft expectations: one for all failures with the same signature, and one for all operations that are gone."""
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
+from pytest_gaia.expectations.apis import NamedOperation, removed_without_tests
 from pytest_gaia.expectations.formatting import document
 from pytest_gaia.expectations.selectors import GROUP, Match, keys_of, parse
-from pytest_gaia.expectations.subjects import FailureDetails, Subject
+from pytest_gaia.expectations.subjects import Context, FailureDetails, Subject
 from pytest_gaia.secrets.masks import MASK, unkeyed
 from pytest_gaia.secrets.names import is_secret_parameter
 from pytest_gaia.wording import counted
@@ -35,21 +36,26 @@ class Failing:
     """whether the test passed in another run"""
 
 
+_ANYTHING = Match()
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """An expectation without reason, issue and owner."""
 
     name: str
     environment: str
-    phase: str
     expect: str
-    match: Match
-    tests: tuple[str, ...]
-    """selectors"""
     count: int
-    """tests that failed like this"""
+    """tests that failed like this, or operations that are gone"""
     example: str
-    """first line of one message"""
+    """first line of one message, or the baseline that has the operations"""
+    phase: str = "call"
+    match: Match = _ANYTHING
+    tests: tuple[str, ...] = ()
+    """selectors"""
+    operations: tuple[str, ...] = ()
+    """patterns"""
 
 
 def drafts(failures: Iterable[Failing], executed: Iterable[str]) -> list[Draft]:
@@ -61,6 +67,49 @@ def drafts(failures: Iterable[Failing], executed: Iterable[str]) -> list[Draft]:
     ordered = sorted(clusters.values(), key=lambda cluster: (-len(cluster), cluster[0].subject.node))
     taken: Counter[str] = Counter()
     return [_draft(cluster, all_nodes, taken) for cluster in ordered]
+
+
+def removal(context: Context, gone: Iterable[str]) -> Draft:
+    """Return a draft for operations that are ``gone`` in a run. It covers no operation that the release offers."""
+    apis = context.apis
+    needed = list(map(NamedOperation.written, gone))
+    offered = (NamedOperation.written(f"{name}: {each}") for name, api in apis.now.items() for each in api.operations)
+    operations = patterns(needed, offered)
+    every = {*map(str, needed), *removed_without_tests(apis, (), context.today)}
+    return Draft(
+        name=f"{context.environment}-removed",
+        environment=context.environment,
+        expect="removed",
+        count=sum(any(pattern.covers(each) for pattern in operations) for each in every),
+        example=apis.baseline.name if apis.baseline else "",
+        operations=tuple(map(str, operations)),
+    )
+
+
+def patterns(gone: Iterable[NamedOperation], offered: Iterable[NamedOperation]) -> list[NamedOperation]:
+    """Return few patterns that cover ``gone``, none of ``offered``, and never the whole API of a service."""
+    foreign = {each.meaning for operation in offered for each in _around(operation)}
+    left = {each.meaning: each for each in gone}
+    found: list[NamedOperation] = []
+    while left:
+        able = {each.meaning: each for operation in left.values() for each in _around(operation)}
+        covering = Counter(each.meaning for operation in left.values() for each in _around(operation))
+        # Of two patterns that cover the same operations, prefer the narrower one.
+        best = max(
+            (each for meaning, each in able.items() if meaning not in foreign),
+            key=lambda each: (covering[each.meaning], each.method != "*", len(each.path), str(each)),
+            default=next(iter(left.values())),
+        )
+        found.append(best)
+        left = {meaning: each for meaning, each in left.items() if not best.covers(str(each))}
+    return sorted(found, key=str)
+
+
+def _around(operation: NamedOperation) -> Iterator[NamedOperation]:
+    """Yield the operation, and every pattern of whole parts of paths that covers it."""
+    parts = operation.path.split("/")
+    paths = [operation.path, *("/".join([*parts[:length], "*"]) for length in range(2, len(parts)))]
+    yield from (replace(operation, method=method, path=path) for path in paths for method in (operation.method, "*"))
 
 
 def written(draft: Draft, today: date, longest_days: int) -> str:
@@ -78,19 +127,27 @@ def written(draft: Draft, today: date, longest_days: int) -> str:
         "created": today,
         "expires": today + timedelta(min(DAYS, longest_days)),
         "environments": [draft.environment],
-        "tests": list(draft.tests),
+        "tests": list(draft.tests) or None,
+        "operations": list(draft.operations) or None,
         "expect": draft.expect,
         "phase": draft.phase if draft.phase != "call" else None,
-        "match": signature,
+        "match": signature or None,
         "max_failures": draft.count,
     }
+    example = f"compared with {draft.example}" if draft.expect == "removed" else draft.example
     head = (
-        f"# {counted(draft.count, 'test')} failed like this in {draft.environment}:\n"
-        f"# {draft.example}\n"
+        f"# {_found(draft)} {draft.environment}:\n"
+        f"# {example}\n"
         f"# gaia does not read drafts. Fill in reason, issue and owner, then move the file to expectations/{draft.name}.toml\n"
         f"{hint}"
     )
     return f"{head}\n{document(values)}"
+
+
+def _found(draft: Draft) -> str:
+    if draft.expect != "removed":
+        return f"{counted(draft.count, 'test')} failed like this in"
+    return f"{counted(draft.count, 'operation')} {'is' if draft.count == 1 else 'are'} gone in"
 
 
 def _plain(values: Sequence[object]) -> object:

@@ -132,7 +132,7 @@ _NOT_GONE = (
     ("not in the baseline either", False),
     ("no baseline shows whether an earlier release offered them", None),
 )
-_ACCEPT = 'To accept that, create an expectation: expect = "removed", operations = [...]'
+_ACCEPT = "To accept that, complete the draft of `gaia expectations suggest RESULTS`."
 
 
 def _operations(tests: Mapping[str, Sequence[str]], layout: Layout) -> list[str]:

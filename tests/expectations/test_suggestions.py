@@ -6,13 +6,25 @@ import tomllib
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.expectations.apis import Api, Apis, Baseline, NamedOperation
 from pytest_gaia.expectations.files import expectation_from
 from pytest_gaia.expectations.selectors import mismatch, parse
 from pytest_gaia.expectations.subjects import FailureDetails
-from pytest_gaia.expectations.suggestions import Draft, Failing, compressed, drafts, literal, written
-from tests.expectations.build import ENVIRONMENTS, PLATFORM, TODAY, answered, subject
+from pytest_gaia.expectations.suggestions import (
+    Draft,
+    Failing,
+    compressed,
+    drafts,
+    literal,
+    patterns,
+    removal,
+    written,
+)
+from tests.expectations.build import ENVIRONMENTS, PLATFORM, TODAY, answered, context, operation, subject
 
 PERSONAS = [f"suites/personas/test_crud.py::test_{name}" for name in ("a", "b", "c[x y]", "c[z]")]
 OTHERS = ["suites/personas/test_more.py::test_d", "suites/health/test_health.py::test_up"]
@@ -201,6 +213,59 @@ def test_a_draft_that_was_filled_in_is_an_expectation_that_accepts_its_failures(
     assert expectation.selectors == (parse(PERSONAS[2]),)
     assert expectation.refusal(failure.details) == ()
     assert (expectation.expires - TODAY).days == 28
+
+
+@pytest.mark.parametrize(
+    ("gone", "offered", "expected"),
+    [
+        (["GET /v1/a/{id}"], [], ["GET /v1/a/{id}"]),
+        (["GET /v1/a", "POST /v1/a", "GET /v1/b/{id}"], ["GET /v2/a"], ["* /v1/*"]),
+        (["GET /v1/a", "GET /v1/b"], ["POST /v1/a"], ["GET /v1/*"]),
+        (["GET /v1/a", "GET /v1/b/c", "GET /v1/b/d"], ["GET /v1/x"], ["GET /v1/a", "GET /v1/b/*"]),
+        (["GET /a", "GET /b"], [], ["GET /a", "GET /b"]),
+        (["GET /a", "POST /a", "PUT /a"], ["DELETE /b"], ["* /a"]),
+        (["GET /a/{id}", "PUT /a/{id}", "GET /a"], ["DELETE /a/{key}"], ["GET /a", "GET /a/{id}", "PUT /a/{id}"]),
+        (["GET /v1/a", "chat: GET /v1/a", "chat: GET /v1/b"], ["GET /v1/b"], ["chat: GET /v1/*", "GET /v1/a"]),
+    ],
+)
+def test_patterns_cover_what_is_gone_and_nothing_that_is_offered(
+    gone: list[str], offered: list[str], expected: list[str]
+) -> None:
+    assert patterns(map(operation, gone), map(operation, offered)) == [operation(each) for each in expected]
+
+
+paths = st.lists(st.sampled_from(["v1", "v2", "a", "{id}", "{key}"]), min_size=1, max_size=4).map("/".join)
+operations = st.builds(
+    NamedOperation, st.sampled_from(["a", "b"]), st.sampled_from(["GET", "PUT"]), paths.map("/{}".format)
+)
+
+
+@given(st.lists(operations, max_size=8), st.lists(operations, max_size=8))
+def test_patterns_of_any_operations_are_exact(gone: list[NamedOperation], offered: list[NamedOperation]) -> None:
+    known = {each.meaning for each in gone}
+    others = [each for each in offered if each.meaning not in known]
+    found = patterns(gone, others)
+
+    assert all(any(pattern.covers(str(each)) for pattern in found) for each in gone)
+    assert not any(pattern.covers(str(each)) for pattern in found for each in others)
+    assert len(found) <= len(known)
+    assert all(each.path != "/*" for each in found)
+
+
+def test_one_draft_accepts_the_operations_that_are_gone_and_no_more() -> None:
+    now = {"gateway": Api("sha256:0", ("GET /health", "GET /v2/a"))}
+    before = {"gateway": Api("sha256:1", ("GET /health", "GET /v1/a", "GET /v1/a/{id}", "POST /v1/untested"))}
+    gone = ["gateway: GET /v1/a", "gateway: GET /v1/a/{id}"]
+    draft = removal(context("production", apis=Apis(now, Baseline("release 1", before))), gone)
+    text = written(draft, TODAY, 90)
+
+    assert text.startswith("# 2 operations are gone in production:\n# compared with release 1\n")
+    assert tomllib.loads(text)["operations"] == ["gateway: GET /v1/*"]
+    for key in ("reason", "issue", "owner"):
+        text = text.replace(f'{key} = ""', f'{key} = "known"')
+    found = expectation_from(text, f"{draft.name}.toml", ENVIRONMENTS, PLATFORM)
+    assert (found.expect, found.max_failures, found.id) == ("removed", 2, "production-removed")
+    assert all(map(found.covers, gone))
 
 
 def test_a_draft_lives_no_longer_than_its_environment_allows() -> None:

@@ -96,7 +96,7 @@ def test_each_gone_operation_is_named_once_in_a_short_message(
     ]
     result.stdout.fnmatch_lines(
         [
-            '  To accept that, create an expectation: expect = "removed", operations = [[]...]',
+            "  To accept that, complete the draft of `gaia expectations suggest RESULTS`.",
             "  not in the baseline either:",
             "    gateway: GET /api/v9/else",
             "  1 more operation gone that no test of this run needs (-v lists it)",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_gaia.verdict.evidence import SCHEMA, Failure, Phase, RecordedRun, RunEnd, RunStart, TestRecord, encode
+from msgspec.structs import replace
+
+from pytest_gaia.expectations.apis import Api, Baseline
+from pytest_gaia.verdict.evidence import SCHEMA, Failure, Phase, RecordedRun, RunEnd, RunStart, TestRecord, Wire, encode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 UNAVAILABLE = Failure(
@@ -50,6 +54,26 @@ def run(
         f"2026-03-{day:02}T10:01:00+00:00", int(broken), planned=len(tests), complete=complete, partial=partial
     )
     return RecordedRun(start, tests, end)
+
+
+def offering(
+    recorded: RecordedRun, now: Mapping[str, Iterable[str]], before: Mapping[str, Iterable[str]]
+) -> RecordedRun:
+    """Return the run with the operations of its services: those of its release, and those of the baseline."""
+    apis, earlier = (
+        {name: Api("sha256:0", tuple(sorted(operations))) for name, operations in each.items()}
+        for each in (now, before)
+    )
+    start = replace(recorded.start, apis=apis, baseline=Baseline("release 1", earlier) if earlier else None)
+    return replace(recorded, start=start)
+
+
+def lacking(node: str, method: str, route: str, service: str = "gateway") -> TestRecord:
+    """A test that failed because ``service`` has no such route."""
+    failure = Failure("http", "UnexpectedResponse", "", 404, service, "direct", route, method)
+    call = Phase("call", "failed", failure=failure, exchanges=1)
+    exchange = Wire(method, route, service, "direct", 0.01, 404)
+    return TestRecord(node, "ran", (Phase("setup", "passed"), call, Phase("teardown", "passed")), (exchange,))
 
 
 def record(path: Path, recorded: RecordedRun) -> Path:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
+from pytest_gaia.expectations.apis import Apis
 from pytest_gaia.expectations.expectation_set import ExpectationSet
 from pytest_gaia.expectations.selectors import Match
 from pytest_gaia.verdict.evaluated import evaluate_run
 from pytest_gaia.verdict.evidence import Failure
-from pytest_gaia.verdict.usage import executed, unexpected, unused
-from tests.expectations.build import context, expectation
-from tests.verdict.runs import failed, passed, run
+from pytest_gaia.verdict.usage import executed, gone, unexpected, unused
+from tests.expectations.build import context, expectation, offers, removal
+from tests.verdict.runs import failed, lacking, offering, passed, run
 
 if TYPE_CHECKING:
     from pytest_gaia.expectations.expectation import Expectation
     from pytest_gaia.verdict.evaluated import EvaluatedRun
-    from pytest_gaia.verdict.evidence import RecordedRun
+    from pytest_gaia.verdict.evidence import RecordedRun, TestRecord
 
 A, B = "suites/personas/test_crud.py::test_a", "suites/personas/test_crud.py::test_b"
 TIMEOUT = Failure(kind="timeout", message="no response in 30 s")
@@ -24,7 +25,8 @@ TIMEOUT = Failure(kind="timeout", message="no response in 30 s")
 
 def evaluated(recorded: RecordedRun, *expectations: Expectation) -> EvaluatedRun:
     started = date.fromisoformat(recorded.start.started[:10])
-    circumstances = context(recorded.start.environment, *recorded.start.capabilities, today=started)
+    apis = Apis(recorded.start.apis, recorded.start.baseline)
+    circumstances = context(recorded.start.environment, *recorded.start.capabilities, today=started, apis=apis)
     return evaluate_run(recorded.start, recorded.tests, recorded.end, ExpectationSet(expectations), circumstances)
 
 
@@ -112,3 +114,49 @@ def test_a_failure_and_a_pass_in_different_environments_are_not_flaky() -> None:
     runs = run(failed(A)), run(passed(A), environment="dev")
 
     assert [each.flaky for each in unexpected([(each, evaluated(each)) for each in runs])] == [False]
+
+
+NOW, BEFORE = {"gateway": ["GET /v2/a"]}, {"gateway": ["GET /v1/a", "GET /v2/a"]}
+GONE = removal("gone", "GET /v1/a")
+
+
+def without(
+    *tests: TestRecord, complete: bool = True, before: dict[str, list[str]] = BEFORE, day: int = 15
+) -> RecordedRun:
+    """A run of a release without version 1."""
+    return offering(run(*tests, complete=complete, day=day), NOW, before)
+
+
+def test_a_removal_that_accepted_an_operation_is_needed() -> None:
+    assert idle_in([GONE], without(lacking(A, "GET", "/v1/a"), passed(B)), without(passed(B))) == []
+
+
+def test_a_removal_that_accepted_nothing_is_unused() -> None:
+    # The baseline is the release without the operation, or no test needs it.
+    for recorded in (without(passed(B), before=NOW), without(passed(B))):
+        assert idle_in([GONE], recorded) == [("gone", "accepted no removed operation in 1 run")]
+    assert idle_in([removal("gone", "GET /v1/a", offers=offers("GET /v3/a"))], without(passed(B))) == [
+        ("gone", "did not apply in any run: requires that the release offers gateway: GET /v3/a")
+    ]
+
+
+def test_a_removal_is_left_alone_where_it_is_not_known_what_is_gone() -> None:
+    assert idle_in([GONE], without(passed(B), complete=False)) == []
+    assert idle_in([GONE], run(passed(B)), without(passed(B))) == []
+    assert idle_in([removal("gone", "GET /v1/a", "chat: GET /x")], without(passed(B))) == []
+    assert idle_in([removal("gone", "GET /v1/a", environments=("production",))], without(passed(B))) == []
+
+
+def test_a_test_of_an_operation_that_is_not_offered_has_no_failure_to_expect() -> None:
+    recorded = without(lacking(A, "GET", "/v1/a"), failed(B, TIMEOUT))
+
+    assert [each.subject.node for each in unexpected([(recorded, evaluated(recorded))])] == [B]
+
+
+def test_what_is_gone_is_what_the_newest_run_of_an_environment_lacks() -> None:
+    older = without(lacking(A, "GET", "/v1/a"), day=14)
+    ((where, operations),) = gone([evaluated(without(passed(B), day=15)), evaluated(older)])
+
+    assert (where.environment, where.today.day, operations) == ("staging", 15, ["gateway: GET /v1/a"])
+    assert gone([evaluated(older, GONE)]) == []
+    assert gone([evaluated(offering(run(passed(B)), BEFORE, BEFORE)), evaluated(older)]) == []

@@ -12,6 +12,7 @@ from pytest_gaia.cli.expectations import recorded as expectations_runs
 from pytest_gaia.cli.expectations.files import broader, unformatted
 from pytest_gaia.cli.expectations.project import (
     AsOf,
+    ExpectationsProject,
     FromResults,
     condition,
     day,
@@ -23,12 +24,14 @@ from pytest_gaia.cli.expectations.project import (
 from pytest_gaia.cli.options import AsJson, environment_option
 from pytest_gaia.cli.output import echo_json, echo_lines, show_table, write_json
 from pytest_gaia.errors import ConfigError, nearest
+from pytest_gaia.expectations.apis import NO_APIS, Apis, NamedOperation
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
 from pytest_gaia.expectations.lint import Finding, lint, sort_key
 from pytest_gaia.expectations.schema import schema
 from pytest_gaia.expectations.subjects import Context, Subject
 from pytest_gaia.verdict.classify import Classification, classify, subject_of
+from pytest_gaia.verdict.evaluated import GoneOperation, evaluate_run
 from pytest_gaia.verdict.evidence import TestRecord, read_run
 from pytest_gaia.wording import counted
 
@@ -68,21 +71,23 @@ Examples:
 \b
 Errors    invalid, unused, unused-selector, shadowed, duplicate, conflict,
           expired, long-lived, format; with --base: broader, removed-exception
-Warnings  expires-soon, created-in-future, overlap, no-limit, loose-limit
+Warnings  expires-soon, created-in-future, overlap, no-limit, loose-limit;
+          with --results: still-offered
 
 Exits 1 if there is an error.
 """
 
 EXPLAIN_HELP = """\
-Explain which expectations apply to a test.
+Explain which expectations apply to a test, or accept that an operation is gone.
 
-With --results, also show the outcome of the test in that run.
+With --results, also show the outcome in that run.
 
 \b
 Examples:
   gaia expectations explain "suites/users/test_users.py::test_add[a]" -e dev
   gaia expectations explain suites/chat/test_chat.py::test_answer -e staging \\
       --results run.jsonl
+  gaia expectations explain "orders: GET /v1/orders" -e staging
 """
 
 SCHEMA_HELP = """\
@@ -139,7 +144,8 @@ def check(
     found = [_invalid(each) for each in reading.problems]
     if not found:
         _warn_of_partial_results(results)
-        found = lint(reading.expectations, project.subjects(results), project.tolerances, day(as_of))
+        apis = Apis(read_run(results).start.apis) if results else NO_APIS
+        found = lint(reading.expectations, project.subjects(results), project.tolerances, day(as_of), apis)
         found += [
             Finding("error", "format", Path(name).stem, name, "is not formatted; run `gaia expectations fmt`")
             for name in unformatted(project)
@@ -169,27 +175,36 @@ def print_schema(
 
 @app.command("explain", help=EXPLAIN_HELP)
 def explain(
-    node: Annotated[str, typer.Argument(metavar="NODEID", help="Node ID of one test")],
+    node: Annotated[str, typer.Argument(metavar="NODEID", help="Node ID of one test, or an operation of a service")],
     env: Annotated[str, environment_option("The environment")],
     results: FromResults = None,
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Explain the expectations of one test."""
+    """Explain the expectations of one test or operation."""
     project = expectations_here()
     recorded = read_run(results) if results else None
     context = project.context(env, day(as_of), recorded)
+    if operation := _operation(node, project):
+        covering = [each for each in project.expectations().expectations if each.covers(str(operation))]
+        if as_json:
+            echo_json(removal_json(operation, covering, context))
+        else:
+            echo_lines(removal_explained(operation, covering, context))
+        return
     subjects = {subject.node: subject for subject in project.subjects(results)}
     if node not in subjects:
         inside = [each for each in subjects if each.startswith((f"{node}[", f"{node}::", f"{node}/"))]
         hint = f"it covers several, such as {inside[0]}" if inside else _near(node, list(subjects))
         raise ConfigError(f"there is no test {node!r}; {hint}")
     records = [each for each in recorded.tests if subject_of(each).node == node] if recorded else []
-    resolution = project.expectations().resolution(subjects[node], context)
+    expectations = project.expectations()
+    resolution = expectations.resolution(subjects[node], context)
+    gone = evaluate_run(recorded.start, recorded.tests, recorded.end, expectations, context).gone if recorded else ()
     if as_json:
-        echo_json(explained_json(subjects[node], resolution, records, context))
+        echo_json(explained_json(subjects[node], resolution, records, context, gone))
     else:
-        echo_lines(explained(subjects[node], resolution, records, context, recorded=recorded is not None))
+        echo_lines(explained(subjects[node], resolution, records, context, gone, recorded=recorded is not None))
 
 
 def _warn_of_partial_results(results: Path | None) -> None:
@@ -220,15 +235,65 @@ def _near(node: str, known: Sequence[str]) -> str:
     return f"did you mean {close[0]}?" if close else "list the tests with `pytest --collect-only -q`."
 
 
+def _operation(text: str, project: ExpectationsProject) -> NamedOperation | None:
+    """Return the operation in ``text``; None if it is something else, such as a node ID."""
+    platform = project.project.platform
+    try:
+        operation = NamedOperation.of(text, platform.entry)
+    except ValueError:
+        return None
+    return operation if operation.service in platform.http else None
+
+
+def removal_explained(operation: NamedOperation, covering: Sequence[Expectation], context: Context) -> Iterator[str]:
+    """Yield lines that explain which of the ``covering`` expectations accept that ``operation`` is gone."""
+    baseline = context.apis.baseline
+    yield str(operation)
+    yield _circumstances(context)
+    yield f"  in this release: {_OFFERED[context.apis.offers(operation)]}"
+    yield f"  in {baseline.name if baseline else 'the baseline'}: {_OFFERED[context.apis.in_baseline(str(operation), context.today)]}"
+    yield ""
+    reasons = [(each, each.inapplicable(context)) for each in covering]
+    if all(reason for _, reason in reasons):
+        yield "No expectation accepts that it is gone, which would block the release."
+    for each in (each for each, reason in reasons if not reason):
+        yield f"{each.id} accepts that it is gone ({signature(each)})"
+        yield from _details(each, context)
+    yield from (f"  does not apply: {each.id} ({signature(each)}): {reason}" for each, reason in reasons if reason)
+
+
+_OFFERED = {True: "offered", False: "not offered", None: "not known"}
+
+
+def removal_json(operation: NamedOperation, covering: Sequence[Expectation], context: Context) -> dict[str, Any]:
+    """Return the explanation of an operation as JSON values."""
+    reasons = [(each, each.inapplicable(context)) for each in covering]
+    return {
+        "operation": str(operation),
+        "environment": context.environment,
+        "date": context.today.isoformat(),
+        "offered": context.apis.offers(operation),
+        "in_baseline": context.apis.in_baseline(str(operation), context.today),
+        "effective": [expectation_json(each, context.today) for each, reason in reasons if not reason],
+        "overridden": [{"expectation": each.id, "reason": reason} for each, reason in reasons if reason],
+    }
+
+
 def explained(
-    subject: Subject, resolution: Resolution, records: Sequence[TestRecord], context: Context, *, recorded: bool
+    subject: Subject,
+    resolution: Resolution,
+    records: Sequence[TestRecord],
+    context: Context,
+    gone: Sequence[GoneOperation],
+    *,
+    recorded: bool,
 ) -> Iterator[str]:
     """Yield lines that explain the expectations of ``subject``, and the outcomes of its ``records``."""
     seen = "reachable" if recorded else "assumed reachable"
     yield subject.node
     yield f"  markers:     {', '.join(sorted(subject.markers)) or 'none'}"
     yield f"  services:    {', '.join(sorted(subject.services)) or 'none'}"
-    yield f"  environment: {context.environment}, tolerance {context.tolerance.kind}, on {context.today}"
+    yield _circumstances(context)
     yield f"  {seen}: {', '.join(sorted(context.capabilities)) or 'none'}"
     if context.unknown:
         yield f"  unknown:     {', '.join(sorted(context.unknown))}"
@@ -240,10 +305,21 @@ def explained(
         yield ""
         yield f"In this run: {classification.outcome}{', which blocks the release' if classification.blocks else ''}"
         yield from (f"  {line}" for line in classification.reason.splitlines())
+        for each in (each for each in gone if each.operation in classification.operations):
+            consequence = f"{each.expectation} accepts that" if each.expectation else "that blocks the release"
+            yield f"  {each.operation} is gone since the baseline; {consequence}"
+
+
+def _circumstances(context: Context) -> str:
+    return f"  environment: {context.environment}, tolerance {context.tolerance.kind}, on {context.today}"
 
 
 def explained_json(
-    subject: Subject, resolution: Resolution, records: Sequence[TestRecord], context: Context
+    subject: Subject,
+    resolution: Resolution,
+    records: Sequence[TestRecord],
+    context: Context,
+    gone: Sequence[GoneOperation],
 ) -> dict[str, Any]:
     """Return the explanation as JSON values."""
     return {
@@ -260,7 +336,12 @@ def explained_json(
             {"expectation": expectation.id, "reason": reason} for expectation, reason in resolution.overridden
         ],
         "outcomes": [
-            {"outcome": each.outcome, "blocks": each.blocks, "reason": each.reason}
+            {
+                "outcome": each.outcome,
+                "blocks": each.blocks,
+                "reason": each.reason,
+                "gone": {one.operation: one.expectation for one in gone if one.operation in each.operations},
+            }
             for each in _evaluated(records, resolution, context)
         ],
     }
@@ -271,10 +352,16 @@ def _effective(resolution: Resolution, context: Context) -> Iterator[str]:
         yield "No expectation applies: if the test fails, it blocks the release."
     for expectation in resolution.effective:
         yield f"{expectation.id} applies ({', '.join(_covering(expectation, resolution))}): {_expectation(expectation)}"
-        yield f"  reason: {expectation.reason}"
-        yield f"  owner:  {expectation.owner}, {expectation.issue}, {life(expectation, context.today)} left, {expectation.place}"
-        if expectation.when:
-            yield f"  when:   {', '.join(condition(*each) for each in expectation.when)}"
+        yield from _details(expectation, context)
+
+
+def _details(expectation: Expectation, context: Context) -> Iterator[str]:
+    yield f"  reason: {expectation.reason}"
+    yield f"  owner:  {expectation.owner}, {expectation.issue}, {life(expectation, context.today)} left, {expectation.place}"
+    if expectation.when:
+        yield f"  when:   {', '.join(condition(*each) for each in expectation.when)}"
+    if expectation.offers:
+        yield f"  offers: {', '.join(condition(*each) for each in expectation.offers)}"
 
 
 def _expectation(expectation: Expectation) -> str:

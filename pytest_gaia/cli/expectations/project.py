@@ -148,19 +148,23 @@ def expectation_json(expectation: Expectation, today: date) -> dict[str, Any]:
         "tests": [selector.text for selector in expectation.selectors],
         "expect": expectation.expect,
         "phase": list(expectation.phase_names),
+        "operations": [str(pattern) for pattern in expectation.operations],
         "when": [condition(*each) for each in expectation.when],
+        "offers": [condition(*each) for each in expectation.offers],
         "match": {key: list(getattr(expectation.match, key)) for key in expectation.match.keys},
         "max_failures": expectation.max_failures,
     }
 
 
-def condition(capability: str, wanted: bool) -> str:
-    """Return a condition as expectation files write it."""
-    return capability if wanted else f"!{capability}"
+def condition(what: object, wanted: bool) -> str:
+    """Return a condition on a service or an operation as expectation files write it."""
+    return str(what) if wanted else f"!{what}"
 
 
 def signature(expectation: Expectation) -> str:
-    """Return the failure signature as text."""
+    """Return the failure signature, or the removed operations, as text."""
+    if expectation.operations:
+        return ", ".join(map(str, expectation.operations))
     fields = (f"{key} {'|'.join(map(str, getattr(expectation.match, key)))}" for key in expectation.match.keys)
     return ", ".join(fields) or "anything"
 

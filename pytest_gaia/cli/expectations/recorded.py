@@ -13,10 +13,10 @@ from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations.expectation_set import ExpectationSet, differences
 from pytest_gaia.expectations.files import DRAFT, FOLDER
 from pytest_gaia.expectations.subjects import Context
-from pytest_gaia.expectations.suggestions import Draft, drafts, written
+from pytest_gaia.expectations.suggestions import Draft, drafts, removal, written
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
 from pytest_gaia.verdict.evidence import RecordedRun, read_run
-from pytest_gaia.verdict.usage import executed, unexpected, unused
+from pytest_gaia.verdict.usage import executed, gone, unexpected, unused
 from pytest_gaia.wording import counted
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RESULTS…", help="Files written by pytest --gaia-report-log")]
@@ -29,21 +29,23 @@ Examples:
   gaia expectations diff staging production
   gaia expectations diff staging production --results run.jsonl
 
-Lists failures that are expected in the first environment and block in the
-second. With --results, compare the outcomes of that run; otherwise, all tests.
+Lists failures, and operations that are gone, that are expected in the first
+environment and block in the second. With --results, compare the outcomes of
+that run; otherwise, all tests and expectations.
 """
 
 SUGGEST_HELP = """\
-Draft expectations for unexpected failures.
+Draft expectations for unexpected failures and for operations that are gone.
 
 \b
 Examples:
   gaia expectations suggest run.jsonl
   gaia expectations suggest run.jsonl --write
 
-There is one draft per failure signature. Drafts have no reason, issue and owner,
-and gaia does not read them. A test that
-failed in one run and passed in another is drafted as flaky.
+There is one draft per failure signature, and one for all operations that are
+gone since the baseline. Drafts have no reason, issue and owner, and gaia does
+not read them. A test that failed in one run and passed in another is drafted
+as flaky.
 """
 
 UNUSED_HELP = """\
@@ -57,6 +59,9 @@ Examples:
 Reported are expectations whose tests all passed, tests that passed in every
 run, and flaky expectations after enough clean runs in a row. Expectations
 whose tests did not run are not reported.
+
+Delete a `removed` expectation when the release without these operations is the
+baseline: then nothing is gone any more, and no run needs it.
 """
 
 
@@ -81,14 +86,21 @@ def diff(
     recorded = read_run(results) if results else None
     here, there = (project.context(name, today, recorded) for name in (one, other))
     expectations = project.expectations()
-    found = (
-        _by_run(recorded, expectations, here, there)
-        if recorded
-        else _by_expectations(project, expectations, here, there)
-    )
+    if recorded:
+        both = [
+            evaluate_run(recorded.start, recorded.tests, recorded.end, expectations, each) for each in (here, there)
+        ]
+        found, lost = _by_run(*both), _removals_by_run(*both)
+    else:
+        found = _by_expectations(project, expectations, here, there)
+        lost = _removals(expectations, here, there)
     if as_json:
         echo_json(
-            [{"expectation": expectation, "reason": reason, "tests": nodes} for expectation, reason, nodes in found]
+            [
+                {"expectation": expectation, "reason": reason, "tests": [], "operations": [], kind: names}
+                for kind, those in (("tests", found), ("operations", lost))
+                for expectation, reason, names in those
+            ]
         )
         return
     count = sum(len(nodes) for _, _, nodes in found)
@@ -96,10 +108,16 @@ def diff(
         typer.echo(f"{counted(count, 'accepted failure')} in {one} would block in {other}")
     else:
         typer.echo(f"failures of {counted(count, 'test')} are expected in {one} and would block in {other}")
+    if lost and recorded:
+        typer.echo(
+            f"{counted(sum(len(each) for *_, each in lost), 'removed operation')} accepted in {one} would block in {other}"
+        )
+    elif lost:
+        typer.echo(f"{counted(len(lost), 'expectation')} of removed operations can apply in {one} and not in {other}")
     if there.tolerance.kind == "advisory" and not recorded:
         typer.echo(f"The tolerance of {other} is advisory: only failures of core tests block there.")
-    for expectation, reason, nodes in found:
-        echo_lines(["", f"{expectation}: {reason}", *(f"  {node}" for node in nodes)])
+    for expectation, reason, names in (*found, *lost):
+        echo_lines(["", f"{expectation}: {reason}", *(f"  {name}" for name in names)])
 
 
 @app.command("suggest", help=SUGGEST_HELP)
@@ -109,11 +127,14 @@ def suggest(
     as_of: AsOf = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draft expectations for failures."""
+    """Draft expectations for failures and removed operations."""
     project, today = expectations_here(), day(as_of)
     recorded = [read_run(path) for path in runs]
     evaluated = [(run, _evaluated(project, run)) for run in recorded]
-    found = drafts(unexpected(evaluated), (subject.node for subject in executed(evaluated)))
+    found = [
+        *(removal(*each) for each in gone(run for _, run in evaluated)),
+        *drafts(unexpected(evaluated), (subject.node for subject in executed(evaluated))),
+    ]
     texts = {draft.name: written(draft, today, _longest(project, draft)) for draft in found}
     if write:
         _write(project, texts)
@@ -149,7 +170,7 @@ def list_unused(
 
 
 Found = list[tuple[str, str, list[str]]]
-"""(expectation, reason why it does not apply there, tests)"""
+"""(expectation, reason why it does not apply there, tests or operations)"""
 
 
 def _by_expectations(
@@ -159,18 +180,37 @@ def _by_expectations(
     return [(each.expectation.id, each.reason, list(each.nodes)) for each in found]
 
 
-def _by_run(run: RecordedRun, expectations: ExpectationSet, here: Context, there: Context) -> Found:
-    one, other = (evaluate_run(run.start, run.tests, run.end, expectations, context) for context in (here, there))
+def _by_run(one: EvaluatedRun, other: EvaluatedRun) -> Found:
     found: dict[tuple[str, str], list[str]] = {}
     for accepted, blocking in zip(one.classifications, other.classifications, strict=True):
         if blocking.blocks and not accepted.blocks:
             reasons = dict(blocking.overridden)
             reason = next(
                 (reasons[expectation] for expectation in accepted.expectations if expectation in reasons),
-                f"{there.tolerance.kind} tolerance",
+                f"{other.context.tolerance.kind} tolerance",
             )
             found.setdefault((", ".join(accepted.expectations) or accepted.outcome, reason), []).append(accepted.node)
     return [(expectation, reason, nodes) for (expectation, reason), nodes in sorted(found.items())]
+
+
+def _removals_by_run(one: EvaluatedRun, other: EvaluatedRun) -> Found:
+    """Return the gone operations that are accepted in the first environment and block in the other."""
+    blocking = {each.operation for each in other.gone if not each.expectation}
+    found: dict[str, list[str]] = {}
+    for each in one.gone:
+        if each.expectation and each.operation in blocking:
+            found.setdefault(each.expectation, []).append(each.operation)
+    reasons = {each.id: each.inapplicable(other.context) or "max_failures is reached" for each in one.expectations}
+    return [(name, reasons[name], operations) for name, operations in sorted(found.items())]
+
+
+def _removals(expectations: ExpectationSet, here: Context, there: Context) -> Found:
+    """Return the expectations of removed operations that can apply ``here`` and not ``there``."""
+    return [
+        (each.id, reason, [str(pattern) for pattern in each.operations])
+        for each in expectations.expectations
+        if each.operations and each.excluded(here) is None and (reason := each.excluded(there))
+    ]
 
 
 def _evaluated(project: ExpectationsProject, run: RecordedRun) -> EvaluatedRun:

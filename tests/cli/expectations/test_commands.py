@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.expectations.formatting import KEY_ORDER
-from tests.cli.expectations.expectation_files import TESTS, A, B, write_expectation
-from tests.verdict.runs import UNAVAILABLE, failed, passed, record, run
+from tests.cli.expectations.expectation_files import TESTS, A, B, without_version_1, write_expectation, write_removal
+from tests.verdict.runs import UNAVAILABLE, failed, lacking, passed, record, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,6 +167,63 @@ def test_lint_says_reason_tests_cannot_be_collected(gaia: Gaia, project: Path) -
         "gaia: pytest cannot collect the tests (exit code 2). See `pytest --collect-only`.\n"
         "E   ModuleNotFoundError: No module named 'nowhere'\n"
         "ERROR checks/health/test_up.py\n"
+    )
+
+
+def test_list_shows_the_operations_that_may_be_gone(gaia: Gaia, project: Path) -> None:
+    write_removal(project, environments='["production"]', when='{ offers = "!GET /v3/chat" }')
+
+    assert "version-1    removed  production    gateway: * /v1/*  @chat-team" in gaia("expectations", "list").out
+    (found,) = json.loads(gaia("expectations", "list", "--env=production", "--json").out)
+    assert (found["operations"], found["offers"], found["tests"]) == (
+        ["gateway: * /v1/*"],
+        ["!gateway: GET /v3/chat"],
+        [],
+    )
+
+
+def test_check_compares_removals_with_what_the_release_of_a_run_offers(gaia: Gaia, project: Path) -> None:
+    write_removal(project, operations='["* /v1/*", "GET /v2/*"]')
+    path = record(project / "run.jsonl", without_version_1(passed(A)))
+
+    code, out, _ = gaia("expectations", "check", f"--results={path}", AS_OF)
+
+    assert code == 0
+    assert out == (
+        "warning: still-offered: checks/expectations/version-1.toml: gateway: GET /v2/* covers 1 operation that the "
+        "release offers, such as gateway: GET /v2/chat\n1 expectation: 0 errors, 1 warning\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ({}, "version-1 accepts that it is gone (gateway: * /v1/*)\n  reason: chat is not deployed yet\n"),
+        (
+            {"when": '{ offers = "GET /v3/chat" }'},
+            "(gateway: * /v1/*): requires that the release offers gateway: GET /v3/chat\n",
+        ),
+    ],
+)
+def test_explain_names_what_accepts_that_an_operation_is_gone(
+    gaia: Gaia, project: Path, lines: dict[str, str], said: str
+) -> None:
+    write_removal(project, **lines)
+    path = record(project / "run.jsonl", without_version_1(lacking(B, "GET", "/v1/chat")))
+    command = ("expectations", "explain", "GET /v1/chat", "--env=staging", f"--results={path}", AS_OF)
+
+    code, out, err = gaia(*command)
+
+    assert (code, err) == (0, "")
+    assert "  in this release: not offered\n  in release 1: offered\n" in out
+    assert said in out
+    found = json.loads(gaia(*command, "--json").out)
+    assert (found["offered"], found["in_baseline"], bool(found["effective"])) == (False, True, not lines)
+    consequence = "that blocks the release" if lines else "version-1 accepts that"
+    out = gaia("expectations", "explain", B, "--env=staging", f"--results={path}", AS_OF).out
+    assert out.endswith(
+        "In this run: not applicable\n  gateway does not offer GET /v1/chat in this release\n"
+        f"  gateway: GET /v1/chat is gone since the baseline; {consequence}\n"
     )
 
 

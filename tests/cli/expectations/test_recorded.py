@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.verdict.evidence import Failure
-from tests.cli.expectations.expectation_files import TESTS, A, B, write_expectation
-from tests.verdict.runs import failed, passed, record, run
+from tests.cli.expectations.expectation_files import TESTS, A, B, without_version_1, write_expectation, write_removal
+from tests.verdict.runs import failed, lacking, passed, record, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +41,9 @@ def test_diff_without_a_run_lists_what_expectations_allow(gaia: Gaia, project: P
 
     found = json.loads(gaia("expectations", "diff", "staging", "dev", "--as-of=2026-03-15", "--json").out)
 
-    assert found == [{"expectation": "chat-cut-over", "reason": "applies to staging only", "tests": [A, B]}]
+    assert found == [
+        {"expectation": "chat-cut-over", "reason": "applies to staging only", "tests": [A, B], "operations": []}
+    ]
 
 
 def test_diff_of_unknown_environments_is_a_usage_error(gaia: Gaia) -> None:
@@ -131,3 +133,57 @@ def test_a_run_of_an_environment_that_is_unknown_here_is_a_usage_error(gaia: Gai
 
     assert code == 4
     assert err.startswith("gaia: the run is from the unknown environment 'adhoc'; Known: dev")
+
+
+def test_suggest_drafts_one_expectation_of_what_is_gone_and_that_accepts_it(gaia: Gaia, project: Path) -> None:
+    path = record(
+        project / "run.jsonl", without_version_1(lacking(A, "GET", "/v1/chat"), lacking(B, "POST", "/v1/chat"))
+    )
+
+    code, out, err = gaia("expectations", "suggest", str(path), "--as-of=2026-03-15")
+
+    assert (code, err) == (0, "")
+    assert out.startswith(
+        "# --- staging-removed.draft.toml\n# 2 operations are gone in staging:\n# compared with release 1\n"
+    )
+    assert out.count("# ---") == 1
+    assert 'operations = ["gateway: * /v1/chat"]\nexpect = "removed"\nmax_failures = 2\n' in out
+    for key in ("reason", "issue", "owner"):
+        out = out.replace(f'{key} = ""', f'{key} = "known"')
+    write_removal(project).write_text(out.partition("\n")[2].removesuffix("\n"))
+    assert gaia("expectations", "suggest", str(path)).out == "There are no unexpected failures.\n"
+    assert gaia("expectations", "fmt", "--check").code == 0
+
+
+def test_unused_names_a_removal_when_the_release_without_it_is_the_baseline(gaia: Gaia, project: Path) -> None:
+    write_removal(project)
+    first = record(project / "first.jsonl", without_version_1(lacking(A, "GET", "/v1/chat")))
+    second = record(project / "second.jsonl", without_version_1(passed(B), day=16))
+
+    assert gaia("expectations", "unused", str(first), str(second)).code == 0
+    assert gaia("expectations", "unused", str(second)) == (
+        1,
+        "checks/expectations/version-1.toml: accepted no removed operation in 1 run\n1 expectation not needed in 1 run\n",
+        "",
+    )
+
+
+def test_diff_lists_removals_that_are_accepted_in_one_environment(gaia: Gaia, project: Path) -> None:
+    (project / "checks/health/test_up.py").write_text(TESTS)
+    write_removal(project)
+    path = record(project / "run.jsonl", without_version_1(lacking(A, "GET", "/v1/chat")))
+    command = ("expectations", "diff", "staging", "production", "--as-of=2026-03-15")
+
+    assert gaia(*command, f"--results={path}").out == (
+        "0 accepted failures in staging would block in production\n"
+        "1 removed operation accepted in staging would block in production\n\n"
+        "version-1: applies to staging only\n  gateway: GET /v1/chat\n"
+    )
+    assert json.loads(gaia(*command, "--json").out) == [
+        {
+            "expectation": "version-1",
+            "reason": "applies to staging only",
+            "tests": [],
+            "operations": ["gateway: * /v1/*"],
+        }
+    ]
