@@ -57,7 +57,7 @@ _AT_ONCE = 8
 """concurrent requests of one operation"""
 
 _SEED = 0
-_WRONG = (SchemathesisError, ArithmeticError, AssertionError, AttributeError, LookupError, OSError, TypeError, ValueError)
+_WRONG = (SchemathesisError, AssertionError, AttributeError, LookupError, OSError, TypeError, ValueError)
 """what Schemathesis raises for a document that is wrong"""
 _AS_IT_IS = SanitizationConfig(enabled=False)
 
