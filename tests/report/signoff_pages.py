@@ -21,6 +21,7 @@ from pytest_gaia.report.signoff.page import (
     Objective,
     Proof,
     ReleasePoint,
+    RemovedOperation,
     RunPoint,
     Signature,
     SignOffPage,
@@ -81,6 +82,11 @@ def full_page(**changes: Any) -> SignOffPage:
         way_back=_way_back(),
         signatures=(Signature("release-manager", "rita", "2026-11-23 10:00 UTC"), Signature("product")),
         verdicts_known=True,
+        removed=_removed(),
+        compared=(
+            "dev: no earlier release has a known API.",
+            "staging: compared with release 126cf3f61ef2 in staging; NOT KNOWN now: auth.",
+        ),
         ran=186,
         planned=193,
         gaps=("dev: its verdict file (verdict.json) is not on this machine.",),
@@ -104,6 +110,8 @@ def bare_page(**changes: Any) -> SignOffPage:
             "objectives",
             "history",
             "releases",
+            "removed",
+            "compared",
         ),
         (),
     )
@@ -180,6 +188,15 @@ def _blocking() -> tuple[Blocking, ...]:
     return (
         Blocking("Security review complete", "production", "not approved by security", "gaia release approve c1f04185784b security-review -e production --role security"),
         Blocking(PERSONAS, "staging", "failed: AssertionError: 200 is not 404\nexpectation staging-personas did not match: status 200, expected 503", link="https://allure.example/staging/?query=test_a_deleted_persona_is_gone"),
+    )  # fmt: skip
+
+
+def _removed() -> tuple[RemovedOperation, ...]:
+    where = ("dev", "staging")
+    return (
+        RemovedOperation("gateway: GET /api/v0.2/personas", ("staging",), "", "", "", blocks=True),
+        RemovedOperation("gateway: GET /api/v0.2/models", where, "v0.2-models", "@models-team", "2027-01-31", blocks=False),
+        RemovedOperation("gateway: POST /api/v0.2/echo", where, "", "", "", blocks=False),
     )  # fmt: skip
 
 
@@ -287,6 +304,7 @@ def small_page() -> SignOffPage:
         checks=tuple(each for each in page.checks if each.good),
         approvals=page.approvals[:1],
         known=(),
+        removed=(),
         unused=(),
         blocking=(),
         untested=(),
@@ -320,6 +338,7 @@ def large_page() -> SignOffPage:
         images=tuple(Image(each, DIGEST, tuple((name, "this image", True) for name in names)) for each in services),
         checks=page.checks * 8,
         known=(*page.known, *known),
+        removed=tuple(replace(each, operation=f"{each.operation}/{long}", owner=cjk) for each in page.removed * 30),
         blocking=(*page.blocking, *blocking),
         untested=(*page.untested, *untested),
         changes=replace(page.changes, since=f"release 126cf3f61ef2, {long}", commits=page.changes.commits * 20, commit_count=400),

@@ -114,7 +114,8 @@ def test_both_forms_have_the_same_facts(write: Any) -> None:
         "NO GO", "May this release be deployed to production?", "Security review complete", "not approved by security",
         HEAD, "partner launch; tried by hand", "2026-11-25 20:00 UTC", "in force", "has expired",
         "this image", "not observed", "release 126cf3f61ef2", "flaky: suites/health/test_health.py::test_it_answers",
-        PERSONAS, "GAIA-412", "@persona-team", "2026-12-01", "models-shadowed", "no test needed it", "gaia rollback production --confirm production", "111111111111", "Return 404 for a removed persona",
+        PERSONAS, "GAIA-412", "gateway: GET /api/v0.2/personas", "no one: it blocks the release", "@models-team (v0.2-models)", "2027-01-31",
+        "no one: no test needs it", "NOT KNOWN now: auth", "@persona-team", "2026-12-01", "models-shadowed", "no test needed it", "gaia rollback production --confirm production", "111111111111", "Return 404 for a removed persona",
         "rita (release-manager)", 'runs the suite "performance" only if it is selected', "no valid run of this release",
         "staging: expected failures", "release 126cf3f61ef2, approved for production", "GET /api/v0.2/personas/{persona_id}",
         "p95 910 ms", "its verdict file (verdict.json) is not on this machine", "gaia release approve c1f04185784b security-review -e production",
@@ -131,6 +132,7 @@ def test_a_page_about_nothing_claims_nothing() -> None:
     assert "No earlier release was approved for production" in text
     assert "There is no release to go back to." in text
     assert "None: no run on this page" not in text
+    assert "Not known: no run on this page recorded the API of the release." in text
     assert "Not known: no verdict file" in markdown(bare_page())
 
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from pytest_gaia.errors import ConfigError, GaiaError
+from pytest_gaia.expectations.apis import FETCHED
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import Entry
-from pytest_gaia.promotion.ledger.statements import RUNS_WELL, SHORT, GatePredicate, RollbackPredicate
+from pytest_gaia.promotion.ledger.statements import RUNS_WELL, SHORT, GatePredicate, RollbackPredicate, RunDetails
 from pytest_gaia.promotion.promote.rollback import earlier_release
 from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.promotion.signoff._context import (
@@ -19,7 +20,15 @@ from pytest_gaia.promotion.signoff._context import (
 )
 from pytest_gaia.promotion.signoff._environments import counts_of
 from pytest_gaia.report.layout import told
-from pytest_gaia.report.signoff.page import SHOWN_COMMITS, Change, Changes, Commit, Counts, WayBack
+from pytest_gaia.report.signoff.page import (
+    SHOWN_COMMITS,
+    Change,
+    Changes,
+    Commit,
+    Counts,
+    RemovedOperation,
+    WayBack,
+)
 from pytest_gaia.system.git import git
 from pytest_gaia.verdict.classify import ACCEPTED, EXECUTED
 
@@ -65,6 +74,38 @@ def changes(context: PageContext) -> Changes:
         count,
         context.links.compare(old.commit, context.release.commit) if old.commit != context.release.commit else "",
     )
+
+
+def removed_operations(context: PageContext) -> tuple[RemovedOperation, ...]:
+    """Return what the release no longer offers, from the newest run in each environment; what blocks it comes first."""
+    found: dict[tuple[bool, str, str, str, str], list[str]] = {}
+    for run in _runs(context):
+        for each in run.removed:
+            key = (each.blocks, each.expectation, each.operation, each.owner, each.expires)
+            found.setdefault(key, []).append(run.environment)
+    rows = (
+        RemovedOperation(operation, tuple(names), expectation, owner, until, blocks)
+        for (blocks, expectation, operation, owner, until), names in found.items()
+    )
+    return tuple(sorted(rows, key=lambda each: (not each.blocks, not each.expectation, each.operation)))
+
+
+def compared_apis(context: PageContext) -> tuple[str, ...]:
+    """Return what the operations of the release were compared with, one sentence for each environment."""
+    return tuple(_compared(run) for run in _runs(context) if run.apis or run.compared_with)
+
+
+def _compared(run: RunDetails) -> str:
+    elsewhere = sorted({f"{name}: as in {api.source}" for name, api in run.apis.items() if api.source != FETCHED})
+    source = f" ({'; '.join(elsewhere)})" if elsewhere else ""
+    if not run.compared_with:
+        return f"{run.environment}: no earlier release has a known API{source}."
+    text = f"{run.environment}: compared with {run.compared_with}{source}"
+    return f"{text}; NOT KNOWN now: {', '.join(run.unknown_apis)}." if run.unknown_apis else f"{text}."
+
+
+def _runs(context: PageContext) -> Iterator[RunDetails]:
+    return (seen.evidence.says.details for seen in context.runs.values() if seen.evidence)
 
 
 def way_back(context: PageContext) -> WayBack:

@@ -24,7 +24,7 @@ from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.promotion.signoff import _checks as checks
 from pytest_gaia.promotion.signoff import _tests as tests
-from pytest_gaia.promotion.signoff._changes import changes, way_back
+from pytest_gaia.promotion.signoff._changes import changes, compared_apis, removed_operations, way_back
 from pytest_gaia.promotion.signoff._context import (
     VERDICT_OPTION,
     PageContext,
@@ -145,6 +145,8 @@ def _page(context: PageContext, gates: Sequence[tuple[Situation, Gate]]) -> Sign
         checks=checks.gate_checks(gate, context.entries),
         approvals=checks.approvals(gates),
         known=tests.known_failures(context),
+        removed=removed_operations(context),
+        compared=compared_apis(context),
         unused=tests.unused_expectations(context),
         blocking=tests.blocking(context, gate),
         untested=tests.untested(context),

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from pytest_gaia.report import _markdown_text as markdown_text
+from pytest_gaia.report.layout import remaining
 from pytest_gaia.report.signoff import _charts as charts
 from pytest_gaia.report.signoff.page import SHOWN_BLOCKING, SHOWN_TESTS, SHOWN_UNTESTED, SignOffPage
 from pytest_gaia.wording import counted
@@ -91,6 +92,7 @@ def _environment(text: Callable[[str], Markup]) -> Environment:
         "clip": clip,
         "counted": counted,
         "digits": _digits,
+        "remaining": lambda days: "" if days is None else remaining(days),
         "id": lambda release: release.rpartition(" ")[2],
         "test_name": _test_name,
         "code": lambda name: Markup(markdown_text.code(name)),  # noqa: S704  # the function escapes

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_gaia.report.layout import remaining
-
 _DAY = len("2026-11-23")
 
 SHOWN_TESTS = 10
@@ -232,11 +230,6 @@ class KnownFailure:
         """Whether the expectation is no longer in force."""
         return self.days_left is not None and self.days_left <= 0
 
-    @property
-    def left(self) -> str:
-        """The remaining time in words."""
-        return "" if self.days_left is None else remaining(self.days_left)
-
 
 @dataclass(frozen=True, slots=True)
 class UnusedExpectation:
@@ -250,10 +243,21 @@ class UnusedExpectation:
     reasons: tuple[str, ...]
     """why it was not used, one sentence per environment"""
 
-    @property
-    def left(self) -> str:
-        """The remaining time in words."""
-        return remaining(self.days_left)
+
+@dataclass(frozen=True, slots=True)
+class RemovedOperation:
+    """An operation that the release no longer offers."""
+
+    operation: str
+    environments: tuple[str, ...]
+    """where an earlier release offered it"""
+    expectation: str
+    """ID of the expectation that accepts it; empty without one"""
+    owner: str
+    until: str
+    """last day of the expectation"""
+    blocks: bool
+    """whether a test needs it, and nothing accepts that it is gone"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +385,9 @@ class SignOffPage:
     """tests that ran in at least one environment"""
     planned: int = 0
     """tests that were planned in at least one environment"""
+    removed: tuple[RemovedOperation, ...] = ()
+    compared: tuple[str, ...] = ()
+    """what the API of the release was compared with, one sentence for each environment where its run recorded that"""
     gaps: tuple[str, ...] = ()
     """missing or invalid evidence, one sentence each"""
 

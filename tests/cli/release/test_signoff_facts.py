@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from pytest_gaia.expectations.apis import Api
+from pytest_gaia.promotion.ledger.statements import RemovedOperation
 from pytest_gaia.promotion.release.kept import keep_release
 from tests.cli.release.signoff_files import (
     ACCEPTED,
@@ -172,7 +174,7 @@ def test_the_checklist_names_who_signed_when_and_until_when(told: Told, pipeline
     assert review["until"][:10] == (datetime.fromisoformat(review["when"][:16]) + timedelta(days=7)).date().isoformat()
     assert (proved["status"], proved["who"], proved["until"]) == ("passed", "ci", "")
     assert "Approved by release-manager" in rows
-    assert len(rows) == 12
+    assert len(rows) == 13
 
 
 def test_what_changed_since_the_last_sign_off(told: Told, pipeline: Underway, project: Path) -> None:
@@ -366,3 +368,30 @@ def test_a_run_that_the_ledger_does_not_hold_is_shown_and_proves_nothing(
     assert "dev: the run of the given verdict file is not in the ledger and is no evidence" in page["gaps"]
     assert page["environments"][-1]["counts"]["passed"] == 5
     assert page["environments"][-1]["run"] == ""
+
+
+def test_what_the_release_no_longer_offers_names_who_accepted_it_and_until_when(
+    told: Told, pipeline: Underway, project: Path
+) -> None:
+    api = {"gateway": Api("sha256:1", ("GET /new",))}
+    accepted = RemovedOperation("gateway: GET /old", 2, "old-api", "@team", "2027-01-31")
+    blocking, silent = RemovedOperation("gateway: GET /used", 1), RemovedOperation("gateway: GET /unused", 0)
+    pipeline.through_local()
+    pipeline.run("dev", apis=api, removed=(accepted, silent), compared_with="release 1 in dev")
+    pipeline.run(
+        "staging", apis=api, removed=(accepted, blocking), compared_with="release 2 in staging", unknown_apis=("auth",)
+    )
+
+    page = told("-e", "staging")
+
+    assert [(each["operation"], each["environments"], each["blocks"]) for each in page["removed"]] == [
+        ("gateway: GET /used", ["staging"], True),
+        ("gateway: GET /old", ["dev", "staging"], False),
+        ("gateway: GET /unused", ["dev"], False),
+    ]
+    by = page["removed"][1]
+    assert (by["expectation"], by["owner"], by["until"]) == ("old-api", "@team", "2027-01-31")
+    assert page["compared"] == [
+        "dev: compared with release 1 in dev.",
+        "staging: compared with release 2 in staging; NOT KNOWN now: auth.",
+    ]
