@@ -96,7 +96,7 @@ def test_a_release_that_lacks_an_operation_is_rejected_until_an_expectation_acce
     assert promotable.predicate(GatePredicate).decision.verdict == "REJECT"
     monkeypatch.chdir(promotable.rootdir)
     assert gaia(["replay", f".gaia/promotions/stage-{promotable.release.short}/{RECORD}"]) == 1
-    assert f"gone since release {first} in stage: 1 operation" in capsys.readouterr().out
+    assert f"1 operation gone since release {first} in stage" in capsys.readouterr().out
 
     next_release(promotable, "expectations/removed.toml", ACCEPTED)
     done = promotable.promote()
