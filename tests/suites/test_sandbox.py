@@ -57,9 +57,15 @@ def test_order_and_workers_change_nothing(checks: list[Check], tmp_path: Path, a
 
 
 @pytest.mark.slow("suites")
-@pytest.mark.parametrize("service", ["auth", "asset", "chat"])
-def test_without_a_service_its_checks_fail_and_no_others(checks: list[Check], tmp_path: Path, service: str) -> None:
-    result = run(tmp_path, f"--gaia-sandbox-without={service}")
+@pytest.mark.parametrize(
+    ("api", "service"),
+    [("current", each) for each in ("auth", "asset", "chat")]
+    + [("next", each) for each in ("auth", "asset", "chat", "kb", "web")],
+)
+def test_without_a_service_its_checks_fail_and_no_others(
+    checks: list[Check], tmp_path: Path, api: str, service: str
+) -> None:
+    result = run(tmp_path, f"--gaia-sandbox-without={service}", f"--gaia-sandbox-api={api}")
     assert result.code == 1, result.output
     assert result.of("error") == set()
     needing = {check.id for check in checks if service in check.requires} - result.inapplicable()
