@@ -34,11 +34,12 @@ def gaia_platform() -> Platform:
 def gaia_environment(
     name: str, *, nats: str | None = None, database: Secret | None = None, **given: Any
 ) -> Environment:
-    """Return an environment of the Gaia Platform, by default with all services."""
+    """Return an environment of the Gaia Platform, by default with all services of every release."""
     platform: Platform = given.get("platform") or gaia_platform()
     connections = {} if nats in (None, DISABLED) else {"nats": Secret(nats)}
     connections |= {} if database is None else {"postgres": database}
-    services = tuple(each for each in given.pop("services", platform.names) if each != "nats" or nats != DISABLED)
+    everywhere = tuple(each for each in platform.names if each not in platform.without)
+    services = tuple(each for each in given.pop("services", everywhere) if each != "nats" or nats != DISABLED)
     found: dict[str, Any] = {
         "platform": platform,
         "role": role_of(name, EnvironmentTable()),

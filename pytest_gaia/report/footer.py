@@ -1,5 +1,6 @@
 """The summary at the end of a run: expectations that were used, skipped tests with reasons, and the verdict."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Layout:
 
 
 PLAIN = Layout()
+_ENDLESS = Layout(sys.maxsize)
 
 
 def notes(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
@@ -116,16 +118,27 @@ def not_offered(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
     groups = groups_not_offered(evaluated)
     lines: list[str] = []
     for group in groups:
-        lines += [*_hung(f"{group.title}:", layout), *_operations(group.tests, layout)]
+        operations = _operations(group.tests, layout)
+        one = f"  {group.title}: {operations[0].strip()}"
+        fits = len(operations) == 1 and columns(one) <= layout.width
+        lines += [one] if fits else [*_hung(f"{group.title}:", layout), *operations]
         lines += _hung(_ACCEPT, layout) if group.blocking else []
-    operations = [operation for group in groups for operation in group.tests]
-    if groups and (untested := removed_without_tests(evaluated.context.apis, operations, evaluated.context.today)):
+    needed = [operation for group in groups for operation in group.tests]
+    if groups and (untested := removed_without_tests(evaluated.context.apis, needed, evaluated.context.today)):
         more = "" if layout.inapplicable else f" (-v lists {'it' if len(untested) == 1 else 'them'})"
         lines += _hung(f"{counted(len(untested), 'more operation')} gone that no test of this run needs{more}", layout)
         lines += _operations(dict.fromkeys(untested, ()), layout) if layout.inapplicable else []
     count = sum(bool(each.operations) for each in evaluated.classifications)
-    needed = f"{counted(count, 'test')} need{'s' if count == 1 else ''} {counted(len(operations), 'operation')}"
-    return _titled(f"not offered by this release: {needed}", lines)
+    need = f"{counted(count, 'test')} need{'s' if count == 1 else ''} {counted(len(needed), 'operation')}"
+    return _titled(f"not offered by this release: {need}", lines)
+
+
+def gone(evaluated: EvaluatedRun) -> list[str]:
+    """Return the operations that are gone and block as one line, however long it is; nothing without any."""
+    lines = (
+        (group.title, _operations(group.tests, _ENDLESS)) for group in groups_not_offered(evaluated) if group.blocking
+    )
+    return [f"gaia: {title}: {'; '.join(map(str.strip, operations))}" for title, operations in lines]
 
 
 _NOT_GONE = (

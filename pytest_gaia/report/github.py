@@ -78,6 +78,9 @@ def _summary(evaluated: EvaluatedRun, label: str) -> Iterator[str]:
         yield from (f"- {_cell(reason)}" for reason in evaluated.verdict.reasons)
     blocking = [(each.node, each.outcome, each.reason) for each in evaluated.classifications if each.blocks]
     yield from _table("Blocking failures", ("test", "outcome", "reason"), blocking)
+    for group in groups_not_offered(evaluated):
+        rows = [(str(len(nodes)), operation) for operation, nodes in group.tests.items()]
+        yield from _table(f"Not offered by this release: {group.title}", ("tests", "operation"), rows)
     yield from _table(
         f"Expected failures{spent(evaluated)}",
         ("tests", "expectation", "issue", "owner", "expires", "reason"),
@@ -94,9 +97,6 @@ def _summary(evaluated: EvaluatedRun, label: str) -> Iterator[str]:
             if evaluated.using(expectation)
         ],
     )
-    for group in groups_not_offered(evaluated):
-        rows = [(str(len(nodes)), operation) for operation, nodes in group.tests.items()]
-        yield from _table(f"Not offered by this release: {group.title}", ("tests", "operation"), rows)
     yield from _table("Warnings", ("warning",), [(text,) for text in warnings(evaluated)])
     yield from _table("Not tested", ("tests", "outcome", "reason"), _untested(evaluated))
     if evaluated.blocking_in_production and evaluated.context.tolerance.kind != "strict":

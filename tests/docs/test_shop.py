@@ -12,7 +12,6 @@ import pytest
 from pytest_gaia.cli.app import run
 from pytest_gaia.config.project import Project
 from tests.docs.pages import FOUR_WEEKS, ROOT, TODAY
-from tests.projects import gaia_platform
 
 SHOP = ROOT / "examples" / "shop"
 
@@ -32,12 +31,12 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_shop_shares_no_service_with_the_gaia_platform(shop: Path) -> None:
+def test_every_service_of_the_shop_is_its_own(shop: Path) -> None:
     platform = Project(shop).platform
 
     assert platform.names == ("web", "orders", "billing", "orders-db", "redis")
     assert platform.waves(platform.names) == (("orders-db", "redis"), ("orders", "billing"), ("web",))
-    assert not set(platform.names) & set(gaia_platform().names)
+    assert all(service.place.startswith("gaia.toml:") for service in platform.services.values())
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 
 class RunSummary:
-    """Prints the summary: one line with ``-q``; with ``-v``, every test that did not simply pass."""
+    """Prints the summary: with ``-q``, the verdict and what is gone; with ``-v``, every test that did not simply pass."""
 
     def __init__(self, config: pytest.Config, label: str, actions: Actions | None = None) -> None:
         """``label`` is the display name of the environment; ``actions`` is the step of GitHub Actions, if any."""
@@ -53,6 +53,7 @@ class RunSummary:
         if not quiet:
             self._write(footer.blocking(evaluated, shown=_failures(terminal), layout=layout), red=True)
             self._write([*footer.notes(evaluated, layout), *(f"gaia: {sentence}" for sentence in noted)], yellow=True)
+        self._write(footer.gone(evaluated) if quiet and not terminal.no_summary else (), red=True)
         if self._actions:
             begin_line(terminal)
             self._actions.annotate(evaluated, self._label, terminal)
