@@ -122,7 +122,8 @@ def test_nothing_secret_is_shown(sandbox: Sandbox) -> None:
 
 
 def test_an_environment_gets_the_cells_addresses_and_credentials() -> None:
-    bound = bind(gaia_environment("sandbox", sandbox=True, writes=True), STACK)
+    everything = gaia_platform().names
+    bound = bind(gaia_environment("sandbox", services=everything, sandbox=True, writes=True), STACK)
 
     assert bound.urls == STACK.urls
     assert bound.url_of("nats") == STACK.nats

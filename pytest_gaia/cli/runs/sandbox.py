@@ -33,7 +33,7 @@ Start the services on this machine until Ctrl-C.
   gaia sandbox up -e staging           with the services of staging
   gaia sandbox up --without orders,nats
   gaia sandbox up --no-known-bugs      with the known bugs fixed
-  gaia sandbox up --api next           with the API of the newest release of the Gaia Platform
+  gaia sandbox up --api next           with the newest API of Gaia
   gaia sandbox up --json               addresses and keys as one line of JSON
 
 Starts the services of gaia.toml on free ports of the loopback interface: PostgreSQL, NATS and Redis, and the programs in

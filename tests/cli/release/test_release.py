@@ -322,7 +322,14 @@ def test_stages_are_checked_by_their_role(gaia: Gaia, operated: Path, committed:
     asked = {stage: {check["id"] for check in checks} for stage, checks in json.loads(out).items()}
     assert asked == {
         "qa": {"no-experimental-features"},
-        "live": {"staging-validated", "core-verified", "performance-acceptable", "security-review", "rollback-ready"},
+        "live": {
+            "staging-validated",
+            "core-verified",
+            "performance-acceptable",
+            "security-review",
+            "rollback-ready",
+            "removed-operations",
+        },
     }
 
     code, out, err = gaia("release", "check", str(release["short"]), "-e", "live")
