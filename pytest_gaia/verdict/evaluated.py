@@ -36,7 +36,7 @@ CANNOT_PROMOTE = "partial run: cannot promote a release"
 """first reason of every PARTIAL"""
 _NAMED = 20
 """most tests that a reason lists"""
-_UNPROVED = "no baseline shows whether an earlier release did (--gaia-baseline, tolerance.baseline)"
+_UNPROVED = 'no baseline shows whether an earlier release did; for the first one, set tolerance.baseline = "optional"'
 _NO_EXPECTATIONS = ExpectationSet()
 _OWN_CODES = (2, 3, 4)
 """pytest's exit codes: interrupted, internal error, usage error"""

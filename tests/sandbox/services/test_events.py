@@ -71,9 +71,12 @@ async def test_auth_reports_that_it_is_ready_on_the_platform_without_known_bugs(
     async with listening(fixed) as heard:
         fixed.fault("auth", "stop")
         fixed.sandbox.heal(fixed.stack.name)
-        [(subject, content)] = await heard(1)
+        # Another service may still report its own start.
+        while (event := (await heard(1))[0])[1].get("service") != "auth":
+            pass
 
-    assert (subject, content["service"], content["status"]) == ("gaia.service.ready", "auth", "ready")
+    subject, content = event
+    assert (subject, content["status"]) == ("gaia.service.ready", "ready")
 
 
 async def test_chat_message_is_no_event(platform: Platform) -> None:
