@@ -533,7 +533,11 @@ def test_ctrl_c_ends_flyctl_in_the_middle_of_a_deployment(fake_tools: FakeTools,
         hook.run(a_request("deploy", app=APP, image=IMAGE), press)
 
     assert [call.exit for call in fake_tools.calls("fly", "deploy")] == [127]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("gaia-std") and thread.is_alive()]
+    for thread in threading.enumerate():
+        if thread.name.startswith("gaia-std"):
+            # It ends when it has read what flyctl wrote last.
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 def test_a_tool_of_the_same_name_is_told_from_flyctl(
