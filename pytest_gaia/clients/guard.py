@@ -1,7 +1,7 @@
 """The write guard: blocks every write unless both the test and the environment permit it."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from posixpath import normpath
 from urllib.parse import unquote
 
@@ -171,21 +171,18 @@ def _forms(path: str) -> Iterator[str]:
 class WriteGuard:
     """Blocks writes by default: a write needs the marker on the test *and* an environment that permits writes.
 
-    All clients of a session share one guard. The plugin calls :meth:`permit` before each test.
+    All clients of a session share one guard. ``is_marked`` returns whether the test that calls is marked with
+    ``writes=True``, and still runs.
     """
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, is_marked: Callable[[], bool] = lambda: False) -> None:
         self._environment = environment
-        self._marked = False
-
-    def permit(self, item_writes: bool) -> None:
-        """Set whether the running test is marked with ``writes=True``."""
-        self._marked = item_writes
+        self._is_marked = is_marked
 
     @property
     def open(self) -> bool:
-        """Whether the running test may write."""
-        return self._marked and self._environment.writes
+        """Whether the test that calls may write."""
+        return self._environment.writes and self._is_marked()
 
     def check_http(self, service: str, method: str, path: str, called: tuple[str, str] | None = None) -> None:
         """Raise :class:`WriteRefused` unless the request changes nothing (see :meth:`Service.allows`) or is permitted.
@@ -237,7 +234,7 @@ class WriteGuard:
         """Return the error for a blocked write: what it was, why it is blocked and how to permit it."""
         name = self._environment.label
         if not self._environment.writes:
-            marked = f", not even with {MARKER}" if self._marked else ""
+            marked = f", not even with {MARKER}" if self._is_marked() else ""
             reason = f"environment {name} forbids writes (writes = false){marked}"
             todo = f"Run the test in an environment that permits writes, such as the sandbox, and mark it {MARKER}."
         else:

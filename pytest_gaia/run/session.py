@@ -2,15 +2,14 @@
 
 import os
 import shutil
-from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
-from pytest_gaia.clients.exchanges import Exchange, Message, Statement
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.known_secrets import redactor_of, secrets_of
+from pytest_gaia.clients.running import Recorder, RunningTest
 from pytest_gaia.collection.needs import Needs
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import SANDBOX_APIS
@@ -22,54 +21,6 @@ from pytest_gaia.printable import colored, visible
 from pytest_gaia.run.sandbox import Sandbox, bind
 from pytest_gaia.sandbox.directories import create_run
 from pytest_gaia.secrets.redaction import Redactor, secrets_around
-
-_REMEMBERED = 200
-"""limit of recorded statements and messages of one test, because a subscription to everything receives very many"""
-
-
-@dataclass(slots=True)
-class Recorder:
-    """Records the exchanges of one test; call it with each exchange."""
-
-    exchanges: list[Exchange] = field(default_factory=list)
-    _statements: deque[Statement] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
-    _messages: deque[Message] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
-
-    def __call__(self, exchange: Exchange) -> None:
-        self.exchanges.append(exchange)
-
-    def add_statement(self, statement: Statement) -> None:
-        """Record a SQL statement."""
-        self._statements.append(statement)
-
-    def add_message(self, message: Message) -> None:
-        """Record a sent or received NATS message."""
-        self._messages.append(message)
-
-    def clear(self) -> None:
-        """Delete all records before the next test."""
-        if self.exchanges:
-            # A new list, because a caller may still read the old one.
-            self.exchanges = []
-        if self._statements or self._messages:
-            self._statements.clear()
-            self._messages.clear()
-
-    @property
-    def statements(self) -> tuple[Statement, ...]:
-        """The latest SQL statements, with placeholders and without values."""
-        return tuple(self._statements)
-
-    @property
-    def messages(self) -> tuple[Message, ...]:
-        """The latest messages that the test sent or saw."""
-        return tuple(self._messages)
-
-    @property
-    def last(self) -> Exchange | None:
-        """The latest exchange, if there was one."""
-        return self.exchanges[-1] if self.exchanges else None
-
 
 _FILE = "observation.json"
 
@@ -238,7 +189,7 @@ class Run:
     def guard(self) -> WriteGuard:
         """The write guard of this process."""
         if self._guard is None:
-            self._guard = WriteGuard(self.environment)
+            self._guard = WriteGuard(self.environment, self.recorder.is_marked)
         return self._guard
 
     @property
@@ -263,12 +214,10 @@ class Run:
         """Return the services that responded before the first test."""
         return self.handoff.read()
 
-    def begin(self, needs: Needs) -> None:
-        """Begin a test: delete the records of the last one, and permit writes only if this one is marked."""
+    def begin(self, needs: Needs, started: RunningTest | None = None) -> None:
+        """Begin a test, or continue one that was ``started`` early. It may write only if it is marked."""
         self.needs = needs
-        self.recorder.clear()
-        if self._guard is not None or needs.writes:
-            self.guard.permit(needs.writes)
+        self.recorder.begin(writes=needs.writes, started=started)
 
     def stop(self) -> None:
         """Stop the sandbox if this process started it, and delete the folder of the observation."""

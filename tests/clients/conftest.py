@@ -45,8 +45,7 @@ async def connect() -> AsyncIterator[Connect]:
         urls: dict[str, str], *, permitted: bool = True, record: list[Exchange] | None = None, **values: Any
     ) -> ClientSet:
         where = environment(urls=urls, **values)
-        guard = WriteGuard(where)
-        guard.permit(permitted)
+        guard = WriteGuard(where, lambda: permitted)
         made.append(ClientSet(where, guard, (record if record is not None else []).append))
         return made[-1]
 

@@ -30,8 +30,7 @@ ADD = "INSERT INTO personas (id, name, description, system_prompt) VALUES (gen_r
 @contextlib.asynccontextmanager
 async def opened(dsn: str, *, permitted: bool = False, **values: Any) -> AsyncIterator[Database]:
     where = environment(**{"name": "sandbox", "database": Secret(dsn), "sandbox": True, **values})
-    guard = WriteGuard(where)
-    guard.permit(permitted)
+    guard = WriteGuard(where, lambda: permitted)
     client = Database(where, "postgres", guard)
     try:
         yield client

@@ -11,9 +11,7 @@ from tests.clients.conftest import environment
 
 
 def guard(*, allowed: bool, marked: bool, name: str = "production") -> WriteGuard:
-    made = WriteGuard(environment(name, writes=allowed))
-    made.permit(marked)
-    return made
+    return WriteGuard(environment(name, writes=allowed), lambda: marked)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "post", "PROPFIND"])
@@ -80,9 +78,8 @@ def shop_guard(*, marked: bool = False) -> WriteGuard:
             "cache": Service("cache", kind="redis"),
         }
     )
-    made = WriteGuard(environment("live", platform=shop, services=shop.names, required=(), writes=True))
-    made.permit(marked)
-    return made
+    where = environment("live", platform=shop, services=shop.names, required=(), writes=True)
+    return WriteGuard(where, lambda: marked)
 
 
 @pytest.mark.parametrize(
@@ -162,14 +159,6 @@ def test_the_refusal_without_the_marker_names_the_marker() -> None:
         guard(allowed=True, marked=False, name="dev").check_http("chat", "PUT", "/x")
     assert "the test is not marked as one that writes" in str(caught.value)
     assert "Mark the test with @pytest.mark.gaia(writes=True)" in str(caught.value)
-
-
-def test_the_permission_ends_with_the_test() -> None:
-    shared = guard(allowed=True, marked=True)
-    shared.check_http("gateway", "DELETE", "/x")
-    shared.permit(False)
-    with pytest.raises(WriteRefused):
-        shared.check_http("gateway", "DELETE", "/x")
 
 
 def test_publishing_below_gaia_test_always_goes() -> None:

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 async def messaging(url: str, *, permitted: bool = True, **values: Any) -> Messaging:
     where = environment(nats=url, **values)
-    guard = WriteGuard(where)
-    guard.permit(permitted)
+    guard = WriteGuard(where, lambda: permitted)
     return await Messaging.of(where, "nats", guard).open()
 
 

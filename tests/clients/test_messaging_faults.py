@@ -28,8 +28,7 @@ SOURCES = {"urls.nats": "GAIA_NATS_URL"}
 
 async def messaging(url: str, *, seconds: float = 2.0) -> Messaging:
     where = environment(nats=url, sources=SOURCES, timeouts=Timeouts(connect=seconds))
-    guard = WriteGuard(where)
-    guard.permit(True)
+    guard = WriteGuard(where, lambda: True)
     return await Messaging.of(where, "nats", guard).open()
 
 

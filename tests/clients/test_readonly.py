@@ -222,7 +222,7 @@ async def test_opening_the_guard_does_not_open_the_facade(
     database: OwnDatabase, admin: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     async with opened(database.superuser, name="dev", sandbox=False) as client, client.test_transaction() as session:
-        client._guard.permit(True)
+        client._guard._is_marked = lambda: True
         for statement in ("INSERT INTO target VALUES (9)", "COMMIT", "SELECT writes()"):
             with pytest.raises(WriteRefused):
                 await session.fetch(statement)

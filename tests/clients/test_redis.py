@@ -68,8 +68,7 @@ def client(url: str, *, permitted: bool = True, record: list[Statement] | None =
             **values,
         },
     )
-    guard = WriteGuard(where)
-    guard.permit(permitted)
+    guard = WriteGuard(where, lambda: permitted)
     return RedisClient(where, "cache", guard, (record if record is not None else []).append)
 
 

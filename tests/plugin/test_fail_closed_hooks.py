@@ -98,7 +98,7 @@ TESTS = (
         "one that deletes exchanges",
         1,
         "REJECT",
-        "def test_fails(gaia_run):\n    gaia_run.recorder.clear()\n    assert False\n",
+        "def test_fails(gaia_run):\n    gaia_run.recorder.end()\n    assert False\n",
     ),
     Way(
         "one that writes the verdict",

@@ -15,6 +15,7 @@ from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http._arguments import Body, fill, text, url_of
 from pytest_gaia.clients.http._transport import MIB, Fault, Incoming, Outgoing, Progress, Transport
 from pytest_gaia.clients.reasons import hide
+from pytest_gaia.clients.running import RUNNING, RunningTest
 from pytest_gaia.config.environment import Environment, Timeouts
 from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedResponse, Unreachable
 from pytest_gaia.secrets.masks import Secret, mask_url
@@ -48,7 +49,9 @@ class Link:
     via: str
     """the service that receives the requests; ``direct`` if that is the service itself"""
     route_of: Callable[[str, str], str]
-    exchanges: deque[Exchange] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    exchanges: deque[tuple[RunningTest | str | None, Exchange]] = field(
+        default_factory=lambda: deque(maxlen=_REMEMBERED)
+    )
 
     @property
     def receiver(self) -> str:
@@ -233,7 +236,7 @@ class Attempt:
         """Record the exchange once and return it. ``error`` is why there is no response."""
         if self._exchange is None:
             self._exchange = self._recorded(error)
-            self._link.exchanges.append(self._exchange)
+            self._link.exchanges.append((RUNNING.get(), self._exchange))
             self._link.recorder(self._exchange)
         return self._exchange
 

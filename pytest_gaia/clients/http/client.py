@@ -11,6 +11,7 @@ from pytest_gaia.clients.http._arguments import Content, Files, Params, body_of,
 from pytest_gaia.clients.http._exchange import Call, Identity, Link
 from pytest_gaia.clients.http.responses import EventStream, Headers, Response, require_events
 from pytest_gaia.clients.reasons import hide
+from pytest_gaia.clients.running import RUNNING
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import Auth
 from pytest_gaia.errors import GaiaError
@@ -52,8 +53,9 @@ class HttpClient:
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """The latest 200 exchanges of this client and the clients derived from it, oldest first."""
-        return tuple(self._link.exchanges)
+        """The latest 200 exchanges of the running test, with this client and those derived from it, oldest first."""
+        running = RUNNING.get()
+        return tuple(exchange for test, exchange in self._link.exchanges if test is running)
 
     def as_user(self, token: str) -> HttpClient:
         """Return a client that sends ``token`` as a bearer token (or as ``auth`` describes it), and no API key."""

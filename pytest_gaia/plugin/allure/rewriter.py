@@ -66,7 +66,7 @@ class ResultRewriter:
             seen.add(item, report, call)
             if seen.ended and not seen.passed:
                 # The recorder forgets the exchanges after this report.
-                seen.keep(self._run.recorder)
+                seen.keep(self._run.recorder.current)
         return report
 
     @hookimpl(tryfirst=True)
@@ -132,7 +132,7 @@ class ResultRewriter:
         )
 
     def _attach(self, result: TestResult, seen: Seen) -> None:
-        for each in attached(*seen.conversation(self._run.recorder)):
+        for each in attached(*seen.conversation(self._run.recorder.current)):
             file_name = f"{uuid.uuid4()}-attachment.{each.extension}"
             plugin_manager.hook.report_attached_data(body=each.body, file_name=file_name)
             result.attachments.append(Attachment(each.name, file_name, each.type))

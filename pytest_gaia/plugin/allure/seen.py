@@ -6,9 +6,9 @@ from typing import NamedTuple
 import pytest
 
 from pytest_gaia.clients.exchanges import Exchange, Message, Statement
+from pytest_gaia.clients.running import RunningTest
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.plugin.checks.phases import skip_reason
-from pytest_gaia.run.session import Recorder
 from pytest_gaia.verdict.classify import ACCEPTED, Classification, Outcome
 
 _ORDER: tuple[Outcome, ...] = (
@@ -67,13 +67,13 @@ class Seen:
             trace = pytest.TestReport.from_item_and_call(item, call).longreprtext
             self.failures.append(Failure(call.excinfo.exconly(), trace))
 
-    def keep(self, recorder: Recorder) -> None:
+    def keep(self, test: RunningTest) -> None:
         """Keep the exchanges so far."""
-        self._conversation = recorder.exchanges, recorder.statements, recorder.messages
+        self._conversation = test.exchanges, test.statements, test.messages
 
-    def conversation(self, recorder: Recorder) -> tuple[list[Exchange], tuple[Statement, ...], tuple[Message, ...]]:
-        """Return the exchanges; for a test that has not ended, those of ``recorder``."""
-        return self._conversation or (recorder.exchanges, recorder.statements, recorder.messages)
+    def conversation(self, test: RunningTest) -> tuple[list[Exchange], tuple[Statement, ...], tuple[Message, ...]]:
+        """Return the exchanges; for a test that has not ended, those of ``test``."""
+        return self._conversation or (test.exchanges, test.statements, test.messages)
 
     def classification(self, tolerance: Tolerance) -> Classification:
         """Return the preliminary outcome. The final evaluation happens at the end of the run."""

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from pytest_gaia.clients.running import CURRENT, RUNNING
 from pytest_gaia.collection.needs import by_command, not_applicable_reason, not_offered_reason, received_operations
 from pytest_gaia.collection.suites import Places, TraitsReader, mark_suites, settle_loops
 from pytest_gaia.errors import ConfigError, SandboxError
@@ -108,7 +109,18 @@ class CheckHooks:
             raise DoesNotApply(traits.left_out)
         if traits.demanding:
             self._leave_out(evidence)
-        self.run.begin(traits.needs)
+        self.run.begin(traits.needs, evidence.started)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:
+        """Let a fixture of a wider scope than function serve the current test, also in its finalizer."""
+        if fixturedef.scope == "function":
+            return (yield)
+        token = RUNNING.set(CURRENT)
+        try:
+            return (yield)
+        finally:
+            RUNNING.reset(token)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_makereport")
     def pytest_gaia_hand_over(
@@ -127,7 +139,7 @@ class CheckHooks:
         self.raised = None
         if self._found is None and report.outcome == "passed" and "wasxfail" not in report.__dict__:
             # Nearly every phase passes, so this path must be cheap.
-            exchanged = len(self.run.recorder.exchanges)
+            exchanged = len(self.run.recorder.current.exchanges)
             evidence.phases += (Phase(call.when, "passed", call.duration, exchanges=exchanged),)
             if exchanged and call.when == "call" and evidence.clean and (reason := self._passed_without(evidence)):
                 Showing("not applicable", reason).apply(item, report)
@@ -174,11 +186,11 @@ class CheckHooks:
         raised = call.excinfo or self.raised
         error = raised.value if raised else None
         phase = phases.phase_of(report, call, error, self._masks)
-        self._found = phase = replace(phase, exchanges=len(self.run.recorder.exchanges))
+        self._found = phase = replace(phase, exchanges=len(self.run.recorder.current.exchanges))
         if (showing := self._showing(item, report, phase)) is not None:
             showing.apply(item, report)
         elif phase.outcome == "failed":
-            show_failure(report, error, self.run.recorder, item.config)
+            show_failure(report, error, self.run.recorder.current, item.config)
 
     def _showing(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> Showing | None:
         """Return how to show a phase that does not block; add the expectations that did not match to a blocking one."""
@@ -201,12 +213,12 @@ class CheckHooks:
         apis = self.evaluating.context.apis
         if not apis.now:
             return None
-        operation = failed_without(phase, phases.wires(self.run.recorder.exchanges, self.run), apis)
+        operation = failed_without(phase, phases.wires(self.run.recorder.current.exchanges, self.run), apis)
         return lacking_reason([operation] if operation else [])
 
     def _passed_without(self, evidence: Evidence) -> str | None:
         """Return why a passed test does not count: the release does not offer what it requested."""
-        exchanges = self.run.recorder.exchanges
+        exchanges = self.run.recorder.current.exchanges
         # A subtest reports while its test is still in its call.
         if all(each.status not in MISSING_ROUTE for each in exchanges) or phases.under_way():
             return None
@@ -261,12 +273,11 @@ class CheckHooks:
             self.latest.name_subtest(message, values)
 
     def _hand_over(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
-        recorder, passed = self.run.recorder, evidence.clean
+        passed = evidence.clean
         attempt = getattr(item, "execution_count", 1)
-        wires = phases.wires(recorder.exchanges, self.run)
+        wires = phases.wires(self.run.recorder.current.exchanges, self.run)
         record = evidence.hand_over(item.nodeid, attempt, wires, self.run.process)
-        # The next test may be skipped before it starts.
-        recorder.clear()
+        self.run.recorder.end()
         if self._assembly is not None:
             self._assembly.complete(record, passed=passed)
         else:

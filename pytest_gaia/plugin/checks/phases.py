@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from pytest_gaia.clients.exchanges import Exchange
+from pytest_gaia.clients.running import RunningTest
 from pytest_gaia.collection.suites import Traits
 from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.errors import NotApplicable
@@ -220,6 +221,8 @@ class Evidence(msgspec.Struct, gc=False):
     """whether an expectation requires a failure"""
     operations: tuple[str, ...] | None = None
     """operations that the test declares, at the services that receive its requests; None if it declares none"""
+    started: RunningTest | None = None
+    """this attempt, if it was started early"""
 
     def add(self, phase: Phase) -> None:
         """Add a phase."""
@@ -256,7 +259,7 @@ class Evidence(msgspec.Struct, gc=False):
         if not self.clean:
             self.earlier += tuple(phase for phase in self.phases if phase.outcome == "failed")
             self.clean = True
-        self.phases = ()
+        self.phases, self.started = (), None
         return record
 
 

@@ -11,9 +11,9 @@ import pytest
 
 import pytest_gaia
 from pytest_gaia.clients.exchanges import Exchange, Message, Statement, transcript
+from pytest_gaia.clients.running import RunningTest
 from pytest_gaia.errors import GaiaError
 from pytest_gaia.plugin.pytest_private import ExceptionChainRepr, ReprEntry, ReprFileLocation, ReprTraceback
-from pytest_gaia.run.session import Recorder
 
 _OURS = Path(pytest_gaia.__file__).parent
 _LIBRARIES = (Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib")))
@@ -31,29 +31,29 @@ _OTHERS = "other exchanges of the test"
 
 
 def show_failure(
-    report: pytest.TestReport, error: BaseException | None, recorder: Recorder, config: pytest.Config
+    report: pytest.TestReport, error: BaseException | None, test: RunningTest, config: pytest.Config
 ) -> None:
     """Shorten ``report`` if it is pytest's representation of ``error``, and add the exchanges of the test."""
     if isinstance(error, pytest.fail.Exception) and str(error).startswith(_NOT_RUN):
         report.sections.append(("how to fix", _HOW_TO_RUN))
-    shown = _shorten(report, error, recorder, config) if error is not None else None
+    shown = _shorten(report, error, test, config) if error is not None else None
     if _style(config) == "line":
         return
-    others = [each for each in recorder.exchanges if each is not shown]
-    if text := everything(others, recorder.statements, recorder.messages):
+    others = [each for each in test.exchanges if each is not shown]
+    if text := everything(others, test.statements, test.messages):
         report.sections.append((_OTHERS if shown is not None else _ALL, text))
 
 
 def _shorten(
-    report: pytest.TestReport, error: BaseException, recorder: Recorder, config: pytest.Config
+    report: pytest.TestReport, error: BaseException, test: RunningTest, config: pytest.Config
 ) -> Exchange | None:
     """Shorten pytest's representation of ``error``; return the exchange that it shows in full, if any."""
     picture = report.longrepr
     if not isinstance(picture, ExceptionChainRepr):
         return None
-    exchange, said = recorder.last if _loudness(config) > 0 else None, ""
+    exchange, said = test.last if _loudness(config) > 0 else None, ""
     if isinstance(error, GaiaError):
-        exchange = at_fault(error, recorder.exchanges)
+        exchange = at_fault(error, test.exchanges)
         said = f"{type(error).__name__}: {headline(error, exchange)}"
         _say_in_short(picture, said, config)
     if not _brief(config):

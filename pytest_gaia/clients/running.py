@@ -1,0 +1,129 @@
+"""The running tests: what each of them sent and received, and whether it may write.
+
+Code finds its test through a context variable, because several tests can run at the same time. A task that a test leaves
+behind keeps the variable of that test: after the test, it records nothing and may not write.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.exchanges import Exchange, Message, Statement
+
+_REMEMBERED = 200
+"""limit of recorded statements and messages of one test, because a subscription to everything receives very many"""
+
+
+class RunningTest:
+    """One attempt of a test: its recorded exchanges, statements and messages, and whether it may write."""
+
+    __slots__ = ("_messages", "_statements", "ended", "exchanges", "writes")
+
+    def __init__(self, *, writes: bool = False) -> None:
+        self.writes = writes
+        """whether the test is marked with ``writes=True``"""
+        self.ended = False
+        self.exchanges: list[Exchange] = []
+        self._statements: deque[Statement] | None = None
+        self._messages: deque[Message] | None = None
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The latest SQL statements and Redis commands, without values."""
+        return tuple(self._statements or ())
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The latest NATS messages that the test sent or received."""
+        return tuple(self._messages or ())
+
+    @property
+    def last(self) -> Exchange | None:
+        """The latest exchange, if there was one."""
+        return self.exchanges[-1] if self.exchanges else None
+
+    def add_statement(self, statement: Statement) -> None:
+        """Record a SQL statement or a Redis command."""
+        if self._statements is None:
+            self._statements = deque(maxlen=_REMEMBERED)
+        self._statements.append(statement)
+
+    def add_message(self, message: Message) -> None:
+        """Record a NATS message."""
+        if self._messages is None:
+            self._messages = deque(maxlen=_REMEMBERED)
+        self._messages.append(message)
+
+
+CURRENT = "current"
+"""value of the context variable in fixtures of a wider scope than function: they serve the current test"""
+
+RUNNING: ContextVar[RunningTest | str | None] = ContextVar("gaia_running_test", default=None)
+"""the test that code belongs to; None for code in a context of its own, such as a thread"""
+
+
+class Recorder:
+    """Records for each running test what it sends and receives; call it with each exchange.
+
+    Code in a context of its own records for the current test, and may not write.
+    """
+
+    def __init__(self) -> None:
+        self.current = RunningTest()
+        """the test that pytest is at"""
+
+    def begin(self, *, writes: bool, started: RunningTest | None = None) -> None:
+        """Begin a test, or continue one that was ``started`` early."""
+        self.current = started or RunningTest(writes=writes)
+        RUNNING.set(self.current)
+
+    def end(self) -> None:
+        """End the current test. What it left behind records nothing and may not write."""
+        self.current.ended = True
+        # The next test may be skipped before it begins. Fixtures whose finalizers run now may write what the test could.
+        self.current = RunningTest(writes=self.current.writes)
+        RUNNING.set(CURRENT)
+
+    @contextlib.contextmanager
+    def starting(self, test: RunningTest) -> Iterator[None]:
+        """Make ``test`` the current one while it is set up early: fixtures of a wider scope record for it."""
+        before, self.current = self.current, test
+        token = RUNNING.set(test)
+        try:
+            yield
+        finally:
+            RUNNING.reset(token)
+            self.current = before
+
+    def is_marked(self) -> bool:
+        """Whether the test that this code belongs to runs and is marked with ``writes=True``."""
+        test = RUNNING.get()
+        if test is CURRENT:
+            test = self.current
+        return isinstance(test, RunningTest) and test.writes and not test.ended
+
+    def __call__(self, exchange: Exchange) -> None:
+        test = self._test()
+        if not test.ended:
+            test.exchanges.append(exchange)
+
+    def add_statement(self, statement: Statement) -> None:
+        """Record a SQL statement or a Redis command."""
+        test = self._test()
+        if not test.ended:
+            test.add_statement(statement)
+
+    def add_message(self, message: Message) -> None:
+        """Record a sent or received NATS message."""
+        test = self._test()
+        if not test.ended:
+            test.add_message(message)
+
+    def _test(self) -> RunningTest:
+        test = RUNNING.get()
+        return test if isinstance(test, RunningTest) else self.current
