@@ -1,8 +1,9 @@
-"""The connection pool: httpx 0.28 leaks connections of canceled requests, and the client does not."""
+"""Connections and their limit: httpx 0.28 leaks connections of canceled requests, and the client does not."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING
 
 import httpx
@@ -15,10 +16,11 @@ from pytest_gaia.clients.http.client import HttpClient
 from pytest_gaia.errors import DeadlineExceeded, GaiaError, ServiceError
 from pytest_gaia.secrets.redaction import Redactor
 from tests.clients.conftest import environment
-from tests.clients.peers import Received, always, peer, response, slow
+from tests.clients.peers import Received, always, peer, response, self_signed, slow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
 POOL = 2
 
@@ -119,6 +121,61 @@ async def test_a_deadline_does_not_poison_the_pool_either() -> None:
                 await client.get("/hang", timeout=0.5)
         assert (await client.get("/x")).status == 200
         await transport.aclose()
+
+
+async def test_a_request_that_waits_for_others_has_its_whole_deadline() -> None:
+    async def deliberate(request: Received, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.2)
+        await slow(request, writer)
+
+    async with peer(deliberate) as server:
+        client, transport = client_with_pool(server.url, 1)
+        responses = await asyncio.gather(*(client.get("/x", timeout=0.6) for _ in range(5)))
+        await transport.aclose()
+    assert [each.status for each in responses] == [200] * 5
+    assert all(each.elapsed < 0.6 for each in responses)
+    assert server.connections == 1
+
+
+async def test_a_fault_and_a_cancellation_close_their_own_connections_only() -> None:
+    async def some_break(request: Received, writer: asyncio.StreamWriter) -> None:
+        if request.target == "/break":
+            writer.transport.abort()
+        elif request.target == "/hang":
+            await asyncio.Event().wait()
+        else:
+            await slow(request, writer)
+
+    async with peer(some_break) as server:
+        client, transport = client_with_pool(server.url, 10)
+        good = [client.get("/good") for _ in range(4)]
+        bad = [client.post("/break"), client.get("/hang", timeout=0.3), asyncio.wait_for(client.get("/hang"), 0.3)]
+        results = await asyncio.gather(*good, *bad, return_exceptions=True)
+        assert sum(isinstance(each, Exception) for each in results) == 3
+        before = server.connections
+        await asyncio.gather(*(client.get("/good") for _ in range(4)))
+        assert server.connections == before
+        await transport.aclose()
+
+
+async def test_many_connections_share_one_ssl_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, certificate = self_signed(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    made: list[object] = []
+    create = ssl.create_default_context
+
+    def counting(*given: object, **named: object) -> ssl.SSLContext:
+        made.append(given)
+        return create(*given, **named)  # type: ignore[arg-type]  # passed on
+
+    monkeypatch.setattr(ssl, "create_default_context", counting)
+    async with peer(slow, tls=tls) as server:
+        client, transport = client_with_pool(server.url, 20)
+        assert {each.status for each in await asyncio.gather(*(client.get("/x") for _ in range(20)))} == {200}
+        await transport.aclose()
+    assert (server.connections, len(made)) == (20, 1)
 
 
 async def test_closing_leaves_neither_tasks_nor_sockets() -> None:

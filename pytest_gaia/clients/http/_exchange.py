@@ -92,9 +92,10 @@ class Link:
 
         Each attempt is recorded. Raises ``Unreachable`` or ``DeadlineExceeded``.
         """
-        trials = Trials(call.outgoing.method, connect=min(self.timeouts.connect, call.within))
-        until = self.transport.home.enter().time() + call.within
-        async with contextlib.AsyncExitStack() as stack:
+        async with self.transport.place() as loop, contextlib.AsyncExitStack() as stack:
+            # Only now, so that no time limit includes the wait for other requests.
+            trials = Trials(call.outgoing.method, connect=min(self.timeouts.connect, call.within))
+            until = loop.time() + call.within
             attempt = await self._begun(call, until, trials, stack)
             yield attempt
             # A test may leave before the end of the body; the record then holds what it read.

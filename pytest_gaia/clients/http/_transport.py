@@ -2,9 +2,9 @@
 
 It works around these faults of httpx 0.28:
 
-* A request that is canceled while it waits for a connection occupies a slot of the pool for ever (httpcore #1093).
-  Requests wait in front of the pool instead. After a cancellation or a failure the pool is retired: it finishes the
-  requests in flight, and new requests get a new pool.
+* The time that its pool of connections takes grows with the square of the connections, and a request that is canceled
+  while it waits for a connection occupies a place in the pool for ever (httpcore #1093). Here each request in flight has a
+  pool of its own, with one connection. Requests wait before that, and a failure discards no other connection in use.
 * It reads proxies and certificates from variables in its own way. Here :mod:`~pytest_gaia.clients.wire` reads them, for
   readiness probes too.
 * An idle connection that the server closed is reported as a protocol error. :class:`Fault` marks it as ``stale``.
@@ -15,8 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import itertools
 import re
 import zlib
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
@@ -25,11 +28,11 @@ import httpx
 
 from pytest_gaia import __version__
 from pytest_gaia.clients.reasons import reason_of, remedy_of
-from pytest_gaia.clients.wire import HomeLoop, proxy_for, trusted
+from pytest_gaia.clients.wire import HomeLoop, Proxy, proxy_for, trusted
 
 # Less than the five seconds after which uvicorn closes an idle connection, so that this side closes first.
 _KEEPALIVE = 4.0
-_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=_KEEPALIVE)
+_LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=_KEEPALIVE)
 
 _PIECE = 64 * 1024
 """bytes that decoding makes at a time"""
@@ -130,23 +133,27 @@ class Fault(Exception):
         """what to do, if there is a specific remedy"""
 
 
-@dataclass(slots=True)
-class _Pool:
-    client: httpx.AsyncClient
-    users: int = 0
-    retired: bool = False
-
-
 class Transport:
-    """A keep-alive pool to one base URL, for one event loop."""
+    """Connections to one base URL, for one event loop. The one that became idle last is used first."""
 
     def __init__(self, base_url: str, *, connections: int = CONNECTIONS, home: HomeLoop | None = None) -> None:
         self._url = base_url
-        self._proxy = ""
         self.home = home or HomeLoop("HTTP")
-        self._turns = asyncio.Semaphore(connections)
-        self._pool: _Pool | None = None
+        self._places = asyncio.Semaphore(connections)
+        self._idle: deque[tuple[httpx.AsyncHTTPTransport, float]] = deque()
+        """each with the time of the loop since when it is idle, in this order"""
         self._closing: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    @contextlib.asynccontextmanager
+    async def place(self) -> AsyncIterator[asyncio.AbstractEventLoop]:
+        """Wait until another request may be in flight, and yield the event loop.
+
+        Raises ``GaiaError`` in another event loop than its own.
+        """
+        loop = self.home.enter()
+        async with self._places:
+            yield loop
 
     @contextlib.asynccontextmanager
     async def open(
@@ -155,21 +162,30 @@ class Transport:
         """Send ``request`` and yield the response as soon as its head is there; update ``progress``.
 
         ``connect`` limits connecting, in seconds; ``most`` limits the decoded body, in bytes. All other time limits are
-        the caller's. Raises :class:`Fault`, and ``GaiaError`` in another event loop than its own.
+        the caller's. Raises :class:`Fault`.
         """
-        self.home.enter()
-        async with self._turns, self._lease() as client:
-            response = await self._send(client, _message(request, connect, progress), progress)
+        slot = self._slot()
+        try:
+            response = await self._send(slot, _message(request, connect, progress), progress)
             try:
                 chunks = _chunks(response, progress, most)
                 yield Incoming(response.status_code, _pairs(response), _charset(response), chunks)
             finally:
                 await response.aclose()
+        except BaseException as error:
+            self._in_background(slot.aclose())
+            if isinstance(error, Fault) and error.stale:
+                # The server has probably closed the others, too.
+                self._discard(len(self._idle))
+            raise
+        self._idle.append((slot, asyncio.get_running_loop().time()))
+        if self._is_closed:
+            self._discard(1)
 
-    async def _send(self, client: httpx.AsyncClient, message: httpx.Request, progress: Progress) -> httpx.Response:
+    async def _send(self, slot: httpx.AsyncHTTPTransport, message: httpx.Request, progress: Progress) -> httpx.Response:
         try:
-            with _faults(progress, self._proxy):
-                response = await client.send(message, stream=True)
+            with _faults(progress, self._through):
+                response = await slot.handle_async_request(message)
             if not progress.begun:
                 raise Fault("request", f"httpx returned a response without sending the request; {_MOCKED}")
             return response
@@ -180,57 +196,44 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close all idle connections. Connections in use are closed when their requests end."""
-        if self._pool is not None:
-            self._retire(self._pool)
+        self._is_closed = True
+        self._discard(len(self._idle))
         if self._closing:
             await asyncio.wait(self._closing, timeout=2)
 
-    @contextlib.asynccontextmanager
-    async def _lease(self) -> AsyncIterator[httpx.AsyncClient]:
-        pool = self._current()
-        pool.users += 1
-        try:
-            yield pool.client
-        except BaseException:
-            self._retire(pool)
-            raise
-        finally:
-            pool.users -= 1
-            self._close_unused(pool)
+    def _slot(self) -> httpx.AsyncHTTPTransport:
+        """Return what sends one request at a time over one connection."""
+        expired = asyncio.get_running_loop().time() - _KEEPALIVE
+        self._discard(sum(1 for _ in itertools.takewhile(lambda each: each[1] < expired, self._idle)))
+        if self._idle:
+            return self._idle.pop()[0]
+        proxy = self._proxy
+        to_proxy = trusted(proxy.url) if proxy and proxy.url.startswith("https:") else None
+        return httpx.AsyncHTTPTransport(
+            verify=trusted(self._url),
+            proxy=httpx.Proxy(proxy.url, ssl_context=to_proxy) if proxy else None,
+            trust_env=False,
+            limits=_LIMITS,
+        )
 
-    def _current(self) -> _Pool:
-        if self._pool is None:
-            self._pool = _Pool(self._client())
-        return self._pool
+    @functools.cached_property
+    def _proxy(self) -> Proxy | None:
+        return proxy_for(self._url)
 
-    def _retire(self, pool: _Pool) -> None:
-        pool.retired = True
-        if self._pool is pool:
-            self._pool = None
-        self._close_unused(pool)
+    @property
+    def _through(self) -> str:
+        return f" (through {self._proxy})" if self._proxy else ""
 
-    def _close_unused(self, pool: _Pool) -> None:
-        if not pool.retired or pool.users:
-            return
-        self._in_background(pool.client.aclose())
+    def _discard(self, count: int) -> None:
+        """Close those that are idle for the longest time."""
+        for _ in range(count):
+            self._in_background(self._idle.popleft()[0].aclose())
 
     def _in_background(self, closing: Coroutine[Any, Any, None]) -> None:
         # A separate task: a second cancellation of the current one would leave the sockets open.
         task = asyncio.get_running_loop().create_task(closing, name="gaia-http-close")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-    def _client(self) -> httpx.AsyncClient:
-        proxy = proxy_for(self._url)
-        self._proxy = f" (through {proxy})" if proxy else ""
-        to_proxy = trusted(proxy.url) if proxy and proxy.url.startswith("https:") else None
-        return httpx.AsyncClient(
-            verify=trusted(self._url),
-            proxy=httpx.Proxy(proxy.url, ssl_context=to_proxy) if proxy else None,
-            trust_env=False,
-            limits=_LIMITS,
-            follow_redirects=False,
-        )
 
 
 _MOCKED = "exclude the environment from mocks of httpx such as pytest-httpx or respx"
