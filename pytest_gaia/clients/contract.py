@@ -32,7 +32,7 @@ from schemathesis.openapi.checks import JsonSchemaError
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 from schemathesis.transport.prepare import prepare_request
 
-from pytest_gaia.clients._payloads import from_json
+from pytest_gaia.clients.exchanges import from_json
 from pytest_gaia.clients.guard import is_unsafe
 from pytest_gaia.clients.http._arguments import fill
 from pytest_gaia.clients.http.client import HttpClient

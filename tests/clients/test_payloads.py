@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.clients._payloads import decode, encode
+from pytest_gaia.clients.exchanges import decode, encode
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

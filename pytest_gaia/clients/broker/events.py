@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_gaia.clients._payloads import decode
+from pytest_gaia.clients.exchanges import decode
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.errors import DeadlineExceeded
 from pytest_gaia.wording import counted
@@ -20,7 +20,7 @@ _WIDTH = 160
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One message. ``data`` is the decoded payload, see :func:`~pytest_gaia.clients._payloads.decode`."""
+    """One message. ``data`` is the decoded payload, see :func:`~pytest_gaia.clients.exchanges.decode`."""
 
     subject: str
     data: Any

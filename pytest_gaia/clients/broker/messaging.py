@@ -7,9 +7,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_gaia.clients._payloads import decode, encode
 from pytest_gaia.clients.broker.events import Event, EventLog
-from pytest_gaia.clients.exchanges import BODY_LIMIT, Message, unrecorded
+from pytest_gaia.clients.exchanges import BODY_LIMIT, Message, decode, encode, unrecorded
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.known_secrets import redactor_of
 from pytest_gaia.clients.reasons import absent, hide

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import IO, Any, TypeAlias
 from urllib.parse import quote, urlencode
 
-from pytest_gaia.clients._payloads import to_json
+from pytest_gaia.clients.exchanges import to_json
 from pytest_gaia.clients.http._transport import encoded_form
 
 Content: TypeAlias = str | bytes | bytearray | memoryview

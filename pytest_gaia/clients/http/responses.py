@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_gaia.clients._payloads import from_json
-from pytest_gaia.clients.exchanges import Exchange, transcript
+from pytest_gaia.clients.exchanges import Exchange, from_json, transcript
 from pytest_gaia.clients.http._exchange import Attempt
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.errors import UnexpectedResponse
