@@ -34,6 +34,7 @@ _AFTER = (
     "writes",
     "experimental",
     "core_only",
+    "concurrency",
     "suites",
     "max_response_mib",
     *(f"timeouts.{name}" for name in ("connect", "response", "stream", "ready")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from pytest_gaia.config.layers import (
     url_layer,
     variable_layer,
 )
-from pytest_gaia.config.platform import DISABLED, Platform, Tool
+from pytest_gaia.config.platform import DISABLED, MAX_CONCURRENCY, Platform, Tool
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.reader import ADHOC, role_of
 from pytest_gaia.config.resolve import Options
@@ -161,14 +162,25 @@ def layers_of(name: str, options: Options, catalogue: Catalogue) -> Layer:
     On the sandbox (also with ``--gaia-simulate``), addresses come only from the sandbox.
     """
     files = catalogue.layers(name)
+    own = concurrency_layer(options.concurrency)
     if name == SANDBOX or options.simulate:
         _refuse_addresses(name, options, catalogue)
-        return merge(files)
+        return merge([*files, own])
     platform = catalogue.platform
     settings = url_layer(given_urls(options.url_settings, platform), platform)
     given = given_urls((Sourced(url, "--gaia-url") for url in options.urls), platform)
     variables = variable_layer(catalogue.variables, name, platform)
-    return merge([*files, settings, variables, url_layer(given, platform)])
+    return merge([*files, settings, variables, url_layer(given, platform), own])
+
+
+def concurrency_layer(given: Sourced | None) -> Layer:
+    """Return the layer of ``--gaia-concurrency``; empty without it. Raises ``ConfigError`` for another value."""
+    if given is None:
+        return Layer()
+    value = int(given.value) if re.fullmatch("[0-9]{1,3}", given.value) else 0
+    if not 1 <= value <= MAX_CONCURRENCY:
+        raise ConfigError(f"{given.source}: expected a number from 1 to {MAX_CONCURRENCY}, got {given.value!r}.")
+    return Layer(EnvironmentTable(concurrency=value), {"concurrency": given.source})
 
 
 def given_urls(values: Iterable[Sourced], platform: Platform) -> Mapping[str, Sourced]:

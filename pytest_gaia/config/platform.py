@@ -30,6 +30,9 @@ SANDBOX_APIS = ("current", "next")
 READING_METHODS = ("GET", "HEAD", "OPTIONS")
 """HTTP methods that change nothing, unless ``unsafe`` lists the operation"""
 
+MAX_CONCURRENCY = 100
+"""limit of the concurrent tests of a process, and of its requests in flight to one service"""
+
 _EMBEDDED = ("postgres", "nats", "redis")
 """kinds for which the sandbox has a server"""
 
@@ -146,6 +149,8 @@ class Service:
     """GET operations that change something"""
     timeouts: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """timeouts that replace those of the environment, in seconds"""
+    max_in_flight: int = MAX_CONCURRENCY
+    """maximum number of requests that wait for its response at the same time, in one process; HTTP only"""
     units: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     """deploy tool → name of its unit (app, Compose service, ``deployment/NAME``); others have the default name"""
     undeployed: tuple[str, ...] = ()
@@ -375,15 +380,21 @@ class Platform:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the description, ``sha256:…``. Where a service is declared is no part of it."""
+        """SHA-256 of the description, ``sha256:…``. Where a service is declared and how many requests it may get are no part of it."""
         text = json.dumps(plain(self), sort_keys=True, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+_NOT_DESCRIBED = ("place", "max_in_flight")
+"""keys of a service that do not decide what is tested"""
+
+
 def plain(value: object) -> object:
-    """Return ``value`` as JSON values, without the places of declarations."""
+    """Return ``value`` as JSON values, without the keys of services that do not decide what is tested."""
     if is_dataclass(value):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value) if each.name != "place"}
+        return {
+            each.name: plain(getattr(value, each.name)) for each in fields(value) if each.name not in _NOT_DESCRIBED
+        }
     if isinstance(value, Mapping):
         return {key: plain(each) for key, each in value.items()}
     return [plain(each) for each in value] if isinstance(value, tuple) else value

@@ -40,6 +40,8 @@ class Options:
     sandbox_api: str = SANDBOX_APIS[0]
     """the API that the reference services of the sandbox offer"""
     simulate: bool = False
+    concurrency: Sourced | None = None
+    """value of ``--gaia-concurrency``, or of the setting in pytest's configuration file"""
     addressed: bool = True
     """whether deploy files without an address are an error; commands that show or deploy the environment need none"""
 

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
 # Not only for type checkers: msgspec reads the annotations.
 from pytest_gaia.config.environment import DeployFiles, DeploySettings, Environment, HookName, Role
+from pytest_gaia.config.platform import MAX_CONCURRENCY
 from pytest_gaia.config.services import SERVICE_NAME, PlatformTable, ServiceTable, TimeoutTable
 from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage
 from pytest_gaia.config.tolerance import BaselineMeaning, SkipMeaning, Tolerance, ToleranceKind, XfailMeaning
@@ -139,6 +140,8 @@ class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """whether tests marked `experimental=True` apply"""
     core_only: bool | UnsetType = UNSET
     """whether only tests marked `core=True` run when nothing is selected"""
+    concurrency: Annotated[int, Meta(ge=1, le=MAX_CONCURRENCY)] | UnsetType = UNSET
+    """maximum number of concurrent tests in one process"""
     suites: tuple[str, ...] | UnsetType = UNSET
     """suites that run when nothing is selected; by default all"""
     max_response_mib: Annotated[int, Meta(ge=1, le=4096)] | UnsetType = UNSET

@@ -8,7 +8,16 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import UNSET, Meta, Struct, UnsetType, convert, to_builtins
 
-from pytest_gaia.config.platform import Auth, Health, Kind, Operation, Platform, SandboxSettings, Service
+from pytest_gaia.config.platform import (
+    MAX_CONCURRENCY,
+    Auth,
+    Health,
+    Kind,
+    Operation,
+    Platform,
+    SandboxSettings,
+    Service,
+)
 from pytest_gaia.errors import nearest
 
 # Not only for type checkers: msgspec reads the annotations.
@@ -114,6 +123,8 @@ class ServiceTable(Struct, frozen=True, forbid_unknown_fields=True):
     """GET operations that change something"""
     timeouts: TimeoutTable | UnsetType = UNSET
     """timeouts that replace those of the environment"""
+    max_in_flight: Annotated[int, Meta(ge=1, le=MAX_CONCURRENCY)] | UnsetType = UNSET
+    """maximum number of requests that wait for its response at the same time, in one process; 100 by default"""
     deploy: UnitTable | Literal[False] | UnsetType = UNSET
     """name of the unit for each deploy tool; false for a service that is used, but not deployed"""
     once: bool | UnsetType = UNSET
@@ -168,7 +179,7 @@ def platform_of(
     )
 
 
-_SAME = ("url", "health", "depends_on", "via", "error_prefix", "once", "external")
+_SAME = ("url", "health", "depends_on", "via", "error_prefix", "once", "external", "max_in_flight")
 
 
 def _service(name: str, table: ServiceTable, place: str) -> Service:

@@ -123,9 +123,18 @@ def _options(config: pytest.Config) -> Options:
         sandbox_fixed=value_of(config, option, "gaia_sandbox_no_known_bugs"),
         sandbox_api=value_of(config, option, "gaia_sandbox_api") or SANDBOX_APIS[0],
         simulate=value_of(config, option, "gaia_simulate"),
+        concurrency=_concurrency(config),
         project=project_of(config),
         environ=os.environ,
     )
+
+
+def _concurrency(config: pytest.Config) -> Sourced | None:
+    given = config.option.gaia_concurrency
+    if given is not None:
+        return Sourced(given, "--gaia-concurrency")
+    setting = config.getini("gaia_concurrency")
+    return Sourced(setting, settings_source(config, "gaia_concurrency")) if setting else None
 
 
 def _is_set(platform: Platform) -> bool:

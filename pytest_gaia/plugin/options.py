@@ -30,6 +30,8 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--gaia-sandbox-api": {"metavar": "current|next", "help": "API of the Gaia Platform that the sandbox offers; next: "
         "that of its newest release, with kb and web"},
     "--gaia-simulate": {**_FLAG, "help": "run the environment's tests against a sandbox with the same services"},
+    "--gaia-concurrency": {"metavar": "N", "help": "run up to N tests at the same time in each process, N from 1 to 100; "
+        "default: `concurrency` in [env.NAME] of gaia.toml"},
     "--gaia-report-log": {**_FILE, "help": "write the result of every test to FILE (JSON Lines) as it happens; "
         "`gaia replay FILE` evaluates it again"},
     "--gaia-verdict-file": {**_FILE, "help": "write the verdict and the outcome of every test to FILE (JSON)"},
@@ -72,6 +74,7 @@ _SETTINGS: Mapping[str, Any] = {
     "gaia_sandbox_no_known_bugs": "bool",
     "gaia_sandbox_api": "string",
     "gaia_simulate": "bool",
+    "gaia_concurrency": "string",
     "gaia_report_log": "string",
     "gaia_verdict_file": "string",
     "gaia_baseline": "string",
@@ -83,8 +86,8 @@ _SETTINGS: Mapping[str, Any] = {
 }
 """name → type; a deployment has none, because it must be requested on the command line"""
 
-_SOURCED = ("gaia_env", "gaia_url")
-"""settings that have an environment variable too, which takes precedence"""
+_SOURCED = ("gaia_env", "gaia_url", "gaia_concurrency")
+"""settings of the environment, which are shown with their source"""
 
 
 _LOOKING = (

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
+from pytest_gaia.config.variables import Sourced
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from tests.projects import ON_GAIA, SERVICES_OF_GAIA
 
@@ -42,6 +43,25 @@ def test_the_project_file_lies_over_the_shipped_one_key_by_key(options: Options)
         "timeouts.response": "gaia.toml:4",
         "services": "default",
     }
+
+
+@pytest.mark.parametrize(("env", "others"), [("sandbox", ""), ("staging", STAGING.partition("\n")[2])])
+def test_the_command_line_wins_for_the_concurrency(tmp_path: Path, env: str, others: str) -> None:
+    (tmp_path / "gaia.toml").write_text(f"[env.{env}]\nconcurrency = 8\n{others}{ON_GAIA}", encoding="utf-8")
+    of_file = Options(project=Project(tmp_path), environ={}, env=env)
+
+    both = map(resolve, (of_file, replace(of_file, concurrency=Sourced("3", "--gaia-concurrency"))))
+
+    assert [(each.concurrency, each.sources["concurrency"]) for each in both] == [
+        (8, "gaia.toml:2"),
+        (3, "--gaia-concurrency"),
+    ]
+
+
+@pytest.mark.parametrize("value", ["0", "101", "many", "-1", "1.5", "", "٣", "0000000010000"])
+def test_another_number_of_concurrent_tests_is_a_usage_error(options: Options, value: str) -> None:
+    with pytest.raises(ConfigError, match="--gaia-concurrency: expected a number from 1 to 100, got"):
+        resolve(replace(options, concurrency=Sourced(value, "--gaia-concurrency")))
 
 
 def test_each_place_wins_over_the_one_below(options: Options) -> None:

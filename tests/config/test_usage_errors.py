@@ -20,7 +20,7 @@ USAGE_ERRORS = {
     ),
     "an unknown key without a near one lists all": (
         "[env.preview]\nzzz = 1\n",
-        "gaia.toml:2: env.preview.zzz: unknown key; Known: core_only, deploy, experimental, from, hosts, loopback, max_response_mib, release, required, role, services, slo, stage,",
+        "gaia.toml:2: env.preview.zzz: unknown key; Known: concurrency, core_only, deploy, experimental, from, hosts, loopback, max_response_mib, release, required, role, services, slo, stage,",
     ),
     "an unknown service": (
         '[env.preview.urls]\n\n# comment\ngatway = "http://x"\n',
@@ -41,6 +41,30 @@ USAGE_ERRORS = {
     "a timeout of nothing": (
         "[env.staging]\ntimeouts.ready = 0\n",
         "gaia.toml:2: env.staging.timeouts.ready: expected a number > 0",
+    ),
+    "no concurrent test": (
+        "[env.staging]\nconcurrency = 0\n",
+        "gaia.toml:2: env.staging.concurrency: expected a whole number >= 1",
+    ),
+    "too many concurrent tests": (
+        "[env.staging]\nconcurrency = 101\n",
+        "gaia.toml:2: env.staging.concurrency: expected a whole number <= 100",
+    ),
+    "a word for the number of concurrent tests": (
+        '[env.staging]\nconcurrency = "many"\n',
+        "gaia.toml:2: env.staging.concurrency: expected a whole number, got a string",
+    ),
+    "a truth value for the number of concurrent tests": (
+        "[env.staging]\nconcurrency = true\n",
+        "gaia.toml:2: env.staging.concurrency: expected a whole number, got true or false",
+    ),
+    "no request in flight": (
+        "[services.web]\nmax_in_flight = 0\n",
+        "gaia.toml:2: services.web.max_in_flight: expected a whole number >= 1",
+    ),
+    "a limit of requests for messages": (
+        '[services.events]\nkind = "nats"\nmax_in_flight = 5\n',
+        'gaia.toml:3: services.events.max_in_flight: only a service of kind "http" has this key',
     ),
     "a string for a truth value": (
         '[env.staging]\nwrites = "no"\n',

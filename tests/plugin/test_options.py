@@ -78,6 +78,14 @@ def test_settings_stand_in_pytests_configuration_file(
     assert (health.path / "log.jsonl").read_text().count("\n") == 3
 
 
+@pytest.mark.parametrize("value", ["0", "101", "many"])
+def test_another_concurrency_is_one_line_and_exit_code_4(health: pytest.Pytester, value: str) -> None:
+    result = health.runpytest_subprocess(f"--gaia-concurrency={value}")
+
+    assert result.ret == 4
+    assert result.errlines == [f"ERROR: --gaia-concurrency: expected a number from 1 to 100, got '{value}'.", ""]
+
+
 def test_the_command_line_precedes_variables_and_these_precede_settings(
     health: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

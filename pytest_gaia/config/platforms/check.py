@@ -38,7 +38,19 @@ _RESERVED = frozenset(
     """,
     )
 )
-_ONLY_HTTP = ("health", "healthy", "via", "routes", "probe", "error_prefix", "auth", "openapi", "safe", "unsafe")
+_ONLY_HTTP = (
+    "health",
+    "healthy",
+    "via",
+    "routes",
+    "probe",
+    "error_prefix",
+    "auth",
+    "openapi",
+    "safe",
+    "unsafe",
+    "max_in_flight",
+)
 _OPERATION = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|QUERY) (/[^\s?#]*)")
 _TEMPLATE = re.compile(r"(/(\{[A-Za-z_]\w*\}|[^/{}]*))+\*?")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")

@@ -16,7 +16,7 @@ from pytest_gaia.promotion.gate.situation import Declared, Evidence, Situation
 from pytest_gaia.promotion.ledger.statements import SHORT, DeploymentPredicate, RunDetails, RunPredicate
 from pytest_gaia.wording import counted
 
-_IRRELEVANT = ("name", "url", "variable", "timeouts", "sandbox", "place")
+_IRRELEVANT = ("name", "url", "variable", "timeouts", "sandbox", "place", "max_in_flight")
 """keys of a service that do not decide what is tested, and how: where it is, and how a sandbox runs it"""
 _DIGITS = 12
 _NAMED = 3
