@@ -29,6 +29,9 @@ MAY_DIFFER = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 MEASURED = "COVERAGE_PROCESS_START"
 """the variable that makes coverage.py measure a process from its start on; its value is the file of settings"""
 
+# The test that forks first may have set others.
+_AT_IMPORT = dict(os.environ)
+
 _measuring: dict[str, str] = {}
 _servers: dict[str, ForkServer] = {}
 _starting = Lock()
@@ -83,7 +86,7 @@ class ForkServer:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST_REQUEST)
         # The output of a run is buffered, unless its variables disable that.
-        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        inherited = {name: value for name, value in _AT_IMPORT.items() if name != "PYTHONUNBUFFERED"}
         self._at_start = _read_at_the_start(inherited)
         with theirs:
             self._process = subprocess.Popen(
