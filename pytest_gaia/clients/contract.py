@@ -54,7 +54,7 @@ _CHECKS = [not_a_server_error, content_type_conformance, response_schema_conform
 
 _NOT_PUBLISHED = (404, 405, 410)
 _AT_ONCE = 8
-"""concurrent requests of one operation"""
+"""concurrent requests of a contract test"""
 
 _SEED = 0
 _WRONG = (SchemathesisError, AssertionError, AttributeError, LookupError, OSError, TypeError, ValueError)
@@ -119,10 +119,13 @@ class Contract:
         dropped = _NEVER_SENT | {each.header.lower() for each in described.auth} | _credentials(document)
         # All requests exist before the first one is sent.
         planned = [(each, each.requests(examples, dropped)) for each in chosen]
-        for operation, requests in planned:
-            errors = await _errors(client, operation, requests)
-            for error in errors or (None,):
-                yield operation.name, error
+        turns = asyncio.Semaphore(_AT_ONCE)
+        # An operation that writes may change what another one returns, so each has to wait for the one before it.
+        for batch in [[each] for each in planned] if writes else [planned]:
+            found_in = await asyncio.gather(*(_errors(client, *each, turns) for each in batch))
+            for (operation, _), errors in zip(batch, found_in, strict=True):
+                for error in errors or (None,):
+                    yield operation.name, error
 
     def _client(self, service: str) -> HttpClient:
         environment = self._clients.environment
@@ -359,11 +362,13 @@ def _problem(failure: Any) -> str:
     return ": ".join(filter(None, (failure.title, " ".join(failure.message.split()))))
 
 
-async def _errors(client: HttpClient, operation: _Operation, requests: list[_Request] | str) -> list[BaseException]:
+async def _errors(
+    client: HttpClient, operation: _Operation, requests: list[_Request] | str, turns: asyncio.Semaphore
+) -> list[BaseException]:
     """Send the requests of one operation and check their responses; return one error for each kind of failure."""
     if isinstance(requests, str):
         return [ConfigError(f"no request for {operation.name} of {client.service} can be generated: {requests}.")]
-    turns, service = asyncio.Semaphore(_AT_ONCE), client.environment.platform[client.service]
+    service = client.environment.platform[client.service]
 
     async def sent(request: _Request) -> Response:
         # With permission to write, the guard also permits these.

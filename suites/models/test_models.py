@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from suites.shapes import AMOUNT, COUNT, FLAG, NOTHING, TEXT, equal, shaped, some
+from suites.together import together
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
@@ -77,8 +78,10 @@ async def test_models_are_filtered_by_provider_and_by_capability(gateway: HttpCl
 @pytest.mark.gaia(core=True, command="model-info")
 async def test_a_model_is_described_as_in_the_list(gateway: HttpClient, command_argument: str | None) -> None:
     models = {model["id"]: model for model in await listed(gateway)}
-    for model_id in [command_argument] if command_argument else models:
-        response = await gateway.get("/api/v0.2/models/{model_id}", path_params={"model_id": model_id})
+    wanted = [command_argument] if command_argument else list(models)
+    route = "/api/v0.2/models/{model_id}"
+    responses = await together(*(gateway.get(route, path_params={"model_id": model_id}) for model_id in wanted))
+    for model_id, response in zip(wanted, responses, strict=True):
         details = shaped(response.expect(200), DETAILS)
         assert details["id"] == model_id
         assert details["cost_per_input_token"] <= details["cost_per_output_token"]

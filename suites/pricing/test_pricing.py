@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from suites.shapes import AMOUNT, COUNT, DAY, MOMENT, TEXT, each, equal, named, shaped, some
+from suites.together import together
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
@@ -58,9 +59,10 @@ async def test_the_providers_are_counted_without_duplicates(gateway: HttpClient)
 @pytest.mark.gaia(core=True, command="pricing-current")
 async def test_a_provider_has_the_kind_of_prices_in_the_list(gateway: HttpClient, command_argument: str | None) -> None:
     kinds = {provider["name"]: provider["pricing_model"] for provider in await providers(gateway)}
-    for name in [command_argument] if command_argument else kinds:
-        response = (await gateway.get(f"{PRICING}/current", params={"provider": name})).expect(200)
-        pricing = shaped(response, PRICE_LIST)["pricing"]
+    wanted = [command_argument] if command_argument else list(kinds)
+    responses = await together(*(gateway.get(f"{PRICING}/current", params={"provider": name}) for name in wanted))
+    for name, response in zip(wanted, responses, strict=True):
+        pricing = shaped(response.expect(200), PRICE_LIST)["pricing"]
         assert pricing["provider"] == name
         assert pricing["model"] == kinds[name]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from suites.shapes import AMOUNT, COUNT, MOMENT, SHARE, TEXT, equal, maybe, named, one_of, shaped, some
+from suites.together import together
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
@@ -65,10 +66,11 @@ async def test_the_list_counts_its_providers(gateway: HttpClient) -> None:
 @pytest.mark.gaia(core=True, command="provider-models")
 async def test_a_provider_has_the_models_in_the_list(gateway: HttpClient, command_argument: str | None) -> None:
     models_of = {provider["id"]: provider["models"] for provider in await listed(gateway)}
-    for provider in [command_argument] if command_argument else models_of:
-        route = "/api/v0.2/providers/{provider}/models"
-        response = (await gateway.get(route, path_params={"provider": provider})).expect(200)
-        content = shaped(response, {"provider": equal(provider), "models": some(MODEL), "total": COUNT})
+    wanted = [command_argument] if command_argument else list(models_of)
+    route = "/api/v0.2/providers/{provider}/models"
+    responses = await together(*(gateway.get(route, path_params={"provider": provider}) for provider in wanted))
+    for provider, response in zip(wanted, responses, strict=True):
+        content = shaped(response.expect(200), {"provider": equal(provider), "models": some(MODEL), "total": COUNT})
         assert content["total"] == len(content["models"])
         assert {model["id"] for model in content["models"]} == set(models_of[provider])
         for model in content["models"]:

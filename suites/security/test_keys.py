@@ -8,6 +8,7 @@ import pytest
 
 from pytest_gaia.secrets.masks import Secret
 from suites.shapes import TEXT, shaped
+from suites.together import together
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
@@ -37,8 +38,8 @@ async def test_every_protected_read_requires_a_key(anonymous: HttpClient) -> Non
     paths = (await anonymous.get("/openapi.json")).expect(200).field("paths")
     protected = [path for path, methods in paths.items() if methods.get("get", {}).get("security")]
     assert len(protected) >= len(PROTECTED)
-    responses = {path: await anonymous.get(path, path_params=_placeholders(path)) for path in protected}
-    open_to_all = [f"{path}: {response.status}" for path, response in responses.items() if response.status != 401]
+    responses = await together(*(anonymous.get(path, path_params=_placeholders(path)) for path in protected))
+    open_to_all = [_where(response) for response in responses if response.status != 401]
     assert not open_to_all
 
 
@@ -87,7 +88,7 @@ async def test_a_key_in_the_address_is_not_accepted(anonymous: HttpClient, uniqu
 @pytest.mark.gaia(requires=["api_key"], operations=[])
 async def test_no_response_repeats_the_key(gateway: HttpClient, gaia_env: Environment) -> None:
     assert gaia_env.api_key is not None
-    responses = [await gateway.get(path) for path in (*PROTECTED, "/api/v0.2/nothing-here", "/health")]
+    responses = await together(*(gateway.get(path) for path in (*PROTECTED, "/api/v0.2/nothing-here", "/health")))
     assert not [_where(response) for response in responses if _holds(response, gaia_env.api_key)]
 
 

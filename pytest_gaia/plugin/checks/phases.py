@@ -172,7 +172,10 @@ def in_short(phase: Phase) -> str:
 
 
 def wires(exchanges: Sequence[Exchange], run: Run) -> tuple[Wire, ...]:
-    """Return exchanges for the results log, without bodies."""
+    """Return exchanges for the results log, without bodies, in the order in which they were sent.
+
+    A test that sends several at a time records them as they end, so their order would differ between runs.
+    """
     if not exchanges:
         return ()
     urls = run.environment.urls
@@ -188,7 +191,7 @@ def wires(exchanges: Sequence[Exchange], run: Run) -> tuple[Wire, ...]:
             each.attempt,
             _elsewhere(each, urls),
         )
-        for each in exchanges
+        for each in sorted(exchanges, key=lambda exchange: exchange.started)
     )
 
 
