@@ -146,7 +146,7 @@ class Deployment:
         self._notes += result.notes
         # A promotion records its deployment itself.
         if not (self._environment.sandbox or self._config.option.gaia_release):
-            from pytest_gaia.promotion.promote.signers import recorded
+            from pytest_gaia.promotion.promote.signing import recorded
 
             self._notes += filter(None, (recorded(self._project, result),))
         if not result.go_on or self._hook_name != "plugin":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pytest_gaia.config.addresses import is_loopback, is_private
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.files.toml import Place
-from pytest_gaia.preflight.standing import env_place
+from pytest_gaia.preflight.files import env_place
 
 FLY_DOMAINS = (".fly.dev", ".internal", ".flycast")
 """domains of host names between apps on Fly"""

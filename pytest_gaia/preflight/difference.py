@@ -13,8 +13,8 @@ from pytest_gaia.config.deployfiles.values import Table
 from pytest_gaia.config.platform import Platform
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import Place
+from pytest_gaia.preflight.files import env_place, inside, standing
 from pytest_gaia.preflight.spelling import as_environment
-from pytest_gaia.preflight.standing import env_place, inside, standing
 from pytest_gaia.secrets.masks import MASK, mask_url
 from pytest_gaia.secrets.names import is_secret_name
 from pytest_gaia.secrets.shapes import is_literal, secret_shape

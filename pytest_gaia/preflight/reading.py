@@ -1,7 +1,8 @@
-"""Read the deploy files of a project for the checks."""
+"""Read the deploy files and the CI files of a project for the checks."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.deployfiles.read import (
@@ -15,8 +16,11 @@ from pytest_gaia.config.layers import ConfigFile
 from pytest_gaia.config.platform import DISABLED
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.files.toml import Place, nearest_line
-from pytest_gaia.preflight._workflows.read import read_workflows
+from pytest_gaia.files.toml import Place, nearest_line, read_text
+from pytest_gaia.files.yaml import read_yaml, yaml_comments
+from pytest_gaia.preflight._workflows import github, gitlab
+from pytest_gaia.preflight._workflows.exit_codes import names_read
+from pytest_gaia.preflight._workflows.model import GITHUB_FOLDER, GITLAB_FILE, Workflow, YamlFile
 from pytest_gaia.preflight.difference import check_allowed
 from pytest_gaia.preflight.files import Allowed, Claim, DeployFiles, Secrets
 from pytest_gaia.preflight.spelling import KNOWN, Environments
@@ -133,3 +137,59 @@ def _secrets(own: ConfigFile | None) -> dict[str, Secrets]:
 
 def _place(file: ConfigFile, *key: str) -> Place:
     return Place(file.name, nearest_line(file.lines, key), ".".join(key))
+
+
+def read_workflows(rootdir: Path, known: Environments | None = None) -> tuple[Workflow, ...]:
+    """Return the CI files of the project at ``rootdir``: its own, and those of the repository that it is in.
+
+    ``known`` are the environments of the project; by default the built-in ones. Raises ``ConfigError`` with file and line for one that is no valid YAML.
+    """
+    folders = dict.fromkeys((rootdir, _repository(rootdir)))
+    return tuple(workflow for folder in folders for workflow in _in(folder, known or Environments()))
+
+
+def _repository(rootdir: Path) -> Path:
+    """Return the folder of the git repository around ``rootdir``; ``rootdir`` where there is none."""
+    return next((folder for folder in (rootdir, *rootdir.parents) if (folder / ".git").exists()), rootdir)
+
+
+def _in(folder: Path, known: Environments) -> Iterator[Workflow]:
+    found = sorted((folder / GITHUB_FOLDER).glob("*.y*ml"))
+    for path in (path for path in found if path.suffix in (".yml", ".yaml") and path.is_file()):
+        file = _file(path, f"{GITHUB_FOLDER}/{path.name}", known)
+        name = str(file.document.get("name") or path.stem)
+        comments = yaml_comments("\n".join(file.lines))
+        yield Workflow(
+            file.name,
+            name,
+            github.jobs(file),
+            file.lines,
+            after=github.after(file),
+            events=github.events(file),
+            variables=tuple(github.variables(file)),
+            containers=github.containers(file),
+            comments=comments,
+        )
+    path = folder / GITLAB_FILE
+    if path.is_file():
+        file = _file(path, GITLAB_FILE, known)
+        comments = yaml_comments("\n".join(file.lines))
+        yield Workflow(
+            file.name,
+            path.name,
+            gitlab.jobs(file),
+            file.lines,
+            variables=tuple(gitlab.variables(file)),
+            containers=gitlab.containers(file),
+            comments=comments,
+        )
+
+
+def _file(path: Path, name: str, known: Environments) -> YamlFile:
+    text = read_text(path, name)
+    document, places = read_yaml(text, name)
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{name}:1: expected a table with jobs.")
+    return YamlFile(name, document, places, tuple(text.splitlines()), known, names_read(text))

@@ -14,13 +14,11 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.stages import LedgerSettings, Stage
 from pytest_gaia.errors import ConfigError, GaiaError, NotConfigured, nearest
-from pytest_gaia.promotion.gate._outside import done_here
-from pytest_gaia.promotion.gate.situation import Declared, Situation
-from pytest_gaia.promotion.ledger._git_reference import GitReference
+from pytest_gaia.promotion.gate.situation import Declared, Situation, done_here
 from pytest_gaia.promotion.ledger.keys import SigningKey, signing_key, trusted_keys
 from pytest_gaia.promotion.ledger.ledger import Entry, Ledger
 from pytest_gaia.promotion.ledger.lock import FilePlace, GitPlace, Lock
-from pytest_gaia.promotion.ledger.stores import FolderStore, GitStore
+from pytest_gaia.promotion.ledger.stores import FolderStore, GitReference, GitStore
 from pytest_gaia.promotion.release import kept as releases
 from pytest_gaia.promotion.release.kept import REFERENCE as RELEASES
 from pytest_gaia.promotion.release.kept import bring_releases, share_release

@@ -8,8 +8,8 @@ import pytest
 
 from pytest_gaia.preflight._checks.pipelines import automatic_rollback, unguarded_production, untested_staging
 from pytest_gaia.preflight._workflows.conditions import evaluate, filled, outcomes
-from pytest_gaia.preflight._workflows.read import read_workflows
 from pytest_gaia.preflight.files import DeployFiles
+from pytest_gaia.preflight.reading import read_workflows
 
 if TYPE_CHECKING:
     from pathlib import Path

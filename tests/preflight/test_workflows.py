@@ -10,7 +10,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight._workflows.deploying import deployed_by, deploys
 from pytest_gaia.preflight._workflows.model import Command, Job
-from pytest_gaia.preflight._workflows.read import read_workflows
+from pytest_gaia.preflight.reading import read_workflows
 
 if TYPE_CHECKING:
     from pathlib import Path

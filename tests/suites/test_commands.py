@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.cli.runs.old_commands import BATCHES, COMMANDS
+from pytest_gaia.cli.runs.testing import BATCHES, COMMANDS
 from tests.suites.conftest import ROOT
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ import pytest
 from pytest_gaia.cli.expectations.files import files_at
 from pytest_gaia.cli.reports.report import branch_at
 from pytest_gaia.config.deployfiles.values import committed_variables
-from pytest_gaia.promotion.ledger._git_reference import GitReference
+from pytest_gaia.promotion.ledger.stores import GitReference
 from pytest_gaia.promotion.release.commits import committed, head
-from pytest_gaia.system.git import git
-from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
+from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE, git
 
 ASKED: dict[str, Callable[[Path], object]] = {
     "the branch": branch_at,

@@ -17,7 +17,7 @@ from pytest_gaia.expectations.formatting import formatted
 from pytest_gaia.expectations.lint import Finding
 from pytest_gaia.expectations.ratchet import ratchet
 from pytest_gaia.files.toml import parse, read_text
-from pytest_gaia.system.git import git
+from pytest_gaia.system.processes import git
 
 RATCHET_HELP = """\
 Reject broader expectations without a justification.

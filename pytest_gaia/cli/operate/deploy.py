@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.asking import confirm_production
 from pytest_gaia.cli.options import (
     AsJson,
     Confirm,
@@ -21,6 +20,7 @@ from pytest_gaia.cli.options import (
     RemoteOnly,
     Services,
     Target,
+    confirm_production,
     refused_as_json,
     target,
 )
@@ -124,7 +124,7 @@ def _is_smoke(test: str) -> bool:
 def carry_out(there: Target, rollout: Rollout, *, dry_run: bool, as_json: bool) -> None:
     """Roll out, show the result, and exit with its code."""
     # Imported here: it loads the ledger, which help and completion do not need.
-    from pytest_gaia.promotion.promote.signers import recorded
+    from pytest_gaia.promotion.promote.signing import recorded
 
     if rollout.refused:
         typer.echo(f"gaia: {rollout.refused}", err=True)

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.asking import seconds
-from pytest_gaia.cli.options import EnvironmentName, Target, complete_service, target
+from pytest_gaia.cli.options import EnvironmentName, Target, complete_service, seconds, target
 from pytest_gaia.cli.output import echo_error, echo_json
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.deploy.compose import hook as compose_logs

@@ -8,7 +8,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from pytest_gaia.cli.asking import confirm, is_production
 from pytest_gaia.cli.operate.deploy import carry_out, document, rolled_out, show_result, shown_progress
 from pytest_gaia.cli.options import (
     AsJson,
@@ -18,6 +17,8 @@ from pytest_gaia.cli.options import (
     Services,
     Target,
     Yes,
+    confirm,
+    is_production,
     refused_as_json,
     target,
 )
@@ -35,7 +36,7 @@ from pytest_gaia.promotion.promote.rollback import (
     rollback_predicate,
     running_release,
 )
-from pytest_gaia.promotion.promote.signers import any_signer
+from pytest_gaia.promotion.promote.signing import any_signer
 from pytest_gaia.rollout.journal import who
 from pytest_gaia.rollout.model import Rollout, RolloutInterrupted, RolloutResult
 from pytest_gaia.rollout.plan import split_images, split_services

@@ -6,14 +6,16 @@ from typing import Annotated
 
 import typer
 
-from pytest_gaia.cli.asking import INTERRUPTED, confirm, is_production
 from pytest_gaia.cli.options import (
+    INTERRUPTED,
     AsJson,
     Confirm,
     DryRun,
     EnvironmentName,
     Target,
     complete_service,
+    confirm,
+    is_production,
     refused_as_json,
     target,
 )

@@ -11,8 +11,7 @@ from typing import Protocol
 
 import typer
 
-from pytest_gaia.cli.asking import format_duration
-from pytest_gaia.cli.options import options_here
+from pytest_gaia.cli.options import format_duration, options_here
 from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import resolve

@@ -37,7 +37,7 @@ from pytest_gaia.promotion.api.check import CHECK_ID, ApiCheck, check, check_rel
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.checks import environment_apart, record_check
-from pytest_gaia.promotion.promote.signers import signers_for
+from pytest_gaia.promotion.promote.signing import signers_for
 from pytest_gaia.report.layout import aligned
 from pytest_gaia.verdict.evidence import RecordedRun, read_run, read_start
 from pytest_gaia.wording import counted

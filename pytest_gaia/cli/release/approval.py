@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pytest_gaia.cli.asking import moment
-from pytest_gaia.cli.options import environment_option
+from pytest_gaia.cli.options import environment_option, moment
 from pytest_gaia.cli.release.checks import ReleaseId
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import make_folder, write_file

@@ -19,8 +19,7 @@ from pytest_gaia.promotion.ledger.ledger import problems_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.checks import CHECK_ID, check_experimental, record_check
 from pytest_gaia.promotion.promote.plan import environment_of
-from pytest_gaia.promotion.release.comparison import Comparison, check_running
-from pytest_gaia.promotion.release.images import look
+from pytest_gaia.promotion.release.comparison import Comparison, check_running, look
 from pytest_gaia.promotion.release.model import Release
 
 CHECK_HELP = """\

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pytest_gaia.cli.asking import moment
-from pytest_gaia.cli.options import AsJson
+from pytest_gaia.cli.options import AsJson, moment
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError, nearest

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pytest_gaia.cli.asking import INTERRUPTED, confirm_production, format_duration
-from pytest_gaia.cli.options import AsJson, Confirm, EnvironmentName
+from pytest_gaia.cli.options import INTERRUPTED, AsJson, Confirm, EnvironmentName, confirm_production, format_duration
 from pytest_gaia.cli.output import echo_json, reader_may_leave
 from pytest_gaia.cli.release.checks import ReleaseId, gate_json, show_gate
 from pytest_gaia.errors import DeployLocked

@@ -16,8 +16,17 @@ from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.plan import strays_of
 from pytest_gaia.promotion.release import kept as releases
-from pytest_gaia.promotion.release.comparison import Comparison, check_files, check_images, check_running, deploy_files
-from pytest_gaia.promotion.release.images import LOCAL_HOOK, look, named_images, running_images
+from pytest_gaia.promotion.release.comparison import (
+    LOCAL_HOOK,
+    Comparison,
+    check_files,
+    check_images,
+    check_running,
+    deploy_files,
+    look,
+    named_images,
+    running_images,
+)
 from pytest_gaia.promotion.release.making import DIRTY, make_release
 from pytest_gaia.promotion.release.model import Component, Release
 from pytest_gaia.rollout.plan import split_images, split_services

@@ -13,7 +13,7 @@ from pytest_gaia.config.reader import ADHOC
 from pytest_gaia.config.stages import Freeze, Slo, Stage
 from pytest_gaia.config.variables import SECRET_KEYS, variable_name
 from pytest_gaia.files.toml import Place
-from pytest_gaia.preflight.standing import env_place, inside, standing
+from pytest_gaia.preflight.files import env_place, inside, standing
 from pytest_gaia.secrets.masks import MASK, Secret, mask_url
 from pytest_gaia.secrets.names import is_secret_name
 from pytest_gaia.secrets.shapes import secret_shape

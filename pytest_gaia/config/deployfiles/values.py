@@ -12,7 +12,7 @@ from typing import Any
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.dotenv import DOTENV_FILE, dotenv_entries
 from pytest_gaia.files.toml import Place, nearest_place
-from pytest_gaia.system.git import git
+from pytest_gaia.system.processes import git
 
 _VARIABLE = re.compile(
     r"\$(?:\$|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<rest>[^{}$]*)\}|(?P<plain>[A-Za-z_][A-Za-z0-9_]*))"

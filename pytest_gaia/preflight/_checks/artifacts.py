@@ -6,9 +6,8 @@ from typing import Any
 
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.preflight._workflows.deploying import environments_of, is_immediate
-from pytest_gaia.preflight.files import DeployFiles
+from pytest_gaia.preflight.files import DeployFiles, standing
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.standing import standing
 
 STRATEGIES = ("rolling", "immediate", "canary", "bluegreen")
 

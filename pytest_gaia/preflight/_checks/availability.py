@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.files.toml import Place
-from pytest_gaia.preflight.files import DeployFiles
+from pytest_gaia.preflight.files import DeployFiles, inside
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.standing import inside
 
 LEAST_MACHINES = 2
 LEAST_MEMORY_MB = 2048

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from pytest_gaia.config.deployfiles.model import App, Deployment
 from pytest_gaia.preflight._addresses import Database, databases, said_region
-from pytest_gaia.preflight.files import DeployFiles
+from pytest_gaia.preflight.files import DeployFiles, head
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.standing import head
 
 
 class _Use(NamedTuple):

@@ -8,9 +8,8 @@ from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.deployfiles.values import without_variables
 from pytest_gaia.files.toml import Place
-from pytest_gaia.preflight.files import DeployFiles
+from pytest_gaia.preflight.files import DeployFiles, inside, standing
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.standing import inside, standing
 
 _PLAIN_HTTP_PORT = 80
 _PROTOCOLS = {"nats": "NATS", "postgres": "PostgreSQL", "redis": "Redis", "amqp": "AMQP", "tcp": "TCP"}

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from pytest_gaia.config.deployfiles.model import App, Check, Served
-from pytest_gaia.preflight.files import DeployFiles
+from pytest_gaia.preflight.files import DeployFiles, env_place, is_composed
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.standing import env_place, is_composed
 
 HEALTH_PATH = "/health"
 """path of the health check of a service that is not declared"""

@@ -11,9 +11,8 @@ from pytest_gaia.config.deployfiles.read import spellings
 from pytest_gaia.config.platform import DATABASE_NAMES, Platform
 from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight._addresses import addresses
-from pytest_gaia.preflight.files import DeployFiles
+from pytest_gaia.preflight.files import DeployFiles, head
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.standing import head
 
 
 @check("app-name", "error")

@@ -17,8 +17,7 @@ from pytest_gaia.preflight._workflows.deploying import (
     with_role,
 )
 from pytest_gaia.preflight._workflows.guarding import Gap, gaps, is_tested
-from pytest_gaia.preflight._workflows.model import Command, Job, Workflow
-from pytest_gaia.preflight._workflows.read import GITHUB_FOLDER, GITLAB_FILE
+from pytest_gaia.preflight._workflows.model import GITHUB_FOLDER, GITLAB_FILE, Command, Job, Workflow
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check
 from pytest_gaia.secrets.names import is_secret_name

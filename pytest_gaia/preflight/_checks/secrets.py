@@ -12,9 +12,8 @@ from pytest_gaia.config.deployfiles.model import App, Source
 from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight._workflows.deploying import secrets_set
 from pytest_gaia.preflight._workflows.model import Workflow
-from pytest_gaia.preflight.files import DeployFiles, Secrets
+from pytest_gaia.preflight.files import DeployFiles, Secrets, env_place, standing
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.standing import env_place, standing
 from pytest_gaia.secrets.names import is_secret_name
 from pytest_gaia.secrets.shapes import is_literal, is_placeholder, password_hosts, secret_shape
 

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 
 from pytest_gaia.config.platform import DISABLED, Platform
 from pytest_gaia.preflight._addresses import Address, addresses
-from pytest_gaia.preflight.files import DeployFiles
+from pytest_gaia.preflight.files import DeployFiles, env_place
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.standing import env_place
 
 _SERVICE_VARIABLE = re.compile(r"(?:GAIA_)?(?P<name>\w+?)(?:_SERVICE)?_(?:BASE_)?URLS?", re.IGNORECASE)
 

@@ -7,6 +7,9 @@ from typing import Any
 from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.spelling import Environments
 
+GITHUB_FOLDER = ".github/workflows"
+GITLAB_FILE = ".gitlab-ci.yml"
+
 
 @dataclass(frozen=True, slots=True)
 class Variable:

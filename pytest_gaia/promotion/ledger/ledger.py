@@ -15,11 +15,10 @@ from typing import Any
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.promotion.ledger._git_reference import Taken
 from pytest_gaia.promotion.ledger._signatures import PAYLOAD_TYPE, Envelope, Signer, signed_by, wrap
 from pytest_gaia.promotion.ledger.keys import TrustedKey
 from pytest_gaia.promotion.ledger.statements import PREDICATES, STATEMENT, Chain, Predicate, Subject, sha256_of
-from pytest_gaia.promotion.ledger.stores import Store
+from pytest_gaia.promotion.ledger.stores import Store, Taken
 
 _CHAIN = "urn:pytest-gaia:chain/1"
 _CLOCK_SKEW = timedelta(minutes=5)

@@ -1,15 +1,130 @@
-"""Stores of envelopes: a folder with one file per entry, or a git reference with one commit per entry."""
+"""Stores of envelopes: a folder with one file per entry, or a git reference with one commit per entry.
+
+The reference is a small shared store: a tree of files, updated by compare-and-swap, locally or on a remote.
+"""
 
 import os
 import re
 import secrets
+import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from pytest_gaia.errors import ConfigError
+from pytest_gaia.errors import ConfigError, DeployUnavailable
 from pytest_gaia.files.writing import make_folder
-from pytest_gaia.promotion.ledger._git_reference import GitReference, Taken
+from pytest_gaia.system.processes import git, said
+
+_NONE = "0" * 40
+_AUTHOR = {
+    "GIT_AUTHOR_NAME": "gaia",
+    "GIT_AUTHOR_EMAIL": "gaia@localhost",
+    "GIT_COMMITTER_NAME": "gaia",
+    "GIT_COMMITTER_EMAIL": "gaia@localhost",
+}
+_OVERTAKEN = (b"stale info", b"cannot lock ref", b"fetch first", b"incorrect old value", b"failed to update ref")
+"""parts of git's error messages for a reference that has changed"""
+_TIMEOUT = 60
+"""seconds for one git command; only commands that use a remote take long"""
+
+
+class Taken(Exception):
+    """Another process updated the store in the meantime."""
+
+
+@dataclass(frozen=True, slots=True)
+class GitReference:
+    """A reference such as ``refs/gaia/ledger`` of the repository around ``rootdir``, shared through ``remote``.
+
+    The methods raise ``ConfigError`` if there is no repository or git fails, and ``DeployUnavailable`` if the remote is
+    unreachable.
+    """
+
+    rootdir: Path
+    reference: str
+    remote: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name for messages."""
+        return f"{self.remote}:{self.reference}" if self.remote else self.reference
+
+    def fetch(self) -> str:
+        """Fetch the state of the remote, if there is one. Return the commit, or '' if there is none yet."""
+        if self.remote:
+            found = self._run("ls-remote", "--exit-code", self.remote, self.reference)
+            if found.returncode == 0:
+                self._git("fetch", "--quiet", "--no-tags", self.remote, f"+{self.reference}:{self.reference}")
+            elif found.returncode != 2:
+                raise self._unreachable(found)
+        tip = self._run("rev-parse", "--verify", "--quiet", f"{self.reference}^{{commit}}")
+        if tip.returncode > 1:
+            raise self._error(tip)
+        return tip.stdout.decode().strip()
+
+    def files(self, commit: str) -> dict[str, bytes]:
+        """Return name → content of every file in ``commit``, sorted by name; an empty dictionary for ''."""
+        return {name: self.file(commit, name) for name in self.names(commit)}
+
+    def names(self, commit: str) -> list[str]:
+        """Return the names of the files in ``commit``, sorted; an empty list for ''."""
+        return sorted(self._git("ls-tree", "--name-only", commit).decode().split()) if commit else []
+
+    def file(self, commit: str, name: str) -> bytes:
+        """Return the content of one file in ``commit``."""
+        return self._git("cat-file", "blob", f"{commit}:{name}")
+
+    def put(self, commit: str, files: Mapping[str, bytes], message: str) -> None:
+        """Add or replace ``files`` on top of ``commit``. Raises :class:`Taken` if it is no longer the newest."""
+        listing = dict(
+            line.split("\t")[::-1] for line in (self._git("ls-tree", commit).decode().splitlines() if commit else ())
+        )
+        for name, content in files.items():
+            blob = self._git("hash-object", "-w", "--stdin", given=content).decode().strip()
+            listing[name] = f"100644 blob {blob}"
+        entries = "".join(f"{entry}\t{name}\n" for name, entry in listing.items())
+        tree = self._git("mktree", given=entries.encode()).decode().strip()
+        parents = ("-p", commit) if commit else ()
+        new = self._git("commit-tree", tree, *parents, "-m", message).decode().strip()
+        if self.remote:
+            # Only the remote is updated. The next fetch updates this clone.
+            self._push(self.remote, new, commit)
+        elif self._run("update-ref", self.reference, new, commit or _NONE).returncode:
+            raise Taken
+
+    def _push(self, remote: str, new: str, expected: str) -> None:
+        lease = f"--force-with-lease={self.reference}:{expected}"
+        found = self._run("push", "--quiet", "--porcelain", lease, remote, f"{new}:{self.reference}")
+        output = found.stdout + found.stderr
+        if found.returncode and any(word in output for word in _OVERTAKEN):
+            raise Taken
+        if found.returncode:
+            raise self._unreachable(found)
+
+    def _git(self, *arguments: str, given: bytes | None = None) -> bytes:
+        found = self._run(*arguments, given=given)
+        if found.returncode:
+            raise self._error(found)
+        return found.stdout
+
+    def _run(self, *arguments: str, given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+        try:
+            return git(self.rootdir, *arguments, given=given or b"", environ=_AUTHOR, seconds=_TIMEOUT)
+        except FileNotFoundError:
+            raise ConfigError(f"{self.name}: stored in git, but git is not installed.") from None
+        except subprocess.TimeoutExpired:
+            raise DeployUnavailable(f"{self.name}: git timed out after {_TIMEOUT} s.") from None
+
+    def _error(self, found: subprocess.CompletedProcess[bytes]) -> ConfigError:
+        return ConfigError(f"{self.name}: git: {said(found)}. Nothing was changed.")
+
+    def _unreachable(self, found: subprocess.CompletedProcess[bytes]) -> DeployUnavailable:
+        return DeployUnavailable(
+            f"{self.name}: the remote is unreachable: {said(found)}. Nothing was changed; try again."
+        )
+
 
 _NAME = re.compile(r"(\d{6})\.json")
 

@@ -18,9 +18,8 @@ from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import CHECK, CheckPredicate, CheckStatus, RunPredicate
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote.signers import signers_for
-from pytest_gaia.promotion.release.comparison import check_files, check_running, deploy_files
-from pytest_gaia.promotion.release.images import look
+from pytest_gaia.promotion.promote.signing import signers_for
+from pytest_gaia.promotion.release.comparison import check_files, check_running, deploy_files, look
 from pytest_gaia.promotion.release.kept import configs_folder
 from pytest_gaia.promotion.release.model import Release
 

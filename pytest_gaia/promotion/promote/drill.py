@@ -35,9 +35,8 @@ from pytest_gaia.promotion.ledger.statements import (
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import DigestPipe, check_environ, executed
 from pytest_gaia.promotion.promote.rollback import RollbackPlan, outcome_of, rollback_predicate, rollout_to
-from pytest_gaia.promotion.promote.signers import signers_for
-from pytest_gaia.promotion.release.comparison import check_running
-from pytest_gaia.promotion.release.images import look
+from pytest_gaia.promotion.promote.signing import signers_for
+from pytest_gaia.promotion.release.comparison import check_running, look
 from pytest_gaia.report.services import missing
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult

@@ -22,11 +22,10 @@ from pytest_gaia.promotion.ledger._signatures import Signer
 from pytest_gaia.promotion.ledger.stores import FolderStore
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.child import Commands, added_paths, check_environ
-from pytest_gaia.promotion.promote.signers import signers_for
+from pytest_gaia.promotion.promote.signing import signers_for
 from pytest_gaia.promotion.release import commits
 from pytest_gaia.promotion.release.commits import committed
-from pytest_gaia.promotion.release.comparison import deploy_files, differences
-from pytest_gaia.promotion.release.images import look
+from pytest_gaia.promotion.release.comparison import deploy_files, differences, look
 from pytest_gaia.promotion.release.making import DIRTY, beside
 from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE

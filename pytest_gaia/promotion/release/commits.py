@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from subprocess import CompletedProcess
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.system.git import git, said
+from pytest_gaia.system.processes import git, said
 
 LAST = 50
 """number of commits whose authors count if nothing was released yet"""

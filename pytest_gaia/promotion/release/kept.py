@@ -13,8 +13,8 @@ import msgspec
 from pytest_gaia.errors import ConfigError, DeployUnavailable
 from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.printable import one_line
-from pytest_gaia.promotion.ledger._git_reference import GitReference, Taken
 from pytest_gaia.promotion.ledger.statements import SHORT, sha256_of
+from pytest_gaia.promotion.ledger.stores import GitReference, Taken
 from pytest_gaia.promotion.release.model import Release
 
 FOLDER = ".gaia/bundles"

@@ -29,7 +29,7 @@ from pytest_gaia.report.signoff.page import (
     RemovedOperation,
     WayBack,
 )
-from pytest_gaia.system.git import git
+from pytest_gaia.system.processes import git
 from pytest_gaia.verdict.classify import ACCEPTED, EXECUTED
 
 _NOTHING = "none"

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.system.git import git
+from pytest_gaia.system.processes import git
 
 _ADDRESS = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)

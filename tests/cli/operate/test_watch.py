@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.cli.asking import format_duration, seconds
+from pytest_gaia.cli.options import format_duration, seconds
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.run.sandbox import Sandbox
 from tests.cli.conftest import GAIA, Outcome

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gaia.cli.runs.old_commands import BATCHES, COMMANDS
+from pytest_gaia.cli.runs.testing import BATCHES, COMMANDS
 
 ROOT = Path(__file__).parents[3]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.cli.runs.old_commands import BATCHES, COMMANDS, Selection, select
+from pytest_gaia.cli.runs.testing import BATCHES, COMMANDS, Selection, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable

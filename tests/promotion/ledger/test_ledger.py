@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.promotion.ledger._git_reference import GitReference
 from pytest_gaia.promotion.ledger._signatures import pae
 from pytest_gaia.promotion.ledger.keys import trusted_keys
 from pytest_gaia.promotion.ledger.ledger import Ledger, counted, unsigned_of
 from pytest_gaia.promotion.ledger.statements import CHECK, CheckPredicate, Subject
-from pytest_gaia.promotion.ledger.stores import FolderStore, GitStore
+from pytest_gaia.promotion.ledger.stores import FolderStore, GitReference, GitStore
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.errors import ConfigError, DeployLocked
-from pytest_gaia.promotion.ledger._git_reference import GitReference
 from pytest_gaia.promotion.ledger.lock import LIFETIME, FilePlace, GitPlace, Lock, Place
+from pytest_gaia.promotion.ledger.stores import GitReference
 
 if TYPE_CHECKING:
     from pathlib import Path

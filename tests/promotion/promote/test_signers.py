@@ -8,7 +8,7 @@ import pytest
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote.signers import any_signer, signers_for
+from pytest_gaia.promotion.promote.signing import any_signer, signers_for
 from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.projects import ON_GAIA
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.promotion.ledger._git_reference import GitReference
+from pytest_gaia.promotion.ledger.stores import GitReference
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.release.kept import REFERENCE, SharedRelease, all_releases, configs_folder, keep_release
 from tests.promotion.pipeline import made_release
