@@ -16,8 +16,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import importlib.util
 import itertools
 import re
+import sys
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
@@ -25,6 +27,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
 import httpx
+
+# It is no dependency of httpx any more, but httpcore tries to import it several times for each request. A failed import
+# takes long, except for a module that is known to be missing.
+if importlib.util.find_spec("sniffio") is None:
+    sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # documented by Python
 
 from pytest_gaia import __version__
 from pytest_gaia.clients.reasons import reason_of, remedy_of
@@ -169,7 +176,9 @@ class Transport:
             response = await self._send(slot, _message(request, connect, progress), progress)
             try:
                 chunks = _chunks(response, progress, most)
-                yield Incoming(response.status_code, _pairs(response), _charset(response), chunks)
+                yield Incoming(
+                    response.status_code, _pairs(response), _charset(response.headers.get("content-type", "")), chunks
+                )
             finally:
                 await response.aclose()
         except BaseException as error:
@@ -269,7 +278,7 @@ class _Target(httpx.URL):
     def __init__(self, url: str) -> None:
         scheme, _, rest = url.partition("://")
         host, slash, target = rest.partition("/")
-        super().__init__(f"{scheme}://{host}/")
+        super().__init__(_server(f"{scheme}://{host}/"))
         self._target = f"{slash}{target}".encode()
 
     @property
@@ -277,17 +286,21 @@ class _Target(httpx.URL):
         return self._target
 
 
+# A run requests few servers, and httpx takes long to parse a URL.
+_server = functools.lru_cache(maxsize=64)(httpx.URL)
+
+_HEADERS = (("user-agent", f"pytest-gaia/{__version__}"), ("accept", "*/*"), ("accept-encoding", "gzip, deflate"))
+
+
 def _message(request: Outgoing, connect: float, progress: Progress) -> httpx.Request:
-    headers = [("user-agent", f"pytest-gaia/{__version__}"), ("accept", "*/*"), ("accept-encoding", "gzip, deflate")]
     given = {name.lower() for name, _ in request.headers}
-    timeout = httpx.Timeout(None, connect=connect)
     url = _Target(request.url)
     message = httpx.Request(
         request.method,
         url,
-        headers=[pair for pair in headers if pair[0] not in given] + list(request.headers),
+        headers=[pair for pair in _HEADERS if pair[0] not in given] + list(request.headers),
         content=request.body,
-        extensions={"timeout": timeout.as_dict(), "trace": progress.trace},
+        extensions={"timeout": {"connect": connect}, "trace": progress.trace},
     )
     # httpx replaced it with a plain URL.
     message.url = url
@@ -372,5 +385,6 @@ def _pairs(response: httpx.Response) -> tuple[tuple[str, str], ...]:
     return tuple(response.headers.multi_items())
 
 
-def _charset(response: httpx.Response) -> str:
-    return response.charset_encoding or "utf-8"
+@functools.lru_cache(maxsize=64)
+def _charset(kind: str) -> str:
+    return httpx.Response(200, headers={"content-type": kind}).charset_encoding or "utf-8"
