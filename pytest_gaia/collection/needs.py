@@ -42,8 +42,8 @@ def marker_text(platform: Platform | None = None) -> str:
     if not platform or not platform.names:
         known = f"a service of gaia.toml, NAME{DIRECT} for one with a URL of its own, {known}"
     return (
-        "gaia(requires=[], writes=False, core=False, experimental=False, operations=None, command=None): the needs of a test. "
-        f"requires: any of {known}; writes: it changes the environment; core: it runs in production, and its failures always "
+        "gaia(requires=[], writes=False, serial=False, core=False, experimental=False, operations=None, command=None): the needs of a test. "
+        f"requires: any of {known}; writes: it changes the environment; serial: it runs alone, even in a run with concurrent tests; core: it runs in production, and its failures always "
         "block; experimental: it tests a feature that is not part of every release; operations: it needs these, such as "
         "'GET /orders' or 'billing: POST /invoices', and does not apply to a release that lacks one; command: commands of "
         "the old test.sh that it replaces."
@@ -56,6 +56,8 @@ class Needs:
 
     requires: frozenset[str] = frozenset()
     writes: bool = False
+    serial: bool = False
+    """whether it runs alone in a run with concurrent tests"""
     core: bool = False
     experimental: bool = False
     command: frozenset[str] = frozenset()
@@ -105,6 +107,7 @@ def _parse(args: tuple[Any, ...], kwargs: Mapping[str, Any], platform: Platform)
     needs = Needs(
         requires=_names("requires", kwargs),
         writes=_flag("writes", kwargs),
+        serial=_flag("serial", kwargs),
         core=_flag("core", kwargs),
         experimental=_flag("experimental", kwargs),
         command=_names("command", kwargs),
