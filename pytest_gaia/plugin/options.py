@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     import pytest
 
-RANDOM = "random"
-"""value of ``--gaia-shuffle`` without a seed"""
-
 _FILE = {"metavar": "FILE", "type": Path}
 _LIST = {"action": "append", "default": []}
 _FLAG = {"action": "store_true"}
@@ -35,8 +32,6 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--gaia-simulate": {**_FLAG, "help": "run the environment's tests against a sandbox with the same services"},
     "--gaia-concurrency": {"metavar": "N", "help": "run up to N tests at the same time in each process, N from 1 to 100; "
         "default: `concurrency` in [env.NAME] of gaia.toml"},
-    "--gaia-shuffle": {"metavar": "SEED", "nargs": "?", "const": RANDOM, "help": "run the tests in a random order, "
-        "which finds those that depend on each other; the header shows SEED, a number that repeats the order"},
     "--gaia-report-log": {**_FILE, "help": "write the result of every test to FILE (JSON Lines) as it happens; "
         "`gaia replay FILE` evaluates it again"},
     "--gaia-verdict-file": {**_FILE, "help": "write the verdict and the outcome of every test to FILE (JSON)"},
@@ -46,6 +41,8 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
         "environment requires"},
     "--gaia-plan": {**_FILE, "help": "require every test in the plan FILE to run; HOLD if any is missing"},
     "--gaia-require-full": {**_FLAG, "help": "end a partial run with HOLD (11) instead of PARTIAL (0)"},
+    "--gaia-deadline": {"metavar": "SECONDS", "help": "end the whole run after SECONDS, whatever it waits for (readiness, "
+        "tests, final check): verdict HOLD, exit code 2"},
     "--gaia-release": {"metavar": "ID", "help": "test this release; its ID is written to the plan and the results log"},
     "--gaia-deploy": {**_FLAG, "help": "deploy the environment after collection and before the first test"},
     "--gaia-deploy-services": {"metavar": "SERVICE,…", **_LIST, "help": "with --gaia-deploy: deploy only these services "
@@ -80,13 +77,13 @@ _SETTINGS: Mapping[str, Any] = {
     "gaia_sandbox_api": "string",
     "gaia_simulate": "bool",
     "gaia_concurrency": "string",
-    "gaia_shuffle": "string",
     "gaia_report_log": "string",
     "gaia_verdict_file": "string",
     "gaia_baseline": "string",
     "gaia_plan_out": "string",
     "gaia_plan": "string",
     "gaia_require_full": "bool",
+    "gaia_deadline": "string",
     "gaia_release": "string",
     "gaia_allure_expected": Literal["failed", "skipped"],
 }

@@ -143,6 +143,11 @@ def replaced_fixtures(config: pytest.Config, names: Iterable[str], plugin: str) 
             yield name, others[0].func.__module__
 
 
+def tear_down(session: pytest.Session) -> None:
+    """Tear down everything that is set up. Raises the errors of finalizers."""
+    session._setupstate.teardown_exact(None)
+
+
 def rename_parameters(item: Any, rename: Callable[[str], str]) -> None:
     """Rename the parameters in the id of a test.
 

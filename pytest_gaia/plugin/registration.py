@@ -22,6 +22,7 @@ from pytest_gaia.run.workers import LEFT_OUT, UNCOLLECTED, attach, tell_nodes, t
 if TYPE_CHECKING:
     # Most runs deploy nothing and should not import it.
     from pytest_gaia.plugin.deployment import Deployment
+    from pytest_gaia.verdict.gathering import Assembly
 
 
 class RunHooks:
@@ -66,6 +67,7 @@ def _register_worker(config: pytest.Config, run: Run, evaluating: Evaluator) -> 
     told = partial(tell_nodes, config, LEFT_OUT), partial(tell_nodes, config, UNCOLLECTED)
     _add(config, "gaia-collection", CollectionHooks(Scope.of(config, run), *told))
     _bridge(config, run, evaluating)
+    _limit_time(config)
 
 
 def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator) -> None:
@@ -90,6 +92,7 @@ def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator)
     suites = SuiteAnnouncer(config, run.roots)
     _add(config, "gaia-suites", suites)
     _add(config, "gaia-controller", ControllerHooks(run, result, observer, config, suites, _deployment(config, run)))
+    _limit_time(config, result, observer.assembly)
 
 
 def _bridge(config: pytest.Config, run: Run, evaluating: Evaluator, result: Result | None = None) -> None:
@@ -98,6 +101,14 @@ def _bridge(config: pytest.Config, run: Run, evaluating: Evaluator, result: Resu
         from pytest_gaia.plugin.allure import bridge
 
         bridge(config, run, evaluating, result)
+
+
+def _limit_time(config: pytest.Config, result: Result | None = None, assembly: Assembly | None = None) -> None:
+    """Register the hooks for ``--gaia-deadline``; other runs do not import them."""
+    if config.option.gaia_deadline is not None:
+        from pytest_gaia.plugin.deadline import register_deadline
+
+        register_deadline(config, result, assembly)
 
 
 def _deployment(config: pytest.Config, run: Run) -> Deployment | None:

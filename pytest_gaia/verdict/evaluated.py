@@ -375,6 +375,8 @@ def _covering(resolutions: Sequence[Resolution]) -> set[str]:
 
 
 def _interrupted(records: Sequence[TestRecord], end: RunEnd) -> str:
+    if end.deadline:
+        return f"the deadline of {end.deadline:g} s passed (--gaia-deadline)"
     if end.lost:
         return f"these workers ended early: {', '.join(end.lost)}"
     if end.pytest_exit == 1 and not any(_failed(record) for record in records):

@@ -1,7 +1,7 @@
 """Collect results: convert exceptions to failures, and assemble one record per test."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,6 +107,10 @@ class Assembly:
     """tests that were recorded since the last query"""
     _failed: dict[str, TestRecord] = field(default_factory=dict)
     """latest test of each worker, if it did not pass; another attempt may follow"""
+    _not_started: str = _ENDED
+    """why selected tests have no result"""
+    _not_ended: str = _ENDED
+    _running: Container[str] = ()
 
     def plan(self, nodes: Iterable[str]) -> None:
         """Add selected tests. Workers select the same tests, so a node may be added twice."""
@@ -155,12 +159,16 @@ class Assembly:
             left_out = (Phase("collect", "skipped", reason=message),) if skipped else ()
             self._hand_on(TestRecord(node, "not collected", left_out, message=message))
 
+    def end_early(self, not_started: str, not_ended: str, running: Container[str]) -> None:
+        """Give the reason why tests have no result: those that did not start, and those that are ``running``."""
+        self._not_started, self._not_ended, self._running = not_started, not_ended, running
+
     def finish(self) -> None:
         """Record the selected tests without a result."""
         self.settle()
         self._learn()
         for node in [node for node in self.planned if node not in self._known]:
-            self.without_end(node, "never ran", _ENDED)
+            self.without_end(node, "never ran", self._not_ended if node in self._running else self._not_started)
 
     def _hand_on(self, record: TestRecord) -> None:
         self._ended.append(record.node)

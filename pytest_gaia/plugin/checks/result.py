@@ -99,6 +99,8 @@ class Result:
         self.unavailable = ""
         self.changed: tuple[str, ...] = ()
         """changes of the environment between the first test and the end"""
+        self.deadline = 0.0
+        """seconds of ``--gaia-deadline``, if it has passed"""
         self.undeployed = ""
         """why the deployment of this run failed"""
         self.deployment: DeploymentSeen | None = None
@@ -110,7 +112,7 @@ class Result:
         self.began = time.time()
         self.written: list[Path] = written_by(config)
         """files and folders that this run writes; they are scanned for secrets at the end"""
-        self._start = structs.replace(_start_line(run.declared), shuffle_seed=run.shuffle_seed)
+        self._start = _start_line(run.declared)
         self._end: RunEnd | None = None
         self._begun = False
         self._plugins = plugins_of(config.pluginmanager)
@@ -138,19 +140,9 @@ class Result:
         start = _start_line(environment, deployed_version, self.run.observed(), tuple(seen))
         apis = self.run.handoff.apis()
         self._start = structs.replace(
-            start,
-            deployment=self.deployment,
-            plugins=self._plugins,
-            apis=dict(apis.now),
-            baseline=apis.baseline,
-            shuffle_seed=self.run.shuffle_seed,
+            start, deployment=self.deployment, plugins=self._plugins, apis=dict(apis.now), baseline=apis.baseline
         )
         self._open_record()
-
-    @property
-    def order(self) -> str:
-        """How the tests run, if not one after another in pytest's order; empty otherwise."""
-        return self._start.order
 
     def close(self, pytest_exit: int, planned: int, *, partial: tuple[str, ...], lost: Sequence[str]) -> int:
         """Evaluate the run, write the verdict file, and return the exit code.
@@ -162,7 +154,8 @@ class Result:
             self._open_record()
         self._end = RunEnd(
             finished=_now(),
-            pytest_exit=pytest_exit,
+            pytest_exit=int(pytest.ExitCode.INTERRUPTED) if self.deadline else pytest_exit,
+            deadline=self.deadline,
             planned=planned,
             complete=not partial,
             partial=partial,
@@ -308,7 +301,6 @@ def _start_line(
         loopback=environment.loopback,
         platform=PlatformSeen(environment.platform.name, environment.platform.digest),
         kinds={name: service.kind for name, service in environment.platform.services.items()},
-        concurrency=environment.concurrency,
     )
 
 

@@ -35,6 +35,8 @@ _OPTIONS = (
 """long options that change which code or settings a run loads; all options of this plugin are refused, too"""
 _BEGINNINGS = ("--co", "--cov", "--pdb")
 """options that are not abbreviations of them"""
+_DEADLINE = "--gaia-deadline"
+"""the only option of this plugin that is allowed: it can only make a run fail"""
 _SHORT = "cofp"
 """short options with the same effect"""
 _WITH_VALUE = "kmnrW"
@@ -144,7 +146,7 @@ def _refused(word: str, following: str) -> str:
     if word.startswith("--"):
         name = word.partition("=")[0]
         refused = name.startswith("--gaia") or any(each.startswith(name) for each in (*_OPTIONS, "--gaia"))
-        return name if refused and name not in ("--", *_BEGINNINGS) else ""
+        return name if refused and name not in ("--", *_BEGINNINGS, _DEADLINE) else ""
     if word.startswith("@"):
         # A file of options.
         return word

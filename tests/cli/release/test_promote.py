@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_gaia.cli.app import run
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.promotion.promote.child import check_environ
 from pytest_gaia.promotion.promote.plan import environment_of, plan_promotion
 from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.plugin.conftest import project, server
@@ -89,6 +91,10 @@ def test_what_is_loaded_and_tested_cannot_be_changed(
     monkeypatch.setenv("PYTEST_ADDOPTS", shlex.join(words))
     said = refused(promotable, capsys, "stage", promotable.release.short)
     assert f"PYTEST_ADDOPTS: {named} is not allowed in a promotion" in said
+
+
+def test_a_deadline_is_allowed_because_it_can_only_hold() -> None:
+    check_environ({"PYTEST_ADDOPTS": "-x --gaia-deadline=600"}, Path())
 
 
 @pytest.mark.parametrize(
