@@ -6,6 +6,8 @@ Each folder below a suites root is a suite, and its name is a marker. Tests that
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
 from pytest_asyncio import is_async_test
@@ -102,6 +104,28 @@ def settle_loops(items: Iterable[pytest.Item]) -> None:
         if marker is not None and not (marker.kwargs.get("loop_scope") or marker.kwargs.get("scope")):
             # Prepend, because only the closest marker counts.
             item.add_marker(pytest.mark.asyncio(**{**marker.kwargs, "loop_scope": "session"}), append=False)
+
+
+def shuffled(items: Iterable[pytest.Item], seed: int) -> list[pytest.Item]:
+    """Return ``items`` in a random order, which is the same for the same tests and ``seed``.
+
+    The tests of a folder, a file or a class stay together, so that no fixture is set up more often.
+    """
+    return _shuffled([item.listchain() for item in items], 0, Random(seed))  # noqa: S311 - it keeps nothing secret
+
+
+def _shuffled(chains: Iterable[Sequence[Any]], depth: int, random: Random) -> list[pytest.Item]:
+    """Shuffle tests, each with the nodes above it, which are the same at positions before ``depth``."""
+    parts: dict[int, list[Sequence[Any]]] = {}
+    for chain in chains:
+        parts.setdefault(id(chain[depth]), []).append(chain)
+    groups = list(parts.values())
+    random.shuffle(groups)
+    found: list[pytest.Item] = []
+    for group in groups:
+        is_test = len(group[0]) == depth + 1
+        found += [chain[-1] for chain in group] if is_test else _shuffled(group, depth + 1, random)
+    return found
 
 
 _NOTHING = Needs()

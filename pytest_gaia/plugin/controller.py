@@ -89,7 +89,15 @@ class ControllerHooks:
             f"gaia: the fixture {name} is the one of the service, not that of {module}; rename one of them."
             for name, module in replaced_fixtures(self.config, own, declared.__name__)
         ]
-        return [*services.header(self.run.declared), *self.run.sandbox_lines(), *deployed, *uncounted, *replaced]
+        order = [f"gaia: {self.result.order}"] if self.result.order else []
+        return [
+            *services.header(self.run.declared),
+            *order,
+            *self.run.sandbox_lines(),
+            *deployed,
+            *uncounted,
+            *replaced,
+        ]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:

@@ -1,9 +1,11 @@
 """From pytest's configuration to a run: read the options, and decide whether the run uses Gaia."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from secrets import randbelow
 
 import pytest
 
@@ -16,6 +18,7 @@ from pytest_gaia.config.variables import Sourced
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, nearest
 from pytest_gaia.plugin.ending import UNUSED
 from pytest_gaia.plugin.options import (
+    RANDOM,
     add_settings,
     environment_settings,
     is_requested,
@@ -74,6 +77,7 @@ def launch(config: pytest.Config) -> Run | None:
         if not (configured and _touches(config, project.suites)):
             return None
     add_settings(config)
+    seed = _shuffle_seed(config.option.gaia_shuffle)
     _refuse_lost_asserts()
     suites = suite_names(project.suites)
     for suite in suites:
@@ -81,7 +85,22 @@ def launch(config: pytest.Config) -> Run | None:
     environment = resolve(options)
     if project.suites:
         _refuse_unknown_suites(environment, suites)
-    return Run(options, environment, project.suites, process_name(config))
+    return Run(options, environment, project.suites, process_name(config), shuffle_seed=seed)
+
+
+def _shuffle_seed(given: str | None) -> int | None:
+    """Return the seed of ``--gaia-shuffle``, a new one for ``random``. Raises ``ConfigError`` for a word."""
+    if not given:
+        return None
+    if given == RANDOM:
+        # Not the module random, which code of the project may have given a seed.
+        return randbelow(1_000_000)
+    if not re.fullmatch("[0-9]{1,15}", given):
+        raise ConfigError(
+            f"--gaia-shuffle: expected a whole number, got {given!r}. Write it as --gaia-shuffle=SEED; without a seed, give the "
+            "option after the paths."
+        )
+    return int(given)
 
 
 def _refuse_unknown_suites(environment: Environment, suites: Sequence[str]) -> None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     import pytest
 
+RANDOM = "random"
+"""value of ``--gaia-shuffle`` without a seed"""
+
 _FILE = {"metavar": "FILE", "type": Path}
 _LIST = {"action": "append", "default": []}
 _FLAG = {"action": "store_true"}
@@ -32,6 +35,8 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--gaia-simulate": {**_FLAG, "help": "run the environment's tests against a sandbox with the same services"},
     "--gaia-concurrency": {"metavar": "N", "help": "run up to N tests at the same time in each process, N from 1 to 100; "
         "default: `concurrency` in [env.NAME] of gaia.toml"},
+    "--gaia-shuffle": {"metavar": "SEED", "nargs": "?", "const": RANDOM, "help": "run the tests in a random order, "
+        "which finds those that depend on each other; the header shows SEED, a number that repeats the order"},
     "--gaia-report-log": {**_FILE, "help": "write the result of every test to FILE (JSON Lines) as it happens; "
         "`gaia replay FILE` evaluates it again"},
     "--gaia-verdict-file": {**_FILE, "help": "write the verdict and the outcome of every test to FILE (JSON)"},
@@ -77,6 +82,7 @@ _SETTINGS: Mapping[str, Any] = {
     "gaia_sandbox_api": "string",
     "gaia_simulate": "bool",
     "gaia_concurrency": "string",
+    "gaia_shuffle": "string",
     "gaia_report_log": "string",
     "gaia_verdict_file": "string",
     "gaia_baseline": "string",

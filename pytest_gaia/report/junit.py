@@ -136,6 +136,8 @@ def _properties(evaluated: EvaluatedRun) -> Iterator[tuple[str, str]]:
     yield "gaia.platform", evaluated.start.platform.name if evaluated.start.platform else ""
     yield "gaia.services", ", ".join(each.service for each in evaluated.start.services)
     yield "gaia.release", evaluated.start.deployed_version
+    if order := evaluated.start.order:
+        yield "gaia.order", order
     for service, api in sorted(evaluated.start.apis.items()):
         yield f"gaia.api.{service}", api.document
     if baseline := evaluated.context.apis.baseline:

@@ -115,6 +115,8 @@ class Run:
     """the suites' root folders"""
     process: str = MAIN
     """``main``, or the id of this xdist worker"""
+    shuffle_seed: int | None = None
+    """seed of the random order of the tests; None for pytest's order"""
     sandbox: Sandbox | None = None
     needs: Needs | None = None
     """what the running test needs"""

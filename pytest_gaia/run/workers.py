@@ -16,6 +16,7 @@ UNCOLLECTED = "gaia_uncollected"
 _SANDBOX = "gaia_stack"
 _HANDOFF = "gaia_handoff"
 _USAGE_ERROR = "gaia_mistake"
+_SEED = "gaia_shuffle_seed"
 _MASKS = "gaia_masks"
 _SECRETS = "gaia_secrets"
 
@@ -27,15 +28,17 @@ def process_name(config: Any) -> str:
 
 
 def tell_worker(node: Any, run: Run) -> None:
-    """On the controller: pass the folders of the sandbox and of the observation to a new worker."""
+    """On the controller: pass the folders of the sandbox and of the observation, and the seed, to a new worker."""
     if run.sandbox is not None:
         node.workerinput[_SANDBOX] = str(run.sandbox.directory)
     node.workerinput[_HANDOFF] = str(run.handoff.open())
     node.workerinput[_MASKS] = mask_key()
+    node.workerinput[_SEED] = run.shuffle_seed
 
 
 def attach(config: Any, run: Run) -> None:
-    """On a worker: use the controller's sandbox and its observation."""
+    """On a worker: use the controller's sandbox, its observation and its order of tests."""
+    run.shuffle_seed = config.workerinput[_SEED]
     run.handoff.attach(Path(config.workerinput[_HANDOFF]))
     # Removed, so that a dump of workerinput does not contain it.
     adopt_mask_key(config.workerinput.pop(_MASKS))

@@ -220,6 +220,17 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     """service → the operations that this release offers; without services whose document is not known"""
     baseline: Baseline | None = None
     """operations of the last accepted release; None if there is none"""
+    concurrency: int = 1
+    """limit of concurrent tests in each process"""
+    shuffle_seed: int | None = None
+    """seed of the random order of the tests; None without ``--gaia-shuffle``"""
+
+    @property
+    def order(self) -> str:
+        """How the tests ran, if it was not one after another in pytest's order; empty otherwise."""
+        words = [f"{self.concurrency} concurrent tests"] if self.concurrency > 1 else []
+        words += [f"random order (--gaia-shuffle={self.shuffle_seed})"] if self.shuffle_seed is not None else []
+        return ", ".join(words)
 
     def context(self, environment: str, today: date, tolerance: Tolerance) -> Context:
         """Return the context in which the run is evaluated for ``environment``."""

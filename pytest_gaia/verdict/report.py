@@ -112,6 +112,10 @@ class VerdictFile(msgspec.Struct, frozen=True):
     """operations of the last accepted release; null if there is none"""
     gone: tuple[GoneOperation, ...] = ()
     """operations that are gone since the baseline"""
+    concurrency: int = 1
+    """limit of concurrent tests in each process"""
+    shuffle_seed: int | None = None
+    """seed of the random order of the tests; null without `--gaia-shuffle`"""
 
 
 def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
@@ -158,6 +162,8 @@ def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
         apis=evaluated.start.apis,
         baseline=evaluated.start.baseline,
         gone=evaluated.gone,
+        concurrency=evaluated.start.concurrency,
+        shuffle_seed=evaluated.start.shuffle_seed,
     )
 
 

@@ -86,6 +86,13 @@ def test_another_concurrency_is_one_line_and_exit_code_4(health: pytest.Pytester
     assert result.errlines == [f"ERROR: --gaia-concurrency: expected a number from 1 to 100, got '{value}'.", ""]
 
 
+def test_a_seed_that_is_no_number_is_a_usage_error(health: pytest.Pytester) -> None:
+    result = health.runpytest_subprocess("--gaia-shuffle", "suites")
+
+    assert result.ret == 4
+    assert result.errlines[0].startswith("ERROR: --gaia-shuffle: expected a whole number, got 'suites'. ")
+
+
 def test_the_command_line_precedes_variables_and_these_precede_settings(
     health: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,7 +57,9 @@ def replay_run(
         typer.echo(msgspec.json.format(msgspec.json.encode(verdict_file(evaluated)), indent=2).decode())
     else:
         layout = footer.Layout(expected=CHOSEN.verbose, inapplicable=CHOSEN.verbose)
+        order = evaluated.start.order
         for line in (
+            *([f"gaia: {order}"] if order else ()),
             *footer.blocking(evaluated, layout=layout),
             *footer.notes(evaluated, layout),
             footer.verdict_line(_label(evaluated), evaluated),

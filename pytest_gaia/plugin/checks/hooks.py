@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from pytest_gaia.clients.running import CURRENT, RUNNING
 from pytest_gaia.collection.needs import by_command, not_applicable_reason, not_offered_reason, received_operations
-from pytest_gaia.collection.suites import Places, TraitsReader, mark_suites, settle_loops
+from pytest_gaia.collection.suites import Places, TraitsReader, mark_suites, settle_loops, shuffled
 from pytest_gaia.errors import ConfigError, SandboxError
 from pytest_gaia.expectations.apis import MISSING_ROUTE, lacking_reason
 from pytest_gaia.expectations.subjects import write_subjects
@@ -229,6 +229,8 @@ class CheckHooks:
 
     def _prepare(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         self._describe(config, items)
+        if self.run.shuffle_seed is not None:
+            items[:] = shuffled(items, self.run.shuffle_seed)
         if config.option.gaia_command:
             items[:], others = by_command(items, config.option.gaia_command, self.run.declared.platform)
             config.hook.pytest_deselected(items=others)

@@ -112,7 +112,7 @@ class Result:
         self.began = time.time()
         self.written: list[Path] = written_by(config)
         """files and folders that this run writes; they are scanned for secrets at the end"""
-        self._start = _start_line(run.declared)
+        self._start = structs.replace(_start_line(run.declared), shuffle_seed=run.shuffle_seed)
         self._end: RunEnd | None = None
         self._begun = False
         self._plugins = plugins_of(config.pluginmanager)
@@ -140,9 +140,19 @@ class Result:
         start = _start_line(environment, deployed_version, self.run.observed(), tuple(seen))
         apis = self.run.handoff.apis()
         self._start = structs.replace(
-            start, deployment=self.deployment, plugins=self._plugins, apis=dict(apis.now), baseline=apis.baseline
+            start,
+            deployment=self.deployment,
+            plugins=self._plugins,
+            apis=dict(apis.now),
+            baseline=apis.baseline,
+            shuffle_seed=self.run.shuffle_seed,
         )
         self._open_record()
+
+    @property
+    def order(self) -> str:
+        """How the tests run, if not one after another in pytest's order; empty otherwise."""
+        return self._start.order
 
     def close(self, pytest_exit: int, planned: int, *, partial: tuple[str, ...], lost: Sequence[str]) -> int:
         """Evaluate the run, write the verdict file, and return the exit code.
@@ -301,6 +311,7 @@ def _start_line(
         loopback=environment.loopback,
         platform=PlatformSeen(environment.platform.name, environment.platform.digest),
         kinds={name: service.kind for name, service in environment.platform.services.items()},
+        concurrency=environment.concurrency,
     )
 
 

@@ -1,0 +1,82 @@
+"""A random order has a seed, repeats with it, also in workers, and keeps the tests of a module together."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.plugin.conftest import add_suite
+from tests.slow import with_workers
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import ScriptedServer
+
+NAMES = [f"test_{number}" for number in range(8)]
+
+
+@pytest.fixture
+def ordered(project: pytest.Pytester) -> pytest.Pytester:
+    """A project with tests that say nothing, in three suites; one of them has a class."""
+    tests = "".join(f"def {name}(): pass\n" for name in NAMES)
+    methods = "".join(f"    def {name}(self): pass\n" for name in NAMES)
+    for suite, text in (("accounts", tests), ("billing", tests), ("chat", f"{tests}class TestRooms:\n{methods}")):
+        add_suite(project, suite, text)
+    return project
+
+
+def order(project: pytest.Pytester, *arguments: str) -> list[str]:
+    """Return the tests as pytest collects them."""
+    result = project.runpytest_subprocess("--gaia-env=sandbox", "--collect-only", "-q", *arguments)
+    return [line for line in result.outlines if "::" in line]
+
+
+def test_a_seed_repeats_an_order_that_keeps_modules_and_classes_together(ordered: pytest.Pytester) -> None:
+    usual, first, again, other = (
+        order(ordered, *arguments)
+        for arguments in ((), ("--gaia-shuffle=7",), ("--gaia-shuffle=7",), ("--gaia-shuffle=8",))
+    )
+
+    assert first == again
+    assert sorted(usual) == sorted(first) == sorted(other)
+    assert len({tuple(usual), tuple(first), tuple(other)}) == 3
+    assert len(list(groupby(first, lambda node: node.partition("::")[0]))) == 3
+    assert len(list(groupby(first, lambda node: "TestRooms" in node))) <= 3
+
+
+@pytest.mark.parametrize("workers", [(), with_workers("-n", "2")], ids=["one", "workers"])
+def test_the_header_and_the_evidence_have_the_seed(
+    ordered: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]
+) -> None:
+    result = ordered.runpytest_subprocess(
+        f"--gaia-url={server.url}",
+        "--gaia-shuffle",
+        *workers,
+        "--gaia-report-log=run.jsonl",
+        "--gaia-verdict-file=v.json",
+    )
+
+    # Workers that collect in different orders run nothing.
+    assert result.ret == 0
+    (seed,) = re.findall(r"^gaia: random order \(--gaia-shuffle=(\d+)\)$", result.stdout.str(), re.MULTILINE)
+    start, *rest = map(json.loads, (ordered.path / "run.jsonl").read_text().splitlines())
+    assert start["shuffle_seed"] == int(seed)
+    assert json.loads((ordered.path / "v.json").read_bytes())["shuffle_seed"] == int(seed)
+    if not workers:
+        ran = [line["node"] for line in rest if line["line"] == "test"]
+        assert ran == order(ordered, f"--gaia-shuffle={seed}")
+
+
+def test_the_concurrency_of_a_run_is_in_its_header_and_its_evidence(
+    ordered: pytest.Pytester, server: ScriptedServer
+) -> None:
+    result = ordered.runpytest_subprocess(
+        f"--gaia-url={server.url}", "--gaia-concurrency=16", "--gaia-report-log=run.jsonl"
+    )
+
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["gaia: 16 concurrent tests"])
+    assert json.loads((ordered.path / "run.jsonl").read_text().partition("\n")[0])["concurrency"] == 16
