@@ -16,6 +16,7 @@
     └── ServiceError           a request to a service failed
         ├── Unreachable        no connection: refused, unknown host, connection reset
         ├── DeadlineExceeded   connected, but no response in time
+        ├── NotSent            not sent, because the service does not respond or asks for a pause
         └── UnexpectedResponse a response other than the expected one; holds the whole exchange
 
 A message contains what failed, why, what was tried and how to fix it. ``nearest`` suggests the right name for a wrong
@@ -105,6 +106,20 @@ class DeadlineExceeded(ServiceError):
     """Connected, but no response (or no event) within the deadline."""
 
     kind = "timeout"
+
+
+class NotSent(ServiceError):
+    """A request that was not sent: the service has not responded to others, or asks for a long pause.
+
+    A test with such a request never passes, whatever it does with the error, and no expectation covers it.
+    """
+
+    kind = "not sent"
+
+    def __init__(self, service: str, problem: str) -> None:
+        super().__init__(f"{service} {problem}; this request was not sent")
+        self.service = service
+        self.problem = problem
 
 
 class UnexpectedResponse(ServiceError, AssertionError):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.exchanges import Exchange, Message, Statement
+    from pytest_gaia.errors import NotSent
 
 _REMEMBERED = 200
 """limit of recorded statements and messages of one test, because a subscription to everything receives very many"""
@@ -22,13 +23,15 @@ _REMEMBERED = 200
 class RunningTest:
     """One attempt of a test: its recorded exchanges, statements and messages, and whether it may write."""
 
-    __slots__ = ("_messages", "_statements", "ended", "exchanges", "writes")
+    __slots__ = ("_messages", "_statements", "ended", "exchanges", "not_sent", "writes")
 
     def __init__(self, *, writes: bool = False) -> None:
         self.writes = writes
         """whether the test is marked with ``writes=True``"""
         self.ended = False
         self.exchanges: list[Exchange] = []
+        self.not_sent: dict[str, str] = {}
+        """services to which a request was not sent, with the reasons"""
         self._statements: deque[Statement] | None = None
         self._messages: deque[Message] | None = None
 
@@ -117,6 +120,12 @@ class Recorder:
         test = self._test()
         if not test.ended:
             test.add_statement(statement)
+
+    def add_not_sent(self, error: NotSent) -> None:
+        """Record a request that was not sent."""
+        test = self._test()
+        if not test.ended:
+            test.not_sent[error.service] = error.problem
 
     def add_message(self, message: Message) -> None:
         """Record a sent or received NATS message."""

@@ -12,10 +12,11 @@ from pytest_gaia.clients.http._exchange import Link
 from pytest_gaia.clients.http._transport import Transport
 from pytest_gaia.clients.http.client import HttpClient
 from pytest_gaia.clients.known_secrets import redactor_of
+from pytest_gaia.clients.limits import ServiceLimits
 from pytest_gaia.clients.reasons import absent
 from pytest_gaia.clients.wire import HomeLoop
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.errors import NotApplicable, nearest
+from pytest_gaia.errors import NotApplicable, NotSent, nearest
 from pytest_gaia.secrets.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class ClientSet:
-    """One client for each service, and one connection pool for each base URL. Connections are opened lazily.
+    """One client for each service; those of one base URL share connections. Connections are opened lazily.
 
     Every method for a service raises ``NotApplicable`` if the environment does not have it.
     """
@@ -40,8 +41,13 @@ class ClientSet:
         *,
         messages: Callable[[Message], None] = unrecorded,
         statements: Callable[[Statement], None] = unrecorded,
+        not_sent: Callable[[NotSent], None] = unrecorded,
+        limits: dict[str, ServiceLimits] | None = None,
     ) -> None:
-        """``recorder`` gets each HTTP exchange, ``messages`` those of NATS, ``statements`` SQL and Redis commands."""
+        """``recorder`` gets each HTTP exchange, ``messages`` those of NATS, ``statements`` SQL and Redis commands.
+
+        ``not_sent`` gets the error of each HTTP request that was not sent. ``limits`` receives the limits of each service.
+        """
         self._environment = environment
         self._guard = guard
         self._recorder = recorder
@@ -53,6 +59,8 @@ class ClientSet:
         self._databases: dict[str, Database] = {}
         self._redis: dict[str, RedisClient] = {}
         self._transports: dict[str, Transport] = {}
+        self._not_sent = not_sent
+        self._limits = {} if limits is None else limits
         self._home = HomeLoop("HTTP")
 
     @property
@@ -125,6 +133,8 @@ class ClientSet:
             redactor=self._redactor,
             recorder=self._recorder,
             transport=self._transport(base_url),
+            limits=self._limits_of(via or service),
+            not_sent=self._not_sent,
             timeouts=environment.timeouts_of(service),
             via=via or "direct",
             route_of=_own_route if via is None else partial(_route_through, via, service, environment),
@@ -134,6 +144,17 @@ class ClientSet:
         if base_url not in self._transports:
             self._transports[base_url] = Transport(base_url, home=self._home)
         return self._transports[base_url]
+
+    def _limits_of(self, service: str) -> ServiceLimits:
+        if service not in self._limits:
+            environment = self._environment
+            self._limits[service] = ServiceLimits(
+                service,
+                most=environment.platform[service].max_in_flight,
+                concurrency=environment.concurrency,
+                response=environment.timeouts_of(service).response,
+            )
+        return self._limits[service]
 
 
 def _own_route(method: str, path: str) -> str:

@@ -172,7 +172,8 @@ class ControllerHooks:
         if usage_error := self._usage_error:
             summary.print_usage_error(usage_error)
         elif evaluated := self.result.evaluated:
-            summary.print(evaluated, self._noted, self.result.unwritten)
+            reduced = services.reduced(self.observer.reduced | self.run.reduced())
+            summary.print(evaluated, (*self._noted, *reduced), self.result.unwritten)
 
     def _evaluated(self, exitstatus: int) -> int:
         self.observer.assembly.finish()

@@ -60,8 +60,25 @@ def notes(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
 
 def blocking(evaluated: EvaluatedRun, shown: Container[str] = (), layout: Layout = PLAIN) -> list[str]:
     """Return each blocking test with its outcome and first reason, except those in ``shown``."""
-    blocks = (each for each in evaluated.classifications if each.blocks and each.node not in shown)
+    blocks = (
+        each for each in evaluated.classifications if each.blocks and not each.not_sent and each.node not in shown
+    )
     return _titled("blocking failures", [line for each in blocks for line in _test(each, layout)])
+
+
+def not_sent(evaluated: EvaluatedRun, layout: Layout = _ENDLESS) -> list[str]:
+    """Return one message for each service to which tests did not send requests, and with ``-v`` the tests."""
+    tests: defaultdict[str, list[str]] = defaultdict(list)
+    for each in evaluated.classifications:
+        for reason in each.not_sent:
+            tests[reason].append(each.node)
+    lines: list[str] = []
+    for reason, nodes in tests.items():
+        service, _, problem = reason.partition(": ")
+        text = f"gaia: {counted(len(nodes), 'test')} did not send a request to {service}, which {problem}"
+        lines += wrapped(text, layout.width, hanging=2)
+        lines += (f"    {node}" for node in nodes if layout.expected)
+    return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +150,13 @@ def not_offered(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
     return _titled(f"not offered by this release: {need}", lines)
 
 
-def gone(evaluated: EvaluatedRun) -> list[str]:
-    """Return the operations that are gone and block as one line, however long it is; nothing without any."""
+def in_one_line(evaluated: EvaluatedRun) -> list[str]:
+    """Return requests that were not sent, and operations that are gone and block, each in one line, however long it is."""
     lines = (
         (group.title, _operations(group.tests, _ENDLESS)) for group in groups_not_offered(evaluated) if group.blocking
     )
-    return [f"gaia: {title}: {'; '.join(map(str.strip, operations))}" for title, operations in lines]
+    gone = [f"gaia: {title}: {'; '.join(map(str.strip, operations))}" for title, operations in lines]
+    return [*not_sent(evaluated), *gone]
 
 
 _NOT_GONE = (

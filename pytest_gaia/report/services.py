@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.environment import Environment
@@ -209,3 +209,11 @@ def _unseen(seen: DeploymentSeen) -> Iterator[str]:
             reasons.setdefault(each.reason, []).append(each.service)
     for reason, services in reasons.items():
         yield f"gaia: note: deployed version unknown for {', '.join(services)}: {reason}"
+
+
+def reduced(limits: Mapping[str, tuple[int, int]]) -> list[str]:
+    """Return a sentence for each service that returned 429 to concurrent tests; ``limits`` are those before and after."""
+    return [
+        f"{service} returned 429: from then on, at most {after} instead of {before} requests to it were sent at a time"
+        for service, (before, after) in limits.items()
+    ]

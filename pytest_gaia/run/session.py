@@ -4,6 +4,7 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,6 +22,9 @@ from pytest_gaia.printable import colored, visible
 from pytest_gaia.run.sandbox import Sandbox, bind
 from pytest_gaia.sandbox.directories import create_run
 from pytest_gaia.secrets.redaction import Redactor, secrets_around
+
+if TYPE_CHECKING:
+    from pytest_gaia.clients.limits import ServiceLimits
 
 _FILE = "observation.json"
 
@@ -122,6 +126,8 @@ class Run:
     """what the running test needs"""
     recorder: Recorder = field(default_factory=Recorder)
     handoff: Handoff = field(default_factory=Handoff)
+    limits: dict[str, "ServiceLimits"] = field(default_factory=dict)
+    """service → limits of its HTTP requests in this process"""
     _environment: Environment | None = None
     _guard: WriteGuard | None = None
     _redactor: Redactor | None = None
@@ -215,6 +221,10 @@ class Run:
     def observed(self) -> Observed:
         """Return the services that responded before the first test."""
         return self.handoff.read()
+
+    def reduced(self) -> dict[str, tuple[int, int]]:
+        """Return service → limit of requests in flight before and after, for those that returned 429 in this process."""
+        return {name: (each.before, each.most) for name, each in self.limits.items() if each.throttled}
 
     def begin(self, needs: Needs, started: RunningTest | None = None) -> None:
         """Begin a test, or continue one that was ``started`` early. It may write only if it is marked."""

@@ -19,6 +19,7 @@ _USAGE_ERROR = "gaia_mistake"
 _SEED = "gaia_shuffle_seed"
 _MASKS = "gaia_masks"
 _SECRETS = "gaia_secrets"
+_REDUCED = "gaia_reduced"
 
 
 def process_name(config: Any) -> str:
@@ -88,6 +89,17 @@ def secrets_of_worker(node: Any) -> Iterator[tuple[str, str]]:
     """On the controller: remove the secrets from a worker's output and return their names and values."""
     output: dict[str, dict[str, str]] = getattr(node, "workeroutput", {})
     return ((name, value) for value, name in output.pop(_SECRETS, {}).items())
+
+
+def tell_reduced(config: Any, run: Run) -> None:
+    """On a worker: pass the services whose limit a 429 has reduced to the controller."""
+    config.workeroutput[_REDUCED] = run.reduced()
+
+
+def reduced_of_worker(node: Any) -> dict[str, tuple[int, int]]:
+    """On the controller: return service → limit of requests in flight before and after the responses of 429."""
+    output: dict[str, dict[str, tuple[int, int]]] = getattr(node, "workeroutput", {})
+    return output.get(_REDUCED, {})
 
 
 def usage_error_of(node: Any) -> str | None:

@@ -59,6 +59,8 @@ class Classification(msgspec.Struct, frozen=True, gc=False):
     """whether it was attempted more than once"""
     operations: tuple[str, ...] = ()
     """operations that it needs and the release does not offer, such as ``orders: GET /orders``"""
+    not_sent: tuple[str, ...] = ()
+    """why it did not send requests, such as ``asset: has not responded to 3 requests in a row, 30 s each``"""
 
 
 OUTCOME: Callable[[Classification], Outcome] = attrgetter("outcome")
@@ -100,6 +102,17 @@ def classify(record: TestRecord, expectations: ExpectationSet, context: Context)
 
 def classify_by(resolution: Resolution, record: TestRecord, context: Context) -> Classification:
     """Classify one test: by what the release offers, and then by the resolved expectations."""
+    if record.not_sent:
+        # Nothing else counts, because its result is not that of the service.
+        reasons = tuple(f"{service}: {problem}" for service, problem in record.not_sent.items())
+        return Classification(
+            record.node,
+            "error",
+            blocks=True,
+            reason=f"a request was not sent to {'; '.join(reasons)}",
+            overridden=resolution.overridden_ids,
+            not_sent=reasons,
+        )
     if context.apis.now and (lacking := _lacking(record, context.apis)):
         return Classification(
             record.node,

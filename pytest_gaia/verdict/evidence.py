@@ -149,6 +149,8 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag=
     """node ID in expectations, if it differs from pytest's because the root folders differ"""
     operations: tuple[str, ...] | None = None
     """operations that the test declares, such as ``orders: GET /orders``; None if it declares none"""
+    not_sent: dict[str, str] = {}
+    """services to which a request was not sent, with the reasons"""
 
     @property
     def clean(self) -> bool:

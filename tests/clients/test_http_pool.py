@@ -13,6 +13,7 @@ from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http._exchange import Link
 from pytest_gaia.clients.http._transport import Transport
 from pytest_gaia.clients.http.client import HttpClient
+from pytest_gaia.clients.limits import ServiceLimits
 from pytest_gaia.errors import DeadlineExceeded, GaiaError, ServiceError
 from pytest_gaia.secrets.redaction import Redactor
 from tests.clients.conftest import environment
@@ -35,12 +36,12 @@ async def cancel_under_contention(get: Callable[[], Awaitable[object]]) -> None:
             return
 
     for _ in range(6):
-        await asyncio.gather(*(one(0.005 + 0.002 * number) for number in range(30)))
+        await asyncio.gather(*(one(0.005 + 0.0007 * number) for number in range(60)))
 
 
 def client_with_pool(url: str, size: int) -> tuple[HttpClient, Transport]:
     where = environment(urls={"gateway": url})
-    transport = Transport(url, connections=size)
+    transport = Transport(url)
     link = Link(
         service="gateway",
         environment=where,
@@ -50,6 +51,8 @@ def client_with_pool(url: str, size: int) -> tuple[HttpClient, Transport]:
         recorder=lambda _: None,
         timeouts=environment().timeouts,
         transport=transport,
+        limits=ServiceLimits("gateway", most=size, concurrency=1, response=5.0),
+        not_sent=lambda _: None,
         via="direct",
         route_of=lambda _, path: path,
     )

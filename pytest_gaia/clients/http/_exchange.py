@@ -14,16 +14,19 @@ from pytest_gaia.clients.exchanges import BODY_LIMIT, Exchange, ReceivedResponse
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http._arguments import Body, fill, text, url_of
 from pytest_gaia.clients.http._transport import MIB, Fault, Incoming, Outgoing, Progress, Transport
+from pytest_gaia.clients.limits import Place, ServiceLimits
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.clients.running import RUNNING, RunningTest
 from pytest_gaia.config.environment import Environment, Timeouts
-from pytest_gaia.errors import DeadlineExceeded, ServiceError, UnexpectedResponse, Unreachable
+from pytest_gaia.errors import DeadlineExceeded, NotSent, ServiceError, UnexpectedResponse, Unreachable
 from pytest_gaia.secrets.masks import Secret, mask_url
 from pytest_gaia.secrets.redaction import Redactor
 
 __tracebackhide__ = hide
 
 _REMEMBERED = 200
+_GRACE = 1.0
+"""seconds after the time limit of a request in which it ends by itself"""
 
 Identity = Mapping[str, Secret]
 """headers that identify the client; secrets, so that no traceback shows them"""
@@ -45,6 +48,9 @@ class Link:
     redactor: Redactor
     recorder: Callable[[Exchange], None]
     transport: Transport
+    limits: ServiceLimits
+    """those of the service that receives the requests"""
+    not_sent: Callable[[NotSent], None]
     timeouts: Timeouts
     via: str
     """the service that receives the requests; ``direct`` if that is the service itself"""
@@ -90,20 +96,30 @@ class Link:
     async def send(self, call: Call) -> AsyncIterator[Attempt]:
         """Send the request, with retries where allowed, and yield the attempt whose response has begun.
 
-        Each attempt is recorded. Raises ``Unreachable`` or ``DeadlineExceeded``.
+        Each attempt is recorded. Raises ``NotSent``, ``Unreachable`` or ``DeadlineExceeded``.
         """
-        async with self.transport.place() as loop, contextlib.AsyncExitStack() as stack:
-            # Only now, so that no time limit includes the wait for other requests.
-            trials = Trials(call.outgoing.method, connect=min(self.timeouts.connect, call.within))
-            until = loop.time() + call.within
-            attempt = await self._begun(call, until, trials, stack)
-            yield attempt
-            # A test may leave before the end of the body; the record then holds what it read.
-            attempt.finish()
+        self.transport.home.enter()
+        try:
+            place = await self.limits.enter()
+        except NotSent as error:
+            self.not_sent(error)
+            raise
+        # No time limit includes the wait for other requests.
+        until = place.started + call.within
+        place.keep_until(until + _GRACE)
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                attempt = await self._begun(call, place, until, stack)
+                yield attempt
+                # A test may leave before the end of the body; the record then holds what it read.
+                attempt.finish()
+        finally:
+            place.leave()
 
-    async def _begun(self, call: Call, until: float, trials: Trials, stack: contextlib.AsyncExitStack) -> Attempt:
+    async def _begun(self, call: Call, place: Place, until: float, stack: contextlib.AsyncExitStack) -> Attempt:
+        trials = Trials(call.outgoing.method, connect=min(self.timeouts.connect, call.within))
         while True:
-            attempt = Attempt(self, call, trials.attempt, until)
+            attempt = Attempt(self, call, place, trials.attempt, until)
             stack.callback(attempt.give_up)
             try:
                 await attempt.begin(stack, trials.connect)
@@ -147,9 +163,10 @@ class Attempt:
     ``until`` is the deadline for the whole response, all attempts included, in the event loop's time.
     """
 
-    def __init__(self, link: Link, call: Call, number: int, until: float) -> None:
+    def __init__(self, link: Link, call: Call, place: Place, number: int, until: float) -> None:
         self._link = link
         self._call = call
+        self._place = place
         self._number = number
         self._until = until
         self._started = time.time()
@@ -225,8 +242,16 @@ class Attempt:
         link = self._link
         if fault.stage == "request":
             return ServiceError(f"the request to {link.service} was not sent: {link.redactor.text(fault.reason)}.")
+        if fault.stage == "deadline":
+            self._place.exceeded(self._call.within)
         exchange = self.finish(f"{_KINDS[fault.stage]}: {fault.reason}")
         return explain(fault, exchange, link.environment, link.base_url)
+
+    def responded(self) -> None:
+        """Note that the service has responded; a stream has when it begins, other responses when they are complete."""
+        incoming = self.incoming
+        wait = next((value for name, value in incoming.headers if name.lower() == "retry-after"), "")
+        self._place.responded(incoming.status, wait)
 
     def give_up(self) -> None:
         """Record an attempt that the test canceled, unless nothing was sent."""
@@ -237,6 +262,8 @@ class Attempt:
         """Record the exchange once and return it. ``error`` is why there is no response."""
         if self._exchange is None:
             self._exchange = self._recorded(error)
+            if error is None:
+                self.responded()
             self._link.exchanges.append((RUNNING.get(), self._exchange))
             self._link.recorder(self._exchange)
         return self._exchange

@@ -51,9 +51,6 @@ MIB = 1024 * 1024
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
-CONNECTIONS = 100
-"""limit of concurrent requests to one base URL; further requests wait"""
-
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
@@ -143,24 +140,13 @@ class Fault(Exception):
 class Transport:
     """Connections to one base URL, for one event loop. The one that became idle last is used first."""
 
-    def __init__(self, base_url: str, *, connections: int = CONNECTIONS, home: HomeLoop | None = None) -> None:
+    def __init__(self, base_url: str, *, home: HomeLoop | None = None) -> None:
         self._url = base_url
         self.home = home or HomeLoop("HTTP")
-        self._places = asyncio.Semaphore(connections)
         self._idle: deque[tuple[httpx.AsyncHTTPTransport, float]] = deque()
         """each with the time of the loop since when it is idle, in this order"""
         self._closing: set[asyncio.Task[None]] = set()
         self._is_closed = False
-
-    @contextlib.asynccontextmanager
-    async def place(self) -> AsyncIterator[asyncio.AbstractEventLoop]:
-        """Wait until another request may be in flight, and yield the event loop.
-
-        Raises ``GaiaError`` in another event loop than its own.
-        """
-        loop = self.home.enter()
-        async with self._places:
-            yield loop
 
     @contextlib.asynccontextmanager
     async def open(

@@ -102,7 +102,7 @@ class HttpClient:
         multipart form); the arguments are those of httpx. ``timeout`` is the number of seconds for the whole response;
         its default is ``timeouts.response`` of the service, or of the environment.
 
-        Raises ``TypeError`` or ``ValueError`` for an invalid argument, ``WriteRefused``, ``NotApplicable``,
+        Raises ``TypeError`` or ``ValueError`` for an invalid argument, ``WriteRefused``, ``NotApplicable``, ``NotSent``,
         ``Unreachable`` or ``DeadlineExceeded``.
         """
         given = headers_of(headers)

@@ -181,6 +181,7 @@ async def require_events(attempt: Attempt) -> None:
     """Raise ``UnexpectedResponse`` with the whole exchange if the response is not a stream of events."""
     status, kind = attempt.incoming.status, Headers(attempt.incoming.headers).get("content-type", "nothing")
     if status == 200 and kind.startswith("text/event-stream"):
+        attempt.responded()
         return
     await attempt.body()
     raise unexpected(attempt.finish(), f"returned {status} with {kind}, expected 200 with text/event-stream")

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from pytest_gaia.clients.running import CURRENT, RUNNING
 from pytest_gaia.collection.needs import by_command, not_applicable_reason, not_offered_reason, received_operations
 from pytest_gaia.collection.suites import Places, TraitsReader, mark_suites, settle_loops, shuffled
-from pytest_gaia.errors import ConfigError, SandboxError
+from pytest_gaia.errors import ConfigError, NotSent, SandboxError
 from pytest_gaia.expectations.apis import MISSING_ROUTE, lacking_reason
 from pytest_gaia.expectations.subjects import write_subjects
 from pytest_gaia.plugin.checks import phases
@@ -20,9 +20,9 @@ from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.plugin.masking import has_colours
 from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.plugin.terminal.failures import show_failure
-from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests
+from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests, show_not_sent
 from pytest_gaia.run.session import Run
-from pytest_gaia.run.workers import DESELECTED, report_usage_error, tell_nodes
+from pytest_gaia.run.workers import DESELECTED, report_usage_error, tell_nodes, tell_reduced
 from pytest_gaia.verdict.classify import failed_without, passed_without
 from pytest_gaia.verdict.evidence import Phase
 from pytest_gaia.verdict.gathering import Assembly
@@ -93,9 +93,11 @@ class CheckHooks:
         if not runs_no_tests(session.config.option):
             gc.freeze()
 
-    def pytest_sessionfinish(self) -> None:
-        """Let pytest find unraisable exceptions among all objects."""
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Let pytest find unraisable exceptions among all objects; pass a worker's reduced limits to the controller."""
         gc.unfreeze()
+        if self.run.is_worker:
+            tell_reduced(session.config, self.run)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -185,6 +187,10 @@ class CheckHooks:
         # Hooks can remove the exception.
         raised = call.excinfo or self.raised
         error = raised.value if raised else None
+        if isinstance(error, NotSent):
+            # pytest raises the error of a shared fixture again in each test that uses it.
+            self.run.recorder.add_not_sent(error)
+            show_not_sent(report, item.config)
         phase = phases.phase_of(report, call, error, self._masks)
         self._found = phase = replace(phase, exchanges=len(self.run.recorder.current.exchanges))
         if (showing := self._showing(item, report, phase)) is not None:
@@ -197,6 +203,8 @@ class CheckHooks:
         if phase.outcome == "not applicable":
             return Showing("not applicable", phase.reason)
         if phase.outcome != "failed":
+            return None
+        if self.run.recorder.current.not_sent:
             return None
         evidence = item.stash[EVIDENCE]
         if evidence.operations is None and (reason := self._failed_without(phase)):
@@ -278,7 +286,7 @@ class CheckHooks:
         passed = evidence.clean
         attempt = getattr(item, "execution_count", 1)
         wires = phases.wires(self.run.recorder.current.exchanges, self.run)
-        record = evidence.hand_over(item.nodeid, attempt, wires, self.run.process)
+        record = evidence.hand_over(item.nodeid, attempt, wires, self.run.recorder.current.not_sent, self.run.process)
         self.run.recorder.end()
         if self._assembly is not None:
             self._assembly.complete(record, passed=passed)

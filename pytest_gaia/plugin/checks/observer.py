@@ -12,6 +12,7 @@ from pytest_gaia.run.workers import (
     LEFT_OUT,
     UNCOLLECTED,
     nodes_of,
+    reduced_of_worker,
     usage_error_of,
 )
 from pytest_gaia.verdict.evidence import TestRecord
@@ -35,6 +36,8 @@ class ObserverHooks:
         """tests that a hook removed without reporting it"""
         self.uncollected: set[str] = set()
         """test files that were not read"""
+        self.reduced: dict[str, tuple[int, int]] = {}
+        """service → limit of requests in flight before and after the responses of 429 to workers"""
         self.lost: list[str] = []
         """workers that crashed"""
         self.usage_error: str | None = None
@@ -57,6 +60,8 @@ class ObserverHooks:
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Take over the results of a worker that exits."""
         self.usage_error = self.usage_error or usage_error_of(node)
+        for service, (before, after) in reduced_of_worker(node).items():
+            self.reduced[service] = (before, min(after, self.reduced.get(service, (before, after))[1]))
         self.left_out(nodes_of(node, LEFT_OUT))
         self.uncollected.update(nodes_of(node, UNCOLLECTED))
         if error is not None:

@@ -238,7 +238,9 @@ class Evidence(msgspec.Struct, gc=False):
         named = ", ".join(f"{name}={value}" for name, value in values.items())
         self.phases = (*before, replace(latest, subtest=" ".join(part for part in (message, named) if part)))
 
-    def hand_over(self, node: str, attempt: int, exchanges: tuple[Wire, ...], worker: str) -> TestRecord:
+    def hand_over(
+        self, node: str, attempt: int, exchanges: tuple[Wire, ...], not_sent: dict[str, str], worker: str
+    ) -> TestRecord:
         """Return the record of this attempt, and keep only what the next attempt needs.
 
         ``attempt`` is its number, if the plugin that runs a test again counts attempts.
@@ -258,6 +260,7 @@ class Evidence(msgspec.Struct, gc=False):
             worker,
             subject="" if subject.node == node else subject.node,
             operations=self.operations,
+            not_sent=not_sent,
         )
         if not self.clean:
             self.earlier += tuple(phase for phase in self.phases if phase.outcome == "failed")

@@ -15,8 +15,10 @@ Word: TypeAlias = "str | tuple[str, Mapping[str, bool]]"
 """text that ``-v`` shows for a test, with colors that differ from pytest's"""
 
 _LETTERS = {"not applicable": "n", "expected failure": "x", "tolerated": "t", "unexpected pass": "X"}
-_RED = "unexpected pass"
-"""an outcome that needs attention; pytest shows unknown outcomes in yellow"""
+_NOT_SENT = "not sent"
+"""word for a test that failed because it did not send a request; the summary has the reason, once for all"""
+_RED = ("unexpected pass", _NOT_SENT)
+"""words that need attention; pytest shows unknown ones in yellow"""
 
 
 class OutcomeHooks:
@@ -24,13 +26,15 @@ class OutcomeHooks:
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, Word] | None:
         """Show an outcome by its name, and with ``-v`` the expectations that determined it."""
+        if getattr(report, "gaia_not_sent", False):
+            return _NOT_SENT, "N", (_NOT_SENT.upper(), {"red": True})
         outcome: str | None = getattr(report, "gaia_outcome", None)
         if outcome is None:
             # A skipped test, or an expected failure, still passes its other phases.
             return None
         expectations = dict.fromkeys(str(value) for name, value in report.user_properties if name == "gaia_rule")
         word = f"{outcome.upper()} ({', '.join(expectations)})" if expectations else outcome.upper()
-        return outcome, _LETTERS[outcome], (word, {"red": True}) if outcome == _RED else word
+        return outcome, _LETTERS[outcome], (word, {"red": True}) if outcome in _RED else word
 
 
 class SubtestHooks:
@@ -62,7 +66,14 @@ def show_outcomes(config: pytest.Config) -> None:
     """Register the hooks for outcomes."""
     if not config.pluginmanager.has_plugin("gaia-outcomes"):
         config.pluginmanager.register(OutcomeHooks(), "gaia-outcomes")
-        show_in_red(_RED)
+        for word in _RED:
+            show_in_red(word)
+
+
+def show_not_sent(report: pytest.TestReport, config: pytest.Config) -> None:
+    """Show a failed test as one that did not send a request, without a page of its own."""
+    show_outcomes(config)
+    vars(report)["gaia_not_sent"] = True
 
 
 def has_subtests(item: pytest.Item) -> bool:

@@ -51,9 +51,10 @@ class RunSummary:
         layout = _layout(terminal)
         quiet = terminal.verbosity < 0 or terminal.no_summary
         if not quiet:
-            self._write(footer.blocking(evaluated, shown=_failures(terminal), layout=layout), red=True)
+            blocking = footer.blocking(evaluated, shown=_failures(terminal), layout=layout)
+            self._write([*blocking, *footer.not_sent(evaluated, layout)], red=True)
             self._write([*footer.notes(evaluated, layout), *(f"gaia: {sentence}" for sentence in noted)], yellow=True)
-        self._write(footer.gone(evaluated) if quiet and not terminal.no_summary else (), red=True)
+        self._write(footer.in_one_line(evaluated) if quiet and not terminal.no_summary else (), red=True)
         if self._actions:
             begin_line(terminal)
             self._actions.annotate(evaluated, self._label, terminal)

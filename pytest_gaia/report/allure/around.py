@@ -19,7 +19,7 @@ _RED = ["failed", "broken"]
 _ANY = [*_RED, "skipped", "unknown"]
 _LET_THROUGH = "gaia: (?:expected failure|tolerated|unexpected pass)"
 _NOT_OFFERED = "gaia: not applicable: [^\\n]+ does not offer [^\\n]+ in this release"
-_UNREACHABLE = "(?:Unreachable|DeadlineExceeded|SandboxError|EnvironmentUnavailable|gaia: infrastructure)"
+_UNREACHABLE = "(?:Unreachable|DeadlineExceeded|NotSent|SandboxError|EnvironmentUnavailable|gaia: infrastructure)"
 
 
 def circumstances(evaluated: EvaluatedRun, environment: str, expectations: str) -> dict[str, str]:
