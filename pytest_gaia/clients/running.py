@@ -23,7 +23,7 @@ _REMEMBERED = 200
 class RunningTest:
     """One attempt of a test: its recorded exchanges, statements and messages, and whether it may write."""
 
-    __slots__ = ("_messages", "_statements", "ended", "exchanges", "not_sent", "writes")
+    __slots__ = ("_messages", "_statements", "ended", "exchanges", "not_sent", "of_setup", "writes")
 
     def __init__(self, *, writes: bool = False) -> None:
         self.writes = writes
@@ -32,8 +32,14 @@ class RunningTest:
         self.exchanges: list[Exchange] = []
         self.not_sent: dict[str, str] = {}
         """services to which a request was not sent, with the reasons"""
+        self.of_setup: int | None = None
+        """number of exchanges in the set-up of a test that was started early"""
         self._statements: deque[Statement] | None = None
         self._messages: deque[Message] | None = None
+
+    def exchanged(self, phase: str) -> int:
+        """Return the number of exchanges up to the end of ``phase``, which has just ended for pytest."""
+        return self.of_setup if phase == "setup" and self.of_setup is not None else len(self.exchanges)
 
     @property
     def statements(self) -> tuple[Statement, ...]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     # Most runs deploy nothing and should not import it.
     from pytest_gaia.plugin.deployment import Deployment
 from pytest_gaia.run.workers import hold_back
+from pytest_gaia.wording import counted
 
 _CUT_SHORT = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
 """exit statuses that end with HOLD anyway, without a final check"""
@@ -172,6 +173,9 @@ class ControllerHooks:
         if usage_error := self._usage_error:
             summary.print_usage_error(usage_error)
         elif evaluated := self.result.evaluated:
+            if cancelled := self.observer.cancelled:
+                what = f"{counted(len(cancelled), 'test')} had begun when the run ended, and did not count"
+                self._noted += (f"{what}: tests are started early (--gaia-concurrency).",)
             reduced = services.reduced(self.observer.reduced | self.run.reduced())
             summary.print(evaluated, (*self._noted, *reduced), self.result.unwritten)
 

@@ -20,7 +20,8 @@ from _pytest.logging import get_option_ini
 from _pytest.nodeid import NodeId
 from _pytest.outcomes import Skipped
 from _pytest.pathlib import fnmatch_ex
-from _pytest.runner import call_and_report
+from _pytest.runner import SetupState, call_and_report
+from _pytest.skipping import evaluate_skip_marks
 from _pytest.subtests import SubtestContext
 from _pytest.terminal import _color_for_type
 from _pytest.unittest import TestCaseFunction
@@ -30,6 +31,7 @@ __all__ = [
     "ReprEntry",
     "ReprFileLocation",
     "ReprTraceback",
+    "SetupState",
     "Skipped",
     "SubtestContext",
     "TerminalRepr",
@@ -47,6 +49,16 @@ ASKS_FOR_A_REPORT: CodeType = call_and_report.__code__
 def is_unittest(item: pytest.Item) -> bool:
     """Whether a test is a method of a ``unittest.TestCase``."""
     return isinstance(item, TestCaseFunction)
+
+
+def is_skipped(item: pytest.Item) -> bool:
+    """Whether a mark skips a test. An invalid mark counts, too; pytest reports it at the turn of the test."""
+    if item.get_closest_marker("skip") is None and item.get_closest_marker("skipif") is None:
+        return False
+    try:
+        return evaluate_skip_marks(item) is not None
+    except pytest.fail.Exception:
+        return True
 
 
 def junit_of(config: pytest.Config) -> LogXML | None:

@@ -17,9 +17,11 @@ from pytest_gaia.plugin.launch import distributes
 from pytest_gaia.plugin.masking import RedactionHooks, mask_terminal
 from pytest_gaia.plugin.terminal.outcomes import show_outcomes
 from pytest_gaia.run.session import Run
-from pytest_gaia.run.workers import LEFT_OUT, UNCOLLECTED, attach, tell_nodes, tell_worker
+from pytest_gaia.run.workers import CANCELLED, LEFT_OUT, UNCOLLECTED, attach, tell_nodes, tell_worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     # Most runs deploy nothing and should not import it.
     from pytest_gaia.plugin.deployment import Deployment
     from pytest_gaia.verdict.gathering import Assembly
@@ -68,6 +70,7 @@ def _register_worker(config: pytest.Config, run: Run, evaluating: Evaluator) -> 
     _add(config, "gaia-collection", CollectionHooks(Scope.of(config, run), *told))
     _bridge(config, run, evaluating)
     _limit_time(config)
+    _add_concurrency(config, run, partial(tell_nodes, config, CANCELLED))
 
 
 def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator) -> None:
@@ -89,6 +92,7 @@ def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator)
             _add(config, "gaia-plan", PlanHooks(run, evaluating, result, observer, config))
     _add(config, "gaia-collection", CollectionHooks(observer.scope, observer.left_out, observer.uncollected.update))
     _bridge(config, run, evaluating, result)
+    _add_concurrency(config, run, observer.cancelled.extend)
     suites = SuiteAnnouncer(config, run.roots)
     _add(config, "gaia-suites", suites)
     _add(config, "gaia-controller", ControllerHooks(run, result, observer, config, suites, _deployment(config, run)))
@@ -109,6 +113,14 @@ def _limit_time(config: pytest.Config, result: Result | None = None, assembly: A
         from pytest_gaia.plugin.deadline import register_deadline
 
         register_deadline(config, result, assembly)
+
+
+def _add_concurrency(config: pytest.Config, run: Run, cancelled: Callable[[list[str]], None]) -> None:
+    """Register the hooks for concurrent tests; other runs do not import them."""
+    if run.declared.concurrency > 1:
+        from pytest_gaia.plugin.concurrency.runner import hooks_of
+
+        _add(config, "gaia-concurrency", hooks_of(config, run, cancelled))
 
 
 def _deployment(config: pytest.Config, run: Run) -> Deployment | None:

@@ -8,6 +8,8 @@ from pytest_gaia.run.sandbox import Sandbox
 from pytest_gaia.run.session import MAIN, Run
 from pytest_gaia.secrets.masks import adopt_mask_key, mask_key
 
+CANCELLED = "gaia_cancelled"
+"""tests that had begun when the run ended before their turn"""
 DESELECTED = "gaia_deselected"
 LEFT_OUT = "gaia_left_out"
 """tests that vanished between collection and the first test"""

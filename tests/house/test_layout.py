@@ -71,6 +71,16 @@ def test_a_module_with_one_importer_is_not_tiny() -> None:
     assert alone - by_name == set()
 
 
+def test_one_module_uses_the_private_structures_of_concurrent_tests() -> None:
+    names = (
+        *("_setupstate", "cached_result", "_finalizers", "_fixtureinfo", "_arg2fixturedefs", "funcargs"),
+        *("_session_scoped_runner", "torun", "_showwarnmsg"),
+    )
+    users = {path.name for path in SOURCES for name in names if name in path.read_text(encoding="utf-8")}
+
+    assert users - {"pytest_private.py"} == {"private.py"}
+
+
 def dotted(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 

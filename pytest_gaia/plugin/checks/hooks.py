@@ -141,7 +141,7 @@ class CheckHooks:
         self.raised = None
         if self._found is None and report.outcome == "passed" and "wasxfail" not in report.__dict__:
             # Nearly every phase passes, so this path must be cheap.
-            exchanged = len(self.run.recorder.current.exchanges)
+            exchanged = self.run.recorder.current.exchanged(call.when)
             evidence.phases += (Phase(call.when, "passed", call.duration, exchanges=exchanged),)
             if exchanged and call.when == "call" and evidence.clean and (reason := self._passed_without(evidence)):
                 Showing("not applicable", reason).apply(item, report)
@@ -168,6 +168,19 @@ class CheckHooks:
             self._classify(item, call, report)
         return report
 
+    def applies(self, item: pytest.Item) -> bool:
+        """Whether the environment has what a test needs. Not before the first test is set up."""
+        evidence = item.stash[EVIDENCE]
+        if evidence.traits.left_out:
+            return False
+        try:
+            if evidence.traits.demanding:
+                self._leave_out(evidence)
+        except (DoesNotApply, pytest.fail.Exception):
+            # Raised again at the turn of the test.
+            return False
+        return True
+
     def _find_expected(self, session: pytest.Session) -> None:
         """Find out which tests are expected to fail; this costs less for all tests together than in each test.
 
@@ -192,7 +205,7 @@ class CheckHooks:
             self.run.recorder.add_not_sent(error)
             show_not_sent(report, item.config)
         phase = phases.phase_of(report, call, error, self._masks)
-        self._found = phase = replace(phase, exchanges=len(self.run.recorder.current.exchanges))
+        self._found = phase = replace(phase, exchanges=self.run.recorder.current.exchanged(call.when))
         if (showing := self._showing(item, report, phase)) is not None:
             showing.apply(item, report)
         elif phase.outcome == "failed":

@@ -8,6 +8,7 @@ import pytest
 from pytest_gaia.plugin.checks.phases import skip_reason
 from pytest_gaia.plugin.checks.scope import Scope
 from pytest_gaia.run.workers import (
+    CANCELLED,
     DESELECTED,
     LEFT_OUT,
     UNCOLLECTED,
@@ -38,6 +39,8 @@ class ObserverHooks:
         """test files that were not read"""
         self.reduced: dict[str, tuple[int, int]] = {}
         """service → limit of requests in flight before and after the responses of 429 to workers"""
+        self.cancelled: list[str] = []
+        """tests that had begun when the run ended before their turn"""
         self.lost: list[str] = []
         """workers that crashed"""
         self.usage_error: str | None = None
@@ -63,6 +66,7 @@ class ObserverHooks:
         for service, (before, after) in reduced_of_worker(node).items():
             self.reduced[service] = (before, min(after, self.reduced.get(service, (before, after))[1]))
         self.left_out(nodes_of(node, LEFT_OUT))
+        self.cancelled += nodes_of(node, CANCELLED)
         self.uncollected.update(nodes_of(node, UNCOLLECTED))
         if error is not None:
             self.lost.append(f"worker {node.gateway.id}")

@@ -1,0 +1,103 @@
+"""Why a collected test is serial: its kind, marks and fixtures, and the hooks around it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_gaia.collection.concurrency import Facts, Fixture, serial_reason
+from pytest_gaia.collection.needs import Needs
+from pytest_gaia.config.platform import Platform
+from pytest_gaia.plugin.concurrency.private import runs_on, signature
+
+_HOOKS = ("pytest_runtest_setup", "pytest_runtest_call", "pytest_pyfunc_call")
+"""hooks that would run at the turn of a test, after its body"""
+_KNOWN = frozenset(
+    {
+        "_hypothesis_pytestplugin",
+        "_pytest",
+        "allure_pytest",
+        "anyio",
+        "pytest_asyncio",
+        "pytest_cov",
+        "pytest_gaia",
+        "pytest_rerunfailures",
+        "pytest_timeout",
+        "schemathesis",
+        "xdist",
+    }
+)
+"""packages whose hooks do not change what a test does"""
+
+
+class Reader:
+    """Reads why tests are serial. Tests of one function or file share most of it."""
+
+    def __init__(self, config: pytest.Config, platform: Platform) -> None:
+        self._root = config.rootpath
+        databases = [platform[name].identifier for name in platform.of_kind("postgres")]
+        self._databases = (*databases, *(f"{name}_fresh" for name in databases))
+        self._fixtures: dict[int, tuple[Fixture, ...]] = {}
+        self._hooks: dict[tuple[Path, int], str] = {}
+
+    def serial_reason(self, item: pytest.Item, needs: Needs) -> str | None:
+        """Return why a test is serial, as a part of a sentence; None if it may be concurrent."""
+        loop = runs_on(item)
+        if loop is None or needs.serial or needs.writes:
+            return serial_reason(needs, Facts(asynchronous=loop is not None))
+        known, arguments, definitions = signature(item)
+        parameters = item.callspec.params if hasattr(item, "callspec") else ()
+        fixtures = self._fixtures.get(id(known))
+        if fixtures is None:
+            fixtures = self._fixtures[id(known)] = tuple(
+                _fixture(name, each, name in parameters)
+                for name, overridden in definitions.items()
+                for each in overridden
+            )
+        facts = Facts(
+            session_loop=loop == "session",
+            fixtures=fixtures,
+            requested="request" in arguments,
+            marks=tuple(_marks(item)),
+            hook=self._hook(item),
+        )
+        return serial_reason(needs, facts, self._databases)
+
+    def _hook(self, item: pytest.Item) -> str:
+        place = item.path, id(item.parent)
+        if place not in self._hooks:
+            self._hooks[place] = next(self._found(item), "")
+        return self._hooks[place]
+
+    def _found(self, item: pytest.Item) -> Iterator[str]:
+        for name in _HOOKS:
+            for each in getattr(item.ihook, name).get_hookimpls():
+                if each.function.__module__.partition(".")[0] not in _KNOWN:
+                    yield f"the hook {name} of {self._origin(each.function) or each.plugin_name}"
+        for node in item.listchain():
+            if isinstance(node, pytest.Package) and "_module" in (node.path / "__init__.py").read_text("utf-8"):
+                yield f"setup_module of {self._shown(node.path / '__init__.py')}"
+
+    def _origin(self, function: object) -> str:
+        path = inspect.getsourcefile(inspect.unwrap(function))  # type: ignore[arg-type]
+        return self._shown(Path(path)) if path and path.endswith("conftest.py") else ""
+
+    def _shown(self, path: Path) -> str:
+        return path.relative_to(self._root).as_posix() if path.is_relative_to(self._root) else path.name
+
+
+def _fixture(name: str, definition: pytest.FixtureDef[object], parametrized: bool) -> Fixture:
+    function = definition.func
+    yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    return Fixture(name, definition.scope, yields, parametrized or definition.params is not None)
+
+
+def _marks(item: pytest.Item) -> Iterator[str]:
+    for each in item.iter_markers():
+        if each.name == "filterwarnings":
+            yield "filterwarnings, which changes the process"
+        elif each.name == "xfail" and each.kwargs.get("run") is False:
+            yield "xfail(run=False)"

@@ -1,0 +1,101 @@
+"""Concurrent tests in one process: started early, and reported in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gaia.plugin.concurrency import private
+
+if TYPE_CHECKING:
+    from tests.plugin.conftest import ScriptedServer
+
+TESTS = """
+    import asyncio, logging, sys, warnings
+
+    import pytest
+
+    @pytest.fixture(scope="session")
+    async def meeting():
+        return asyncio.Barrier(3)
+
+    @pytest.fixture
+    def number(request):
+        print("number", request.node.name)
+        return request.node.name
+
+    @pytest.mark.parametrize("turn", range(3))
+    async def test_meets_the_others(meeting, turn, number):
+        print("before", turn)
+        logging.getLogger("tests").warning("log %s", turn)
+        print("error", turn, file=sys.stderr)
+        await asyncio.wait_for(meeting.wait(), 20)
+        print("after", turn)
+        assert number == f"test_meets_the_others[{turn}]"
+        assert turn == 0
+"""
+
+
+@pytest.fixture
+def concurrent(pytester: pytest.Pytester, server: ScriptedServer) -> Any:
+    """Return a function that runs tests of the project, up to three at a time."""
+
+    def run(*arguments: str, tests: str = TESTS) -> pytest.RunResult:
+        pytester.makepyfile(tests)
+        return pytester.runpytest_subprocess(f"--gaia-url={server.url}", "--gaia-concurrency=3", "-v", *arguments)
+
+    return run
+
+
+def test_tests_run_together_and_each_report_has_its_own_output(project: pytest.Pytester, concurrent: Any) -> None:
+    result = concurrent()
+
+    result.assert_outcomes(passed=1, failed=2)
+    text = result.stdout.str()
+    _, first, second = text.partition("= FAILURES")[2].split("___ test_meets_the_others")
+    for turn, report in ((1, first), (2, second)):
+        lines = [line for line in report.splitlines() if "[" not in line or line.startswith("number")]
+        sections = [line.strip("- ") for line in lines if line.startswith("---")]
+        assert sections == [
+            "Captured stdout setup",
+            "Captured stdout call",
+            "Captured stderr call",
+            "Captured log call",
+        ]
+        printed = [line for line in lines if line.startswith(("number", "before", "after", "error"))]
+        assert printed == [
+            f"number test_meets_the_others[{turn}]",
+            f"before {turn}",
+            f"after {turn}",
+            f"error {turn}",
+        ]
+
+
+def test_without_an_expected_structure_tests_run_one_after_another(project: pytest.Pytester, concurrent: Any) -> None:
+    project.makeconftest(
+        """
+        from pytest_gaia.plugin.concurrency import private
+
+        private._state_is_as_expected = lambda: False
+        """
+    )
+    result = concurrent(tests="async def test_one(): pass")
+
+    result.stdout.fnmatch_lines(
+        [
+            f"gaia: tests are not concurrent: this version of Gaia does not know its state of set-ups of pytest {pytest.__version__}"
+        ]
+    )
+    result.assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("option", ["--pdb", "--trace", "--setup-show"])
+def test_an_interactive_option_turns_concurrency_off(project: pytest.Pytester, concurrent: Any, option: str) -> None:
+    result = concurrent(option, tests="def test_one(): pass")
+
+    result.stdout.fnmatch_lines([f"gaia: tests are not concurrent: {option} shows one test at a time"])
+
+
+def test_the_installed_packages_are_as_expected(pytestconfig: pytest.Config) -> None:
+    assert private.unexpected(pytestconfig) is None
