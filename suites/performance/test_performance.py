@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
     from suites.shapes import Shape
 
-pytestmark = pytest.mark.gaia(requires=["chat"])
+# Alone, because the requests of other tests would change the figures between two requests of a test, and make them slower.
+pytestmark = pytest.mark.gaia(requires=["chat"], serial=True)
 
 PERFORMANCE = "/api/v0.2/performance"
 STATE = one_of("healthy", "warning", "degraded", "critical", "unhealthy")

@@ -86,7 +86,7 @@ def evaluate_speed(
     earlier = _earlier(baseline) if baseline else None
     compared = compare(samples, samples_of(earlier.tests)) if earlier else ()
     notes = _notes(name, recorded.start, earlier.start if earlier else None)
-    alike = earlier is not None and _label(earlier.start) == _label(recorded.start)
+    alike = earlier is not None and _circumstances(earlier.start) == _circumstances(recorded.start)
     code, word = _ending(objectives, [each for each in compared if alike and each.decides])
     if as_json:
         echo_json(
@@ -130,13 +130,23 @@ def _ending(results: Sequence[SloResult], decisive: Sequence[Comparison]) -> tup
 
 
 def _notes(name: str, now: RunStart, before: RunStart | None) -> list[str]:
-    """Return notes about different environments; a comparison of different environments never fails."""
+    """Return notes about concurrent tests and different circumstances, in which a comparison never fails."""
     notes = []
+    if now.concurrency > 1:
+        notes.append(f"response times are longer with concurrent tests; the run had up to {now.concurrency}")
     if now.environment != name or now.simulated:
         notes.append(f"the run is from {_label(now)}; the objectives are those of {name}")
     if before is not None and _label(before) != _label(now):
         notes.append(f"the baseline is from {_label(before)}, so the comparison is only a note")
+    elif before is not None and before.concurrency != now.concurrency:
+        had = f"{counted(before.concurrency, 'test')} at the same time"
+        notes.append(f"the baseline had {had}, so the comparison is only a note")
     return notes
+
+
+def _circumstances(start: RunStart) -> tuple[str, int]:
+    """Return what must be the same in two runs whose response times are compared."""
+    return _label(start), start.concurrency
 
 
 def _label(start: RunStart) -> str:

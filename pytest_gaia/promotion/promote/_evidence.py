@@ -111,6 +111,7 @@ def _details(
         Slo(each.route, each.fail_ms, each.warn_ms, each.percentile, each.least_samples) for each in plan.objectives
     ]
     samples = samples_of(record.tests)
+    baseline = baseline.at(record.start.concurrency)
     before = verdict.baseline if verdict.baseline and verdict.baseline.apis else None
     return RunDetails(
         environment=plan.environment,

@@ -6,6 +6,8 @@ ed., section 4.1). The medians must also differ by :data:`EFFECT_FLOOR`, because
 is significant.
 """
 
+from __future__ import annotations
+
 import math
 import statistics
 from collections import Counter
@@ -164,6 +166,12 @@ class Baseline:
     record: str = ""
     """SHA-256 of its results log"""
     samples: Samples = field(default_factory=dict)
+    concurrency: int = 1
+    """limit of its concurrent tests, which make response times longer"""
+
+    def at(self, concurrency: int) -> Baseline:
+        """Return the baseline for a run with this limit of concurrent tests: this one, or an empty one if it had another."""
+        return self if concurrency == self.concurrency else Baseline()
 
     def slower(self, samples: Samples) -> tuple[str, ...]:
         """Return a sentence for each route that is slower now and has enough samples."""
@@ -191,7 +199,9 @@ def baseline_of(rootdir: Path, entries: Sequence[Entry], environment: str, relea
 def _read(path: Path, run: RunPredicate) -> Baseline:
     known = run.digest_of(RECORD)
     try:
-        found = sha256_of(path.read_bytes())
-        return Baseline(known, samples_of(read_run(path).tests)) if found == known else Baseline()
+        if sha256_of(path.read_bytes()) != known:
+            return Baseline()
+        recorded = read_run(path)
     except (OSError, ConfigError):
         return Baseline()
+    return Baseline(known, samples_of(recorded.tests), recorded.start.concurrency)

@@ -28,13 +28,18 @@ def objectives(project: Path) -> Path:
 
 
 def recorded(
-    path: Path, milliseconds: float, count: int = 60, environment: str = "staging", partial: tuple[str, ...] = ()
+    path: Path,
+    milliseconds: float,
+    count: int = 60,
+    environment: str = "staging",
+    partial: tuple[str, ...] = (),
+    concurrency: int = 1,
 ) -> str:
     wires = tuple(
         Wire("GET", "/health", "gateway", "gateway", (milliseconds + number % 7) / 1000, 200) for number in range(count)
     )
     lines = (
-        RunStart(SCHEMA, environment, "gateway-only", "2026-11-23T12:00:00Z", ("gateway",)),
+        RunStart(SCHEMA, environment, "gateway-only", "2026-11-23T12:00:00Z", ("gateway",), concurrency=concurrency),
         TestRecord("suites/health/test_health.py::test_health", "ran", PASSED, wires),
         RunEnd("2026-11-23T12:01:00Z", 0, 1, partial=partial),
     )
@@ -88,6 +93,17 @@ def test_slower_than_the_baseline_is_missed_if_there_are_samples_enough(objectiv
     assert gaia("slo", "check", few, "--baseline", before).code == 0
     code, out, _ = gaia("slo", "check", now, "--baseline", elsewhere)
     assert (code, "so the comparison is only a note" in out) == (0, True)
+
+
+def test_a_run_with_concurrent_tests_says_so_and_is_not_compared_with_another_one(objectives: Path, gaia: Gaia) -> None:
+    before = recorded(objectives / "before.jsonl", 100)
+    now = recorded(objectives / "now.jsonl", 200, concurrency=16)
+
+    code, out, _ = gaia("slo", "check", now, "--baseline", before)
+
+    assert code == 0
+    assert "response times are longer with concurrent tests; the run had up to 16\n" in out
+    assert "the baseline had 1 test at the same time, so the comparison is only a note\n" in out
 
 
 def test_a_file_that_is_no_run_is_a_usage_error(objectives: Path, gaia: Gaia) -> None:

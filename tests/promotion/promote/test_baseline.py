@@ -60,6 +60,12 @@ def test_a_route_that_has_become_slower_is_told_with_both_times(pipeline: Pipeli
     assert baseline.slower({"GET /health": [10.0 + at % 7 for at in range(60)]}) == ()
 
 
+def test_a_run_with_other_concurrent_tests_has_no_baseline(pipeline: Pipeline, tmp_path: Path) -> None:
+    leave_record(pipeline, tmp_path, 10)
+    baseline = found(pipeline, tmp_path)
+    assert (baseline.at(1), baseline.at(16)) == (baseline, Baseline())
+
+
 def test_a_partial_run_is_no_baseline_and_no_entry_that_the_ledger_takes(pipeline: Pipeline, tmp_path: Path) -> None:
     leave_record(pipeline, tmp_path, 10, "PARTIAL")
     assert found(pipeline, tmp_path) == Baseline()
