@@ -96,11 +96,11 @@ def _early() -> Output | None:
 
 
 class _Stream:
-    """A standard stream: keeps what tests write early, and passes everything else on."""
+    """A standard stream: keeps what tests write early, and passes everything else on to the original."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, original: Any) -> None:
         self._name = name
-        self.original: Any = None
+        self.original = original
 
     def write(self, text: str) -> int:
         output = _early()
@@ -121,7 +121,7 @@ class Routing:
     """Routes printed text, log records and warnings of this process to the tests that they belong to."""
 
     def __init__(self) -> None:
-        self._streams = {name: _Stream(name) for name in _STREAMS}
+        self._entered = False
 
     @contextmanager
     def of_run(self) -> Iterator[None]:
@@ -129,12 +129,18 @@ class Routing:
         loggers: Any = logging.Logger
         call_handlers = loggers.callHandlers
 
+        def handle(logger: logging.Logger, record: logging.LogRecord) -> None:
+            call_handlers(logger, record)
+            if self._entered:
+                # Live logs suspend and resume pytest's capture, which sets the streams again.
+                self.enter()
+
         def route(logger: logging.Logger, record: logging.LogRecord) -> None:
             output = _early()
             if output is None:
-                call_handlers(logger, record)
+                handle(logger, record)
             else:
-                output.keep(lambda: call_handlers(logger, record))
+                output.keep(lambda: handle(logger, record))
 
         loggers.callHandlers = route
         try:
@@ -145,15 +151,19 @@ class Routing:
 
     def enter(self) -> None:
         """Route the streams that pytest has just begun to capture."""
-        for name, stream in self._streams.items():
-            if getattr(sys, name) is not stream:
-                stream.original = getattr(sys, name)
-                setattr(sys, name, stream)
+        self._entered = True
+        for name in _STREAMS:
+            original = getattr(sys, name)
+            if not isinstance(original, _Stream):
+                # A new one, because a fixture such as capsys restores the stream that it has found.
+                setattr(sys, name, _Stream(name, original))
 
     def leave(self) -> None:
         """Restore the streams, unless a test has replaced them."""
-        for name, stream in self._streams.items():
-            if getattr(sys, name) is stream:
+        self._entered = False
+        for name in _STREAMS:
+            stream = getattr(sys, name)
+            if isinstance(stream, _Stream):
                 setattr(sys, name, stream.original)
 
     @staticmethod

@@ -166,7 +166,8 @@ class SetUp:
                 self.context.run(self._finalizers.pop())
             raise
         except BaseException as error:  # noqa: BLE001 - raised at the turn of the test
-            self.error = error
+            # A traceback begins where it would begin in a serial test.
+            self.error = error.with_traceback(error.__traceback__ and error.__traceback__.tb_next)
         finally:
             del state.stack[item]
         self._definitions: list[Any] = [each for each in map(_finished_by, self._finalizers) if each is not None]

@@ -152,6 +152,7 @@ class ConcurrencyHooks:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
         """Start tests early. This is the innermost wrapper, so that their output is captured and their logs have a level."""
+        __tracebackhide__ = True
         self._routing.enter()
         try:
             self._turn_to(item)
