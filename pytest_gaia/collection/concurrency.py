@@ -92,5 +92,5 @@ def _of_fixture(fixture: Fixture, databases: Collection[str]) -> str | None:
     if scope != "function":
         return f"it uses the fixture {name}, which has {scope} scope"
     if fixture.yields and name not in _HOLDS_NOTHING:
-        return f"it uses the fixture {name}, which yields"
+        return f"it uses the fixture {name}, which has code after its yield"
     return None

@@ -51,6 +51,11 @@ def register(config: pytest.Config, run: Run) -> None:
     if run.is_worker:
         # First, because secrets exist from now on, and the masks are those of the controller.
         attach(config, run)
+    if run.declared.concurrency > 1:
+        from pytest_gaia.plugin.concurrency.explanation import introduction
+
+        if (hooks := introduction(config, run)) is not None:
+            _add(config, "gaia-explanation", hooks)
     _add(config, "gaia-run", RunHooks(run))
     _add(config, "gaia-services", fixtures_of(run.declared.platform))
     mask_terminal(config, run.redactor.text)
@@ -117,10 +122,10 @@ def _limit_time(config: pytest.Config, result: Result | None = None, assembly: A
 
 def _add_concurrency(config: pytest.Config, run: Run, cancelled: Callable[[list[str]], None]) -> None:
     """Register the hooks for concurrent tests; other runs do not import them."""
-    if run.declared.concurrency > 1:
-        from pytest_gaia.plugin.concurrency.runner import hooks_of
+    if run.declared.concurrency > 1 and not distributes(config):
+        from pytest_gaia.plugin.concurrency.runner import ConcurrencyHooks
 
-        _add(config, "gaia-concurrency", hooks_of(config, run, cancelled))
+        _add(config, "gaia-concurrency", ConcurrencyHooks(config, run, cancelled))
 
 
 def _deployment(config: pytest.Config, run: Run) -> Deployment | None:

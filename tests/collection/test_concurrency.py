@@ -50,7 +50,7 @@ def test_a_test_that_needs_the_process_is_serial(needs: Needs, facts: Facts, rea
             Fixture("server", "session", parametrized=True),
             "it uses the fixture server, which has parameters and session scope",
         ),
-        (Fixture("account", yields=True), "it uses the fixture account, which yields"),
+        (Fixture("account", yields=True), "it uses the fixture account, which has code after its yield"),
         (
             Fixture("_xunit_setup_class_fixture_TestIt", "class", yields=True),
             "it has setup_class or teardown_class",

@@ -1,4 +1,4 @@
-"""A random order has a seed, repeats with it, also in workers, and keeps the tests of a module together."""
+"""The order of tests: a random one has a seed, also in workers; with concurrent tests, each serial one has a reason."""
 
 from __future__ import annotations
 
@@ -80,3 +80,48 @@ def test_the_concurrency_of_a_run_is_in_its_header_and_its_evidence(
     assert result.ret == 0
     result.stdout.fnmatch_lines(["gaia: 16 concurrent tests"])
     assert json.loads((ordered.path / "run.jsonl").read_text().partition("\n")[0])["concurrency"] == 16
+
+
+MIXED = """
+import pytest
+
+@pytest.fixture
+def account():
+    yield
+
+async def test_reading(gateway): pass
+async def test_more(gateway): pass
+async def test_account(gateway, account): pass
+@pytest.mark.gaia(writes=True)
+async def test_writing(gateway): pass
+@pytest.mark.gaia(serial=True)
+async def test_speed(gateway): pass
+def test_plain(): pass
+"""
+COUNT = "gaia: 2 of 6 tests run concurrently, 16 at a time; 4 run alone"
+
+
+def test_collection_shows_why_tests_are_serial(project: pytest.Pytester) -> None:
+    add_suite(project, "billing", MIXED)
+
+    def shown(*options: str) -> list[str]:
+        result = project.runpytest_subprocess("--gaia-env=sandbox", "--collect-only", *options)
+        assert result.ret == 0
+        return [
+            line for line in result.outlines if line.startswith(("gaia: ", "  suites")) and "environment" not in line
+        ]
+
+    file = "suites/billing/test_billing.py"
+    assert shown("--gaia-concurrency=16", "-v") == [
+        "gaia: 16 concurrent tests",
+        COUNT,
+        "gaia: 4 tests run alone:",
+        f"  {file}::test_account: it uses the fixture account, which has code after its yield",
+        f"  {file}::test_writing: it writes",
+        f"  {file}::test_speed: it is marked serial=True",
+        f"  {file}::test_plain: it is not asynchronous",
+    ]
+    assert shown("--gaia-concurrency=16") == ["gaia: 16 concurrent tests", f"{COUNT} (-v shows why)"]
+    assert shown("--gaia-concurrency=16", "-q") == shown("--gaia-concurrency=1", "-v") == []
+    # Nothing contradicts the reason why a run has no concurrent tests.
+    assert shown("--gaia-concurrency=16", "--pdb") == ["gaia: tests are not concurrent: --pdb shows one test at a time"]

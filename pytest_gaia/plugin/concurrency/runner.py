@@ -21,8 +21,7 @@ from pytest_gaia.clients.running import RunningTest
 from pytest_gaia.plugin.checks.phases import EVIDENCE
 from pytest_gaia.plugin.concurrency.facts import Reader
 from pytest_gaia.plugin.concurrency.output import OUTPUT, Output, Routing
-from pytest_gaia.plugin.concurrency.private import SetUp, Upcoming, accept_requests, obstacle, pass_on
-from pytest_gaia.plugin.launch import distributes
+from pytest_gaia.plugin.concurrency.private import SetUp, Upcoming, accept_requests, pass_on
 from pytest_gaia.plugin.pytest_private import is_skipped
 from pytest_gaia.run.session import Run
 
@@ -85,23 +84,6 @@ class Early:
             raise self.raised
         if self.task is not None and self.task.cancelled():
             raise asyncio.CancelledError
-
-
-class SequentialHooks:
-    """Registered if tests cannot be concurrent, or run in workers."""
-
-    def __init__(self, why: str | None) -> None:
-        self._why = why
-
-    def pytest_report_header(self) -> list[str]:
-        """Say why tests are not concurrent."""
-        return [f"gaia: tests are not concurrent: {self._why}"] if self._why else []
-
-
-def hooks_of(config: pytest.Config, run: Run, cancelled: Callable[[list[str]], None]) -> object:
-    """Return the hooks of this process; ``cancelled`` receives tests that had begun when the run ended before their turn."""
-    why = obstacle(config)
-    return SequentialHooks(why) if why or distributes(config) else ConcurrencyHooks(config, run, cancelled)
 
 
 class ConcurrencyHooks:
