@@ -16,7 +16,7 @@ help:
 	@echo 'make lint         check style, types, imports and words'
 	@echo 'make format       format the code, and fix what ruff can fix'
 	@echo 'make docs         build the documentation in docs/_build/html, and check its links'
-	@echo 'make bench        measure against peers, and print a table'
+	@echo 'make bench        measure against peers, and print tables (25 minutes; ONE=topic: part of it)'
 	@echo 'make peers        run the tests of other projects with and without this plugin (10 to 30 minutes)'
 	@echo 'make pictures     make the pictures of the README again'
 	@echo 'make lock         update the lock files (needs uv)'
@@ -66,7 +66,7 @@ docs:
 
 bench:
 	@ci/setup bench
-	@$(PYTHON) -m ci.bench
+	@$(PYTHON) -m ci.bench $(ONE)
 
 peers:
 	@ci/setup peers

@@ -1,6 +1,7 @@
 """Compare the sandbox with pytest-postgresql, and the plugin with plain pytest: ``make bench`` (``python -m ci.bench``).
 
-It installs the peer. It takes some minutes; run nothing else in the meantime.
+It installs the peers. It takes about 25 minutes; run nothing else in the meantime. ``make bench ONE=concurrency`` runs one
+topic of ``TOPICS``.
 """
 
 from __future__ import annotations
@@ -9,22 +10,19 @@ import shutil
 import sys
 from statistics import median
 
-from ci.bench import allure, evaluating, imports, isolation, redaction, starts
+from ci.bench import allure, concurrency, evaluating, imports, isolation, redaction, starts
 
 ROUNDS = 3
 MANY_ROUNDS = 6
 """rounds for small differences on a noisy machine"""
 
 
-def main() -> int:
-    """Measure everything in alternating rounds, and print the results. Return 1 if a target is missed."""
-    met = [*_starts()]
-    met += _isolation()
-    met += _plugin()
-    met += _command_line()
-    met += _evaluating()
-    met += _allure()
-    met += _redaction()
+def main(topics: list[str]) -> int:
+    """Measure these topics, by default all, in alternating rounds, and print the results. Return 1 if a target is missed."""
+    if unknown := set(topics) - set(TOPICS):
+        print(f"unknown topic {', '.join(sorted(unknown))}; choose from: {', '.join(TOPICS)}", file=sys.stderr)
+        return 4
+    met = [each for topic in topics or TOPICS for each in TOPICS[topic]()]
     return 0 if all(met) else 1
 
 
@@ -138,6 +136,32 @@ def _redaction() -> list[bool]:
     ]
 
 
+def _concurrency() -> list[bool]:
+    if concurrency.newman() is None:
+        print(f"\n{concurrency.NEWMAN}: not available, because npx cannot install it here")
+    met = []
+    for table in concurrency.suites():
+        _table(table)
+        name = "--gaia-concurrency=16"
+        met.append(_line(f"{name}: marginal / bare", table.marginal(name), "x", at_most=1.6))
+    met += [
+        _line(f"{name}: sequential / this", table.faster(name), "x", at_least=5),
+        _line(f"{name}: this / bare", table.to_bare(name), "x", at_most=1.6),
+    ]
+    table, name = concurrency.synthetic(), "--gaia-concurrency=100"
+    _table(table)
+    return [*met, _line(f"{name}: sequential / this", table.faster(name), "x", at_least=25)]
+
+
+def _table(table: concurrency.Table) -> None:
+    print(f"\n{table.title}, median of {concurrency.ROUNDS} rounds")
+    print(f"  {'':30}{'wall s':>9}{'user s':>9}{'sequential / this':>20}{'this / bare':>13}{'marginal':>10}")
+    for name, way in table.ways.items():
+        print(f"  {name:30}{way.wall:9.2f}{way.user:9.2f}{table.faster(name):20.2f}", end="")
+        print(f"{table.to_bare(name):13.2f}" if way.bare else "", end="")
+        print(f"{table.marginal(name):10.2f}" if way.bare and way.one else "", flush=True)
+
+
 def _line(what: str, value: float, unit: str, *, at_most: float | None = None, at_least: float | None = None) -> bool:
     met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
     target = f"at most {at_most:g}" if at_most is not None else f"at least {at_least:g}" if at_least is not None else ""
@@ -146,5 +170,16 @@ def _line(what: str, value: float, unit: str, *, at_most: float | None = None, a
     return met
 
 
+TOPICS = {
+    "starts": _starts,
+    "isolation": _isolation,
+    "plugin": _plugin,
+    "commands": _command_line,
+    "evaluating": _evaluating,
+    "allure": _allure,
+    "redaction": _redaction,
+    "concurrency": _concurrency,
+}
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

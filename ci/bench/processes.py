@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_OFF = ("anyio", "allure_pytest", "hypothesispytest", "rerunfailures", "cacheprovider", "xdist")
+OFF = ("anyio", "allure_pytest", "hypothesispytest", "rerunfailures", "cacheprovider", "xdist")
 """plugins that are installed here, but not required"""
 _REFERENCES = re.compile(r"I +refs: +([\d,]+)")
 """the last line of cachegrind"""
@@ -46,7 +46,7 @@ def instructions_of(project: Path, *arguments: str) -> int:
 
 
 def _command(arguments: Sequence[str], needs: str) -> list[str]:
-    off = [word for plugin in _OFF if plugin != needs for word in ("-p", f"no:{plugin}")]
+    off = [word for plugin in OFF if plugin != needs for word in ("-p", f"no:{plugin}")]
     return [sys.executable, "-m", "pytest", "-q", "-q", "--no-header", *off, *arguments]
 
 
