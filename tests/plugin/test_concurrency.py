@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from pytest_gaia.plugin.concurrency import private
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.plugin.conftest import ScriptedServer
 
 TESTS = """
@@ -70,6 +73,76 @@ def test_tests_run_together_and_each_report_has_its_own_output(project: pytest.P
             f"after {turn}",
             f"error {turn}",
         ]
+
+
+ALLURE = """
+    import asyncio
+
+    import allure
+    import pytest
+
+    @pytest.fixture
+    async def prepared():
+        with allure.step("prepare"):
+            await asyncio.sleep(0)
+
+    async def part(name):
+        with allure.step(f"part {name}"):
+            await asyncio.sleep(0)
+            allure.attach("content", name=f"part {name}")
+
+    @pytest.mark.parametrize("turn", range(4))
+    async def test_adds_to_its_result(turn, prepared):
+        allure.dynamic.title(f"title {turn}")
+        allure.dynamic.label("turn", str(turn))
+        with allure.step(f"step {turn}"):
+            await asyncio.sleep(0.05)
+            with allure.step(f"inner {turn}"):
+                await asyncio.sleep(0.05)
+        await asyncio.gather(part(turn), part(turn))
+        allure.attach("content", name=f"last {turn}")
+        assert turn != 2
+"""
+
+
+def test_what_a_test_adds_to_allure_is_in_its_own_result(project: pytest.Pytester, concurrent: Any) -> None:
+    found = []
+    for number in (1, 3):
+        folder = project.path / f"results{number}"
+        concurrent("--alluredir", str(folder), f"--gaia-concurrency={number}", tests=ALLURE)
+        found.append(_described(folder))
+
+    alone, together = found
+    assert len(alone) == 4
+    assert together == alone
+
+
+def _described(folder: Path) -> list[tuple[Any, ...]]:
+    files = {kind: [json.loads(each.read_text()) for each in folder.glob(f"*-{kind}.json")] for kind in KINDS}
+    return sorted(
+        (
+            result["name"],
+            result["status"],
+            result["stop"] - result["start"] >= 90,
+            _steps(result),
+            [each["value"] for each in result["labels"] if each["name"] == "turn"],
+            sorted(
+                (fixture["name"], str(_steps(fixture)))
+                for container in files["container"]
+                if result["uuid"] in container.get("children", ())
+                for fixture in (*container.get("befores", ()), *container.get("afters", ()))
+            ),
+        )
+        for result in files["result"]
+    )
+
+
+def _steps(item: dict[str, Any]) -> tuple[object, ...]:
+    attached = [each["name"] for each in item.get("attachments", ()) if "." not in each["name"]]
+    return (attached, *((each["name"], each["status"], _steps(each)) for each in item.get("steps", ())))
+
+
+KINDS = ("result", "container")
 
 
 def test_without_an_expected_structure_tests_run_one_after_another(project: pytest.Pytester, concurrent: Any) -> None:

@@ -25,7 +25,9 @@ def bridge(config: pytest.Config, run: Run, evaluating: Evaluator, result: Resul
     config.add_cleanup(_undo(logger, rewriter, files))
     if config.pluginmanager.register(rewriter, "gaia-allure") is None:
         return
-    keep_steps_in_context(config.pluginmanager.get_plugin("allure_listener"))
+    early = keep_steps_in_context(config.pluginmanager.get_plugin("allure_listener"))
+    if early is not None:
+        config.pluginmanager.register(early, "gaia-allure-early")
     if result is not None:
         from pytest_gaia.plugin.allure.ending import EndingHooks
 

@@ -83,6 +83,9 @@ class ResultRewriter:
         classification = seen.classification(self._evaluating.context.tolerance)
         shown = allure_outcome(classification, self._expectations, self._expected_as)
         self._identify(result, identity)
+        if seen.called is not None:
+            # A concurrent test was called before its turn.
+            result.start, result.stop = seen.called
         if seen.retried:
             # The latest attempt is the one with the latest start, and two attempts can start in the same millisecond.
             result.start = max(result.start, seen.started + 1)

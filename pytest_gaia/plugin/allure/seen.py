@@ -33,12 +33,14 @@ class Failure(NamedTuple):
 class Seen:
     """One test: the reports of its latest attempt, its failures, and its exchanges."""
 
-    __slots__ = ("_conversation", "_reports", "ended", "failures", "node", "reported", "retried", "started")
+    __slots__ = ("_conversation", "_reports", "called", "ended", "failures", "node", "reported", "retried", "started")
 
     def __init__(self, node: str) -> None:
         self.node = node
         self.ended = False
         """whether its teardown was reported"""
+        self.called: tuple[int, int] | None = None
+        """start and end of its latest call, in milliseconds"""
         self.retried = False
         self.started = 0
         """start of the latest attempt, in milliseconds"""
@@ -59,6 +61,8 @@ class Seen:
             self._begin_again()
         self._reports.append(report)
         self.ended = call.when == "teardown"
+        if call.when == "call":
+            self.called = round(call.start * 1000), round(call.stop * 1000)
         if report.outcome == "failed":
             error = call.excinfo.exconly() if call.excinfo is not None else report.longreprtext
             self.failures.append(Failure(error, report.longreprtext))
@@ -100,6 +104,7 @@ class Seen:
 
     def _begin_again(self) -> None:
         self.retried, self.reported = True, False
+        self.called = None
         self._reports.clear()
         self.failures.clear()
         self._conversation = None

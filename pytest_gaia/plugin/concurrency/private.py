@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import pytest
 import pytest_asyncio.plugin
@@ -135,8 +135,15 @@ def signature(item: Any) -> tuple[object, tuple[str, ...], Mapping[str, Sequence
     return item._fixtureinfo, item._fixtureinfo.argnames, item._fixtureinfo.name2fixturedefs
 
 
-_Value: TypeAlias = tuple[Any, list[Any]]
-"""value of a fixture, and its finalizers"""
+_Value: TypeAlias = tuple[Any, list[Any], str | None]
+"""value of a fixture, its finalizers, and its container in Allure"""
+
+
+class Containers(Protocol):
+    """The containers of fixtures in Allure."""
+
+    def exchange_container(self, definition: object, container: str | None) -> str | None:
+        """Replace the container of a fixture; return the one before."""
 
 
 class SetUp:
@@ -146,8 +153,9 @@ class SetUp:
     run, too.
     """
 
-    def __init__(self, item: Any) -> None:
+    def __init__(self, item: Any, containers: Containers | None) -> None:
         self._item = item
+        self._containers = containers
         self.error: BaseException | None = None
         self.arguments: dict[str, object] = {}
         self.context = copy_context()
@@ -190,17 +198,21 @@ class SetUp:
 
     def park(self) -> None:
         """Take the values of the fixtures out of their definitions, for another test."""
-        self._values = [(each.cached_result, list(each._finalizers)) for each in self._definitions]
-        self._put([(None, [])] * len(self._definitions))
+        self._values = self._put([(None, [], None)] * len(self._definitions))
 
     def unpark(self) -> None:
         """Put the values of the fixtures back into their definitions."""
         self._put(self._values)
 
-    def _put(self, values: Iterable[_Value]) -> None:
-        for each, (value, finalizers) in zip(self._definitions, values, strict=True):
+    def _put(self, values: Iterable[_Value]) -> list[_Value]:
+        """Give the definitions these values; return those before."""
+        before: list[_Value] = []
+        for each, (value, finalizers, container) in zip(self._definitions, values, strict=True):
+            other = self._containers.exchange_container(each, container) if self._containers else None
+            before.append((each.cached_result, list(each._finalizers), other))
             each.cached_result = value
             each._finalizers[:] = finalizers
+        return before
 
     def hand_over(self) -> None:
         """Give pytest, which sets up the test now, the values of its fixtures and their finalizers."""
@@ -214,13 +226,11 @@ class SetUp:
 
     def tear_down(self) -> None:
         """Run the finalizers of a test that pytest will not run. Their errors are lost, as is the test."""
-        mine, self._values = self._values, [(each.cached_result, list(each._finalizers)) for each in self._definitions]
-        self._put(mine)
+        others = self._put(self._values)
         while self._finalizers:
             with suppress(Exception, pytest.fail.Exception, pytest.skip.Exception):
                 self.context.run(self._finalizers.pop())
-        # Those of the current test.
-        self.unpark()
+        self._put(others)
 
 
 def _finished_by(finalizer: Any) -> Any | None:

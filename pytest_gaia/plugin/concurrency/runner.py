@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Generator, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -59,6 +60,8 @@ class Early:
     """its body; None if its set-up failed"""
     raised: BaseException | None = None
     """what its body raised"""
+    result: Any = None
+    """what it adds to its result in Allure, if there is one"""
     waits: bool = True
     """whether its turn has not come"""
 
@@ -97,6 +100,7 @@ class ConcurrencyHooks:
         self._applies = checks.applies
         self._reader = Reader(config, run.declared.platform)
         self._cancelled = cancelled
+        self._allure: Any = config.pluginmanager.get_plugin("gaia-allure-early")
         self._serial: dict[int, bool] = {}
         """by the identity of a test, whether it runs alone"""
         self._routing = Routing()
@@ -216,6 +220,7 @@ class ConcurrencyHooks:
         early.set_up.hand_over()
         early.output.follow_setup()
         if early.set_up.error is not None:
+            self._close_result(early, add=True)
             raise early.set_up.error
 
     def _call(self, early: Early) -> None:
@@ -229,6 +234,7 @@ class ConcurrencyHooks:
                 early.set_up.park()
                 self._fill(early.item)
                 early.set_up.unpark()
+        self._close_result(early, add=True)
         pass_on(early.item, early.outcome)
 
     def _fill(self, item: pytest.Item) -> None:
@@ -256,8 +262,11 @@ class ConcurrencyHooks:
         watch = _Stopwatch()
         token = OUTPUT.set(early.output)
         try:
-            with self._run.recorder.starting(early.running):
-                early.set_up = SetUp(item)
+            with (
+                self._run.recorder.starting(early.running),
+                self._allure.starting() if self._allure else nullcontext() as early.result,
+            ):
+                early.set_up = SetUp(item, self._allure)
         finally:
             OUTPUT.reset(token)
         early.clocks["setup"] = watch.stop()
@@ -298,6 +307,11 @@ class ConcurrencyHooks:
             known = {id(item), *map(id, self._upcoming.queued())}
             self._cancel([early for key, early in self._early.items() if key not in known], lost=False)
 
+    def _close_result(self, early: Early, *, add: bool) -> None:
+        if early.result is not None:
+            self._allure.close(early.result, add=add)
+            early.result = None
+
     def _cancel(self, tests: Iterable[Early], *, lost: bool = True) -> None:
         """Cancel tests, and tear them down. ``lost`` reports that they had begun."""
         tests = list(tests)
@@ -312,6 +326,7 @@ class ConcurrencyHooks:
                 self._cancelled([early.item.nodeid for early in tests if early is not self._current])
             for early in tests:
                 self._early.pop(id(early.item), None)
+                self._close_result(early, add=False)
                 if early.waits:
                     early.set_up.tear_down()
 
