@@ -59,11 +59,15 @@ def notes(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
 
 
 def blocking(evaluated: EvaluatedRun, shown: Container[str] = (), layout: Layout = PLAIN) -> list[str]:
-    """Return each blocking test with its outcome and first reason, except those in ``shown``."""
+    """Return each blocking test with its outcome and first reason, except those in ``shown``.
+
+    Tests that did not send a request to the same service have one message.
+    """
     blocks = (
         each for each in evaluated.classifications if each.blocks and not each.not_sent and each.node not in shown
     )
-    return _titled("blocking failures", [line for each in blocks for line in _test(each, layout)])
+    failures = _titled("blocking failures", [line for each in blocks for line in _test(each, layout)])
+    return [*failures, *not_sent(evaluated, layout)]
 
 
 def not_sent(evaluated: EvaluatedRun, layout: Layout = _ENDLESS) -> list[str]:

@@ -7,7 +7,7 @@ from functools import partial
 from pytest_gaia.preflight.findings import Finding
 from pytest_gaia.printable import visible
 from pytest_gaia.report._markdown_text import escaped, table
-from pytest_gaia.report.footer import NotOffered, groups_not_offered, spent, warnings
+from pytest_gaia.report.footer import NotOffered, groups_not_offered, not_sent, spent, warnings
 from pytest_gaia.verdict.classify import Classification
 from pytest_gaia.verdict.evaluated import EvaluatedRun
 from pytest_gaia.wording import counted
@@ -38,7 +38,9 @@ def run_annotations(
         )
 
     gone = [partial(_gone, each) for each in groups_not_offered(evaluated) if each.blocking]
-    blocking = [*gone, *(partial(failure, each) for each in evaluated.classifications if each.blocks)]
+    unsent = [partial(annotation, "error", "gaia", text.removeprefix("gaia: ")) for text in not_sent(evaluated)]
+    failed = (each for each in evaluated.classifications if each.blocks and not each.not_sent)
+    blocking = [*gone, *unsent, *(partial(failure, each) for each in failed)]
     yield from _most("error", blocking or [*_verdict(evaluated, label)], "tests block")
     if evaluated.verdict.word == "PARTIAL":
         yield annotation("notice", "gaia PARTIAL", f"{label}: {'; '.join(evaluated.verdict.reasons)}")
@@ -76,7 +78,12 @@ def _summary(evaluated: EvaluatedRun, label: str) -> Iterator[str]:
     if evaluated.verdict.word != "PROMOTE":
         yield ""
         yield from (f"- {_cell(reason)}" for reason in evaluated.verdict.reasons)
-    blocking = [(each.node, each.outcome, each.reason) for each in evaluated.classifications if each.blocks]
+    yield from (f"- {_cell(text.removeprefix('gaia: '))}" for text in not_sent(evaluated))
+    blocking = [
+        (each.node, each.outcome, each.reason)
+        for each in evaluated.classifications
+        if each.blocks and not each.not_sent
+    ]
     yield from _table("Blocking failures", ("test", "outcome", "reason"), blocking)
     for group in groups_not_offered(evaluated):
         rows = [(str(len(nodes)), operation) for operation, nodes in group.tests.items()]

@@ -111,6 +111,7 @@ def classify_by(resolution: Resolution, record: TestRecord, context: Context) ->
             blocks=True,
             reason=f"a request was not sent to {'; '.join(reasons)}",
             overridden=resolution.overridden_ids,
+            retried=record.attempt > 1 or bool(record.earlier),
             not_sent=reasons,
         )
     if context.apis.now and (lacking := _lacking(record, context.apis)):

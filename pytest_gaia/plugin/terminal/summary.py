@@ -51,8 +51,7 @@ class RunSummary:
         layout = _layout(terminal)
         quiet = terminal.verbosity < 0 or terminal.no_summary
         if not quiet:
-            blocking = footer.blocking(evaluated, shown=_failures(terminal), layout=layout)
-            self._write([*blocking, *footer.not_sent(evaluated, layout)], red=True)
+            self._write(footer.blocking(evaluated, shown=_failures(terminal), layout=layout), red=True)
             self._write([*footer.notes(evaluated, layout), *(f"gaia: {sentence}" for sentence in noted)], yellow=True)
         self._write(footer.in_one_line(evaluated) if quiet and not terminal.no_summary else (), red=True)
         if self._actions:
