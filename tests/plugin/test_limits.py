@@ -62,7 +62,7 @@ async def test_sends_many(gateway):
     await asyncio.gather(*(gateway.get("/x") for _ in range(4)))
 
 async def test_sends_one(gateway):
-    (await gateway.get("/x")).expect(200)
+    await gateway.get("/x")
 """
 
 
