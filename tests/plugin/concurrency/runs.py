@@ -52,10 +52,13 @@ class Server:
         """method and path of each request but ``/health``"""
         self.delay = 0.0
         """seconds until each response"""
+        self.open = self.most_open = 0
+        """requests without a response: now, and the most at any time"""
         self.status = 200
         self.headers: dict[str, str] = {}
         """headers of every response with another status than 200"""
         self._closed = threading.Event()
+        self._counting = threading.Lock()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -66,7 +69,12 @@ class Server:
                 path = self.path.partition("?")[0]
                 if path not in ("/health", "/openapi.json"):
                     server.seen.append(f"{self.command} {path}")
+                    with server._counting:
+                        server.open += 1
+                        server.most_open = max(server.open, server.most_open)
                     server._closed.wait(3600 if path == "/hang" else server.delay)
+                    with server._counting:
+                        server.open -= 1
                 status, body = server.response(path)
                 data = json.dumps(body).encode()
                 self.send_response_only(status)

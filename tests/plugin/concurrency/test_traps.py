@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.concurrency.runs import NUMBERS, Ended, difference, make_project, run
-from tests.slow import in_full
+from tests.slow import in_full, with_workers
 
 if TYPE_CHECKING:
     from tests.plugin.concurrency.runs import Server
@@ -25,6 +25,8 @@ MODES = [
     in_full(("-q",), id="-q"),
     in_full(("--setup-show",), id="--setup-show"),
     in_full(("-p", "no:logging", "-p", "no:capture"), id="no plugins"),
+    in_full(("allure",), id="allure"),
+    in_full(("allure", "--reruns=1"), id="allure and --reruns"),
     in_full(("--tb=short", "-rA", "-W", "error"), id="-W error"),
     in_full(("--capture=sys",), id="--capture=sys"),
     in_full(("--log-cli-level=INFO",), id="--log-cli-level"),
@@ -68,6 +70,30 @@ def test_last_failed_runs_what_failed(tmp_path: Path, counting: Server) -> None:
         ended.append(run(project, counting.url, number, "--lf"))
 
     assert_equal(ended[1], ended[0])
+
+
+ASKS = """
+import pytest
+
+@pytest.mark.parametrize("number", range(24))
+async def test_asks(shop, number):
+    (await shop.get("/items")).expect(200)
+"""
+
+
+@pytest.mark.parametrize("workers", [(), with_workers("-n2")], ids=str)
+def test_times_are_those_of_the_bodies(tmp_path: Path, counting: Server, workers: tuple[str, ...]) -> None:
+    counting.delay = 0.1
+    project = make_project(tmp_path, ASKS)
+
+    ended = run(project, counting.url, 8, "allure", *workers)
+
+    assert ended.code == 0, ended.output
+    assert 4 <= counting.most_open <= (16 if workers else 8)
+    for seconds in (ended.seconds, ended.allure_seconds):
+        assert len(seconds) == 24
+        # Allure counts whole milliseconds.
+        assert min(seconds.values()) >= 0.099
 
 
 def assert_equal(together: Ended, alone: Ended) -> None:

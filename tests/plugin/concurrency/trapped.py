@@ -15,6 +15,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import allure
 import pytest
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pytest_gaia import HttpClient
 
 log = logging.getLogger("trapped")
+# Its functions have no types.
+dynamic: Any = allure.dynamic
 seen: list[str] = []
 user = contextvars.ContextVar("user", default="nobody")
 
@@ -288,12 +291,42 @@ async def test_properties(record_property: Callable[[str, object], None]) -> Non
     record_property("color", "green")
 
 
+@allure.step("set-up of the report")
+async def announce(name: str) -> None:
+    await others_run()
+    allure.attach(f"attached to the step of {name}", name)
+
+
+@pytest.fixture
+async def reported(request: pytest.FixtureRequest) -> str:
+    name = str(request.node.name)
+    dynamic.label("from", "fixture")
+    with allure.step("in the fixture"):
+        await announce(name)
+    return name
+
+
+@pytest.mark.parametrize("item", range(3))
+async def test_report(reported: str, item: int) -> None:
+    await others_run()
+    dynamic.title(f"title of {item}")
+    dynamic.description(f"description of {item}")
+    dynamic.link(f"https://example.com/{item}")
+    dynamic.parameter("extra", item)
+    with allure.step(f"step of {reported}"):
+        await announce(reported)
+        with allure.step("inner"):
+            await others_run()
+    await asyncio.gather(announce("first"), announce("second"))
+    allure.attach(f"attached by {item}", "attachment")
+    assert item != 1
+
+
 @pytest.mark.parametrize("item", range(5))
 async def test_exchanges(shop: HttpClient, item: int) -> None:
     for step in range(3):
         (await shop.get("/items/{item}", path_params={"item": item}, params={"step": step})).expect(200)
-    missing = shop.get(f"/missing/{item}"), shop.get("/items/again")
-    first, _ = await asyncio.gather(*missing)
+    first = await shop.get(f"/missing/{item}")
     if item % 2:
         first.expect(200)
 
