@@ -8,7 +8,7 @@ from collections import deque
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from pytest_gaia.clients.running import RUNNING
+from pytest_gaia.clients.running import CURRENT, RUNNING, RunningTest
 from pytest_gaia.errors import NotSent
 
 _ROW = 3
@@ -50,7 +50,7 @@ class ServiceLimits:
         """the seconds that it asked for"""
         self._settled = 0.0
         """time from which requests show whether the limit is still too high"""
-        self._late: list[object] = []
+        self._late: list[str | int] = []
         """test of each time limit that was exceeded since the last response"""
         self._retries = math.inf
         """time of the trial; infinite for a service that responds"""
@@ -97,8 +97,9 @@ class ServiceLimits:
         if within < self._response:
             # A limit of the test itself is no evidence about the service.
             return
-        self._late.append(RUNNING.get())
-        if len(self._late) >= _ROW and len(set(map(id, self._late))) >= _TESTS:
+        test = RUNNING.get()
+        self._late.append(test.node or id(test) if isinstance(test, RunningTest) else CURRENT)
+        if len(self._late) >= _ROW and len(set(self._late)) >= _TESTS:
             self._retries = asyncio.get_running_loop().time() + _PAUSE
             self._continue()
 

@@ -23,11 +23,13 @@ _REMEMBERED = 200
 class RunningTest:
     """One attempt of a test: its recorded exchanges, statements and messages, and whether it may write."""
 
-    __slots__ = ("_messages", "_statements", "ended", "exchanges", "not_sent", "of_setup", "writes")
+    __slots__ = ("_messages", "_statements", "ended", "exchanges", "node", "not_sent", "of_setup", "writes")
 
     def __init__(self, *, writes: bool = False) -> None:
         self.writes = writes
         """whether the test is marked with ``writes=True``"""
+        self.node = ""
+        """node ID of the test, the same in each attempt"""
         self.ended = False
         self.exchanges: list[Exchange] = []
         self.not_sent: dict[str, str] = {}

@@ -112,6 +112,7 @@ class CheckHooks:
         if traits.demanding:
             self._leave_out(evidence)
         self.run.begin(traits.needs, evidence.started)
+        self.run.recorder.current.node = item.nodeid
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:

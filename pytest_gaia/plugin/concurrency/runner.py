@@ -259,6 +259,7 @@ class ConcurrencyHooks:
 
     def _start(self, item: pytest.Item) -> None:
         early = Early(item)
+        early.running.node = item.nodeid
         watch = _Stopwatch()
         token = OUTPUT.set(early.output)
         try:
