@@ -75,6 +75,29 @@ def test_tests_run_together_and_each_report_has_its_own_output(project: pytest.P
         ]
 
 
+IGNORES_ITS_END = """
+    import asyncio
+
+    async def test_fails():
+        await asyncio.sleep(0.05)
+        assert False
+
+    async def test_ignores_that_it_is_cancelled():
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                pass
+"""
+
+
+def test_the_run_ends_although_a_test_ignores_that_it_is_cancelled(project: pytest.Pytester, concurrent: Any) -> None:
+    result = concurrent("-x", tests=IGNORES_ITS_END)
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["gaia: 1 test had begun when the run ended, and did not count: *"])
+
+
 ALLURE = """
     import asyncio
 

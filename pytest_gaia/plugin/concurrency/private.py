@@ -239,6 +239,13 @@ def _finished_by(finalizer: Any) -> Any | None:
     return owner if isinstance(owner, pytest.FixtureDef) and finalizer.func.__name__ == "finish" else None
 
 
+def give_up(task: asyncio.Task[None]) -> None:
+    """Let the loop close without this task, which ignores that it is cancelled."""
+    asyncio._unregister_task(task)
+    pending: Any = task
+    pending._log_destroy_pending = False
+
+
 def pass_on(item: Any, function: Callable[..., None]) -> None:
     """Run the call of a test with ``function`` in the place of its coroutine function, as pytest-asyncio does."""
     __tracebackhide__ = True

@@ -22,7 +22,7 @@ from pytest_gaia.clients.running import RunningTest
 from pytest_gaia.plugin.checks.phases import EVIDENCE
 from pytest_gaia.plugin.concurrency.facts import Reader
 from pytest_gaia.plugin.concurrency.output import OUTPUT, Output, Routing
-from pytest_gaia.plugin.concurrency.private import SetUp, Upcoming, accept_requests, pass_on
+from pytest_gaia.plugin.concurrency.private import SetUp, Upcoming, accept_requests, give_up, pass_on
 from pytest_gaia.plugin.pytest_private import is_skipped
 from pytest_gaia.run.session import Run
 
@@ -131,7 +131,8 @@ class ConcurrencyHooks:
                 try:
                     return (yield)
                 finally:
-                    self._cancel(self._early.values())
+                    # After Ctrl-C, the current test can still run.
+                    self._cancel([*self._early.values(), *filter(None, [self._current])])
         finally:
             self._current = None
 
@@ -185,8 +186,11 @@ class ConcurrencyHooks:
     def _is_serial(self, item: pytest.Item) -> bool:
         known = self._serial.get(id(item))
         if known is None:
-            needs = item.stash[EVIDENCE].traits.needs
-            known = self._serial[id(item)] = self._reader.serial_reason(item, needs) is not None
+            evidence = item.stash.get(EVIDENCE, None)
+            if evidence is None:
+                # Another hook has added it just now.
+                return True
+            known = self._serial[id(item)] = self._reader.serial_reason(item, evidence.traits.needs) is not None
         return known
 
     def _of(self, node: object) -> SetUp | None:
@@ -232,8 +236,10 @@ class ConcurrencyHooks:
             self._wait(lambda: not early.is_running or (self._more and self._flying <= self._limit * 3 // 4))
             if early.is_running or self._more:
                 early.set_up.park()
-                self._fill(early.item)
-                early.set_up.unpark()
+                try:
+                    self._fill(early.item)
+                finally:
+                    early.set_up.unpark()
         self._close_result(early, add=True)
         pass_on(early.item, early.outcome)
 
@@ -321,7 +327,7 @@ class ConcurrencyHooks:
             task.cancel()
         try:
             if tasks and self._runner is not None:
-                self._runner.run(_ends(tasks))
+                self._runner.run(_end(tasks))
         finally:
             if lost:
                 self._cancelled([early.item.nodeid for early in tests if early is not self._current])
@@ -332,5 +338,8 @@ class ConcurrencyHooks:
                     early.set_up.tear_down()
 
 
-async def _ends(tasks: Iterable[asyncio.Task[None]]) -> None:
-    await asyncio.wait(tasks, timeout=_GRACE)
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Wait for cancelled tests, and give up those that ignore it."""
+    _, left = await asyncio.wait(tasks, timeout=_GRACE)
+    for task in left:
+        give_up(task)
