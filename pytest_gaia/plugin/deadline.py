@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.plugin.checks.observer import ObserverHooks
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.plugin.pytest_private import RUNS_A_PHASE, tear_down
-from pytest_gaia.verdict.gathering import Assembly
 
 _SIGNAL: int = getattr(signal, "SIGVTALRM", 0)
 """a signal that hardly any program uses; 0 on Windows, which has none"""
@@ -48,12 +48,14 @@ class DeadlinePassed(Exception):
 class DeadlineHooks:
     """Registered in each process of a run with a deadline."""
 
-    def __init__(self, config: pytest.Config, seconds: float, result: Result | None, assembly: Assembly | None) -> None:
-        """A worker has neither ``result`` nor ``assembly``."""
+    def __init__(
+        self, config: pytest.Config, seconds: float, result: Result | None, observer: ObserverHooks | None
+    ) -> None:
+        """A worker has neither ``result`` nor ``observer``."""
         self._config = config
         self._seconds = seconds
         self._result = result
-        self._assembly = assembly
+        self._observer = observer
         workerinput = getattr(config, "workerinput", None)
         left = workerinput[_UNTIL] + _LATER - time.time() if workerinput else seconds
         self._until = time.monotonic() + left
@@ -115,6 +117,8 @@ class DeadlineHooks:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Close the fixtures that are still open; after the deadline, interrupt each finalizer that does not end."""
+        if self._observer is not None:
+            self._running.update(dict.fromkeys(self._observer.cancelled))
         self._next, self._closing = time.monotonic() + 2 * _AGAIN, True
         try:
             tear_down(session)
@@ -181,9 +185,10 @@ class DeadlineHooks:
 
     def _pass(self) -> None:
         self._passed = True
-        if self._result is not None and self._assembly is not None:
+        if self._result is not None and self._observer is not None:
             self._result.deadline = self._seconds
-            self._assembly.end_early(f"{self._reason} before it started", f"{self._reason} while it ran", self._running)
+            reasons = f"{self._reason} before it started", f"{self._reason} while it ran"
+            self._observer.assembly.end_early(*reasons, self._running)
         distributed: Any = self._config.pluginmanager.get_plugin("dsession")
         if distributed is not None:
             distributed.nodemanager.EXIT_TIMEOUT = _WORKERS_END
@@ -205,13 +210,15 @@ def _waiting(frame: FrameType | None) -> str | None:
     return None
 
 
-def register_deadline(config: pytest.Config, result: Result | None = None, assembly: Assembly | None = None) -> None:
+def register_deadline(
+    config: pytest.Config, result: Result | None = None, observer: ObserverHooks | None = None
+) -> None:
     """Watch the time of a run with ``--gaia-deadline``. Raises ``ConfigError`` for a wrong number of seconds."""
     option = config.option
     seconds = _seconds(option.gaia_deadline)
     if runs_no_tests(option) or option.usepdb or option.trace:
         return
-    hooks = DeadlineHooks(config, seconds, result, assembly)
+    hooks = DeadlineHooks(config, seconds, result, observer)
     config.pluginmanager.register(hooks, "gaia-deadline")
     # The controller kills workers that do not end themselves.
     if not hooks.start() and result is not None:

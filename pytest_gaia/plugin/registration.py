@@ -22,9 +22,11 @@ from pytest_gaia.run.workers import CANCELLED, LEFT_OUT, UNCOLLECTED, attach, te
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    # Workers do not import this.
+    from pytest_gaia.plugin.checks.observer import ObserverHooks
+
     # Most runs deploy nothing and should not import it.
     from pytest_gaia.plugin.deployment import Deployment
-    from pytest_gaia.verdict.gathering import Assembly
 
 
 class RunHooks:
@@ -101,7 +103,7 @@ def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator)
     suites = SuiteAnnouncer(config, run.roots)
     _add(config, "gaia-suites", suites)
     _add(config, "gaia-controller", ControllerHooks(run, result, observer, config, suites, _deployment(config, run)))
-    _limit_time(config, result, observer.assembly)
+    _limit_time(config, result, observer)
 
 
 def _bridge(config: pytest.Config, run: Run, evaluating: Evaluator, result: Result | None = None) -> None:
@@ -112,12 +114,12 @@ def _bridge(config: pytest.Config, run: Run, evaluating: Evaluator, result: Resu
         bridge(config, run, evaluating, result)
 
 
-def _limit_time(config: pytest.Config, result: Result | None = None, assembly: Assembly | None = None) -> None:
+def _limit_time(config: pytest.Config, result: Result | None = None, observer: ObserverHooks | None = None) -> None:
     """Register the hooks for ``--gaia-deadline``; other runs do not import them."""
     if config.option.gaia_deadline is not None:
         from pytest_gaia.plugin.deadline import register_deadline
 
-        register_deadline(config, result, assembly)
+        register_deadline(config, result, observer)
 
 
 def _add_concurrency(config: pytest.Config, run: Run, cancelled: Callable[[list[str]], None]) -> None:
