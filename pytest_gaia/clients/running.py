@@ -23,7 +23,18 @@ _REMEMBERED = 200
 class RunningTest:
     """One attempt of a test: its recorded exchanges, statements and messages, and whether it may write."""
 
-    __slots__ = ("_messages", "_statements", "ended", "exchanges", "node", "not_sent", "of_setup", "writes")
+    __slots__ = (
+        "_messages",
+        "_statements",
+        "ended",
+        "exchanges",
+        "node",
+        "not_sent",
+        "of_setup",
+        "others",
+        "passes_alone",
+        "writes",
+    )
 
     def __init__(self, *, writes: bool = False) -> None:
         self.writes = writes
@@ -36,6 +47,10 @@ class RunningTest:
         """services to which a request was not sent, with the reasons"""
         self.of_setup: int | None = None
         """number of exchanges in the set-up of a test that was started early"""
+        self.others = 0
+        """number of other tests that ran when it was started early"""
+        self.passes_alone = False
+        """whether it failed while others ran, and then passed when it ran once more alone"""
         self._statements: deque[Statement] | None = None
         self._messages: deque[Message] | None = None
 

@@ -151,6 +151,8 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag=
     """operations that the test declares, such as ``orders: GET /orders``; None if it declares none"""
     not_sent: dict[str, str] = {}
     """services to which a request was not sent, with the reasons"""
+    in_flight: int = 0
+    """number of other tests that ran when it was started early"""
 
     @property
     def clean(self) -> bool:

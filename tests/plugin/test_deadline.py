@@ -129,6 +129,19 @@ def test_a_test_that_hangs_is_incomplete(project: pytest.Pytester, server: Scrip
     assert result.errlines == []
 
 
+def test_tests_that_run_early_are_incomplete(project: pytest.Pytester, server: ScriptedServer) -> None:
+    hang = "@pytest.mark.parametrize('n', range(9))\nasync def test_hang(n): await asyncio.sleep(600)"
+    add_suite(project, "health", CHECKS.format(body=hang))
+
+    result, verdict = run(project, server.url, "--gaia-concurrency=4")
+
+    assert (result.ret, verdict["verdict"]) == (2, "HOLD")
+    found = reasons(project)
+    assert [found[f"test_hang[{n}]"] for n in range(4)] == [f"{REASON} while it ran"] * 4
+    assert {*found.values()} == {f"{REASON} while it ran", f"{REASON} before it started"}
+    assert result.errlines == []
+
+
 @pytest.mark.slow("workers")
 def test_workers_end_and_are_not_reported_as_crashed(project: pytest.Pytester, server: ScriptedServer) -> None:
     add_suite(project, "health", CHECKS.format(body=WAYS["a coroutine"]).replace("test_after()", "test_after(closed)"))

@@ -301,10 +301,12 @@ def explained(
     yield from _effective(resolution, context)
     for expectation, reason in resolution.overridden:
         yield f"  does not apply: {expectation.id} ({', '.join(_covering(expectation, resolution))}): {reason}"
-    for classification in _evaluated(records, resolution, context):
+    for record, classification in zip(records, _evaluated(records, resolution, context), strict=True):
         yield ""
         yield f"In this run: {classification.outcome}{', which blocks the release' if classification.blocks else ''}"
         yield from (f"  {line}" for line in classification.reason.splitlines())
+        if record.in_flight and classification.outcome not in ("passed", "not applicable"):
+            yield f"  {counted(record.in_flight, 'other test')} ran when it started"
         for each in (each for each in gone if each.operation in classification.operations):
             consequence = f"{each.expectation} accepts that" if each.expectation else "that blocks the release"
             yield f"  {each.operation} is gone since the baseline; {consequence}"
@@ -340,9 +342,10 @@ def explained_json(
                 "outcome": each.outcome,
                 "blocks": each.blocks,
                 "reason": each.reason,
+                "in_flight": record.in_flight,
                 "gone": {one.operation: one.expectation for one in gone if one.operation in each.operations},
             }
-            for each in _evaluated(records, resolution, context)
+            for record, each in zip(records, _evaluated(records, resolution, context), strict=True)
         ],
     }
 

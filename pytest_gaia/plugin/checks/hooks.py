@@ -14,7 +14,7 @@ from pytest_gaia.errors import ConfigError, NotSent, SandboxError
 from pytest_gaia.expectations.apis import MISSING_ROUTE, lacking_reason
 from pytest_gaia.expectations.subjects import write_subjects
 from pytest_gaia.plugin.checks import phases
-from pytest_gaia.plugin.checks.phases import EVIDENCE, DoesNotApply, Evidence, Masks, Showing
+from pytest_gaia.plugin.checks.phases import EVIDENCE, PASSES_ALONE, DoesNotApply, Evidence, Masks, Showing
 from pytest_gaia.plugin.checks.result import Evaluator
 from pytest_gaia.plugin.launch import selects_nothing
 from pytest_gaia.plugin.masking import has_colours
@@ -182,6 +182,10 @@ class CheckHooks:
             return False
         return True
 
+    def is_covered(self, item: pytest.Item) -> bool:
+        """Whether an expectation covers a test, so that a failure may be expected."""
+        return bool(self.evaluating.resolution(item.stash[EVIDENCE].subject).covering)
+
     def _find_expected(self, session: pytest.Session) -> None:
         """Find out which tests are expected to fail; this costs less for all tests together than in each test.
 
@@ -211,6 +215,8 @@ class CheckHooks:
             showing.apply(item, report)
         elif phase.outcome == "failed":
             show_failure(report, error, self.run.recorder.current, item.config)
+            if call.when == "call" and self.run.recorder.current.passes_alone:
+                report.sections.append(PASSES_ALONE)
 
     def _showing(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> Showing | None:
         """Return how to show a phase that does not block; add the expectations that did not match to a blocking one."""
@@ -299,8 +305,9 @@ class CheckHooks:
     def _hand_over(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
         passed = evidence.clean
         attempt = getattr(item, "execution_count", 1)
-        wires = phases.wires(self.run.recorder.current.exchanges, self.run)
-        record = evidence.hand_over(item.nodeid, attempt, wires, self.run.recorder.current.not_sent, self.run.process)
+        running = self.run.recorder.current
+        wires = phases.wires(running.exchanges, self.run)
+        record = evidence.hand_over(item.nodeid, attempt, wires, running, self.run.process)
         self.run.recorder.end()
         if self._assembly is not None:
             self._assembly.complete(record, passed=passed)

@@ -27,6 +27,9 @@ from pytest_gaia.verdict.classify import PhaseOutcome
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire
 from pytest_gaia.verdict.gathering import failure_of
 
+PASSES_ALONE = ("concurrent tests", "passes when run alone: other tests disturb something that it shares")
+"""section of the report of a test that failed while others ran"""
+
 
 class DoesNotApply(Skipped):
     """The environment lacks something that the test needs. A class, because a test can give any reason for a skip."""
@@ -239,7 +242,7 @@ class Evidence(msgspec.Struct, gc=False):
         self.phases = (*before, replace(latest, subtest=" ".join(part for part in (message, named) if part)))
 
     def hand_over(
-        self, node: str, attempt: int, exchanges: tuple[Wire, ...], not_sent: dict[str, str], worker: str
+        self, node: str, attempt: int, exchanges: tuple[Wire, ...], running: RunningTest, worker: str
     ) -> TestRecord:
         """Return the record of this attempt, and keep only what the next attempt needs.
 
@@ -260,7 +263,8 @@ class Evidence(msgspec.Struct, gc=False):
             worker,
             subject="" if subject.node == node else subject.node,
             operations=self.operations,
-            not_sent=not_sent,
+            not_sent=running.not_sent,
+            in_flight=running.others,
         )
         if not self.clean:
             self.earlier += tuple(phase for phase in self.phases if phase.outcome == "failed")

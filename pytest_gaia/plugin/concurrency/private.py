@@ -233,6 +233,21 @@ class SetUp:
         self._put(others)
 
 
+@contextmanager
+def set_aside(item: Any, set_up: SetUp) -> Iterator[None]:
+    """Let a test be set up once more, while it is set up."""
+    state, request, arguments = item.session._setupstate, item._request, item.funcargs
+    entry = state.stack.pop(item)
+    set_up.park()
+    item._initrequest()
+    try:
+        yield
+    finally:
+        item._request, item.funcargs = request, arguments
+        set_up.unpark()
+        state.stack[item] = entry
+
+
 def _finished_by(finalizer: Any) -> Any | None:
     """Return the definition of the fixture that ``finalizer`` of a test finishes."""
     owner = getattr(getattr(finalizer, "func", None), "__self__", None)

@@ -19,15 +19,21 @@ from typing import Any, NamedTuple
 import pytest
 
 from pytest_gaia.clients.running import RunningTest
+from pytest_gaia.errors import NotApplicable
 from pytest_gaia.plugin.checks.phases import EVIDENCE
 from pytest_gaia.plugin.concurrency.facts import Reader
 from pytest_gaia.plugin.concurrency.output import OUTPUT, Output, Routing
-from pytest_gaia.plugin.concurrency.private import SetUp, Upcoming, accept_requests, give_up, pass_on
+from pytest_gaia.plugin.concurrency.private import SetUp, Upcoming, accept_requests, give_up, pass_on, set_aside
 from pytest_gaia.plugin.pytest_private import is_skipped
 from pytest_gaia.run.session import Run
+from pytest_gaia.verdict.gathering import failure_of
 
 _GRACE = 2.0
 """seconds in which cancelled tests have to end"""
+_MOST_ALONE = 5
+"""failed tests of a run that are tried again alone"""
+_SERVICE_FAILS = ("timeout", "unreachable", "not sent")
+"""kinds of failures that other tests do not cause; waiting for them again would take long"""
 
 
 class Clock(NamedTuple):
@@ -51,6 +57,8 @@ class Early:
     """A test that was started early."""
 
     item: Any
+    number: int
+    """in the order of starts"""
     running: RunningTest = field(default_factory=RunningTest)
     output: Output = field(default_factory=Output)
     clocks: dict[str, Clock] = field(default_factory=dict)
@@ -97,7 +105,7 @@ class ConcurrencyHooks:
         self._run = run
         self._limit = run.declared.concurrency
         checks: Any = config.pluginmanager.get_plugin("gaia-checks")
-        self._applies = checks.applies
+        self._applies, self._is_covered = checks.applies, checks.is_covered
         self._reader = Reader(config, run.declared.platform)
         self._cancelled = cancelled
         self._allure: Any = config.pluginmanager.get_plugin("gaia-allure-early")
@@ -109,7 +117,7 @@ class ConcurrencyHooks:
         """by the identity of a test"""
         self._current: Early | None = None
         self._attempted: set[int] = set()
-        self._flying = 0
+        self._flying = self._started = self._tried_alone = 0
         self._more = False
         """whether another test could start, but for the limit"""
         self._runner: asyncio.Runner | None = None
@@ -241,7 +249,40 @@ class ConcurrencyHooks:
                 finally:
                     early.set_up.unpark()
         self._close_result(early, add=True)
+        if early.raised is not None and self._may_be_disturbed(early, early.raised):
+            self._tried_alone += 1
+            early.running.passes_alone = self._passes_alone(early)
         pass_on(early.item, early.outcome)
+
+    def _may_be_disturbed(self, early: Early, error: BaseException) -> bool:
+        """Whether to find out if a test fails only because of the tests that ran at the same time."""
+        item, option = early.item, early.item.config.option
+        return (
+            self._tried_alone < _MOST_ALONE
+            # Others may have started after it.
+            and (early.running.others > 0 or self._started > early.number)
+            and isinstance(error, (Exception, pytest.fail.Exception))
+            and not isinstance(error, (NotApplicable, pytest.xfail.Exception))
+            and not early.running.not_sent
+            and failure_of(error).kind not in _SERVICE_FAILS
+            and item.get_closest_marker("xfail") is None
+            and not self._is_covered(item)
+            # The run ends, or another plugin tries the test again.
+            and not (item.session.shouldfail or item.session.shouldstop or option.maxfail)
+            and not getattr(option, "reruns", None)
+        )
+
+    def _passes_alone(self, early: Early) -> bool:
+        """Run a test once more, when no other test runs. Nothing of this attempt is reported."""
+        self._wait(lambda: not self._flying)
+        with set_aside(early.item, early.set_up):
+            again = self._start(early.item)
+            self._wait(lambda: not self._flying)
+            del self._early[id(early.item)]
+            again.running.ended = True
+            self._close_result(again, add=False)
+            again.set_up.tear_down()
+        return again.set_up.error is None and again.raised is None and not again.running.not_sent
 
     def _fill(self, item: pytest.Item) -> None:
         """Start tests from ``item`` on, up to the limit."""
@@ -263,8 +304,10 @@ class ConcurrencyHooks:
     def _may_start(self, item: pytest.Item) -> bool:
         return self._applies(item) and not is_skipped(item)
 
-    def _start(self, item: pytest.Item) -> None:
-        early = Early(item)
+    def _start(self, item: pytest.Item) -> Early:
+        self._started += 1
+        early = Early(item, self._started)
+        early.running.others = self._flying
         early.running.node = item.nodeid
         watch = _Stopwatch()
         token = OUTPUT.set(early.output)
@@ -286,6 +329,7 @@ class ConcurrencyHooks:
             early.task = loop.create_task(early.body(), context=early.set_up.context.copy())
             self._flying += 1
             early.task.add_done_callback(self._ended)
+        return early
 
     def _ended(self, _: object) -> None:
         self._flying -= 1
