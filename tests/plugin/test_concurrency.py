@@ -193,5 +193,15 @@ def test_an_interactive_option_turns_concurrency_off(project: pytest.Pytester, c
     result.stdout.fnmatch_lines([f"gaia: tests are not concurrent: {option} shows one test at a time"])
 
 
+@pytest.mark.own_interpreter
+@pytest.mark.parametrize(("number", "imported"), [(1, False), (2, True)])
+def test_a_run_with_one_test_at_a_time_does_not_import_the_runner(
+    project: pytest.Pytester, concurrent: Any, number: int, imported: bool
+) -> None:
+    loaded = "import sys\n\ndef test_one():\n    assert ('pytest_gaia.plugin.concurrency' in sys.modules) is %s"
+
+    concurrent(f"--gaia-concurrency={number}", tests=loaded % imported).assert_outcomes(passed=1)
+
+
 def test_the_installed_packages_are_as_expected(pytestconfig: pytest.Config) -> None:
     assert private.unexpected(pytestconfig) is None

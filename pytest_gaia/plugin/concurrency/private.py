@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
+from itertools import chain, islice
 from typing import Any, Protocol, TypeAlias
 
 import pytest
@@ -135,6 +136,8 @@ def signature(item: Any) -> tuple[object, tuple[str, ...], Mapping[str, Sequence
     return item._fixtureinfo, item._fixtureinfo.argnames, item._fixtureinfo.name2fixturedefs
 
 
+_AT_ONCE = 200
+"""number of tests that are read from a worker's queue at once"""
 _Value: TypeAlias = tuple[Any, list[Any], str | None]
 """value of a fixture, its finalizers, and its container in Allure"""
 
@@ -231,6 +234,8 @@ class SetUp:
             with suppress(Exception, pytest.fail.Exception, pytest.skip.Exception):
                 self.context.run(self._finalizers.pop())
         self._put(others)
+        # Another worker can give a test back.
+        self._item._initrequest()
 
 
 @contextmanager
@@ -289,6 +294,7 @@ class Upcoming:
         self._places = {} if self._worker else {id(item): place for place, item in enumerate(session.items)}
         self._next = 0
         self._passed: set[int] = set()
+        self._queue: object = None
 
     def after(self, item: pytest.Item) -> Iterator[pytest.Item]:
         """Yield the tests from ``item`` on, each of them once. One at which the caller stops is yielded again."""
@@ -298,23 +304,30 @@ class Upcoming:
                 yield self._items[self._next]
                 self._next += 1
             return
-        for each in (item, *self.queued()):
+        for each in chain([item], self._queued()):
             if id(each) not in self._passed:
                 yield each
                 self._passed.add(id(each))
 
-    def queued(self) -> list[pytest.Item]:
-        """Return the tests that a worker is going to run after this one. Another worker can take them over."""
+    def _queued(self) -> Iterator[pytest.Item]:
+        """Yield the tests that a worker is going to run after the current one."""
         worker: Any = self._worker
-        with worker.torun.lock() as queue:
-            indices = [worker.nextitem_index, *queue]
-        # The last one can be a mark for the end.
-        return [self._items[index] for index in indices if isinstance(index, int)]
+        indices, start = [worker.nextitem_index], 0
+        while indices:
+            # The last one can be a mark for the end.
+            yield from (self._items[index] for index in indices if isinstance(index, int))
+            with worker.torun.lock() as queue:
+                indices = list(islice(queue, start, start + _AT_ONCE))
+            start += _AT_ONCE
 
-    @property
-    def can_shrink(self) -> bool:
-        """Whether tests can be taken away again."""
-        return self._worker is not None
+    def stolen(self, item: pytest.Item, tests: Collection[int]) -> Collection[int]:
+        """Return which of ``tests`` another worker has taken over, since the last call. They are given by identity."""
+        if self._worker is None or not tests:
+            return ()
+        with self._worker.torun.lock() as queue:
+            # xdist replaces the queue if it takes tests out of it.
+            same, self._queue = queue is self._queue, queue
+        return () if same else set(tests).difference([id(item), *map(id, self._queued())])
 
 
 def accept_requests(session: pytest.Session, early: Callable[[object], SetUp | None]) -> None:

@@ -354,9 +354,8 @@ class ConcurrencyHooks:
 
     def _forget_stolen(self, item: pytest.Item) -> None:
         """Cancel tests that another worker has taken over."""
-        if self._early and self._upcoming is not None and self._upcoming.can_shrink:
-            known = {id(item), *map(id, self._upcoming.queued())}
-            self._cancel([early for key, early in self._early.items() if key not in known], lost=False)
+        if self._upcoming is not None and (stolen := self._upcoming.stolen(item, self._early.keys())):
+            self._cancel([self._early[key] for key in stolen], lost=False)
 
     def _close_result(self, early: Early, *, add: bool) -> None:
         if early.result is not None:
