@@ -89,7 +89,8 @@ class ServiceLimits:
             self._reduce(started, loop.time())
             if (pause := _seconds(retry_after)) > 0 and loop.time() + pause > self._resumes:
                 self._resumes, self._asked = loop.time() + pause, pause
-                loop.call_at(self._resumes, self._continue)
+                # A loop may be early by the resolution of its clock.
+                loop.call_at(self._resumes + 0.01, self._continue)
         self._continue()
 
     def exceeded(self, within: float) -> None:

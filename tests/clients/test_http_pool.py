@@ -161,6 +161,23 @@ async def test_a_fault_and_a_cancellation_close_their_own_connections_only() -> 
         await transport.aclose()
 
 
+async def test_a_request_in_flight_ends_after_closing_and_keeps_no_connection() -> None:
+    began = asyncio.Event()
+
+    async def begin(request: Received, writer: asyncio.StreamWriter) -> None:
+        began.set()
+        await slow(request, writer)
+
+    async with peer(begin) as server:
+        client, transport = client_with_pool(server.url, POOL)
+        first = asyncio.create_task(client.get("/first"))
+        await began.wait()
+        await transport.aclose()
+        assert (await first).status == 200
+        assert not transport._idle
+        await transport.aclose()
+
+
 async def test_many_connections_share_one_ssl_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, certificate = self_signed(tmp_path)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
