@@ -42,6 +42,12 @@ async def personas(gateway: HttpClient, unique_name: str) -> AsyncIterator[Perso
         (await gateway.delete(ROUTE, path_params={"persona_id": persona_id})).expect(200, 404)
 
 
+@pytest.fixture
+def existing_personas(gateway: HttpClient, unique_name: str) -> Personas:
+    """Personas for tests that only read, which can be concurrent because nothing has to be deleted after them."""
+    return Personas(gateway, unique_name)
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def root_responses(gateway: HttpClient, gaia_env: Environment) -> list[Response]:
     """Responses of the gateway's root: one, or in the sandbox more than its rate limit.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import pytest_asyncio
 
 from suites.conversations.lifecycle import Conversations
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from pytest_gaia.clients.http.client import HttpClient
+
+
+@pytest.fixture
+def existing_conversations(gateway: HttpClient, unique_name: str) -> Conversations:
+    """Conversations for tests that only read, which can be concurrent because nothing has to be deleted after them."""
+    return Conversations(gateway, unique_name)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.gaia(requires=["chat"])
 
 
 @pytest.mark.gaia(core=True)
-async def test_the_conversations_are_listed_without_duplicates(conversations: Conversations) -> None:
-    listed = await conversations.listed()
+async def test_the_conversations_are_listed_without_duplicates(existing_conversations: Conversations) -> None:
+    listed = await existing_conversations.listed()
     assert all(one["created_at"] <= one["updated_at"] for one in listed.values())
 
 
@@ -55,8 +55,10 @@ async def test_a_deleted_conversation_is_gone_and_others_are_not(conversations: 
 
 @pytest.mark.gaia(core=True)
 @pytest.mark.parametrize("conversation_id", [NOWHERE, "no-uuid"])
-async def test_an_unknown_conversation_is_not_found(conversations: Conversations, conversation_id: str) -> None:
-    shaped((await conversations.read(conversation_id)).expect(404), {"detail": TEXT})
+async def test_an_unknown_conversation_is_not_found(
+    existing_conversations: Conversations, conversation_id: str
+) -> None:
+    shaped((await existing_conversations.read(conversation_id)).expect(404), {"detail": TEXT})
 
 
 @pytest.mark.gaia(writes=True)

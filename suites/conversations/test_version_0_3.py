@@ -15,11 +15,11 @@ pytestmark = pytest.mark.gaia(requires=["chat"])
 
 
 @pytest.mark.gaia(core=True)
-async def test_version_0_3_lists_the_conversations_of_version_1(conversations: Conversations) -> None:
-    before = titles(await conversations.listed())
-    listed = titles(await conversations.listed_briefly())
+async def test_version_0_3_lists_the_conversations_of_version_1(existing_conversations: Conversations) -> None:
+    before = titles(await existing_conversations.listed())
+    listed = titles(await existing_conversations.listed_briefly())
     # Other tests may create and delete conversations meanwhile.
-    lasting = before.items() & titles(await conversations.listed()).items()
+    lasting = before.items() & titles(await existing_conversations.listed()).items()
     assert lasting <= listed.items()
 
 

@@ -59,11 +59,11 @@ async def test_a_new_persona_has_the_requested_fields(personas: Personas) -> Non
 
 
 @pytest.mark.gaia(command="personas-get")
-async def test_a_persona_is_read_as_it_is_listed(personas: Personas, command_argument: str | None) -> None:
+async def test_a_persona_is_read_as_it_is_listed(existing_personas: Personas, command_argument: str | None) -> None:
     # Personas of other tests may be deleted meanwhile.
-    listed = {one["id"]: one for one in await personas.listed() if not one["name"].startswith(PREFIX)}
+    listed = {one["id"]: one for one in await existing_personas.listed() if not one["name"].startswith(PREFIX)}
     for persona_id in [command_argument] if command_argument else listed:
-        persona = persona_in((await personas.read(persona_id)).expect(200))
+        persona = persona_in((await existing_personas.read(persona_id)).expect(200))
         assert persona["id"] == persona_id
         assert persona == listed.get(persona_id, persona)
 
@@ -125,8 +125,8 @@ async def test_after_a_duplicate_name_the_next_persona_is_created(
 
 
 @pytest.mark.parametrize("persona_id", [NOWHERE, "no-uuid"])
-async def test_an_unknown_persona_is_not_found(personas: Personas, persona_id: str) -> None:
-    assert persona_id in (await personas.read(persona_id)).expect(404).field("detail")
+async def test_an_unknown_persona_is_not_found(existing_personas: Personas, persona_id: str) -> None:
+    assert persona_id in (await existing_personas.read(persona_id)).expect(404).field("detail")
 
 
 @pytest.mark.gaia(writes=True)
