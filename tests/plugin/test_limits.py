@@ -117,6 +117,7 @@ def test_a_service_that_does_not_respond_blocks_with_one_message(
     text = result.stdout.str()
     assert text.count("not responded") == 1
     assert "gaia verdict: REJECT on small: 10 error" in text
+    result.assert_outcomes(passed=1)
     assert result.ret == 1
     assert hanging.seen.count("GET /x") == 3
     records = read_run(project.path / "run.jsonl").tests

@@ -131,8 +131,9 @@ class CheckHooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Outermost wrapper, after pytest's own xfail: hand over the results of a test with its last report."""
         evidence = self.latest if item is self._item and self.latest else self._turn_to(item)
-        if call.excinfo is not None:
-            self.raised = call.excinfo = phases.raised_in(call)
+        not_sent = self.run.recorder.current.not_sent
+        if call.excinfo is not None or not_sent:
+            self.raised = call.excinfo = phases.raised_in(call, not_sent)
         self._made = False
         report = yield
         if not self._made and (self.raised is not None or report.outcome != "passed"):

@@ -15,7 +15,7 @@ from pytest_gaia.clients.exchanges import Exchange
 from pytest_gaia.clients.running import RunningTest
 from pytest_gaia.collection.suites import Traits
 from pytest_gaia.config.addresses import endpoints
-from pytest_gaia.errors import NotApplicable
+from pytest_gaia.errors import NotApplicable, NotSent
 from pytest_gaia.expectations.subjects import Subject
 from pytest_gaia.plugin.masking import mask_report
 from pytest_gaia.plugin.pytest_private import ASKS_FOR_A_REPORT, REPLACES_A_FAILURE, RUNS_A_PHASE, Skipped
@@ -90,6 +90,11 @@ def _was_not_run(raised: BaseException | None, when: str) -> bool:
 
 def with_native_xfail(phase: Phase, report: pytest.TestReport, masks: Masks) -> Phase:
     """Return ``phase`` with the effect of pytest's own xfail."""
+    if phase.failure is not None and phase.failure.kind == NotSent.kind:
+        # This is not what the mark expects.
+        report.outcome = "failed"
+        vars(report).pop("wasxfail", None)
+        return phase
     reason = getattr(report, "wasxfail", None)
     if reason is not None:
         phase = replace(phase, xfail=masks.text(str(reason)))
@@ -104,17 +109,31 @@ def with_native_xfail(phase: Phase, report: pytest.TestReport, masks: Masks) -> 
     return phase
 
 
-def raised_in(call: pytest.CallInfo[None]) -> pytest.ExceptionInfo[BaseException] | None:
+_NO_FAILURES = (Skipped, NotApplicable, pytest.xfail.Exception)
+
+
+def raised_in(call: pytest.CallInfo[None], not_sent: Mapping[str, str]) -> pytest.ExceptionInfo[BaseException] | None:
     """Return what a phase raised, as a skip if a client or a fixture reported that the environment lacks something.
 
-    This applies to the setup and the call of a test only. An exception in a subtest fails the subtest.
+    This applies to the setup and the call of a test only. An exception in a subtest fails the subtest. A test that passes or
+    skips although a request was ``not_sent`` (service → reason) has caught an error that counts.
     """
     raised = call.excinfo
+    caught = call.when == "call" if raised is None else isinstance(raised.value, _NO_FAILURES)
+    if not_sent and caught:
+        return _not_sent(*next(iter(not_sent.items())))
     if raised is None or call.when == "teardown" or not isinstance(raised.value, NotApplicable):
         return raised
     if raised.tb.tb_frame.f_code is not RUNS_A_PHASE:
         return raised
     return pytest.ExceptionInfo.from_exception(DoesNotApply(str(raised.value)).with_traceback(raised.tb))
+
+
+def _not_sent(service: str, problem: str) -> pytest.ExceptionInfo[BaseException]:
+    try:
+        raise NotSent(service, problem)
+    except NotSent:
+        return pytest.ExceptionInfo.from_current()
 
 
 def under_way() -> bool:
