@@ -34,6 +34,8 @@ _MOST_ALONE = 5
 """failed tests of a run that are tried again alone"""
 _SERVICE_FAILS = ("timeout", "unreachable", "not sent")
 """kinds of failures that other tests do not cause; waiting for them again would take long"""
+_TOO_MANY = 429
+"""status of a response after which nothing is repeated"""
 
 
 class Clock(NamedTuple):
@@ -264,6 +266,7 @@ class ConcurrencyHooks:
             and isinstance(error, (Exception, pytest.fail.Exception))
             and not isinstance(error, (NotApplicable, pytest.xfail.Exception))
             and not early.running.not_sent
+            and all(exchange.status != _TOO_MANY for exchange in early.running.exchanges)
             and failure_of(error).kind not in _SERVICE_FAILS
             and item.get_closest_marker("xfail") is None
             and not self._is_covered(item)
