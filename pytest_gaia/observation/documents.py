@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
@@ -28,6 +27,7 @@ OBJECTS = "objects"
 """folder in it for the documents of all runs, by digest"""
 _LARGEST = 32 * 1024 * 1024
 """maximum bytes of a document"""
+LATE = "no response in time"
 _NONE_THERE = (404, 405, 410)
 """status codes of a service that publishes no document"""
 
@@ -50,7 +50,7 @@ Snapshot = dict[str, Fetched]
 
 
 def fetch(environment: Environment) -> Snapshot:
-    """Fetch the document of every service of ``environment`` that has a URL and is not external.
+    """Fetch the document of every service of ``environment`` that has a URL and is not external, in parallel.
 
     Raises ``ConfigError`` if no service has a URL.
     """
@@ -61,25 +61,15 @@ def fetch(environment: Environment) -> Snapshot:
             f"{environment.name}: no service has a URL to fetch an OpenAPI document from. Set `url` in "
             f"[env.{environment.name}] of gaia.toml, or GAIA_{entry}_URL."
         )
-    return fetch_all(environment, names)
+    asks = {name: partial(document_of, environment, name) for name in names}
+    found = run_all(asks, deadline=environment.timeouts.ready)
+    return {name: found.get(name) or Fetched(name, problem=LATE) for name in asks}
 
 
 def published(environment: Environment) -> list[str]:
     """Return the HTTP services of ``environment`` that have a URL and are not external."""
     platform = environment.platform
     return [name for name in platform.http if name in environment.urls and not platform[name].external]
-
-
-def fetch_all(
-    environment: Environment, names: Iterable[str], waiting: Callable[[tuple[str, ...]], None] = lambda _: None
-) -> Snapshot:
-    """Fetch the documents of services in parallel, within the time that the environment has to become ready.
-
-    ``waiting`` is called about five times a second with the unfinished services.
-    """
-    asks = {name: partial(_document_of, environment, name) for name in names}
-    found = run_all(asks, deadline=environment.timeouts.ready, waiting=waiting)
-    return {name: found.get(name) or Fetched(name, problem="no response in time") for name in asks}
 
 
 def apis_of(snapshot: Snapshot) -> dict[str, Api]:
@@ -200,7 +190,8 @@ def with_kept(snapshot: Snapshot, folder: Path) -> Snapshot:
     return {**snapshot, **{name: each for name, each in kept.items() if name in lacking or name not in snapshot}}
 
 
-def _document_of(environment: Environment, service: str) -> Fetched:
+def document_of(environment: Environment, service: str) -> Fetched:
+    """Fetch the document of one service, if it publishes one."""
     where = environment.platform[service].openapi
     if where is None:
         return Fetched(service, problem="openapi = false", published=False)

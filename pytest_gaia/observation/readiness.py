@@ -189,38 +189,58 @@ def probe_services(
     ``stopped`` lists services that the user has stopped: they are not probed. ``waiting`` is called about five times a
     second with the services that are not ready yet.
     """
-    over = threading.Event()
-    states: dict[str, ServiceState] = {}
-    watches: dict[str, _Watch] = {}
-    found = tuple(targets(environment))
-    for target in found:
-        if target.ask is None:
-            states[target.service] = ServiceState(target.service, target.endpoint)
-        elif target.service in stopped:
-            states[target.service] = ServiceState(target.service, STOPPED, target.endpoint, "as requested")
-        else:
-            watches[target.service] = _Watch(environment, target, demand, time.monotonic() + deadline, over)
-    asks = {service: watch.run for service, watch in watches.items()}
-    try:
-        states |= run_all(asks, deadline=deadline + _GRACE, waiting=waiting)
-    finally:
-        over.set()
-    # The rest hang in their last probe.
-    states |= {service: watch.state() for service, watch in watches.items() if service not in states}
-    return tuple(states[target.service] for target in found)
+    return Probes(environment, deadline=deadline, demand=demand, stopped=stopped).states(waiting)
+
+
+class Probes:
+    """The probes of one environment, as for :func:`probe_services`. Raises ``ConfigError`` for invalid variables."""
+
+    def __init__(
+        self, environment: Environment, *, deadline: float, demand: Demand = ONE_RESPONSE, stopped: tuple[str, ...] = ()
+    ) -> None:
+        self.until = time.monotonic() + deadline
+        """the time at which they end; it can be changed while they run"""
+        self.over = threading.Event()
+        """set to end them now"""
+        self.pending: tuple[str, ...] = ()
+        """the services that are not ready yet"""
+        self._states: dict[str, ServiceState] = {}
+        self._watches: dict[str, _Watch] = {}
+        self._targets = tuple(targets(environment))
+        for target in self._targets:
+            if target.ask is None:
+                self._states[target.service] = ServiceState(target.service, target.endpoint)
+            elif target.service in stopped:
+                self._states[target.service] = ServiceState(target.service, STOPPED, target.endpoint, "as requested")
+            else:
+                self._watches[target.service] = _Watch(environment, target, demand, self)
+
+    def states(self, waiting: Callable[[tuple[str, ...]], None] = lambda _: None) -> tuple[ServiceState, ...]:
+        """Run them; return the states in the order of declaration."""
+
+        def wait(pending: tuple[str, ...]) -> None:
+            self.pending = pending
+            waiting(pending)
+
+        asks = {service: watch.run for service, watch in self._watches.items()}
+        try:
+            found = run_all(asks, unwanted=lambda: time.monotonic() > self.until + _GRACE, waiting=wait)
+        finally:
+            self.over.set()
+        # The rest hang in their last probe.
+        late = {service: watch.state() for service, watch in self._watches.items() if service not in found}
+        found |= self._states | late
+        return tuple(found[target.service] for target in self._targets)
 
 
 class _Watch:
     """Probes one service until it is stable, fails permanently, or reaches the deadline."""
 
-    def __init__(
-        self, environment: Environment, target: Target, demand: Demand, until: float, over: threading.Event
-    ) -> None:
+    def __init__(self, environment: Environment, target: Target, demand: Demand, probes: Probes) -> None:
         self.environment = environment
         self.target = target
         self.patient = demand.patient
-        self.until = until
-        self.over = over
+        self.probes = probes
         self.began = time.monotonic()
         self.attempts = self.sure = 0
         self.first: float | None = None
@@ -237,9 +257,10 @@ class _Watch:
         """Probe; return the final state."""
         pauses = Pauses()
         pause = 0.0
-        while (left := self.until - time.monotonic()) > 0 and not self.over.wait(min(pause, left)):
+        probes = self.probes
+        while (left := probes.until - time.monotonic()) > 0 and not probes.over.wait(min(pause, left)):
             try:
-                settled = self._ask(self.until - time.monotonic())
+                settled = self._ask(probes.until - time.monotonic())
             except ProbeError as problem:
                 self.sure = self.sure + 1 if isinstance(problem, PermanentProbeError) else 0
                 self.remedy = problem.remedy

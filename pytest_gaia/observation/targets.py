@@ -30,7 +30,7 @@ Ask: TypeAlias = Callable[[float], ProbeResult]
 VIA, DISABLED, ABSENT = "via ", "disabled", "not configured"
 """states of services without an address; ``VIA`` is followed by the service through which it is reached"""
 
-_LOOK = 0.2
+LOOK = 0.2
 """seconds between checks for signals and cancellation"""
 SLOW_START = 2.0
 """seconds; a slower first response means that the machine was suspended"""
@@ -130,7 +130,7 @@ def run_all(
     while len(found) < len(asks) and not unwanted():
         left = until - time.monotonic()
         try:
-            name, result = results.get(timeout=max(0.0, min(_LOOK, left)))
+            name, result = results.get(timeout=max(0.0, min(LOOK, left)))
         except queue.Empty:
             if left <= 0:
                 break

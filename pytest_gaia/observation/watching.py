@@ -1,9 +1,13 @@
 """Observe the capabilities of the platform before the first test, and its changes after the last one."""
 
 import json
+import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPException
 from urllib.error import HTTPError
@@ -12,15 +16,18 @@ from urllib.request import HTTPRedirectHandler, Request
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import Service
 from pytest_gaia.expectations.subjects import Observed
+from pytest_gaia.observation.documents import LATE, Fetched, Snapshot, document_of, published
 from pytest_gaia.observation.http_probe import opener
-from pytest_gaia.observation.readiness import READY, STARTED, Demand, ServiceState, probe_services
-from pytest_gaia.observation.targets import ABSENT, run_all
+from pytest_gaia.observation.readiness import READY, STARTED, Demand, Probes, ServiceState, probe_services
+from pytest_gaia.observation.targets import ABSENT, LOOK, run_all
 
 _LONGEST = 64 * 1024
 """bytes of a response that are read"""
 _TEXTS = ("detail", "message", "error")
 """keys of an error response that can hold its text"""
 _WELL = (READY, STARTED)
+_FRESH = 30.0
+"""seconds for which the state during collection counts"""
 
 
 def observe(environment: Environment, states: Sequence[ServiceState]) -> Observed:
@@ -29,18 +36,110 @@ def observe(environment: Environment, states: Sequence[ServiceState]) -> Observe
     If the response to such a request is inconclusive, the service's own response at its own URL decides. Without one, it
     is unknown whether the service responds.
     """
+    return _observed(states, run_all(_forwarded(environment, states)))
+
+
+def _forwarded(environment: Environment, states: Sequence[ServiceState]) -> dict[str, Callable[[], bool | None]]:
+    """Return, for each service behind one that responds, the function that asks whether it responds."""
+    seen = {state.service for state in states if state.asked and state.reachable}
+    return {
+        name: partial(_responds, environment, service)
+        for name, service in environment.platform.services.items()
+        if service.via in seen and name not in environment.disabled
+    }
+
+
+def _observed(states: Sequence[ServiceState], answered: Mapping[str, bool | None]) -> Observed:
     seen = {state.service for state in states if state.asked and state.reachable}
     asked = {state.service for state in states if state.asked}
     silent = {state.service for state in states if state.is_forwarded or state.state == ABSENT}
-    forwarded = [
-        service
-        for name, service in environment.platform.services.items()
-        if service.via in seen and name not in environment.disabled
-    ]
-    answered = run_all({service.name: partial(_responds, environment, service) for service in forwarded})
     up = {service for service, responds in answered.items() if responds}
     down = {service for service, responds in answered.items() if responds is False}
     return Observed(frozenset((seen - down) | up), frozenset((silent | answered.keys()) - asked - up - down))
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The state of an environment before the first test."""
+
+    states: tuple[ServiceState, ...]
+    observed: Observed | None = None
+    """None if that was not asked yet"""
+    documents: Snapshot = field(default_factory=dict)
+
+
+def look(
+    environment: Environment,
+    states: tuple[ServiceState, ...],
+    waiting: Callable[[tuple[str, ...]], None] = lambda _: None,
+) -> Beginning:
+    """Observe which services respond, as :func:`observe` does, and fetch all OpenAPI documents, at the same time."""
+    up = [state.service for state in states if state.asked and state.reachable]
+    forwarded = _forwarded(environment, states)
+    names = [name for name in published(environment) if name in up]
+    asks: dict[str, Callable[[], bool | Fetched | None]] = {
+        **{f"{name} behind {environment.platform[name].via}": ask for name, ask in forwarded.items()},
+        **{name: partial(document_of, environment, name) for name in names},
+    }
+    found = run_all(asks, deadline=environment.timeouts.ready, waiting=waiting)
+    snapshot = {name: each for name, each in found.items() if isinstance(each, Fetched)}
+    late = {name: Fetched(name, problem=LATE) for name in names if name not in snapshot}
+    answered = {name: found.get(f"{name} behind {environment.platform[name].via}") for name in forwarded}
+    shown = {name: each for name, each in answered.items() if not isinstance(each, Fetched)}
+    return Beginning(states, _observed(states, shown), snapshot | late)
+
+
+class Early:
+    """Observes an environment in a thread while the tests are collected, so that a run need not wait for the network.
+
+    Raises ``ConfigError`` as :func:`probe_services` does.
+    """
+
+    def __init__(self, environment: Environment, demand: Demand, stopped: tuple[str, ...]) -> None:
+        self._environment = environment
+        self._probes = Probes(environment, deadline=environment.timeouts.ready, demand=demand, stopped=stopped)
+        self._found: Future[Beginning] = Future()
+        self._ended = math.inf
+        threading.Thread(target=self._look, daemon=True, name="gaia-early").start()
+
+    def _look(self) -> None:
+        try:
+            states = self._probes.states()
+            beginning = look(self._environment, states) if self._are_ready(states) else Beginning(states)
+        # Raised again on the thread of the caller.
+        except BaseException as problem:  # noqa: BLE001
+            self._found.set_exception(problem)
+        else:
+            self._ended = time.monotonic()
+            self._found.set_result(beginning)
+
+    def beginning(self, waiting: Callable[[tuple[str, ...]], None]) -> Beginning | None:
+        """Return the state now, after collection; None if the services must be probed again.
+
+        Services that are still not ready have the whole time that the environment has to become ready.
+        """
+        patience = self._environment.timeouts.ready
+        if self._found.done():
+            found = self._found.result()
+            is_fresh = time.monotonic() - self._ended < _FRESH
+            return found if is_fresh and self._are_ready(found.states) else None
+        self._probes.until = time.monotonic() + patience
+        while True:
+            try:
+                found = self._found.result(LOOK)
+            except TimeoutError:
+                waiting(self._probes.pending)
+            else:
+                # A refused connection ends the probes at once, although the service may have started meanwhile.
+                return found if self._are_ready(found.states) or time.monotonic() >= self._probes.until else None
+
+    def stop(self) -> None:
+        """End the probes."""
+        self._probes.over.set()
+
+    def _are_ready(self, states: Sequence[ServiceState]) -> bool:
+        required = self._environment.required
+        return all(state.reachable and state.settled for state in states if state.asked and state.service in required)
 
 
 def _responds(environment: Environment, service: Service) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from pytest_gaia.expectations.apis import Apis
 from pytest_gaia.fixtures import declared
 from pytest_gaia.observation import documents
 from pytest_gaia.observation.readiness import ServiceState, demand_of, probe_services
-from pytest_gaia.observation.watching import observe, observe_again
+from pytest_gaia.observation.watching import Beginning, Early, look, observe_again
 from pytest_gaia.plugin.checks.observer import ObserverHooks
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.ending import VERDICT
@@ -71,6 +72,7 @@ class ControllerHooks:
         """states of the services before the first test; empty if no test ran"""
         self._noted: tuple[str, ...] = ()
         """observations at the end that do not affect the verdict"""
+        self._early: Early | None = None
         self._documents: documents.Snapshot = {}
         """OpenAPI documents of the services; empty if no test ran"""
         path: Path | None = config.option.gaia_baseline
@@ -99,6 +101,16 @@ class ControllerHooks:
             *uncounted,
             *replaced,
         ]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """Probe the environment while this process collects, unless something changes it before the first test."""
+        changes = self.run.declared.sandbox or self.deployment is not None
+        if not (changes or distributes(self.config) or runs_no_tests(self.config.option)):
+            # After collection, the same error ends the run with a message.
+            with suppress(ConfigError):
+                environment = self.run.declared
+                self._early = Early(environment, demand_of(environment), self.run.options.sandbox_without)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -149,6 +161,8 @@ class ControllerHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
         """Print the verdict if a hook has ended the run before."""
+        if self._early:
+            self._early.stop()
         self._print()
 
     @property
@@ -221,30 +235,31 @@ class ControllerHooks:
             return ["gaia: the sandbox did not start; no test ran.", str(error)]
         deadline = environment.timeouts.ready
         with Waiting(self.terminal, f"readiness of {environment.name}", deadline) as waiting:
-            states = probe_services(
-                environment,
-                deadline=deadline,
-                demand=demand_of(environment, deployed=self._deploys),
-                stopped=self.run.options.sandbox_without,
-                waiting=waiting,
-            )
+            beginning = self._early.beginning(waiting) if self._early else None
+            if beginning is None:
+                demand, stopped = demand_of(environment, deployed=self._deploys), self.run.options.sandbox_without
+                beginning = Beginning(
+                    probe_services(environment, deadline=deadline, demand=demand, stopped=stopped, waiting=waiting)
+                )
+        states = beginning.states
         if self.config.get_verbosity() >= 0:
             self._write(services.service_table(environment, states))
         missing = services.missing(environment, states)
         if missing:
             self.result.unavailable = services.reasons(missing)
         else:
-            self.run.handoff.write(observe(environment, states), self._apis(environment, states))
+            if beginning.observed is None:
+                with Waiting(self.terminal, f"OpenAPI documents of {environment.name}", deadline) as waiting:
+                    beginning = look(environment, states, waiting)
+            self._documents = beginning.documents
+            assert beginning.observed is not None
+            self.run.handoff.write(beginning.observed, self._apis(environment))
             self._met = states
         self.result.begin(environment, states)
         return services.not_ready(environment, missing, deadline) if missing else []
 
-    def _apis(self, environment: Environment, states: Sequence[ServiceState]) -> Apis:
+    def _apis(self, environment: Environment) -> Apis:
         """Return the operations that the services offer, by their documents, and those of the baseline."""
-        asked = [state.service for state in states if state.asked and state.reachable]
-        names = [name for name in documents.published(environment) if name in asked]
-        with Waiting(self.terminal, f"OpenAPI documents of {environment.name}", environment.timeouts.ready) as waiting:
-            self._documents = documents.fetch_all(environment, names, waiting)
         if not environment.sandbox:
             self._store(environment)
         baseline = self._baseline

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.observation.readiness import probe_services
-from pytest_gaia.observation.watching import Ending, observe_again
+from pytest_gaia.observation.readiness import ONE_RESPONSE, probe_services
+from pytest_gaia.observation.watching import Early, Ending, observe_again
 from tests.observation.conftest import environment
 from tests.observation.scripted import Says, healthy, says
 
@@ -101,3 +101,29 @@ def test_services_that_were_never_there_are_not_asked(serve: Start) -> None:
 
     assert observe_again(there, before, deadline=10) == Ending()
     assert (gateway.asked, chat.asked) == (2, 1)
+
+
+def test_what_responds_while_the_tests_are_collected_is_not_asked_again(serve: Start) -> None:
+    gateway = serve(healthy())
+    there = environment(gateway=gateway)
+    early = Early(there, ONE_RESPONSE, ())
+    found = early.beginning(lambda _: None)
+    asked = gateway.asked
+
+    again = early.beginning(lambda _: None)
+
+    assert found is not None
+    assert again is found
+    assert {state.service: state.state for state in found.states if state.asked} == {"gateway": "ready"}
+    assert found.observed is not None
+    assert "gateway" in found.observed.capabilities
+    assert found.documents.keys() == {"gateway"}
+    assert gateway.asked == asked
+
+
+def test_a_service_that_refused_connections_during_collection_is_probed_again(serve: Start) -> None:
+    gateway = serve(healthy())
+    there = environment(gateway=gateway)
+    gateway.close()
+
+    assert Early(there, ONE_RESPONSE, ()).beginning(lambda _: None) is None
