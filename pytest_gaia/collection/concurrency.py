@@ -35,6 +35,8 @@ class Fixture:
     scope: str = "function"
     yields: bool = False
     """whether it has code that runs after the test"""
+    asks: bool = False
+    """whether it has a function that requests other fixtures, possibly while the test runs"""
     parametrized: bool = False
     """whether its value depends on a parameter"""
 
@@ -91,6 +93,8 @@ def _of_fixture(fixture: Fixture, databases: Collection[str]) -> str | None:
         return f"it uses the fixture {name}, which has parameters and session scope" if fixture.parametrized else None
     if scope != "function":
         return f"it uses the fixture {name}, which has {scope} scope"
+    if fixture.asks:
+        return f"it uses the fixture {name}, which has a function that requests other fixtures"
     if fixture.yields and name not in _HOLDS_NOTHING:
         return f"it uses the fixture {name}, which has code after its yield"
     return None

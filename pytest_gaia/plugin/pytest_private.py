@@ -5,7 +5,9 @@ Check this module first when you update pytest.
 
 # ruff: noqa: SLF001
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +139,32 @@ def wrap_tee(config: pytest.Config, wrap: Callable[[Any], Any]) -> None:
         copied: Any = getattr(capture, "tmpfile", None)
         if hasattr(copied, "_other"):
             copied._other = wrap(copied._other)
+
+
+@contextmanager
+def wrapped_streams(config: pytest.Config, wrap: Callable[[str, Any], Any]) -> Iterator[None]:
+    """Wrap standard output and standard error while pytest does not capture them; ``wrap`` gets name and stream."""
+    manager: Any = config.pluginmanager.get_plugin("capturemanager")
+    capturing = getattr(manager, "_global_capturing", None)
+    both = (getattr(capturing, "out", None), getattr(capturing, "err", None))
+    captures: list[Any] = [capture for each in both if hasattr(capture := getattr(each, "syscapture", each), "_old")]
+    wrapped: dict[Any, tuple[Any, Any]] = {}
+    for name, capture in zip(("stdout", "stderr"), captures or (None, None), strict=True):
+        original = getattr(sys, name) if capture is None else capture._old
+        wrapped[name] = original, wrap(name, original)
+        if capture is not None:
+            capture._old = wrapped[name][1]
+        if getattr(sys, name) is original:
+            setattr(sys, name, wrapped[name][1])
+    try:
+        yield
+    finally:
+        for name, (original, mine) in wrapped.items():
+            if getattr(sys, name) is mine:
+                setattr(sys, name, original)
+        for (original, mine), capture in zip(wrapped.values(), captures, strict=False):
+            if getattr(capture, "_old", None) is mine:
+                capture._old = original
 
 
 def log_file_handler(config: pytest.Config) -> Any | None:

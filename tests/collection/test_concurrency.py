@@ -45,6 +45,7 @@ def test_a_test_that_needs_the_process_is_serial(needs: Needs, facts: Facts, rea
         (Fixture("postgres", yields=True), "it uses the fixture postgres, which holds a transaction"),
         (Fixture("capsys", yields=True), "it uses the fixture capsys, which captures the output of the process"),
         (Fixture("gaia_contract"), "it uses the fixture gaia_contract, which reports subtests"),
+        (Fixture("lazy", asks=True), "it uses the fixture lazy, which has a function that requests other fixtures"),
         (Fixture("account", "module"), "it uses the fixture account, which has module scope"),
         (
             Fixture("server", "session", parametrized=True),

@@ -75,6 +75,32 @@ def test_tests_run_together_and_each_report_has_its_own_output(project: pytest.P
         ]
 
 
+UNUSUAL_OUTPUT = """
+    import asyncio, sys
+
+    import pytest
+
+    @pytest.mark.parametrize("turn", range(8))
+    async def test_prints(turn):
+        await asyncio.sleep(0.01 * turn)
+        await asyncio.to_thread(print, "thread", turn)
+        sys.stdout.buffer.write(b"bytes %d\\n" % turn)
+        assert False
+"""
+
+
+@pytest.mark.parametrize("capture", ["fd", "sys"])
+def test_threads_and_bytes_are_in_the_output_of_their_test(
+    project: pytest.Pytester, concurrent: Any, capture: str
+) -> None:
+    result = concurrent(f"--capture={capture}", tests=UNUSUAL_OUTPUT)
+
+    result.assert_outcomes(failed=8)
+    reports = result.stdout.str().partition("= FAILURES")[2].split("___ test_prints")[1:]
+    printed = [[line for line in each.splitlines() if line.startswith(("thread", "bytes"))] for each in reports]
+    assert printed == [[f"thread {turn}", f"bytes {turn}"] for turn in range(8)]
+
+
 IGNORES_ITS_END = """
     import asyncio
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
@@ -92,7 +93,14 @@ class Reader:
 def _fixture(name: str, definition: pytest.FixtureDef[object], parametrized: bool) -> Fixture:
     function = definition.func
     yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-    return Fixture(name, definition.scope, yields, parametrized or definition.params is not None)
+    return Fixture(name, definition.scope, yields, _asks(function), parametrized or definition.params is not None)
+
+
+def _asks(function: object) -> bool:
+    """Whether a fixture has an inner function that requests other fixtures."""
+    code: CodeType | None = getattr(inspect.unwrap(function), "__code__", None)  # type: ignore[arg-type]
+    inner = (each for each in code.co_consts if isinstance(each, CodeType)) if code is not None else ()
+    return any("getfixturevalue" in each.co_names for each in inner)
 
 
 def _marks(item: pytest.Item) -> Iterator[str]:

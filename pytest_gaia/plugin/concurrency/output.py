@@ -15,7 +15,10 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
+import pytest
+
 from pytest_gaia.plugin.concurrency.private import route_warnings
+from pytest_gaia.plugin.pytest_private import wrapped_streams
 
 _STREAMS = ("stdout", "stderr")
 
@@ -109,12 +112,35 @@ class _Stream:
         output.keep(lambda: getattr(sys, self._name).write(text))
         return len(text)
 
+    @property
+    def buffer(self) -> Any:
+        """The stream for bytes."""
+        return self.original.buffer if _early() is None else _Bytes(self)
+
     def writelines(self, lines: list[str]) -> None:
         for line in lines:
             self.write(line)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.original, name)
+
+
+class _Outer(_Stream):
+    """A standard stream that pytest does not capture."""
+
+
+class _Bytes:
+    """The stream for bytes of a test that runs early."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+
+    def write(self, data: bytes) -> int:
+        self._stream.write(bytes(data).decode(self._stream.encoding or "utf-8", "backslashreplace"))
+        return len(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream.original.buffer, name)
 
 
 class Routing:
@@ -124,8 +150,8 @@ class Routing:
         self._entered = False
 
     @contextmanager
-    def of_run(self) -> Iterator[None]:
-        """Route log records and warnings. Each test records its own warnings, and has its own handlers."""
+    def of_run(self, config: pytest.Config) -> Iterator[None]:
+        """Route log records, warnings, and what threads of tests print while pytest captures nothing."""
         loggers: Any = logging.Logger
         call_handlers = loggers.callHandlers
 
@@ -144,7 +170,7 @@ class Routing:
 
         loggers.callHandlers = route
         try:
-            with route_warnings(self._warn):
+            with route_warnings(self._warn), wrapped_streams(config, _Outer):
                 yield
         finally:
             loggers.callHandlers = call_handlers
@@ -163,7 +189,7 @@ class Routing:
         self._entered = False
         for name in _STREAMS:
             stream = getattr(sys, name)
-            if isinstance(stream, _Stream):
+            if isinstance(stream, _Stream) and not isinstance(stream, _Outer):
                 setattr(sys, name, stream.original)
 
     @staticmethod

@@ -137,7 +137,7 @@ class ConcurrencyHooks:
         self._upcoming = Upcoming(session)
         accept_requests(session, self._of)
         try:
-            with self._routing.of_run():
+            with self._routing.of_run(session.config):
                 try:
                     return (yield)
                 finally:
