@@ -93,7 +93,8 @@ def hanging() -> Iterator[HangingServer]:
 
 
 def arguments(server: ScriptedServer, *more: str) -> tuple[str, ...]:
-    return "-p", "no:allure_pytest", "--gaia-env=small", f"--gaia-url=gateway={server.url}", *more
+    usual = "-p", "no:allure_pytest", "--gaia-env=small", "--gaia-concurrency=1"
+    return *usual, f"--gaia-url=gateway={server.url}", *more
 
 
 @pytest.mark.parametrize("options", [(), ("-q",), ("-n1",)], ids=["alone", "quiet", "worker"])
