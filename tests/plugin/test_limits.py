@@ -20,7 +20,7 @@ platform = "gaia"
 suites = ["suites"]
 [env.small]
 [env.small.timeouts]
-response = 0.5
+response = 1.0
 [env.small.tolerance]
 kind = "advisory"
 max_expectation_age_days = 100000
@@ -28,6 +28,9 @@ max_expectation_age_days = 100000
 HANGS = """
 import pytest
 from pytest_gaia.errors import GaiaError, NotApplicable
+
+async def test_loads_modules(gateway):
+    await gateway.get("/health", timeout=30)
 
 @pytest.mark.parametrize("number", range(9))
 async def test_hangs(gateway, number):
@@ -112,13 +115,13 @@ def test_a_service_that_does_not_respond_blocks_with_one_message(
     result = project.runpytest_subprocess(*arguments(hanging, "--gaia-report-log=run.jsonl", *options))
 
     message = (
-        "gaia: 10 tests did not send a request to gateway, which has not responded to 3 requests in a row, 0.5 s each"
+        "gaia: 10 tests did not send a request to gateway, which has not responded to 3 requests in a row, 1 s each"
     )
     assert result.outlines.count(message) == 1
     text = result.stdout.str()
     assert text.count("not responded") == 1
     assert "gaia verdict: REJECT on small: 10 error" in text
-    result.assert_outcomes(passed=1)
+    result.assert_outcomes(passed=2)
     assert result.ret == 1
     assert hanging.seen.count("GET /x") == 3
     records = read_run(project.path / "run.jsonl").tests
