@@ -197,6 +197,12 @@ def verdict_lines(label: str, evaluated: EvaluatedRun, layout: Layout = PLAIN) -
     return listed(_head(label, evaluated), _parts(evaluated), layout.width)
 
 
+def quiet_lines(label: str, evaluated: EvaluatedRun) -> list[str]:
+    """Return the verdict in one line, however long it is, below the seed of a random order, which no header shows."""
+    seed = [f"gaia: {evaluated.start.order}"] if evaluated.start.shuffle_seed is not None else []
+    return [*seed, verdict_line(label, evaluated)]
+
+
 def warnings(evaluated: EvaluatedRun) -> Iterator[str]:
     """Yield a sentence for each expectation that expires soon, each unexpected pass, and each flaky pass."""
     today, name = evaluated.context.today, evaluated.context.environment

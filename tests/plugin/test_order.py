@@ -47,6 +47,15 @@ def test_a_seed_repeats_an_order_that_keeps_modules_and_classes_together(ordered
     assert len(list(groupby(first, lambda node: "TestRooms" in node))) <= 3
 
 
+def test_a_quiet_run_shows_the_seed_at_its_end(ordered: pytest.Pytester, server: ScriptedServer) -> None:
+    result = ordered.runpytest_subprocess(f"--gaia-url={server.url}", "--gaia-shuffle=7", "-q")
+
+    assert result.outlines[-2:] == [
+        "gaia: random order (--gaia-shuffle=7)",
+        "gaia verdict: PROMOTE on adhoc: 32 passed",
+    ]
+
+
 @pytest.mark.parametrize("workers", [(), with_workers("-n", "2")], ids=["one", "workers"])
 def test_the_header_and_the_evidence_have_the_seed(
     ordered: pytest.Pytester, server: ScriptedServer, workers: tuple[str, ...]

@@ -63,8 +63,7 @@ class RunSummary:
             self._write([f"ERROR: {message}"], red=True)
         lines = footer.verdict_lines(self._label, evaluated, layout)
         if quiet:
-            # One line, however long it is.
-            lines = [footer.verdict_line(self._label, evaluated)]
+            lines = footer.quiet_lines(self._label, evaluated)
         colour = {"PROMOTE": "green", "PARTIAL": "yellow"}.get(evaluated.verdict.word, "red")
         begin_line(terminal)
         for line in lines:

@@ -58,6 +58,16 @@ def test_the_same_expectations_give_the_same_verdict(gaia: Callable[..., Outcome
     assert "gaia verdict: PROMOTE on staging: 1 passed, 1 expected failure" in result.out
 
 
+def test_a_run_that_was_concurrent_or_in_random_order_says_so(gaia: Callable[..., Outcome], project: Path) -> None:
+    first, rest = (project / "run.jsonl").read_bytes().split(b"\n", 1)
+    start = json.loads(first) | {"concurrency": 16, "shuffle_seed": 7}
+    (project / "run.jsonl").write_bytes(json.dumps(start).encode() + b"\n" + rest)
+
+    result = gaia("replay", "run.jsonl", "--as-of", "2026-11-23")
+
+    assert result.out.startswith("gaia: 16 concurrent tests, random order (--gaia-shuffle=7)\n")
+
+
 def test_production_rejects_and_names_the_same_test(gaia: Callable[..., Outcome]) -> None:
     result = gaia("replay", "run.jsonl", "--env", "production", "--as-of", "2026-11-23")
 
