@@ -9,6 +9,7 @@ import pytest
 from pytest_gaia.cli.app import run as gaia
 from pytest_gaia.plugin.checks.phases import PASSES_ALONE
 from pytest_gaia.verdict.evidence import TestRecord, read_run
+from tests.cli.documents import document
 from tests.plugin.conftest import add_suite
 from tests.slow import in_full
 
@@ -109,6 +110,19 @@ def test_only_five_failures_are_tried_again(project: pytest.Pytester, server: Sc
     result.assert_outcomes(failed=8)
     assert len(attempts) == 8 + 5
     assert HINT not in result.stdout.str()
+
+
+def test_a_test_of_what_the_release_does_not_offer_is_not_tried_again(
+    project: pytest.Pytester, server: ScriptedServer
+) -> None:
+    server.answers["/openapi.json"] = [(200, document("/api/v0.3/things"))]
+    old = 'async def test_old(name, gateway): (await gateway.get("/api/v0.2/things")).expect(200)\n'
+    add_suite(project, "shared", TESTS.format(tests=f"{old}async def test_guest(name): await asyncio.sleep(0.3)"))
+
+    result, attempts = run(project, server)
+
+    result.assert_outcomes(passed=1)
+    assert attempts == ["test_old", "test_guest"]
 
 
 @pytest.mark.parametrize("argument", ["-x", in_full("--reruns=1"), in_full("--gaia-concurrency=1")])

@@ -24,7 +24,7 @@ from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests, sh
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import DESELECTED, report_usage_error, tell_nodes, tell_reduced
 from pytest_gaia.verdict.classify import failed_without, passed_without
-from pytest_gaia.verdict.evidence import Phase
+from pytest_gaia.verdict.evidence import Failure, Phase
 from pytest_gaia.verdict.gathering import Assembly
 
 
@@ -183,9 +183,12 @@ class CheckHooks:
             return False
         return True
 
-    def is_covered(self, item: pytest.Item) -> bool:
-        """Whether an expectation covers a test, so that a failure may be expected."""
-        return bool(self.evaluating.resolution(item.stash[EVIDENCE].subject).covering)
+    def is_expected(self, item: pytest.Item, failure: Failure) -> bool:
+        """Whether the failure of the current test may be expected, or the release does not offer what it requested."""
+        evidence = item.stash[EVIDENCE]
+        phase = Phase("call", "failed", failure=failure, exchanges=len(self.run.recorder.current.exchanges))
+        not_offered = evidence.operations is None and self._failed_without(phase) is not None
+        return not_offered or bool(self.evaluating.resolution(evidence.subject).covering)
 
     def _find_expected(self, session: pytest.Session) -> None:
         """Find out which tests are expected to fail; this costs less for all tests together than in each test.

@@ -107,7 +107,7 @@ class ConcurrencyHooks:
         self._run = run
         self._limit = run.declared.concurrency
         checks: Any = config.pluginmanager.get_plugin("gaia-checks")
-        self._applies, self._is_covered = checks.applies, checks.is_covered
+        self._applies, self._is_expected = checks.applies, checks.is_expected
         self._reader = Reader(config, run.declared.platform)
         self._cancelled = cancelled
         self._allure: Any = config.pluginmanager.get_plugin("gaia-allure-early")
@@ -267,9 +267,9 @@ class ConcurrencyHooks:
             and not isinstance(error, (NotApplicable, pytest.xfail.Exception))
             and not early.running.not_sent
             and all(exchange.status != _TOO_MANY for exchange in early.running.exchanges)
-            and failure_of(error).kind not in _SERVICE_FAILS
+            and (failure := failure_of(error)).kind not in _SERVICE_FAILS
             and item.get_closest_marker("xfail") is None
-            and not self._is_covered(item)
+            and not self._is_expected(item, failure)
             # The run ends, or another plugin tries the test again.
             and not (item.session.shouldfail or item.session.shouldstop or option.maxfail)
             and not getattr(option, "reruns", None)
