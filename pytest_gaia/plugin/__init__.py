@@ -6,6 +6,7 @@ more imports it (``tests/plugin/test_imports.py`` checks this).
 
 from __future__ import annotations
 
+import time
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,8 @@ class Fixtures(ModuleType):
 
     def __init__(self, pluginmanager: pytest.PytestPluginManager) -> None:
         super().__init__("pytest_gaia.fixtures.static")
+        self.began = time.monotonic()
+        """start of the run, for ``--gaia-deadline``"""
         self._manager = pluginmanager
         self._offered: ModuleType | None = None
 

@@ -57,8 +57,11 @@ class DeadlineHooks:
         self._result = result
         self._observer = observer
         workerinput = getattr(config, "workerinput", None)
-        left = workerinput[_UNTIL] + _LATER - time.time() if workerinput else seconds
-        self._until = time.monotonic() + left
+        if workerinput:
+            self._until = time.monotonic() + workerinput[_UNTIL] + _LATER - time.time()
+        else:
+            plugin: Any = config.pluginmanager.get_plugin("gaia-fixtures")
+            self._until = getattr(plugin, "began", time.monotonic()) + seconds
         self._running: dict[str, None] = {}
         """tests that have begun and not ended"""
         self._passed = False
