@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.plugin.concurrency.runs import Server
 
-IMPATIENT = f"{GAIA}\n[env.small.timeouts]\nresponse = 1.0\n"
+IMPATIENT = f"{GAIA}\n[env.small.timeouts]\nresponse = 2.0\n"
 
 ASKS = """
 import pytest
