@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -18,7 +19,6 @@ from pytest_gaia.plugin.pytest_private import bin_xml_escape, junit_of, mangle_t
 from pytest_gaia.plugin.terminal.progress import begin_line
 from pytest_gaia.report import footer
 from pytest_gaia.report.footer import Layout
-from pytest_gaia.report.github import SUMMARY_LIMIT, job_summary, run_annotations
 from pytest_gaia.report.junit import Address, settle
 from pytest_gaia.report.layout import NARROWEST
 from pytest_gaia.verdict.evaluated import EvaluatedRun
@@ -106,17 +106,23 @@ class Actions:
         """Return the step of this run, if it is one. A run that a test starts is not, although it inherits variables."""
         if os.environ.get("GITHUB_ACTIONS") != "true" or "PYTEST_CURRENT_TEST" in os.environ:
             return None
+        # Only on GitHub, and before tests could change how modules are found.
+        import_module("pytest_gaia.report.github")
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         return cls(Path(summary) if summary else None, _prefix(config.rootpath), mask)
 
     def annotate(self, evaluated: EvaluatedRun, label: str, terminal: pytest.TerminalReporter) -> None:
         """Write the annotations, each on a line without colors, for the runner."""
+        from pytest_gaia.report.github import run_annotations
+
         with commands_of(terminal.config):
             for line in run_annotations(evaluated, label, dict(_places(terminal)), self.prefix):
                 terminal.write_line(self.mask(line))
 
     def summarise(self, evaluated: EvaluatedRun, label: str) -> str:
         """Add the run to the step's summary; return an error message if it cannot be written, which does not matter."""
+        from pytest_gaia.report.github import SUMMARY_LIMIT, job_summary
+
         if self.summary is None:
             return ""
         try:
