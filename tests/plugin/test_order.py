@@ -132,5 +132,9 @@ def test_collection_shows_why_tests_are_serial(project: pytest.Pytester) -> None
     ]
     assert shown("--gaia-concurrency=16") == ["gaia: 16 concurrent tests", f"{COUNT} (-v shows why)"]
     assert shown("--gaia-concurrency=16", "-q") == shown("--gaia-concurrency=1", "-v") == []
+    hook = "@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_protocol(): return (yield)\n"
+    (project.path / "suites/billing/conftest.py").write_text(f"import pytest\n{hook}")
+    because = "the hook pytest_runtest_protocol of suites/billing/conftest.py runs before each test"
+    assert f"  {file}::test_reading: {because}" in shown("--gaia-concurrency=16", "-v")
     # Nothing contradicts the reason why a run has no concurrent tests.
     assert shown("--gaia-concurrency=16", "--pdb") == ["gaia: tests are not concurrent: --pdb shows one test at a time"]

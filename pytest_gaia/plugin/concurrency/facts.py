@@ -14,7 +14,7 @@ from pytest_gaia.collection.needs import Needs
 from pytest_gaia.config.platform import Platform
 from pytest_gaia.plugin.concurrency.private import runs_on, signature
 
-_HOOKS = ("pytest_runtest_setup", "pytest_runtest_call", "pytest_pyfunc_call")
+_HOOKS = ("pytest_runtest_protocol", "pytest_runtest_setup", "pytest_runtest_call", "pytest_pyfunc_call")
 """hooks that would run at the turn of a test, after its body"""
 _KNOWN = frozenset(
     {
