@@ -55,6 +55,8 @@ class Facts:
     """whether ``request`` is one of its arguments"""
     marks: tuple[str, ...] = ()
     """its markers that have an effect on the whole process, or that keep it from running"""
+    filters: str = ""
+    """a function that it calls and that changes how the process treats warnings"""
     hook: str = ""
     """a hook around it that neither pytest nor a known plugin has, with its place"""
 
@@ -74,10 +76,13 @@ def serial_reason(needs: Needs, facts: Facts, databases: Collection[str] = ()) -
         return "it does not run on the event loop of the session"
     if facts.marks:
         return f"it has the marker {facts.marks[0]}"
-    if facts.hook:
-        return f"{facts.hook} runs before each test"
-    if facts.requested:
-        return "it has the argument request"
+    for fact, why in (
+        (facts.filters, f"it uses {facts.filters}, which changes the warnings of the process"),
+        (facts.hook, f"{facts.hook} runs before each test"),
+        (facts.requested, "it has the argument request"),
+    ):
+        if fact:
+            return why
     return next((reason for each in facts.fixtures if (reason := _of_fixture(each, databases))), None)
 
 

@@ -32,6 +32,7 @@ def test_a_reading_asynchronous_test_may_be_concurrent() -> None:
             Facts(hook="pytest_runtest_setup of a/conftest.py"),
             "pytest_runtest_setup of a/conftest.py runs before each test",
         ),
+        (Needs(), Facts(filters="warns"), "it uses warns, which changes the warnings of the process"),
         (Needs(), Facts(requested=True), "it has the argument request"),
     ],
 )

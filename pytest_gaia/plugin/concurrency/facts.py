@@ -34,6 +34,10 @@ _KNOWN = frozenset(
 """packages whose hooks do not change what a test does"""
 
 
+_FILTERS = frozenset({"catch_warnings", "deprecated_call", "filterwarnings", "resetwarnings", "simplefilter", "warns"})
+"""functions that change how the process treats warnings; a test can wait while they do"""
+
+
 class Reader:
     """Reads why tests are serial. Tests of one function or file share most of it."""
 
@@ -63,6 +67,7 @@ class Reader:
             fixtures=fixtures,
             requested="request" in arguments,
             marks=tuple(_marks(item)),
+            filters=next(_filters(getattr(inspect.unwrap(item.obj), "__code__", None)), ""),  # type: ignore[attr-defined]
             hook=self._hook(item),
         )
         return serial_reason(needs, facts, self._databases)
@@ -101,6 +106,15 @@ def _asks(function: object) -> bool:
     code: CodeType | None = getattr(inspect.unwrap(function), "__code__", None)  # type: ignore[arg-type]
     inner = (each for each in code.co_consts if isinstance(each, CodeType)) if code is not None else ()
     return any("getfixturevalue" in each.co_names for each in inner)
+
+
+def _filters(code: CodeType | None) -> Iterator[str]:
+    """Yield what the code of a function uses of :data:`_FILTERS`, also in its inner functions."""
+    if code is not None:
+        yield from sorted(_FILTERS.intersection(code.co_names))
+        for each in code.co_consts:
+            if isinstance(each, CodeType):
+                yield from _filters(each)
 
 
 def _marks(item: pytest.Item) -> Iterator[str]:

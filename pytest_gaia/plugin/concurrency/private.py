@@ -122,6 +122,13 @@ def route_warnings(route: Callable[[Any, Callable[[Any], None]], None]) -> Itera
         module._showwarnmsg = original
 
 
+def recorder_of_warnings() -> object:
+    """Return what gets each warning: pytest, or a test with ``pytest.warns``."""
+    module: Any = warnings
+    recorder: object = module._showwarnmsg_impl
+    return recorder
+
+
 def runs_on(item: pytest.Item) -> str | None:
     """Return the scope of the event loop on which pytest-asyncio runs a test; None if it does not run it."""
     # A coroutine function alone: pytest-asyncio has other classes for static methods and Hypothesis.

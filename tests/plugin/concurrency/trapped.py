@@ -232,6 +232,18 @@ async def test_expects_an_exception() -> None:
         await fails("inside")
 
 
+def warns_inside() -> None:
+    with pytest.warns(UserWarning, match="inside"):
+        warnings.warn("inside", stacklevel=1)
+
+
+async def test_expects_a_warning_of_a_function() -> None:
+    await others_run()
+    warns_inside()
+    warnings.warn("outside", stacklevel=1)
+    pytest.fail("shown")
+
+
 class Stop(BaseException):
     """Not an ``Exception``."""
 
@@ -360,6 +372,13 @@ async def test_logs_of_a_serial_test(caplog: pytest.LogCaptureFixture) -> None:
 async def test_warnings_of_a_serial_test(recwarn: pytest.WarningsRecorder) -> None:
     await says("warned")
     assert len(recwarn) == 3
+
+
+async def test_expects_a_warning() -> None:
+    # It waits while it expects the warning.
+    with pytest.warns(UserWarning, match="expected"):  # noqa: PT031
+        await others_run()
+        warnings.warn("expected", stacklevel=1)
 
 
 @pytest.fixture(scope="module")
