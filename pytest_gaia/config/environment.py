@@ -107,7 +107,7 @@ class Environment:
     """whether tests marked ``experimental=True`` apply"""
     core_only: bool = False
     """whether only tests marked ``core=True`` run when nothing is selected"""
-    concurrency: int = 1
+    concurrency: int = 16
     """maximum number of concurrent tests in one process"""
     suites: tuple[str, ...] | None = None
     """suites that run when nothing is selected; None means all"""
