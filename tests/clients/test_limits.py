@@ -213,7 +213,7 @@ async def test_a_long_pause_is_an_error_at_once(connect: Connect, wait: str) -> 
 
 async def test_a_429_changes_nothing_in_a_sequential_run(connect: Connect) -> None:
     async with peer(throttling({"retry-after": "120"})) as server:
-        gateway = connect({"gateway": server.url}).http("gateway")
+        gateway = connect({"gateway": server.url}, concurrency=1).http("gateway")
         assert [(await gateway.get("/x")).status for _ in range(2)] == [429, 200]
         assert not gateway._link.limits.throttled
 

@@ -93,6 +93,7 @@ def run(project: pytest.Pytester, url: str, *arguments: str) -> tuple[pytest.Run
     result = project.runpytest_subprocess(
         f"--gaia-url=gateway={url}",
         f"--gaia-deadline={SECONDS}",
+        "--gaia-concurrency=1",
         "--gaia-verdict-file=verdict.json",
         "--gaia-report-log=results.jsonl",
         "--junitxml=junit.xml",

@@ -48,7 +48,7 @@ def test_a_seed_repeats_an_order_that_keeps_modules_and_classes_together(ordered
 
 
 def test_a_quiet_run_shows_the_seed_at_its_end(ordered: pytest.Pytester, server: ScriptedServer) -> None:
-    result = ordered.runpytest_subprocess(f"--gaia-url={server.url}", "--gaia-shuffle=7", "-q")
+    result = ordered.runpytest_subprocess(f"--gaia-url={server.url}", "--gaia-shuffle=7", "--gaia-concurrency=1", "-q")
 
     assert result.outlines[-2:] == [
         "gaia: random order (--gaia-shuffle=7)",
@@ -62,6 +62,7 @@ def test_the_header_and_the_evidence_have_the_seed(
 ) -> None:
     result = ordered.runpytest_subprocess(
         f"--gaia-url={server.url}",
+        "--gaia-concurrency=1",
         "--gaia-shuffle",
         *workers,
         "--gaia-report-log=run.jsonl",

@@ -133,8 +133,7 @@ def make_project(folder: Path, source: str, *, gaia: str = GAIA) -> Path:
 
 def arguments(url: str, concurrency: int) -> list[str]:
     """Return the arguments of a run on the server with this URL."""
-    number = [] if concurrency == 1 else [f"--gaia-concurrency={concurrency}"]
-    return ["--gaia-env=small", f"--gaia-url=shop={url}", *number]
+    return ["--gaia-env=small", f"--gaia-url=shop={url}", f"--gaia-concurrency={concurrency}"]
 
 
 @dataclass
