@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY = "the key"
+# Servers close an idle connection after five seconds, which must not happen to one that is used again.
+_LIMITS = httpx.Limits(keepalive_expiry=4)
 _AT_ONCE = 8
 """limit of concurrent requests of one test, as in the suites"""
 
@@ -61,7 +63,7 @@ class Bare:
 
     def _new(self) -> httpx.AsyncClient:
         # Without a context, every client would load the certificates.
-        return httpx.AsyncClient(base_url=self._url, trust_env=False, verify=self._tls, timeout=30)
+        return httpx.AsyncClient(base_url=self._url, trust_env=False, verify=self._tls, timeout=30, limits=_LIMITS)
 
 
 if __name__ == "__main__":
