@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 __tracebackhide__ = True
 
-AT_ONCE = 8
+AT_ONCE = 16
 """limit of requests of one test at a time"""
 
 

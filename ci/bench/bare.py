@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEY = "the key"
 # Servers close an idle connection after five seconds, which must not happen to one that is used again.
 _LIMITS = httpx.Limits(keepalive_expiry=4)
-_AT_ONCE = 8
+_AT_ONCE = 16
 """limit of concurrent requests of one test, as in the suites"""
 
 
