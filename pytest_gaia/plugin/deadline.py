@@ -103,11 +103,13 @@ class DeadlineHooks:
             raise KeyboardInterrupt
         self._running[nodeid] = None
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_makereport(self) -> None:
+    # The outermost wrapper: wrappers of the old style, such as those of pytest-rerunfailures 16.1, do not expect an interruption.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
         """Report no phase that was interrupted, whatever its test made of the interruption."""
         if self._interrupted:
             raise KeyboardInterrupt
+        return (yield)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """Note that a test has ended."""
