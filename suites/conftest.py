@@ -34,11 +34,10 @@ def command_argument(gaia_argument: tuple[str, ...]) -> str | None:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def personas(gateway: HttpClient, unique_name: str) -> AsyncIterator[Personas]:
+async def personas(gateway: HttpClient, existing_personas: Personas) -> AsyncIterator[Personas]:
     """Create personas with ``await personas.create()``; they are deleted at the end, also after a failure."""
-    made = Personas(gateway, unique_name)
-    yield made
-    for persona_id in made.ids:
+    yield existing_personas
+    for persona_id in existing_personas.ids:
         (await gateway.delete(ROUTE, path_params={"persona_id": persona_id})).expect(200, 404)
 
 

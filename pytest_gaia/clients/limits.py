@@ -7,6 +7,7 @@ import math
 from collections import deque
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 
 from pytest_gaia.clients.running import CURRENT, RUNNING, RunningTest
 from pytest_gaia.errors import NotSent
@@ -19,7 +20,6 @@ _PAUSE = 30.0
 """seconds until one request is sent to find out whether the service responds again"""
 _SETTLING = 1.0
 """seconds in which a smaller limit takes effect; a request of this time does not halve it again"""
-_TOO_MANY = 429
 
 
 class ServiceLimits:
@@ -84,7 +84,7 @@ class ServiceLimits:
         """Note a response to a request that was sent at ``started``, a time of the event loop."""
         self._late.clear()
         self._retries = math.inf
-        if status == _TOO_MANY and self._concurrent:
+        if status == HTTPStatus.TOO_MANY_REQUESTS and self._concurrent:
             loop = asyncio.get_running_loop()
             self._reduce(started, loop.time())
             if (pause := _seconds(retry_after)) > 0 and loop.time() + pause > self._resumes:

@@ -36,11 +36,11 @@ class RunningTest:
         "writes",
     )
 
-    def __init__(self, *, writes: bool = False) -> None:
+    def __init__(self, node: str = "", *, writes: bool = False) -> None:
+        self.node = node
+        """node ID of the test, the same in each attempt"""
         self.writes = writes
         """whether the test is marked with ``writes=True``"""
-        self.node = ""
-        """node ID of the test, the same in each attempt"""
         self.ended = False
         self.exchanges: list[Exchange] = []
         self.not_sent: dict[str, str] = {}
@@ -103,10 +103,10 @@ class Recorder:
         self.current = RunningTest()
         """the test that pytest is at"""
 
-    def begin(self, *, writes: bool, started: RunningTest | None = None) -> None:
-        """Begin a test, or continue one that was ``started`` early."""
-        self.current = started or RunningTest(writes=writes)
-        RUNNING.set(self.current)
+    def begin(self, test: RunningTest) -> None:
+        """Make ``test`` the current one; it may have been started early."""
+        self.current = test
+        RUNNING.set(test)
 
     def end(self) -> None:
         """End the current test. What it left behind records nothing and may not write."""
@@ -134,28 +134,23 @@ class Recorder:
         return isinstance(test, RunningTest) and test.writes and not test.ended
 
     def __call__(self, exchange: Exchange) -> None:
-        test = self._test()
-        if not test.ended:
-            test.exchanges.append(exchange)
+        self._test().exchanges.append(exchange)
 
     def add_statement(self, statement: Statement) -> None:
         """Record a SQL statement or a Redis command."""
-        test = self._test()
-        if not test.ended:
-            test.add_statement(statement)
+        self._test().add_statement(statement)
 
     def add_not_sent(self, error: NotSent) -> None:
         """Record a request that was not sent."""
-        test = self._test()
-        if not test.ended:
-            test.not_sent[error.service] = error.problem
+        self._test().not_sent[error.service] = error.problem
 
     def add_message(self, message: Message) -> None:
         """Record a sent or received NATS message."""
-        test = self._test()
-        if not test.ended:
-            test.add_message(message)
+        self._test().add_message(message)
 
     def _test(self) -> RunningTest:
         test = RUNNING.get()
-        return test if isinstance(test, RunningTest) else self.current
+        if not isinstance(test, RunningTest):
+            return self.current
+        # Nothing reads what a test records after its end.
+        return RunningTest() if test.ended else test

@@ -27,7 +27,6 @@ OBJECTS = "objects"
 """folder in it for the documents of all runs, by digest"""
 _LARGEST = 32 * 1024 * 1024
 """maximum bytes of a document"""
-LATE = "no response in time"
 _NONE_THERE = (404, 405, 410)
 """status codes of a service that publishes no document"""
 
@@ -63,7 +62,12 @@ def fetch(environment: Environment) -> Snapshot:
         )
     asks = {name: partial(document_of, environment, name) for name in names}
     found = run_all(asks, deadline=environment.timeouts.ready)
-    return {name: found.get(name) or Fetched(name, problem=LATE) for name in asks}
+    return {name: found.get(name) or late(name) for name in asks}
+
+
+def late(service: str) -> Fetched:
+    """Return the result for a document that was not there in time."""
+    return Fetched(service, problem="no response in time")
 
 
 def published(environment: Environment) -> list[str]:

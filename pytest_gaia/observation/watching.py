@@ -5,18 +5,19 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPException
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request
 
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import Service
 from pytest_gaia.expectations.subjects import Observed
-from pytest_gaia.observation.documents import LATE, Fetched, Snapshot, document_of, published
+from pytest_gaia.observation.documents import Snapshot, document_of, late, published
 from pytest_gaia.observation.http_probe import opener
 from pytest_gaia.observation.readiness import READY, STARTED, Demand, Probes, ServiceState, probe_services
 from pytest_gaia.observation.targets import ABSENT, LOOK, run_all
@@ -28,34 +29,6 @@ _TEXTS = ("detail", "message", "error")
 _WELL = (READY, STARTED)
 _FRESH = 30.0
 """seconds for which the state during collection counts"""
-
-
-def observe(environment: Environment, states: Sequence[ServiceState]) -> Observed:
-    """Return the services that respond, requested like the tests do: through the service that forwards requests to them.
-
-    If the response to such a request is inconclusive, the service's own response at its own URL decides. Without one, it
-    is unknown whether the service responds.
-    """
-    return _observed(states, run_all(_forwarded(environment, states)))
-
-
-def _forwarded(environment: Environment, states: Sequence[ServiceState]) -> dict[str, Callable[[], bool | None]]:
-    """Return, for each service behind one that responds, the function that asks whether it responds."""
-    seen = {state.service for state in states if state.asked and state.reachable}
-    return {
-        name: partial(_responds, environment, service)
-        for name, service in environment.platform.services.items()
-        if service.via in seen and name not in environment.disabled
-    }
-
-
-def _observed(states: Sequence[ServiceState], answered: Mapping[str, bool | None]) -> Observed:
-    seen = {state.service for state in states if state.asked and state.reachable}
-    asked = {state.service for state in states if state.asked}
-    silent = {state.service for state in states if state.is_forwarded or state.state == ABSENT}
-    up = {service for service, responds in answered.items() if responds}
-    down = {service for service, responds in answered.items() if responds is False}
-    return Observed(frozenset((seen - down) | up), frozenset((silent | answered.keys()) - asked - up - down))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +46,35 @@ def look(
     states: tuple[ServiceState, ...],
     waiting: Callable[[tuple[str, ...]], None] = lambda _: None,
 ) -> Beginning:
-    """Observe which services respond, as :func:`observe` does, and fetch all OpenAPI documents, at the same time."""
-    up = [state.service for state in states if state.asked and state.reachable]
-    forwarded = _forwarded(environment, states)
-    names = [name for name in published(environment) if name in up]
-    asks: dict[str, Callable[[], bool | Fetched | None]] = {
-        **{f"{name} behind {environment.platform[name].via}": ask for name, ask in forwarded.items()},
-        **{name: partial(document_of, environment, name) for name in names},
+    """Observe which services respond, and fetch all OpenAPI documents, at the same time.
+
+    A service is requested like the tests do: through the service that forwards requests to it. If the response to such a
+    request is inconclusive, the service's own response at its own URL decides. Without one, it is unknown whether the
+    service responds.
+    """
+    asked = {state.service for state in states if state.asked}
+    seen = {state.service for state in states if state.asked and state.reachable}
+    silent = {state.service for state in states if state.is_forwarded or state.state == ABSENT}
+    services = environment.platform.services
+    forwarded = {
+        name: f"{name} behind {service.via}"
+        for name, service in services.items()
+        if service.via in seen and name not in environment.disabled
+    }
+    documented = [name for name in published(environment) if name in seen]
+    asks: dict[str, Callable[[], Any]] = {
+        **{label: partial(_responds, environment, services[name]) for name, label in forwarded.items()},
+        **{name: partial(document_of, environment, name) for name in documented},
     }
     found = run_all(asks, deadline=environment.timeouts.ready, waiting=waiting)
-    snapshot = {name: each for name, each in found.items() if isinstance(each, Fetched)}
-    late = {name: Fetched(name, problem=LATE) for name in names if name not in snapshot}
-    answered = {name: found.get(f"{name} behind {environment.platform[name].via}") for name in forwarded}
-    shown = {name: each for name, each in answered.items() if not isinstance(each, Fetched)}
-    return Beginning(states, _observed(states, shown), snapshot | late)
+    up = {name for name, label in forwarded.items() if found.get(label)}
+    down = {name for name, label in forwarded.items() if found.get(label) is False}
+    unknown = (silent | forwarded.keys()) - asked - up - down
+    return Beginning(
+        states,
+        Observed(frozenset((seen - down) | up), frozenset(unknown)),
+        {name: found.get(name) or late(name) for name in documented},
+    )
 
 
 class Early:

@@ -226,10 +226,10 @@ class Run:
         """Return service → limit of requests in flight before and after, for those that returned 429 in this process."""
         return {name: (each.before, each.most) for name, each in self.limits.items() if each.throttled}
 
-    def begin(self, needs: Needs, started: RunningTest | None = None) -> None:
+    def begin(self, node: str, needs: Needs, started: RunningTest | None = None) -> None:
         """Begin a test, or continue one that was ``started`` early. It may write only if it is marked."""
         self.needs = needs
-        self.recorder.begin(writes=needs.writes, started=started)
+        self.recorder.begin(started or RunningTest(node, writes=needs.writes))
 
     def stop(self) -> None:
         """Stop the sandbox if this process started it, and delete the folder of the observation."""

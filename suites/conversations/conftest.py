@@ -22,9 +22,8 @@ def existing_conversations(gateway: HttpClient, unique_name: str) -> Conversatio
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def conversations(gateway: HttpClient, unique_name: str) -> AsyncIterator[Conversations]:
+async def conversations(existing_conversations: Conversations) -> AsyncIterator[Conversations]:
     """Create conversations with ``await conversations.create()``; they are deleted at the end, also after a failure."""
-    made = Conversations(gateway, unique_name)
-    yield made
-    for conversation_id in made.ids:
-        (await made.delete(conversation_id)).expect(200, 204, 404)
+    yield existing_conversations
+    for conversation_id in existing_conversations.ids:
+        (await existing_conversations.delete(conversation_id)).expect(200, 204, 404)

@@ -122,7 +122,7 @@ async def test_each_task_belongs_to_its_test() -> None:
         wider.run(RUNNING.set, CURRENT)
         return [wider.run(recorder.is_marked), Context().run(recorder.is_marked)]
 
-    recorder.begin(writes=True)
+    recorder.begin(RunningTest(writes=True))
     first = recorder.current
     leak = asyncio.create_task(left_behind())
     await asyncio.sleep(0)
@@ -130,7 +130,7 @@ async def test_each_task_belongs_to_its_test() -> None:
     assert contexts() == [True, False]
     recorder.end()
 
-    recorder.begin(writes=True)
+    recorder.begin(RunningTest(writes=True))
     assert recorder.is_marked()
     go_on.set()
     assert await leak is False

@@ -6,12 +6,18 @@ import json
 import socket
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from pytest_gaia.observation.watching import look
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pytest_gaia.config.environment import Environment
+    from pytest_gaia.expectations.subjects import Observed
+    from pytest_gaia.observation.readiness import ServiceState
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,15 @@ class Says:
     headers: Mapping[str, str] = field(default_factory=dict)
     first: Callable[[], object] | None = None
     """called between request and response"""
+
+
+def observe(environment: Environment, states: Sequence[ServiceState]) -> Observed:
+    """Observe which services respond, without requests for OpenAPI documents."""
+    platform = environment.platform
+    services = {name: replace(service, openapi=None) for name, service in platform.services.items()}
+    observed = look(replace(environment, platform=replace(platform, services=services)), tuple(states)).observed
+    assert observed is not None
+    return observed
 
 
 def healthy(version: str = "0.2") -> Says:

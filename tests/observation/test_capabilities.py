@@ -14,10 +14,9 @@ from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.expectations.subjects import Observed
 from pytest_gaia.observation.readiness import UNREACHABLE, ServiceState
 from pytest_gaia.observation.targets import ABSENT, VIA
-from pytest_gaia.observation.watching import observe
 from pytest_gaia.run.sandbox import Sandbox, bind
 from pytest_gaia.secrets.masks import Secret
-from tests.observation.scripted import Says
+from tests.observation.scripted import Says, observe
 from tests.plugin.conftest import server
 from tests.projects import ON_GAIA, gaia_environment, gaia_platform
 

@@ -10,9 +10,9 @@ from pytest_gaia.observation.overview import environment_view
 from pytest_gaia.observation.overview import observe as observe_environment
 from pytest_gaia.observation.readiness import Demand, probe_services
 from pytest_gaia.observation.sampling import sample
-from pytest_gaia.observation.watching import observe
 from pytest_gaia.report.services import not_ready
 from pytest_gaia.run.sandbox import bind
+from tests.observation.scripted import observe
 from tests.projects import gaia_environment
 
 if TYPE_CHECKING:

@@ -131,7 +131,7 @@ def test_capabilities_that_are_asked_for(over: threading.Event, monkeypatch: pyt
     monkeypatch.setattr(capabilities, "_responds", lambda *_: over.wait(LONG))
 
     with signalled_elsewhere():
-        capabilities.observe(gaia_environment("staging"), [ServiceState("gateway", READY)])
+        capabilities.look(gaia_environment("staging"), (ServiceState("gateway", READY),))
 
 
 def test_what_comes_is_handed_over() -> None:

@@ -111,8 +111,7 @@ class CheckHooks:
             raise DoesNotApply(traits.left_out)
         if traits.demanding:
             self._leave_out(evidence)
-        self.run.begin(traits.needs, evidence.started)
-        self.run.recorder.current.node = item.nodeid
+        self.run.begin(item.nodeid, traits.needs, evidence.started)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:

@@ -112,7 +112,7 @@ class Result:
         self.began = time.time()
         self.written: list[Path] = written_by(config)
         """files and folders that this run writes; they are scanned for secrets at the end"""
-        self._start = structs.replace(_start_line(run.declared), shuffle_seed=run.shuffle_seed)
+        self._start = _start_line(run.declared, run.shuffle_seed)
         self._end: RunEnd | None = None
         self._begun = False
         self._plugins = plugins_of(config.pluginmanager)
@@ -137,15 +137,10 @@ class Result:
             ServiceHealth(s.service, s.state, s.version, s.cold_start_ms, s.detail, known.get(s.service, ""))
             for s in states
         )
-        start = _start_line(environment, deployed_version, self.run.observed(), tuple(seen))
+        start = _start_line(environment, self.run.shuffle_seed, deployed_version, self.run.observed(), tuple(seen))
         apis = self.run.handoff.apis()
         self._start = structs.replace(
-            start,
-            deployment=self.deployment,
-            plugins=self._plugins,
-            apis=dict(apis.now),
-            baseline=apis.baseline,
-            shuffle_seed=self.run.shuffle_seed,
+            start, deployment=self.deployment, plugins=self._plugins, apis=dict(apis.now), baseline=apis.baseline
         )
         self._open_record()
 
@@ -293,6 +288,7 @@ def _package(plugin: object) -> str:
 
 def _start_line(
     environment: Environment,
+    shuffle_seed: int | None,
     deployed_version: str = "",
     observed: Observed = NOTHING_OBSERVED,
     services: tuple[ServiceHealth, ...] = (),
@@ -312,6 +308,7 @@ def _start_line(
         platform=PlatformSeen(environment.platform.name, environment.platform.digest),
         kinds={name: service.kind for name, service in environment.platform.services.items()},
         concurrency=environment.concurrency,
+        shuffle_seed=shuffle_seed,
     )
 
 

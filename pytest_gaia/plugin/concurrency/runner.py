@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import pytest
@@ -34,8 +35,6 @@ _MOST_ALONE = 5
 """failed tests of a run that are tried again alone"""
 _SERVICE_FAILS = ("timeout", "unreachable", "not sent")
 """kinds of failures that other tests do not cause; waiting for them again would take long"""
-_TOO_MANY = 429
-"""status of a response after which nothing is repeated"""
 
 
 class Clock(NamedTuple):
@@ -61,7 +60,7 @@ class Early:
     item: Any
     number: int
     """in the order of starts"""
-    running: RunningTest = field(default_factory=RunningTest)
+    running: RunningTest
     output: Output = field(default_factory=Output)
     clocks: dict[str, Clock] = field(default_factory=dict)
     """phase → when it ran"""
@@ -266,7 +265,7 @@ class ConcurrencyHooks:
             and isinstance(error, (Exception, pytest.fail.Exception))
             and not isinstance(error, (NotApplicable, pytest.xfail.Exception))
             and not early.running.not_sent
-            and all(exchange.status != _TOO_MANY for exchange in early.running.exchanges)
+            and all(exchange.status != HTTPStatus.TOO_MANY_REQUESTS for exchange in early.running.exchanges)
             and (failure := failure_of(error)).kind not in _SERVICE_FAILS
             and item.get_closest_marker("xfail") is None
             and not self._is_expected(item, failure)
@@ -309,9 +308,8 @@ class ConcurrencyHooks:
 
     def _start(self, item: pytest.Item) -> Early:
         self._started += 1
-        early = Early(item, self._started)
+        early = Early(item, self._started, RunningTest(item.nodeid))
         early.running.others = self._flying
-        early.running.node = item.nodeid
         watch = _Stopwatch()
         token = OUTPUT.set(early.output)
         try:
