@@ -9,7 +9,7 @@ from pytest_gaia.expectations.apis import removed_without_tests
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.report.layout import NARROWEST, aligned, columns, listed, remaining, wrapped
 from pytest_gaia.verdict.classify import Classification, Outcome
-from pytest_gaia.verdict.evaluated import EvaluatedRun, over_limits
+from pytest_gaia.verdict.evaluated import EvaluatedRun, numbered, over_limits
 from pytest_gaia.wording import counted
 
 _SOON = 7
@@ -24,11 +24,6 @@ _SHOWN: tuple[Outcome, ...] = (
     "not applicable",
     "skipped",
 )
-
-
-def _numbered(count: int, outcome: Outcome) -> str:
-    plural = {"error": "errors", "expected failure": "expected failures", "unexpected pass": "unexpected passes"}
-    return f"{count} {outcome if count == 1 else plural.get(outcome, outcome)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +230,7 @@ def _head(label: str, evaluated: EvaluatedRun) -> str:
 
 def _parts(evaluated: EvaluatedRun) -> list[str]:
     verdict = evaluated.verdict
-    counts = [_numbered(evaluated.counts[outcome], outcome) for outcome in _SHOWN if evaluated.counts[outcome]]
+    counts = [numbered(evaluated.counts[outcome], outcome) for outcome in _SHOWN if evaluated.counts[outcome]]
     reasons = verdict.reasons if verdict.word != "PROMOTE" else ()
     return [*reasons, *(count for count in counts if count not in reasons)] or ["no test ran"]
 

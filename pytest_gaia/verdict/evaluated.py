@@ -127,7 +127,13 @@ def accepted(classifications: Sequence[Classification]) -> int:
 
 def _blocking(classifications: Sequence[Classification]) -> list[str]:
     blocking = Counter(classification.outcome for classification in classifications if classification.blocks)
-    return [f"{count} {outcome}" for outcome, count in blocking.items()]
+    return [numbered(count, outcome) for outcome, count in blocking.items()]
+
+
+def numbered(count: int, outcome: Outcome) -> str:
+    """Return an outcome with its number of tests, such as ``2 errors``."""
+    plural = {"error": "errors", "expected failure": "expected failures", "unexpected pass": "unexpected passes"}
+    return f"{count} {outcome if count == 1 else plural.get(outcome, outcome)}"
 
 
 def _holding(

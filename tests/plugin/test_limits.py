@@ -120,7 +120,7 @@ def test_a_service_that_does_not_respond_blocks_with_one_message(
     assert result.outlines.count(message) == 1
     text = result.stdout.str()
     assert text.count("not responded") == 1
-    assert "gaia verdict: REJECT on small: 10 error" in text
+    assert "gaia verdict: REJECT on small: 10 errors" in text
     result.assert_outcomes(passed=2)
     assert result.ret == 1
     assert hanging.seen.count("GET /x") == 3
