@@ -91,7 +91,7 @@ def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator)
     from pytest_gaia.plugin.terminal.progress import SuiteAnnouncer
 
     result = config.stash[RESULT] = Result(run, evaluating, config)
-    observer = ObserverHooks(result.add, run.shown, Scope.of(config, run))
+    observer = ObserverHooks(result.assembly(), run.shown, Scope.of(config, run))
     _add(config, "gaia-checks", CheckHooks(run, evaluating, observer.assembly))
     _add(config, "gaia-observer", observer)
     if distributes(config):

@@ -47,13 +47,13 @@ def like_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def held_back() -> Iterator[None]:
-    """Defer signals that end this process to the end of the block.
+def held_back(*numbers: signal.Signals) -> Iterator[None]:
+    """Defer these signals, by default those that end this process, to the end of the block.
 
     Has no effect outside of the main thread.
     """
     came: list[int] = []
-    handled = _handled(*ENDING)
+    handled = _handled(*(numbers or ENDING))
     _handle(handled, lambda number, _: came.append(number))
     try:
         yield

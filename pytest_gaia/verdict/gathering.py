@@ -3,11 +3,13 @@
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from signal import SIGINT
 from typing import Any
 
 import msgspec
 
 from pytest_gaia.errors import ServiceError, UnexpectedResponse
+from pytest_gaia.system.signals import held_back
 from pytest_gaia.verdict.evidence import Failure, Phase, State, TestRecord
 
 MESSAGE_LIMIT = 2000
@@ -97,14 +99,19 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 @dataclass(slots=True)
 class Assembly:
-    """Passes the record of each test to ``sink`` when it is complete, and records missing tests at the end."""
+    """Adds the record of each test to ``records`` when it is complete, and records missing tests at the end.
 
-    sink: Callable[[TestRecord], None]
+    Ctrl-C can come at any time, and must neither lose a record nor repeat it.
+    """
+
+    records: list[TestRecord]
+    added: Callable[[], object]
+    """called after each record; may end early, because of Ctrl-C"""
     planned: dict[str, None] = field(default_factory=dict)
     """node IDs of the selected tests, in order"""
     _known: set[str] = field(default_factory=set)
-    _ended: list[str] = field(default_factory=list)
-    """tests that were recorded since the last query"""
+    """tests of the first ``_learned`` records"""
+    _learned: int = 0
     _failed: dict[str, TestRecord] = field(default_factory=dict)
     """latest test of each worker, if it did not pass; another attempt may follow"""
     _not_started: str = _ENDED
@@ -118,24 +125,32 @@ class Assembly:
 
     def complete(self, record: TestRecord, *, passed: bool) -> None:
         """Record a completed test. One that has not ``passed`` waits for another attempt."""
-        before = self._failed.pop(record.worker, None)
-        if before is not None and (before.node != record.node or before.attempt >= record.attempt):
-            self._hand_on(before)
-        if passed:
+        if passed and not self._failed:
+            # Nearly every test passes, so this path must be cheap.
             self._hand_on(record)
-        else:
-            self._failed[record.worker] = record
+            return
+        with held_back(SIGINT):
+            before = self._failed.pop(record.worker, None)
+            if before is not None and (before.node != record.node or before.attempt >= record.attempt):
+                self._hand_on(before)
+            if passed:
+                self._hand_on(record)
+            else:
+                self._failed[record.worker] = record
 
     def settle(self) -> None:
         """Record waiting tests: no worker repeats its latest test."""
-        while self._failed:
-            self._hand_on(self._failed.pop(next(iter(self._failed))))
+        if self._failed:
+            with held_back(SIGINT):
+                while self._failed:
+                    self._hand_on(self._failed.pop(next(iter(self._failed))))
 
     def begun_elsewhere(self, node: str, worker: str) -> None:
         """Record the waiting test of ``worker``, unless ``node``, which it runs now, is another attempt."""
         before = self._failed.get(worker)
         if before is not None and before.node != node:
-            self._hand_on(self._failed.pop(worker))
+            with held_back(SIGINT):
+                self._hand_on(self._failed.pop(worker))
 
     def complete_elsewhere(self, plain: Mapping[str, Any], worker: str) -> None:
         """Record a test that ran on ``worker``, from plain values."""
@@ -149,9 +164,10 @@ class Assembly:
 
     def crashed(self, node: str, message: str, worker: str) -> None:
         """Record the test during which a worker ended, even if another worker completed the same test."""
-        if (before := self._failed.pop(worker, None)) is not None:
-            self._hand_on(before)
-        self._hand_on(TestRecord(node, "crashed", message=message, worker=worker))
+        with held_back(SIGINT):
+            if (before := self._failed.pop(worker, None)) is not None:
+                self._hand_on(before)
+            self._hand_on(TestRecord(node, "crashed", message=message, worker=worker))
 
     def not_collected(self, node: str, message: str, *, skipped: bool) -> None:
         """Record a file that cannot be collected or skips itself, once for all workers."""
@@ -171,8 +187,9 @@ class Assembly:
             self.without_end(node, "never ran", self._not_ended if node in self._running else self._not_started)
 
     def _hand_on(self, record: TestRecord) -> None:
-        self._ended.append(record.node)
-        self.sink(record)
+        # A signal handler runs before or after this call, never within it.
+        self.records.append(record)
+        self.added()
 
     def _knows(self, node: str) -> bool:
         self._learn()
@@ -180,5 +197,5 @@ class Assembly:
 
     def _learn(self) -> None:
         # Appending to a list is fast while tests run; the set is built on demand.
-        self._known.update(self._ended)
-        self._ended.clear()
+        self._known.update(record.node for record in self.records[self._learned :])
+        self._learned = len(self.records)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -224,7 +226,7 @@ def records() -> list[TestRecord]:
 
 @pytest.fixture
 def assembly(records: list[TestRecord]) -> Assembly:
-    return Assembly(records.append)
+    return Assembly(records, list)
 
 
 def states(records: list[TestRecord]) -> list[tuple[str, str]]:
@@ -239,6 +241,23 @@ def test_what_was_selected_and_is_not_heard_of_never_ran(assembly: Assembly, rec
     assembly.finish()
 
     assert states(records) == [(B, "ran"), (A, "never ran")]
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_ctrl_c_neither_loses_nor_repeats_a_record(records: list[TestRecord], passed: bool) -> None:
+    assembly = Assembly(records, partial(signal.raise_signal, signal.SIGINT))
+    assembly.plan([A, B])
+
+    def complete_both() -> None:
+        for node in (A, B):
+            assembly.complete(TestRecord(node, "ran"), passed=passed)
+
+    with pytest.raises(KeyboardInterrupt):
+        complete_both()
+    assembly.added = list
+    assembly.finish()
+
+    assert sorted(states(records)) == [(A, "ran"), (B, "never ran" if passed else "ran")]
 
 
 def test_a_crash_is_kept_beside_a_pass_of_the_same_test_elsewhere(

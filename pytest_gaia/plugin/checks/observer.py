@@ -16,7 +16,6 @@ from pytest_gaia.run.workers import (
     reduced_of_worker,
     usage_error_of,
 )
-from pytest_gaia.verdict.evidence import TestRecord
 from pytest_gaia.verdict.gathering import Assembly
 
 _RETRIED = "rerun"
@@ -28,8 +27,8 @@ _CRASH = "???"
 class ObserverHooks:
     """Registered once a run: on xdist's controller, or in the one process of a run without workers."""
 
-    def __init__(self, sink: Callable[[TestRecord], None], redact: Callable[[str], str], scope: Scope) -> None:
-        self.assembly = Assembly(sink)
+    def __init__(self, assembly: Assembly, redact: Callable[[str], str], scope: Scope) -> None:
+        self.assembly = assembly
         self._redact = redact
         self.scope = scope
         self.deselected: set[str] = set()

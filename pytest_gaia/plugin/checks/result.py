@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGINT
 from types import ModuleType
 
 import pytest
@@ -21,6 +22,7 @@ from pytest_gaia.expectations.subjects import NOTHING_OBSERVED, Context, Observe
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.observation.readiness import ServiceState
 from pytest_gaia.run.session import Run
+from pytest_gaia.system.signals import held_back
 from pytest_gaia.verdict.classify import PhaseOutcome, classify_phase
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
 from pytest_gaia.verdict.evidence import (
@@ -35,6 +37,7 @@ from pytest_gaia.verdict.evidence import (
     TestRecord,
     encode,
 )
+from pytest_gaia.verdict.gathering import Assembly
 from pytest_gaia.verdict.plan import Plan
 from pytest_gaia.verdict.report import write_report
 
@@ -95,6 +98,7 @@ class Result:
         self.run = run
         self.evaluating = evaluating
         self.records: list[TestRecord] = []
+        """results of the tests, added by :class:`~pytest_gaia.verdict.gathering.Assembly`"""
         self.evaluated: EvaluatedRun | None = None
         self.unavailable = ""
         self.changed: tuple[str, ...] = ()
@@ -115,6 +119,8 @@ class Result:
         self._start = _start_line(run.declared, run.shuffle_seed)
         self._end: RunEnd | None = None
         self._begun = False
+        self._saved = 0
+        """number of records in the results log"""
         self._plugins = plugins_of(config.pluginmanager)
         self._release: str = config.option.gaia_release or ""
         self._full_required: bool = config.option.gaia_require_full
@@ -123,11 +129,18 @@ class Result:
         self._recorded = hashlib.sha256()
         self._reported = hashlib.sha256().digest()
 
-    def add(self, record: TestRecord) -> None:
-        """Keep one record, and write it at once, so that a killed run leaves its results."""
-        self.records.append(record)
+    def assembly(self) -> Assembly:
+        """Return what adds the records."""
+        return Assembly(self.records, self.write_records)
+
+    def write_records(self) -> None:
+        """Write the records since the last call, so that a killed run leaves its results."""
         if self._begun and self._record is not None:
-            self._write(record)
+            # Ctrl-C must not cut a line.
+            with held_back(SIGINT):
+                for record in self.records[self._saved :]:
+                    self._write(record)
+                self._saved = len(self.records)
 
     def begin(self, environment: Environment, states: Sequence[ServiceState]) -> None:
         """Write the start of the results log, now that the environment has been observed."""
@@ -157,6 +170,7 @@ class Result:
         if not self._begun:
             self._start = structs.replace(self._start, deployment=self.deployment, plugins=self._plugins)
             self._open_record()
+        self.write_records()
         self._end = RunEnd(
             finished=_now(),
             pytest_exit=int(pytest.ExitCode.INTERRUPTED) if self.deadline else pytest_exit,
@@ -224,10 +238,9 @@ class Result:
         return evaluated
 
     def _open_record(self) -> None:
-        self._begun = True
+        self._begun, self._saved = True, 0
         self._write(self._start)
-        for record in self.records:
-            self._write(record)
+        self.write_records()
 
     def _write(self, line: Line) -> None:
         if self._record is None:
