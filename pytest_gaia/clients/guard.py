@@ -1,11 +1,13 @@
 """The write guard: blocks every write unless both the test and the environment permit it."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from posixpath import normpath
-from urllib.parse import unquote
+from types import MappingProxyType
+from urllib.parse import parse_qsl, unquote, unquote_to_bytes
 
 from pytest_gaia.clients.reasons import hide
+from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import READING_METHODS, Operation, Service
 from pytest_gaia.errors import WriteRefused
@@ -144,7 +146,9 @@ _AMBIGUOUS = re.compile(r"[\\;?#%\x00-\x1f]")
 def _is_safe(service: Service, verb: str, path: str) -> bool:
     """Whether ``safe`` of the service lists a request, however the server decodes and normalizes its path."""
     forms = tuple(_forms(path))
-    return not any(map(_AMBIGUOUS.search, forms[1:] or forms)) and all(service.allows(verb, each) for each in forms)
+    return not any(map(_AMBIGUOUS.search, forms[1:] or forms)) and all(
+        any(each.matches(verb, form) for each in service.safe) for form in forms
+    )
 
 
 def is_unsafe(service: Service, path: str) -> bool:
@@ -168,6 +172,38 @@ def _forms(path: str) -> Iterator[str]:
         yield plain
 
 
+OVERRIDE_HEADERS = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
+"""request headers that make some servers execute another method, in lower case"""
+OVERRIDE_PARAMETER = "_method"
+"""parameter of a query or a form with the same effect"""
+_OVERRIDE_IN_BODY = re.compile(rb'(?:^|[&"])_method["=]')
+
+_HOST_HEADER = re.compile(r"[A-Za-z0-9._:\[\]-]+")
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+def _disguise(url: str, headers: Mapping[str, str], body: bytes | None) -> str:
+    """Return what makes some servers execute something else than method and path say; empty if there is nothing."""
+    if override := OVERRIDE_HEADERS.intersection(headers):
+        return f"with the header {min(override)}"
+    if "upgrade" in headers:
+        return "with the header upgrade"
+    if "host" in headers and not _is_host(headers["host"], url):
+        return "with a header host that names another server"
+    query = url.partition("?")[2]
+    if OVERRIDE_PARAMETER in unquote(query) and OVERRIDE_PARAMETER in dict(parse_qsl(query, keep_blank_values=True)):
+        return f"with {OVERRIDE_PARAMETER} in its query"
+    if body and _OVERRIDE_IN_BODY.search(unquote_to_bytes(body)):
+        return f"with {OVERRIDE_PARAMETER} in its body"
+    return ""
+
+
+def _is_host(given: str, url: str) -> bool:
+    """Whether a ``Host`` header names the server of ``url``."""
+    scheme, _, _ = url.partition("://")
+    return _HOST_HEADER.fullmatch(given) is not None and endpoints(f"{scheme}://{given}")[0] == endpoints(url)[0]
+
+
 class WriteGuard:
     """Blocks writes by default: a write needs the marker on the test *and* an environment that permits writes.
 
@@ -184,12 +220,22 @@ class WriteGuard:
         """Whether the test that calls may write."""
         return self._environment.writes and self._is_marked()
 
-    def check_http(self, service: str, method: str, path: str, called: tuple[str, str] | None = None) -> None:
+    def check_http(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        called: tuple[str, str] | None = None,
+        *,
+        url: str = "",
+        headers: Mapping[str, str] = _NO_HEADERS,
+        body: bytes | None = None,
+    ) -> None:
         """Raise :class:`WriteRefused` unless the request changes nothing (see :meth:`Service.allows`) or is permitted.
 
         ``service`` receives the request: it is ``via`` for a request through another service, where ``called`` is the
         service that the test called, and its path. ``path`` is the path that is sent, without the query. Only what
-        ``service`` lists as safe is safe; what either of them lists as unsafe is not.
+        ``service`` lists as safe is safe; what either of them lists as unsafe is not. ``headers`` have lower-case names.
         """
         verb = method.upper()
         if self.open:
@@ -197,14 +243,18 @@ class WriteGuard:
         services = self._environment.platform.services
         described = services.get(service)
         unsafe: list[str] = []
-        allowed = False
+        reads = False
         if described is not None and verb in READING_METHODS:
             asked = ((service, path), *([called] if called else []))
             unsafe = [name for name, its_path in asked if is_unsafe(services[name], its_path)]
-            allowed = not unsafe
+            reads = not unsafe
         elif described is not None:
-            allowed = _is_safe(described, verb, path)
-        if allowed:
+            reads = _is_safe(described, verb, path)
+        if described is not None and reads:
+            self._check_disguise(described, f"{verb} {path}", _disguise(url, headers, body))
+            if body and verb in READING_METHODS and not _is_safe(described, verb, path):
+                todo = f' If {service} does not, add "{verb} {path}" to `safe` of [services.{service}].'
+                self._check_disguise(described, f"{verb} {path}", "with a body", todo)
             return
         safe = ", ".join(map(str, described.safe)) if described else ""
         listed = "".join(f" `unsafe` of [services.{each}] lists it." for each in unsafe)
@@ -213,6 +263,11 @@ class WriteGuard:
             f"{verb} {path} to {service}",
             hint=f"{listed}{'' if unsafe else via} Safe requests to {service}: {safe or 'none'}.",
         )
+
+    def _check_disguise(self, service: Service, what: str, how: str, todo: str = "") -> None:
+        if how:
+            hint = f" Some services write then, although {what} only reads.{todo}"
+            raise self.refusal(f"{what} to {service.name} {how}", hint=hint)
 
     def check_redis(self, service: str, command: Sequence[str]) -> None:
         """Raise :class:`WriteRefused` unless the command only reads, or writes are permitted."""

@@ -118,7 +118,7 @@ class ServiceTable(Struct, frozen=True, forbid_unknown_fields=True):
     openapi: str | Literal[False] | UnsetType = UNSET
     """path on the service, or file of its OpenAPI document; "/openapi.json" by default"""
     safe: tuple[str, ...] | UnsetType = UNSET
-    """operations that change nothing although their method is not GET, such as "POST /search\""""
+    """operations that change nothing although they are not a GET, or a GET with a body, such as "POST /search\""""
     unsafe: tuple[str, ...] | UnsetType = UNSET
     """GET operations that change something"""
     timeouts: TimeoutTable | UnsetType = UNSET

@@ -118,6 +118,16 @@ def test_a_path_that_a_server_may_read_in_another_way_is_not_safe(path: str) -> 
         shop_guard().check_http("orders", "POST", path)
 
 
+def test_a_get_with_a_body_is_a_write_unless_the_service_lists_it_as_safe() -> None:
+    shop = Platform({"orders": Service("orders", safe=(Operation.of("GET /search/{index}"),))})
+    where = environment("live", platform=shop, services=shop.names, required=(), writes=False)
+    closed = WriteGuard(where)
+
+    closed.check_http("orders", "GET", "/search/7", body=b"{}")
+    with pytest.raises(WriteRefused, match=r'add "GET /other" to `safe` of \[services\.orders\]\.'):
+        closed.check_http("orders", "GET", "/other", body=b"{}")
+
+
 def test_no_safe_path_of_gaia_is_safe_for_another_project() -> None:
     for path in ("/auth/validate", "/api/v1/auth/validate", "/calculator/add", "/api/v0.2/chat"):
         with pytest.raises(WriteRefused):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -56,6 +57,55 @@ async def test_each_method_goes_out_with_its_body_and_headers(connect: Connect) 
     assert all(request.headers["x-trace"] == "t" for request in server.received[:5])
     assert server.received[5].body == b"{broken"
     assert "content-type" not in server.received[5].headers
+
+
+_FORM = {"content-type": "application/x-www-form-urlencoded"}
+DISGUISED: list[tuple[str, str, dict[str, Any], str]] = [
+    ("GET", "/x", {"json": {"a": 1}}, "GET /x to gateway with a body"),
+    ("HEAD", "/x", {"content": b"a"}, "HEAD /x to gateway with a body"),
+    ("OPTIONS", "/x", {"data": {"a": "b"}}, "OPTIONS /x to gateway with a body"),
+    ("GET", "/x", {"headers": {"X-HTTP-Method-Override": "POST"}}, "with the header x-http-method-override"),
+    ("GET", "/x", {"headers": {"x-method-override": "GET"}}, "with the header x-method-override"),
+    ("GET", "/x", {"headers": {"X-Http-Method": "DELETE"}}, "with the header x-http-method"),
+    ("GET", "/x", {"headers": {"Upgrade": "websocket"}}, "with the header upgrade"),
+    ("GET", "/x", {"headers": {"Host": "gaia.example"}}, "with a header host that names another server"),
+    ("GET", "/x", {"headers": {"Host": "127.0.0.1"}}, "with a header host that names another server"),
+    ("GET", "/x?_method=DELETE", {}, "with _method in its query"),
+    ("GET", "/x", {"params": {"a": 1, "_method": "put"}}, "with _method in its query"),
+    ("GET", "/x?%5Fmethod=DELETE", {}, "with _method in its query"),
+    ("POST", "/calculator/add?_method=DELETE", {}, "POST /calculator/add to gateway with _method in its query"),
+    ("POST", "/calculator/add", {"headers": {"x-http-method": "PUT"}}, "with the header x-http-method"),
+    ("POST", "/calculator/add", {"data": {"a": 1, "_method": "DELETE"}}, "with _method in its body"),
+    ("POST", "/calculator/add", {"content": "%5Fmethod=DELETE", "headers": _FORM}, "with _method in its body"),
+    ("POST", "/calculator/add", {"json": {"_method": "DELETE"}}, "with _method in its body"),
+    ("POST", "/calculator/add", {"data": {"_method": "PUT"}, "files": {"a": b"b"}}, "with _method in its body"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "options", "named"), DISGUISED)
+async def test_what_makes_a_read_a_write_is_not_sent_where_writing_is_forbidden(
+    connect: Connect, method: str, path: str, options: dict[str, Any], named: str
+) -> None:
+    async with peer(always(200, {})) as server:
+        reading = connect({"gateway": server.url}, name="production", writes=False).http("gateway")
+        with pytest.raises(WriteRefused, match=re.escape(named)):
+            await reading.request(method, path, **options)
+        with pytest.raises(WriteRefused, match=re.escape(named)):
+            async with reading.stream(path, method=method, **options):
+                pass
+        assert server.received == []
+        await connect({"gateway": server.url}).http("gateway").request(method, path, **options)
+        assert len(server.received) == 1
+
+
+async def test_what_only_looks_like_it_is_sent(connect: Connect) -> None:
+    async with peer(always(200, {})) as server:
+        reading = connect({"gateway": server.url}, name="production", writes=False).http("gateway")
+        await reading.get("/x", headers={"Host": f"127.0.0.1:{server.port}"}, params={"payment_method": "_method"})
+        await reading.get("/x", content=b"")
+        await reading.post("/calculator/add", json={"payment_method": "a", "of": "my _method"})
+        await reading.post("/calculator/add", data={"payment_method": "a=b"})
+        assert len(server.received) == 4
 
 
 async def test_json_and_content_together_are_refused(connect: Connect) -> None:

@@ -86,9 +86,11 @@ class Link:
         path = fill(route, path_params)
         url = url_of(self.base_url, path, params)
         own = (self.service, fill(template, path_params).partition("?")[0]) if self.via != "direct" else None
-        self.guard.check_http(self.receiver, verb, path.partition("?")[0], own)
         kind = {} if body.kind is None else {"content-type": body.kind}
         sent = {name: secret.reveal() for name, secret in identity.items()} | kind | dict(headers)
+        self.guard.check_http(
+            self.receiver, verb, path.partition("?")[0], own, url=url, headers=sent, body=body.content
+        )
         outgoing = Outgoing(verb, url, tuple(sent.items()), body.content)
         return Call(self.service, self.via, route.partition("?")[0], outgoing, within, body.shown)
 
