@@ -33,7 +33,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from schemathesis.transport.prepare import prepare_request
 
 from pytest_gaia.clients.exchanges import from_json
-from pytest_gaia.clients.guard import OVERRIDE_HEADERS, OVERRIDE_PARAMETER, is_unsafe
+from pytest_gaia.clients.guard import OVERRIDES, is_unsafe
 from pytest_gaia.clients.http._arguments import fill
 from pytest_gaia.clients.http.client import HttpClient
 from pytest_gaia.clients.http.responses import Response
@@ -61,16 +61,9 @@ _WRONG = (SchemathesisError, AssertionError, AttributeError, LookupError, OSErro
 """what Schemathesis raises for a document that is wrong"""
 _AS_IT_IS = SanitizationConfig(enabled=False)
 
-_NEVER_SENT = {
-    *("authorization", "cookie", "x-api-key"),
-    *("connection", "content-length", "host", "transfer-encoding", "upgrade"),
-    *OVERRIDE_HEADERS,
-    OVERRIDE_PARAMETER,
-}
-"""generated headers and parameters that are dropped.
-
-Credentials, which the client sends, headers of the connection, and what makes some servers execute another method.
-"""
+_NEVER_SENT = {"authorization", "connection", "content-length", "cookie", "host", "transfer-encoding", "x-api-key"}
+_NEVER_SENT |= {"upgrade", *OVERRIDES}
+"""generated headers and parameters that are dropped: credentials, which the client sends, and what controls the connection"""
 
 
 class Contract:

@@ -172,10 +172,10 @@ def _forms(path: str) -> Iterator[str]:
         yield plain
 
 
-OVERRIDE_HEADERS = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
-"""request headers that make some servers execute another method, in lower case"""
-OVERRIDE_PARAMETER = "_method"
-"""parameter of a query or a form with the same effect"""
+_OVERRIDE_HEADERS = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
+_OVERRIDE_PARAMETER = "_method"
+OVERRIDES = _OVERRIDE_HEADERS | {_OVERRIDE_PARAMETER}
+"""headers and parameters that make some servers execute another method, in lower case"""
 _OVERRIDE_IN_BODY = re.compile(rb'(?:^|[&"])_method["=]')
 
 _HOST_HEADER = re.compile(r"[A-Za-z0-9._:\[\]-]+")
@@ -184,17 +184,17 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 def _disguise(url: str, headers: Mapping[str, str], body: bytes | None) -> str:
     """Return what makes some servers execute something else than method and path say; empty if there is nothing."""
-    if override := OVERRIDE_HEADERS.intersection(headers):
+    if override := _OVERRIDE_HEADERS.intersection(headers):
         return f"with the header {min(override)}"
     if "upgrade" in headers:
         return "with the header upgrade"
     if "host" in headers and not _is_host(headers["host"], url):
         return "with a header host that names another server"
     query = url.partition("?")[2]
-    if OVERRIDE_PARAMETER in unquote(query) and OVERRIDE_PARAMETER in dict(parse_qsl(query, keep_blank_values=True)):
-        return f"with {OVERRIDE_PARAMETER} in its query"
+    if _OVERRIDE_PARAMETER in unquote(query) and _OVERRIDE_PARAMETER in dict(parse_qsl(query, keep_blank_values=True)):
+        return f"with {_OVERRIDE_PARAMETER} in its query"
     if body and _OVERRIDE_IN_BODY.search(unquote_to_bytes(body)):
-        return f"with {OVERRIDE_PARAMETER} in its body"
+        return f"with {_OVERRIDE_PARAMETER} in its body"
     return ""
 
 
