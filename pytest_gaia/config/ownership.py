@@ -8,6 +8,8 @@ from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.config.catalogue import Catalogue
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.reader import ADHOC
+from pytest_gaia.config.stages import LEAST_SOAK
+from pytest_gaia.config.tolerance import PRODUCTION
 from pytest_gaia.errors import EnvironmentUnavailable
 
 
@@ -44,6 +46,11 @@ def _misplacement(environment: Environment, service: str, address: str) -> str:
     name, known, previous = environment.name, environment.known_hosts, environment.stage.previous
     host = addresses.endpoint_of(address).host
     here = is_loopback(host)
+    if not here and environment.role == PRODUCTION and environment.stage.soak < LEAST_SOAK:
+        return (
+            f"{service} at {address} is not on this machine, so {name} needs a soak time of at least one hour: set "
+            f"`soak` in [env.{name}.stage] of gaia.toml"
+        )
     if here and (previous or environment.loopback):
         allow = f"this needs loopback = true in [env.{name}] of the committed gaia.toml"
         why = f"{service} at {address} is on this machine, but {name} follows {previous}; {allow}"

@@ -10,7 +10,7 @@ from msgspec import UNSET, structs
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.environment import SANDBOX, Role
-from pytest_gaia.config.platform import DISABLED, GENERAL_SECRETS, Platform
+from pytest_gaia.config.platform import DISABLED, Platform
 from pytest_gaia.config.project import PYPROJECT_FILE
 from pytest_gaia.config.schema import (
     ENVIRONMENT_NAME,
@@ -26,9 +26,15 @@ from pytest_gaia.config.schema import (
     set_values,
 )
 from pytest_gaia.config.services import PlatformTable, SandboxTable, ServiceTable, kind_of, listed, unknown_service
-from pytest_gaia.config.stages import MACHINE_ROLE, duration
+from pytest_gaia.config.stages import (
+    LEAST_SOAK,
+    MACHINE_ROLE,
+    MAX_EVIDENCE_AGE,
+    MAX_EVIDENCE_AGE_OF_PRODUCTION,
+    duration,
+)
 from pytest_gaia.config.tolerance import PRODUCTION, contradiction
-from pytest_gaia.config.variables import variable_name
+from pytest_gaia.config.variables import ambiguous_variables, variable_name
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.decoding import TableError, decode
 from pytest_gaia.files.toml import Key, nearest_line, shown
@@ -119,12 +125,14 @@ class Reader:
             if key not in _TOP:
                 raise self._error((key,), f"unknown table; {nearest(key, _TOP)}")
 
-    def environments(self, document: Mapping[str, Any], platform: Platform) -> dict[str, EnvironmentTable]:
-        """Return the environments of ``document``."""
+    def environments(
+        self, document: Mapping[str, Any], platform: Platform, below: Iterable[str] = ()
+    ) -> dict[str, EnvironmentTable]:
+        """Return the environments of ``document``; ``below`` are those of its built-in platform."""
         tables = self._tables("env", document)
         environments = {name: self._environment(name, values, platform) for name, values in tables.items()}
-        self._refuse(("env",), pipeline_usage_errors(environments, self.shipped))
-        self._refuse((), _of_variables((*self.shipped, *environments), platform))
+        self._refuse(("env",), pipeline_usage_errors(environments, self.shipped, below))
+        self._refuse((), ambiguous_variables((*self.shipped, *environments), platform))
         return environments
 
     def settings(self, document: Mapping[str, Any]) -> GaiaTable:
@@ -295,33 +303,6 @@ def _addresses(table: EnvironmentTable) -> Iterator[tuple[Key, str]]:
         yield from ((("urls", service), text) for service, text in table.urls.items())
 
 
-def _of_variables(environments: Iterable[str], platform: Platform) -> UsageErrors:
-    """Yield an error for each variable that would have two meanings: the URL or a credential of different services.
-
-    Without it, a service could get the credential of another one, or the general one of an environment.
-    """
-    taken: dict[str, tuple[str, str]] = {}
-    for variable, meaning, service in _variables(environments, platform):
-        other, first = taken.setdefault(variable, (meaning, service))
-        if other != meaning:
-            yield (
-                ("services", service or first, "variable"),
-                f"{variable} would be {other} and {meaning}; set another `variable` for the service.",
-            )
-
-
-def _variables(environments: Iterable[str], platform: Platform) -> Iterator[tuple[str, str, str]]:
-    """Yield the name of each variable, its meaning, and the service that it is for, if it is for one."""
-    for environment in ("", *environments):
-        where = f"in {environment}" if environment else "in every environment"
-        prefix = variable_name(environment, "") if environment else "GAIA_"
-        yield from ((f"{prefix}{end}", f"the general {end} {where}", "") for end in GENERAL_SECRETS)
-        for service in platform.services.values():
-            secrets = [auth.secret for auth in service.auth if service.is_http]
-            for end in ("URL", *secrets):
-                yield f"{prefix}{service.variable}_{end}", f"{end} of {service.name} {where}", service.name
-
-
 _ROUTE = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) /\S*")
 _REFERENCE = re.compile(r"refs/(?!heads/|tags/)[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)+")
 _LEAST_AGE = timedelta(minutes=1)
@@ -335,14 +316,18 @@ def stage_usage_errors(role: str, table: EnvironmentTable, name: str) -> UsageEr
     if isinstance(stage, StageTable):
         if name == SANDBOX:
             yield ("stage",), "the sandbox cannot be a stage of a release."
-        yield from ((("stage", *key), problem) for key, problem in _of_stage(role, stage, name))
+        here = table.loopback is True
+        yield from ((("stage", *key), problem) for key, problem in _of_stage(role, stage, name, here=here))
     yield from _of_objectives(table.slo if isinstance(table.slo, tuple) else ())
 
 
 def pipeline_usage_errors(
-    project: Mapping[str, EnvironmentTable], shipped: Mapping[str, EnvironmentTable]
+    project: Mapping[str, EnvironmentTable], shipped: Mapping[str, EnvironmentTable], below: Iterable[str] = ()
 ) -> UsageErrors:
-    """Yield the errors in the order of the stages: unknown environments and cycles."""
+    """Yield the errors in the order of the stages: unknown environments, cycles, and stages that are skipped.
+
+    ``below`` are the environments of the built-in platform, which exist although the project does not name them.
+    """
     known = tuple(name for name in dict.fromkeys((*shipped, *project)) if name != SANDBOX)
     before = {name: _previous(shipped.get(name)) for name in known}
     before |= {name: stated for name in project if (stated := _previous(project[name])) is not None}
@@ -361,6 +346,20 @@ def pipeline_usage_errors(
                 (name, "stage", "promote_from"),
                 f"the stages form a cycle: {circle}. The first stage has no `promote_from`.",
             )
+    existing = {each: role_of(each, project.get(each, EnvironmentTable())) for each in (*below, *project)}
+    for name in (each for each, table in project.items() if _previous(table)):
+        if skipped := _skipped(name, existing, _way_back(name, before)):
+            problem = f"{before[name]} is before {skipped[0]}, which {name} must not skip; promote from {' or '.join(skipped)}."
+            yield (name, "stage", "promote_from"), problem
+
+
+def _skipped(name: str, existing: Mapping[str, str], way: tuple[str, ...]) -> list[str]:
+    """Return the environments with the nearest lower role, if a release reaches ``name`` without any of them."""
+    earlier = ROLES[: ROLES.index(existing[name])] if existing[name] in ROLES else ()
+    for role in reversed(earlier):
+        if nearest_ones := [each for each in existing if existing[each] == role]:
+            return [] if set(nearest_ones) & set(way) else nearest_ones
+    return []
 
 
 def ledger_usage_errors(table: LedgerTable) -> UsageErrors:
@@ -376,7 +375,7 @@ def ledger_usage_errors(table: LedgerTable) -> UsageErrors:
         yield ("remote",), 'a remote needs a ledger in git; add git = "refs/gaia/ledger".'
 
 
-def _of_stage(role: str, stage: StageTable, name: str) -> UsageErrors:
+def _of_stage(role: str, stage: StageTable, name: str, *, here: bool) -> UsageErrors:
     if stage.previous == name:
         yield ("promote_from",), "a stage cannot follow itself."
     if role == PRODUCTION and stage.require_signed is False:
@@ -385,24 +384,29 @@ def _of_stage(role: str, stage: StageTable, name: str) -> UsageErrors:
         yield ("promote_from",), f"{PRODUCTION} needs a stage before it; name that environment."
     if isinstance(stage.sign, tuple) and MACHINE_ROLE in stage.sign:
         yield ("required_approvals",), f"{MACHINE_ROLE} is the role of machines; use another role for approvals."
-    for key, text, least in (
-        ("soak", stage.soak, timedelta(0)),
-        ("max_evidence_age", stage.evidence_age, _LEAST_AGE),
+    is_real = role == PRODUCTION and not here
+    oldest = MAX_EVIDENCE_AGE_OF_PRODUCTION if role == PRODUCTION else MAX_EVIDENCE_AGE
+    for key, text, least, most in (
+        ("soak", stage.soak, LEAST_SOAK if is_real else timedelta(0), timedelta.max),
+        ("max_evidence_age", stage.evidence_age, _LEAST_AGE, oldest),
     ):
         if isinstance(text, str):
-            yield from (((key,), problem) for problem in _of_duration(text, least))
+            yield from (((key,), problem) for problem in _of_duration(text, least, most))
     for number, freeze in enumerate(stage.freeze if isinstance(stage.freeze, tuple) else ()):
         yield from ((("freeze", f"[{number}]", *key), problem) for key, problem in _of_freeze(freeze))
 
 
-def _of_duration(text: str, least: timedelta) -> Iterator[str]:
+def _of_duration(text: str, least: timedelta, most: timedelta) -> Iterator[str]:
     try:
         found = duration(text)
     except ValueError as error:
         yield str(error)
         return
     if found < least:
-        yield f"{text!r} is too short; use at least one minute."
+        shortest = "one minute" if least < LEAST_SOAK else "one hour before production (none with loopback = true)"
+        yield f"{text!r} is too short; use at least {shortest}."
+    if found > most:
+        yield f"{text!r} is too long; use at most {most.days} days ({most.days}d)."
 
 
 def _of_freeze(freeze: FreezeTable) -> UsageErrors:

@@ -66,6 +66,14 @@ class LedgerSettings:
     """folder of the trusted public keys, one file each, from that of gaia.toml"""
 
 
+LEAST_SOAK = timedelta(hours=1)
+"""shortest soak time before production, unless its services run on this machine (``loopback``): enough for a run of the
+tests and a look at the logs"""
+MAX_EVIDENCE_AGE = timedelta(days=365)
+"""longest ``max_evidence_age``"""
+MAX_EVIDENCE_AGE_OF_PRODUCTION = timedelta(days=30)
+"""the same for production: as long as the longest waiver"""
+
 _DURATION = re.compile(r"([0-9]{1,5})(s|m|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 

@@ -1,6 +1,6 @@
 """Values and secrets in environment variables and ``.env``."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -116,3 +116,32 @@ def _check_secret(key: str, secret: Sourced, *, is_sent: bool) -> None:
             f"{secret.source}: {key}: contains a character outside of ASCII, but is sent in an HTTP header. "
             "The secret value is not shown."
         )
+
+
+def ambiguous_variables(
+    environments: Iterable[str], platform: Platform
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield key and problem for each variable that would have two meanings: URL or credential of different services.
+
+    Without it, a service could get the credential of another one, or the general one of an environment.
+    """
+    taken: dict[str, tuple[str, str]] = {}
+    for variable, meaning, service in _variables(environments, platform):
+        other, first = taken.setdefault(variable, (meaning, service))
+        if other != meaning:
+            yield (
+                ("services", service or first, "variable"),
+                f"{variable} would be {other} and {meaning}; set another `variable` for the service.",
+            )
+
+
+def _variables(environments: Iterable[str], platform: Platform) -> Iterator[tuple[str, str, str]]:
+    """Yield the name of each variable, its meaning, and the service that it is for, if it is for one."""
+    for environment in ("", *environments):
+        where = f"in {environment}" if environment else "in every environment"
+        prefix = variable_name(environment, "") if environment else "GAIA_"
+        yield from ((f"{prefix}{end}", f"the general {end} {where}", "") for end in GENERAL_SECRETS)
+        for service in platform.services.values():
+            secrets = [auth.secret for auth in service.auth if service.is_http]
+            for end in ("URL", *secrets):
+                yield f"{prefix}{service.variable}_{end}", f"{end} of {service.name} {where}", service.name

@@ -139,3 +139,15 @@ def test_only_a_known_address_is_evidence_and_this_machine_only_where_a_release_
     assert [why in each for each in found] == ([True] if why else [])
     assert all(each.startswith(f"gateway at {address} ") for each in found)
     assert misplaced(environment) == misplaced(environment, {"gateway": (environment.addresses["gateway"],)})
+
+
+@pytest.mark.parametrize(("address", "why"), [("127.0.0.1:8000", ""), ("gw.example.org:443", "needs a soak time of at")])
+def test_production_without_soak_time_is_tested_on_this_machine_only(tmp_path: Path, address: str, why: str) -> None:
+    settings = '[env.live]\nrole = "production"\nloopback = true\nurl = "https://gw.example.org"\n'
+    stage = '[env.live.stage]\npromote_from = "local"\nsoak = "0h"\n'
+    (tmp_path / "gaia.toml").write_text(settings + stage + SERVICES_OF_GAIA)
+    environment = resolve(Options(project=Project(tmp_path), environ={}, env="live"))
+
+    found = misplaced(environment, {"gateway": (address,)})
+
+    assert [why in each for each in found] == ([True] if why else [])

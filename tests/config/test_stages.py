@@ -69,6 +69,34 @@ USAGE_ERRORS = {
         '[env.staging.stage]\nevidence_age = "0s"\n',
         "gaia.toml:2: env.staging.stage.max_evidence_age: '0s' is too short",
     ),
+    "production soon after staging": (
+        '[env.production.stage]\nsoak = "30m"\n',
+        "gaia.toml:2: env.production.stage.soak: '30m' is too short; use at least one hour before production",
+    ),
+    "evidence of last month for production": (
+        '[env.production.stage]\nmax_evidence_age = "31d"\n',
+        "gaia.toml:2: env.production.stage.max_evidence_age: '31d' is too long; use at most 30 days (30d).",
+    ),
+    "evidence of ten years": (
+        '[env.staging.stage]\nmax_evidence_age = "3650d"\n',
+        "gaia.toml:2: env.staging.stage.max_evidence_age: '3650d' is too long; use at most 365 days (365d).",
+    ),
+    "production past staging": (
+        '[env.staging]\n[env.production.stage]\npromote_from = "dev"\n',
+        "gaia.toml:3: env.production.stage.promote_from: dev is before staging, which production must not skip; promote from staging.",
+    ),
+    "production past all stages of the built-in platform": (
+        '[gaia]\nplatform = "gaia"\n[env.production.stage]\npromote_from = "local"\n',
+        "gaia.toml:4: env.production.stage.promote_from: local is before staging, which production must not skip; promote from staging.",
+    ),
+    "a live environment past two of the same role": (
+        '[env.qa]\nrole = "staging"\n[env.uat]\nrole = "staging"\n[env.live]\nrole = "production"\nstage.promote_from = "dev"\n',
+        "gaia.toml:7: env.live.stage.promote_from: dev is before qa, which live must not skip; promote from qa or uat.",
+    ),
+    "staging past dev": (
+        '[env.dev]\n[env.staging.stage]\npromote_from = "local"\n',
+        "gaia.toml:3: env.staging.stage.promote_from: local is before dev, which staging must not skip; promote from dev.",
+    ),
     "no suites": ("[env.staging.stage]\nsuites = []\n", "gaia.toml:2: env.staging.stage.suites: expected a list of"),
     "a service that is none": (
         '[env.staging.stage]\nservices = ["gatway"]\n' + SERVICES_OF_GAIA,
@@ -206,6 +234,24 @@ def test_a_stage_of_the_projects_own_stands_between_two_others(tmp_path: Path) -
 
     assert found["preview"].previous == "dev"
     assert found["staging"].previous == "preview"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[env.dev]\n[env.production.stage]\npromote_from = "dev"\n',
+        '[env.staging]\n[env.soak]\nstage.promote_from = "staging"\n[env.production.stage]\npromote_from = "soak"\n',
+        '[env.qa]\nrole = "staging"\n[env.uat]\nrole = "staging"\nstage.promote_from = "qa"\n'
+        '[env.live]\nrole = "production"\nstage.promote_from = "uat"\n',
+        '[env.staging]\n[env.production]\n[env.second]\nrole = "production"\nstage.promote_from = "production"\n',
+        '[env.production]\nloopback = true\n[env.production.stage]\nsoak = "0h"\n',
+    ],
+    ids=["no staging", "a stage between", "two of a role", "two of production", "production on this machine"],
+)
+def test_a_stage_comes_after_the_nearest_one_that_exists(tmp_path: Path, text: str) -> None:
+    (tmp_path / "gaia.toml").write_text(text + SERVICES_OF_GAIA, encoding="utf-8")
+
+    assert Project(tmp_path).stages
 
 
 def test_a_project_without_dev_begins_later(tmp_path: Path) -> None:
