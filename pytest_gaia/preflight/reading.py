@@ -19,8 +19,8 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.toml import Place, nearest_line, read_text
 from pytest_gaia.files.yaml import read_yaml, yaml_comments
 from pytest_gaia.preflight._workflows import github, gitlab
-from pytest_gaia.preflight._workflows.exit_codes import names_read
 from pytest_gaia.preflight._workflows.model import GITHUB_FOLDER, GITLAB_FILE, Workflow, YamlFile
+from pytest_gaia.preflight._workflows.scripts import names_read
 from pytest_gaia.preflight.difference import check_allowed
 from pytest_gaia.preflight.files import Allowed, Claim, DeployFiles, Secrets
 from pytest_gaia.preflight.spelling import KNOWN, Environments

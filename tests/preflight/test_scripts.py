@@ -9,9 +9,8 @@ import pytest
 from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight._checks.pipelines import automatic_rollback, ignored_failure, rebuilt_per_environment
 from pytest_gaia.preflight._workflows import deploying
-from pytest_gaia.preflight._workflows.exit_codes import Shell, fates, names_read
 from pytest_gaia.preflight._workflows.model import Command
-from pytest_gaia.preflight._workflows.scripts import BASH, SH
+from pytest_gaia.preflight._workflows.scripts import BASH, SH, Shell, fates, names_read
 from pytest_gaia.preflight._workflows.shell import TooDeep, parse, read
 from tests.preflight.test_guarding import files
 

@@ -5,18 +5,20 @@ from collections.abc import Iterator
 
 from pytest_gaia.preflight._workflows.conditions import is_always_true_text
 from pytest_gaia.preflight._workflows.deploying import (
+    Gap,
     deployed_by,
     deploys,
     deploys_by_building,
     environments_of,
+    gaps,
     is_detached,
     is_only_message,
+    is_tested,
     lost_programs,
     program_rolls_back,
     rolls_back,
     with_role,
 )
-from pytest_gaia.preflight._workflows.guarding import Gap, gaps, is_tested
 from pytest_gaia.preflight._workflows.model import GITHUB_FOLDER, GITLAB_FILE, Command, Job, Workflow
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import Found, check

@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_gaia.preflight._workflows.conditions import Known, Value, evaluate, filled, outcomes, truth
-from pytest_gaia.preflight._workflows.exit_codes import Shell
 from pytest_gaia.preflight._workflows.model import Command, Job, Variable, YamlFile, as_list, as_table
-from pytest_gaia.preflight._workflows.scripts import SH, Script, action, commands, named_shell
+from pytest_gaia.preflight._workflows.scripts import SH, Script, Shell, action, commands, named_shell
 from pytest_gaia.preflight.spelling import Environments
 
 _BY_HAND = {"workflow_dispatch", "workflow_call"}
