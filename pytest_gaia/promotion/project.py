@@ -21,8 +21,7 @@ from pytest_gaia.promotion.ledger.lock import FilePlace, GitPlace, Lock
 from pytest_gaia.promotion.ledger.stores import FolderStore, GitReference, GitStore
 from pytest_gaia.promotion.release import kept as releases
 from pytest_gaia.promotion.release.kept import REFERENCE as RELEASES
-from pytest_gaia.promotion.release.kept import bring_releases, share_release
-from pytest_gaia.promotion.release.model import Release
+from pytest_gaia.promotion.release.kept import Release, bring_releases, share_release
 
 LOCKS = ".gaia/locks"
 LOCK_REFERENCE = "refs/gaia/locks"

@@ -19,8 +19,7 @@ from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.errors import WriteRefused
 from pytest_gaia.promotion.gate.gate import evaluate
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.release.kept import keep_release
-from pytest_gaia.promotion.release.model import Component, Release
+from pytest_gaia.promotion.release.kept import Component, Release, keep_release
 from pytest_gaia.rollout.plan import plan_rollout
 from tests.cli.conftest import gaia, project
 from tests.cli.evidence import LEDGER, Underway

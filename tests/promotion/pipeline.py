@@ -32,7 +32,7 @@ from pytest_gaia.promotion.ledger.statements import (
     Subject,
     WaiverPredicate,
 )
-from pytest_gaia.promotion.release.model import Component, Release
+from pytest_gaia.promotion.release.kept import Component, Release
 from tests.projects import gaia_platform
 
 if TYPE_CHECKING:

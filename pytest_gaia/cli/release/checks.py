@@ -12,15 +12,14 @@ from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.cli.release.ledger import head_digits
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.gate.check import Check
-from pytest_gaia.promotion.gate.checks import CHECKS
-from pytest_gaia.promotion.gate.gate import Gate, evaluate
+from pytest_gaia.promotion.gate.gate import CHECKS, Gate, evaluate
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import problems_of
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.checks import CHECK_ID, check_experimental, record_check
 from pytest_gaia.promotion.promote.plan import environment_of
 from pytest_gaia.promotion.release.comparison import Comparison, check_running, look
-from pytest_gaia.promotion.release.model import Release
+from pytest_gaia.promotion.release.kept import Release
 
 CHECK_HELP = """\
 Show which checks passed, and what blocks the release.

@@ -13,7 +13,7 @@ from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import read_text
-from pytest_gaia.promotion.gate.checks import CHECKS
+from pytest_gaia.promotion.gate.gate import CHECKS
 from pytest_gaia.promotion.ledger.key_files import check_name, create_pair, retire, write_trusted
 from pytest_gaia.promotion.ledger.keys import TrustedKey, check_roles
 from pytest_gaia.promotion.project import Promotion

@@ -27,8 +27,8 @@ from pytest_gaia.promotion.release.comparison import (
     named_images,
     running_images,
 )
+from pytest_gaia.promotion.release.kept import Component, Release
 from pytest_gaia.promotion.release.making import DIRTY, make_release
-from pytest_gaia.promotion.release.model import Component, Release
 from pytest_gaia.rollout.plan import split_images, split_services
 from pytest_gaia.verdict.evaluated import EXIT_CODES
 

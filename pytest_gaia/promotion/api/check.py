@@ -8,11 +8,11 @@ from pytest_gaia.config.tolerance import PRODUCTION
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.observation.documents import Fetched, Snapshot, digest_of, fetch, kept_folder, load, with_kept
 from pytest_gaia.promotion.api._difference import ApiChange, difference
-from pytest_gaia.promotion.gate.checks import BY_ID
+from pytest_gaia.promotion.gate.gate import BY_ID
 from pytest_gaia.promotion.ledger.statements import CheckStatus
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.checks import environment_apart, not_running
-from pytest_gaia.promotion.release.model import Release
+from pytest_gaia.promotion.release.kept import Release
 
 EXIT_CODES: dict[CheckStatus, int] = {"proved": 0, "failed": 1, "inconclusive": 11}
 

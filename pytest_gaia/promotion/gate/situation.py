@@ -28,7 +28,7 @@ from pytest_gaia.promotion.ledger.statements import (
     WaiverPredicate,
 )
 from pytest_gaia.promotion.release.comparison import Comparison
-from pytest_gaia.promotion.release.model import Release
+from pytest_gaia.promotion.release.kept import Release
 from pytest_gaia.rollout.journal import Entry as Line
 from pytest_gaia.rollout.journal import Journal
 

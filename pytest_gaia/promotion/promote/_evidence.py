@@ -21,7 +21,7 @@ from pytest_gaia.promotion.ledger.statements import (
     RunPredicate,
 )
 from pytest_gaia.promotion.promote.performance import Baseline, measure, samples_of
-from pytest_gaia.promotion.release.model import Release
+from pytest_gaia.promotion.release.kept import Release
 from pytest_gaia.verdict.classify import EXECUTED, Classification, Outcome
 from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, ServiceSeen, time_of
 from pytest_gaia.verdict.plan import Plan, not_passed

@@ -12,8 +12,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked
-from pytest_gaia.files.writing import make_ignored_folder
-from pytest_gaia.system.journal import add_line, read_lines
+from pytest_gaia.files.writing import add_line, make_ignored_folder, read_lines
 from pytest_gaia.system.locks import try_hold
 
 FOLDER = ".gaia/promotions"

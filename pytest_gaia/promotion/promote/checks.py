@@ -20,8 +20,7 @@ from pytest_gaia.promotion.ledger.statements import CHECK, CheckPredicate, Check
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.signing import signers_for
 from pytest_gaia.promotion.release.comparison import check_files, check_running, deploy_files, look
-from pytest_gaia.promotion.release.kept import configs_folder
-from pytest_gaia.promotion.release.model import Release
+from pytest_gaia.promotion.release.kept import Release, configs_folder
 
 Found: TypeAlias = tuple[CheckStatus, str, tuple[str, ...]]
 """status, reason, findings"""

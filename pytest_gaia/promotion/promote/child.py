@@ -20,7 +20,7 @@ from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote._journal import FOLDER
 from pytest_gaia.promotion.release.commits import is_inside
-from pytest_gaia.promotion.release.model import Release
+from pytest_gaia.promotion.release.kept import Release
 from pytest_gaia.system.processes import exit_code_of, output_of, without_signing_key
 from pytest_gaia.system.signals import like_interrupts
 

@@ -26,8 +26,8 @@ from pytest_gaia.promotion.promote.signing import signers_for
 from pytest_gaia.promotion.release import commits
 from pytest_gaia.promotion.release.commits import committed
 from pytest_gaia.promotion.release.comparison import deploy_files, differences, look
+from pytest_gaia.promotion.release.kept import Release
 from pytest_gaia.promotion.release.making import DIRTY, beside
-from pytest_gaia.promotion.release.model import Release
 from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
 
 

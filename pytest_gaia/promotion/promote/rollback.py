@@ -22,8 +22,7 @@ from pytest_gaia.promotion.ledger.statements import (
 )
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.release.comparison import check_files, deploy_files
-from pytest_gaia.promotion.release.kept import FOLDER, configs_folder
-from pytest_gaia.promotion.release.model import Release
+from pytest_gaia.promotion.release.kept import FOLDER, Release, configs_folder
 from pytest_gaia.rollout.model import GOOD, Action, Rollout, RolloutResult, StepResult
 from pytest_gaia.rollout.plan import apps_of, rollout_of, step_of
 

@@ -21,8 +21,7 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.stages import MACHINE_ROLE, Stage
 from pytest_gaia.errors import ConfigError, GaiaError, nearest
 from pytest_gaia.printable import one_line
-from pytest_gaia.promotion.gate.checks import BY_ID
-from pytest_gaia.promotion.gate.gate import LONGEST_WAIVER, WAIVER_ROLE, waivable
+from pytest_gaia.promotion.gate.gate import BY_ID, LONGEST_WAIVER, WAIVER_ROLE, waivable
 from pytest_gaia.promotion.gate.situation import done_here, last_deployment
 from pytest_gaia.promotion.ledger._signatures import NAMESPACE, Signer
 from pytest_gaia.promotion.ledger.keys import SigningKey, TrustedKey, key_id, raw_public
@@ -38,7 +37,7 @@ from pytest_gaia.promotion.ledger.statements import (
     WaiverPredicate,
 )
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.release.model import Release
+from pytest_gaia.promotion.release.kept import Release
 from pytest_gaia.rollout.model import RolloutResult
 from pytest_gaia.system.processes import completed
 

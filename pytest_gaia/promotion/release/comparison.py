@@ -15,7 +15,7 @@ from pytest_gaia.deploy.outcome import digest_of, digests, pinned
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 from pytest_gaia.observation.deployed import ServiceObservation, observe_services
 from pytest_gaia.promotion.ledger.statements import sha256_of
-from pytest_gaia.promotion.release.model import Component, Release
+from pytest_gaia.promotion.release.kept import Component, Release
 from pytest_gaia.rollout.plan import plan_rollout
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

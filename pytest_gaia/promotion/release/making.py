@@ -15,7 +15,7 @@ from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.release import commits
 from pytest_gaia.promotion.release import kept as releases
 from pytest_gaia.promotion.release.comparison import deploy_files
-from pytest_gaia.promotion.release.model import Component, Release
+from pytest_gaia.promotion.release.kept import Component, Release
 from pytest_gaia.wording import listed
 
 DIRTY = "-dirty"

@@ -9,7 +9,7 @@ from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import RUNS_WELL, SHORT, GatePredicate, RollbackPredicate, RunDetails
 from pytest_gaia.promotion.promote.rollback import earlier_release
-from pytest_gaia.promotion.release.model import Release
+from pytest_gaia.promotion.release.kept import Release
 from pytest_gaia.promotion.signoff._context import (
     KnownRun,
     PageContext,

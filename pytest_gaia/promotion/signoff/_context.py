@@ -1,4 +1,7 @@
-"""The input of the release report: one release, its environments, and the files of its runs that match the ledger."""
+"""The input of the release report: one release, its environments, and the files of its runs that match the ledger.
+
+Also the addresses that the page links to: commits, comparisons, issues, environments, and reports in Allure.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
+from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.project import Project
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.gate.situation import Evidence, Situation, testified
@@ -18,17 +24,113 @@ from pytest_gaia.promotion.ledger.statements import SHORT, RunPredicate, sha256_
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote._journal import FOLDER
 from pytest_gaia.promotion.promote.child import RECORD, VERDICT
-from pytest_gaia.promotion.release.model import Release
-from pytest_gaia.promotion.signoff._links import Links
+from pytest_gaia.promotion.release.kept import Release
+from pytest_gaia.system.processes import git
 from pytest_gaia.verdict.evidence import RecordedRun, read_run
 from pytest_gaia.verdict.report import VerdictFile
 from pytest_gaia.wording import counted
+
+_ADDRESS = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
+_REMOTE = re.compile(r"(?:ssh://|https?://)?(?:[^@/\s]+@)?([\w.-]+)(?::\d+/|[:/])([\w./~-]+?)(?:\.git)?/?")
+_GIT_SECONDS = 10.0
+_SHORT = 8
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 _HOURS, _DAYS = 48, 24
 
 VERDICT_OPTION, RESULTS_OPTION = "--verdict", "--results"
 """options that add files of runs on other machines"""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where a project's commits, issues and environments are on the web. Empty parts give no links."""
+
+    repository: str = ""
+    """address of the repository, without a slash at the end"""
+    issues: str = ""
+    """address of an issue, with ``{issue}`` for its key"""
+    environments: Mapping[str, str] = field(default_factory=dict)
+    """environment → address"""
+
+    def commit(self, commit: str) -> str:
+        """Return the address of a commit."""
+        return f"{self.repository}/commit/{quote(commit)}" if self.repository and commit else ""
+
+    def compare(self, old: str, new: str) -> str:
+        """Return the address of a comparison of two commits."""
+        if not (self.repository and old and new):
+            return ""
+        # Two longer hashes look like one secret, and would be masked.
+        return f"{self.repository}/compare/{quote(old[:_SHORT])}...{quote(new[:_SHORT])}"
+
+    def issue(self, issue: str) -> str:
+        """Return the address of an issue: its own, or ``issue_url`` with its key."""
+        return web_address(issue) or (self.issues.replace("{issue}", quote(issue, safe="")) if issue else "")
+
+
+def links_of(project: Project, environments: Mapping[str, Environment | Exception]) -> Links:
+    """Return the addresses from gaia.toml; without ``repository_url``, the remote ``origin`` of the repository.
+
+    Raises ``ConfigError`` for a setting that is not a web address.
+    """
+    table = project.file.gaia if project.file else None
+    repository = _checked("repository_url", getattr(table, "repository_url", ""))
+    issues = _checked("issue_url", getattr(table, "issue_url", ""))
+    if issues and "{issue}" not in issues:
+        raise ConfigError(f'gaia.issue_url: {issues!r} has no {{issue}}. Write "https://…/{{issue}}".')
+    urls = {name: _url(each) for name, each in environments.items() if isinstance(each, Environment)}
+    return Links(repository.rstrip("/") or _origin(project), issues, urls)
+
+
+def web_address(text: str) -> str:
+    """Return ``text`` if it is an http(s) address, otherwise an empty string."""
+    return text if _ADDRESS.match(text) else ""
+
+
+def checked_address(address: str) -> str:
+    """Return the address of an Allure report. Raises ``ConfigError`` for one that a browser would run or cannot open."""
+    if web_address(address) or (address and not _SCHEME.match(address)):
+        return address
+    raise ConfigError(f"--allure {address!r}: use an http(s) address, or a path relative to the folder of the page.")
+
+
+def allure_link(allure: str, environment: str, test: str = "") -> str:
+    """Return the address of the Allure report of ``environment``, or of one of its tests; empty without a report."""
+    if not allure:
+        return ""
+    address = allure.replace("{environment}", quote(environment))
+    if not test:
+        return address
+    path, mark, fragment = address.partition("#")
+    function, bracket, parameters = test.partition("[")
+    name = quote(f"{function.rpartition('::')[2]}{bracket}{parameters}")
+    return f"{path}{'&' if '?' in path else '?'}query={name}{mark}{fragment}"
+
+
+def _checked(key: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        return ""
+    if not web_address(value):
+        raise ConfigError(f"gaia.{key}: {value!r} is not a web address. It begins with https://.")
+    return value
+
+
+def _url(environment: Environment) -> str:
+    first = next(iter(environment.urls.values()), "")
+    # Credentials and parameters of an address are of no use to a reader.
+    return re.sub(r"//[^/@]*@", "//", web_address(first)).partition("?")[0]
+
+
+def _origin(project: Project) -> str:
+    """Return the web address of the remote ``origin``; empty for a local folder, or without one."""
+    try:
+        found = git(project.rootdir, "remote", "get-url", "origin", seconds=_GIT_SECONDS)
+    except OSError:
+        return ""
+    match = _REMOTE.fullmatch(found.stdout.decode(errors="replace").strip()) if not found.returncode else None
+    return f"https://{match[1]}/{match[2]}" if match and "." in match[1] else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,12 @@ from pytest_gaia.promotion.signoff._context import (
     VERDICT_OPTION,
     KnownRun,
     PageContext,
+    allure_link,
     is_valid_evidence,
     moment,
     span,
+    web_address,
 )
-from pytest_gaia.promotion.signoff._links import allure_link, web_address
 from pytest_gaia.report.signoff.page import (
     SHOWN_RUNS,
     Counts,

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 
 from pytest_gaia.promotion.gate.gate import Gate
-from pytest_gaia.promotion.signoff._context import KnownRun, PageContext
-from pytest_gaia.promotion.signoff._links import allure_link
+from pytest_gaia.promotion.signoff._context import KnownRun, PageContext, allure_link
 from pytest_gaia.report.signoff.page import Blocking, KnownFailure, Untested, UnusedExpectation
 from pytest_gaia.verdict.classify import ACCEPTED, EXECUTED
 from pytest_gaia.verdict.report import ClassifiedTest, ExpectationUse

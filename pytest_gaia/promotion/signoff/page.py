@@ -21,22 +21,23 @@ from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import counted, problems_of
 from pytest_gaia.promotion.ledger.statements import DeploymentPredicate, GatePredicate, RunPredicate
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.release.model import Release
+from pytest_gaia.promotion.release.kept import Release
 from pytest_gaia.promotion.signoff import _checks as checks
 from pytest_gaia.promotion.signoff import _tests as tests
 from pytest_gaia.promotion.signoff._changes import changes, compared_apis, removed_operations, way_back
 from pytest_gaia.promotion.signoff._context import (
     VERDICT_OPTION,
     PageContext,
+    checked_address,
     given_results,
     given_verdict,
     kept_run,
+    links_of,
     moment,
     plain_times,
     stages_to,
 )
 from pytest_gaia.promotion.signoff._environments import environments, history, images, objectives, releases
-from pytest_gaia.promotion.signoff._links import checked_address, links_of
 from pytest_gaia.report.signoff.page import Fact, SignOffDecision, SignOffPage
 from pytest_gaia.secrets.redaction import Redactor, secrets_around
 

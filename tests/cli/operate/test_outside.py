@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.promotion.ledger.statements import NO_RELEASE, DeploymentPredicate
-from pytest_gaia.promotion.release.kept import keep_release
-from pytest_gaia.promotion.release.model import Component
+from pytest_gaia.promotion.release.kept import Component, keep_release
 from pytest_gaia.rollout.journal import FOLDER
 from tests.cli.evidence import Underway
 from tests.promotion.pipeline import made_release

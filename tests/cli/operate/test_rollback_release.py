@@ -22,8 +22,7 @@ from pytest_gaia.promotion.ledger.statements import (
 )
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.release.comparison import deploy_files
-from pytest_gaia.promotion.release.kept import FOLDER, configs_folder, keep_release
-from pytest_gaia.promotion.release.model import Component, Release
+from pytest_gaia.promotion.release.kept import FOLDER, Component, Release, configs_folder, keep_release
 from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.cli.operate.test_deploy_interrupted import read_until, started
 from tests.config.reading import files_in

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pytest_gaia.promotion.release.model import Release
+    from pytest_gaia.promotion.release.kept import Release
     from tests.cli.conftest import Outcome
 
     Gaia = Callable[..., Outcome]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.promotion.ledger.statements import Subject
-from pytest_gaia.promotion.release.model import Component
+from pytest_gaia.promotion.release.kept import Component
 from tests.promotion.pipeline import Pipeline, made_release
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.config.stages import Stage
-from pytest_gaia.promotion.gate.checks import CHECKS
-from pytest_gaia.promotion.gate.gate import evaluate
+from pytest_gaia.promotion.gate.gate import CHECKS, evaluate
 from pytest_gaia.promotion.gate.situation import Situation
 from tests.promotion.pipeline import STAGES, Pipeline, declared, made_release
 

@@ -14,7 +14,7 @@ from pytest_gaia.promotion.gate.gate import evaluate
 from pytest_gaia.promotion.gate.services import baseline_of, described
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.statements import RemovedOperation
-from pytest_gaia.promotion.release.model import Component
+from pytest_gaia.promotion.release.kept import Component
 from tests.promotion.pipeline import STAGES, Pipeline, declared, made_release
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from pytest_gaia.promotion.ledger.statements import DeploymentPredicate, sha256_
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.plan import environment_of, observed
 from pytest_gaia.promotion.release.comparison import deploy_files
-from pytest_gaia.promotion.release.kept import keep_release
-from pytest_gaia.promotion.release.model import Component, Release
+from pytest_gaia.promotion.release.kept import Component, Release, keep_release
 from tests.config.reading import files_in
 from tests.fake_tools import fake_tools
 from tests.plugin.conftest import add_suite, project, server

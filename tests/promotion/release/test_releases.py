@@ -19,6 +19,8 @@ from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.release.comparison import check_files, check_images, check_running, deploy_files
 from pytest_gaia.promotion.release.kept import (
     FOLDER,
+    Component,
+    Release,
     all_releases,
     configs_folder,
     find_release,
@@ -28,7 +30,6 @@ from pytest_gaia.promotion.release.kept import (
     write_release,
 )
 from pytest_gaia.promotion.release.making import last_released, make_release
-from pytest_gaia.promotion.release.model import Component, Release
 from tests.config.reading import files_in
 from tests.promotion.pipeline import Pipeline, made_release
 from tests.repositories import Repository

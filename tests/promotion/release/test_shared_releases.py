@@ -19,7 +19,7 @@ from tests.repositories import Repository
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_gaia.promotion.release.model import Release
+    from pytest_gaia.promotion.release.kept import Release
 
 SETTINGS = '[ledger]\ngit = "refs/gaia/ledger"\nremote = "origin"\n'
 FILES = {"fly.gateway.staging.toml": b"app = 'x'\n", "docker-compose.yml": b"\xff\x00"}
