@@ -17,7 +17,9 @@ _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443, "nats": 4222, "tls": 4
 _PORTS |= {"redis": 6379, "rediss": 6379, "amqp": 5672, "amqps": 5671}
 _DSN_PORT = 5432
 _LOOPBACK_NAMES = ("localhost", "localhost.localdomain", "localhost6", "ip6-localhost", "ip6-loopback")
-_PRIVATE_ENDS = (".internal", ".flycast", ".local")
+FLY_DOMAIN = "fly.dev"
+_FLY_PRIVATE = (".internal", ".flycast")
+_PRIVATE_ENDS = (*_FLY_PRIVATE, ".local")
 
 
 def http_url(text: str, place: str) -> str:
@@ -187,6 +189,21 @@ def is_private(host: str | None) -> bool:
     if address is not None:
         return address.is_private or is_loopback(name)
     return "." not in name or name.endswith(_PRIVATE_ENDS) or is_loopback(name)
+
+
+def is_unnamed(host: str) -> bool:
+    """Return whether ``host`` is an IP address of another machine, which nothing in it assigns to an environment."""
+    return _ip_address(_canonical(host)) is not None and not is_loopback(host)
+
+
+def names_of(host: str) -> tuple[str, ...]:
+    """Return ``host``, and the public name of the app on Fly if it is a private one.
+
+    >>> names_of("iad.orders.internal")
+    ('iad.orders.internal', 'orders.fly.dev')
+    """
+    *_, app, domain = ("", "", *host.split("."))
+    return (host, f"{app}.{FLY_DOMAIN}") if app and f".{domain}" in _FLY_PRIVATE else (host,)
 
 
 def host_of(url: str) -> str:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from msgspec import UNSET, structs
 
 from pytest_gaia.config import addresses
-from pytest_gaia.config.addresses import hosts_in, matches
+from pytest_gaia.config.addresses import FLY_DOMAIN, hosts_in, matches, names_of
 from pytest_gaia.config.deployfiles.model import Deployment
-from pytest_gaia.config.deployfiles.reach import FLY_DOMAIN, services, urls
+from pytest_gaia.config.deployfiles.reach import services, urls
 from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.layers import (
     SHIPPED,
@@ -104,8 +104,9 @@ class Catalogue:
         return hosts if isinstance(hosts, tuple) else ()
 
     def owners_of(self, host: str) -> tuple[str, ...]:
-        """Return the environments whose ``hosts`` or deploy files contain ``host``."""
-        return tuple(n for n in self.names() if matches(host, (*self.stated_hosts(n), *self._deployed_hosts(n))))
+        """Return the environments whose ``hosts`` or deploy files contain ``host``, or its public name on Fly."""
+        hosts = {name: (*self.stated_hosts(name), *self._deployed_hosts(name)) for name in self.names()}
+        return tuple(name for name, known in hosts.items() if any(matches(each, known) for each in names_of(host)))
 
     def known_urls(self, name: str) -> tuple[str, ...]:
         """Return the addresses of ``name`` in files."""

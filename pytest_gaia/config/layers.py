@@ -206,7 +206,12 @@ def project_file(text: str, name: str) -> ConfigFile:
     tables = reader.platform(document, *shipped_file(file.below).tables)
     declared = document.get("services", {})
     platform = platform_of(*tables, lambda each: file.source("services", each) if each in declared else SHIPPED)
-    return replace(file, environments=reader.environments(document, platform, shipped_file(file.below).environments), platform=platform, tables=tables)
+    return replace(
+        file,
+        environments=reader.environments(document, platform, shipped_file(file.below).environments),
+        platform=platform,
+        tables=tables,
+    )
 
 
 def _table_of(document: Mapping[str, Any], lines: Mapping[Key, int]) -> tuple[dict[str, Any], dict[Key, int]]:

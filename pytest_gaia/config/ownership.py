@@ -14,13 +14,26 @@ from pytest_gaia.errors import EnvironmentUnavailable
 
 
 def refuse_foreign_hosts(environment: Environment, catalogue: Catalogue) -> None:
-    """Raise ``EnvironmentUnavailable`` if an address of ``environment`` belongs to another environment."""
+    """Raise ``EnvironmentUnavailable`` if an address of ``environment`` belongs to another environment, or to none.
+
+    An environment can claim a host in its own ``hosts``, but not one of production.
+    """
     urls = {f"urls.{service}": environment.url_of(service) or "" for service in environment.addresses}
+    listed = catalogue.stated_hosts(environment.name)
     for key, url in urls.items():
         for host in addresses.hosts_in(url, catalogue.variables.environ):
             others = [name for name in catalogue.owners_of(host) if name != environment.name]
-            if others and not addresses.matches(host, catalogue.stated_hosts(environment.name)):
-                raise _foreign(environment, key, host, others[0], "correct `hosts` of both environments in gaia.toml")
+            claimed = addresses.matches(host, listed)
+            guarded = [name for name in others if _guards(name, environment, catalogue)]
+            if guarded or (others and not claimed):
+                owner = (*guarded, *others)[0]
+                raise _foreign(environment, key, host, owner, "correct `hosts` of both environments in gaia.toml")
+            if environment.name != ADHOC and addresses.is_unnamed(host) and not claimed:
+                raise EnvironmentUnavailable(
+                    f"{environment.name}: {key} (source: {environment.sources[key]}) is the IP address {host}, which could "
+                    f"belong to any environment. Nothing was sent. Use a host name; or, if the address belongs to "
+                    f"{environment.name}, add it to `hosts` in [env.{environment.name}] of gaia.toml."
+                )
     # adhoc has no name that its addresses could contradict.
     if environment.name != ADHOC:
         _refuse_their_addresses(environment, urls, catalogue)
@@ -73,8 +86,13 @@ def _refuse_their_addresses(environment: Environment, urls: Mapping[str, str], c
     known, listed = catalogue.known_hosts(name), catalogue.stated_hosts(name)
     own = {_identity(url, environ) for url in catalogue.known_urls(name)}
     theirs = catalogue.other_addresses(name)
+    guarded = {other: stated for other, (stated, _) in theirs.items() if _guards(other, environment, catalogue)}
     for key, url in urls.items():
         hosts = addresses.hosts_in(url, environ)
+        for other, stated in guarded.items():
+            if any(_is_below(url, each, environ) for each in stated):
+                where = ",".join(map(str, addresses.endpoints(url, environ)))
+                raise _foreign(environment, key, where, other, f"correct the addresses of {other} in gaia.toml")
         if _identity(url, environ) in own or all(addresses.matches(host, listed) for host in hosts):
             continue
         foreign = {host for host in hosts if not is_loopback(host) and not addresses.matches(host, known)}
@@ -83,6 +101,21 @@ def _refuse_their_addresses(environment: Environment, urls: Mapping[str, str], c
             if is_theirs or any(foreign.intersection(addresses.hosts_in(each, environ)) for each in stated):
                 where = ",".join(map(str, addresses.endpoints(url, environ)))
                 raise _foreign(environment, key, where, other, f"add it to `hosts` in [env.{name}] of gaia.toml")
+
+
+def _guards(other: str, environment: Environment, catalogue: Catalogue) -> bool:
+    """Whether ``environment`` can never have an address of ``other``, because only ``other`` is production."""
+    return catalogue.role(other) == PRODUCTION != environment.role
+
+
+def _is_below(url: str, base: str, environ: Mapping[str, str]) -> bool:
+    """Whether requests to the HTTP URL ``url`` reach what ``base`` is the URL of. Ports do not matter."""
+    if not all(each.lower().startswith("http") for each in (url, base)):
+        return False
+    names = {name for host in addresses.hosts_in(url, environ) for name in addresses.names_of(host)}
+    theirs = {name for host in addresses.hosts_in(base, environ) for name in addresses.names_of(host)}
+    below, above = (f"{urlsplit(each).path.rstrip('/')}/" for each in (url, base))
+    return below.startswith(above) and any(not is_loopback(name) for name in names & theirs)
 
 
 def _identity(url: str, environ: Mapping[str, str]) -> tuple[object, ...]:

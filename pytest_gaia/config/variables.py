@@ -118,9 +118,7 @@ def _check_secret(key: str, secret: Sourced, *, is_sent: bool) -> None:
         )
 
 
-def ambiguous_variables(
-    environments: Iterable[str], platform: Platform
-) -> Iterator[tuple[tuple[str, ...], str]]:
+def ambiguous_variables(environments: Iterable[str], platform: Platform) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield key and problem for each variable that would have two meanings: URL or credential of different services.
 
     Without it, a service could get the credential of another one, or the general one of an environment.

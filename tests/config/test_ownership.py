@@ -121,7 +121,7 @@ ALLOWED = "loopback = true\n"
         (KNOWN, "127.0.0.1:8000", "not one of the hosts"),
         (KNOWN + ALLOWED, "127.0.0.1:8000", ""),
         ('url = "http://localhost:1"\n', "127.0.0.1:2", ""),
-        ('url = "http://localhost:1"\n', "203.0.113.7:1", "not one of the hosts of preview (localhost)"),
+        ('url = "http://localhost:1"\n', "stub.example.org:1", "not one of the hosts of preview (localhost)"),
         ("", "anything:1", ""),
         ("", "127.0.0.1:1", ""),
         (LATER, "anything:1", "no host of preview is known"),
@@ -141,7 +141,9 @@ def test_only_a_known_address_is_evidence_and_this_machine_only_where_a_release_
     assert misplaced(environment) == misplaced(environment, {"gateway": (environment.addresses["gateway"],)})
 
 
-@pytest.mark.parametrize(("address", "why"), [("127.0.0.1:8000", ""), ("gw.example.org:443", "needs a soak time of at")])
+@pytest.mark.parametrize(
+    ("address", "why"), [("127.0.0.1:8000", ""), ("gw.example.org:443", "needs a soak time of at")]
+)
 def test_production_without_soak_time_is_tested_on_this_machine_only(tmp_path: Path, address: str, why: str) -> None:
     settings = '[env.live]\nrole = "production"\nloopback = true\nurl = "https://gw.example.org"\n'
     stage = '[env.live.stage]\npromote_from = "local"\nsoak = "0h"\n'
@@ -151,3 +153,62 @@ def test_production_without_soak_time_is_tested_on_this_machine_only(tmp_path: P
     found = misplaced(environment, {"gateway": (address,)})
 
     assert [why in each for each in found] == ([True] if why else [])
+
+
+# Neither an environment without a role nor another one may have an address of production.
+LIVE = """
+[env.production]
+url = "https://api.example.org"
+[env.staging]
+url = "https://staging.example.org"
+[env.mine]
+writes = true
+{}
+"""
+
+
+@pytest.mark.parametrize(
+    ("production", "mine", "where"),
+    [
+        ("hosts = []", 'url = "https://api.example.org"', "api.example.org:443"),
+        ("hosts = []", 'url = "http://API.example.org:8080/v1"\nhosts = ["api.example.org"]', "api.example.org:8080"),
+        ('hosts = ["db.example.org"]', 'url = "https://db.example.org"\nhosts = ["db.example.org"]', "db.example.org"),
+        ('hosts = ["*.example.org"]', 'url = "https://a.example.org"\nhosts = ["*.example.org"]', "a.example.org"),
+        ('hosts = ["gaia-live.fly.dev"]', 'url = "http://gaia-live.internal:8000"', "gaia-live.internal"),
+        ('hosts = ["gaia-live.fly.dev"]', 'url = "http://iad.GAIA-live.internal."', "iad.gaia-live.internal"),
+        ('hosts = ["gaia-live.fly.dev"]', 'url = "http://gaia-live.flycast"\nhosts = ["*.flycast"]', "gaia-live.flycast"),
+        ('urls.auth = "https://gaia-live.fly.dev"', 'url = "http://gaia-live.flycast"', "gaia-live.flycast:80"),
+    ],
+)  # fmt: skip
+def test_no_file_gives_an_address_of_production_to_another_environment(
+    tmp_path: Path, production: str, mine: str, where: str
+) -> None:
+    text = LIVE.format(mine).replace("[env.staging]", f"{production}\n[env.staging]")
+    (tmp_path / "gaia.toml").write_text(text + SERVICES_OF_GAIA)
+
+    with pytest.raises(EnvironmentUnavailable, match=f" is {where}, which belongs to production. Nothing was sent."):
+        resolve(Options(project=Project(tmp_path), environ={}, env="mine"))
+
+
+@pytest.mark.parametrize(
+    ("mine", "refused"),
+    [
+        ('url = "https://203.0.113.7"', "203.0.113.7"),
+        ('url = "http://[2001:db8::1]:8000"', "2001:db8::1"),
+        ('url = "http://3405803783"', "3405803783"),
+        ('url = "http://203.0.113.7"\nhosts = ["203.0.113.7"]', ""),
+        ('url = "http://127.0.0.1:8000"', ""),
+        ('url = "http://[::1]:8000"', ""),
+    ],
+)
+def test_an_ip_address_belongs_to_an_environment_only_if_it_says_so(tmp_path: Path, mine: str, refused: str) -> None:
+    (tmp_path / "gaia.toml").write_text(LIVE.format(mine) + SERVICES_OF_GAIA)
+    options = Options(project=Project(tmp_path), environ={}, env="mine")
+
+    if not refused:
+        assert resolve(options)
+        return
+    with pytest.raises(EnvironmentUnavailable) as error:
+        resolve(options)
+    assert f"is the IP address {refused}, which could belong to any environment. Nothing was sent." in str(error.value)
+    assert "add it to `hosts` in [env.mine] of gaia.toml" in str(error.value)

@@ -241,8 +241,7 @@ def test_a_stage_of_the_projects_own_stands_between_two_others(tmp_path: Path) -
     [
         '[env.dev]\n[env.production.stage]\npromote_from = "dev"\n',
         '[env.staging]\n[env.soak]\nstage.promote_from = "staging"\n[env.production.stage]\npromote_from = "soak"\n',
-        '[env.qa]\nrole = "staging"\n[env.uat]\nrole = "staging"\nstage.promote_from = "qa"\n'
-        '[env.live]\nrole = "production"\nstage.promote_from = "uat"\n',
+        '[env.qa]\nrole = "staging"\n[env.uat]\nstage.promote_from = "qa"\n[env.live]\nrole = "production"\nstage.promote_from = "uat"\n',
         '[env.staging]\n[env.production]\n[env.second]\nrole = "production"\nstage.promote_from = "production"\n',
         '[env.production]\nloopback = true\n[env.production.stage]\nsoak = "0h"\n',
     ],

@@ -3,13 +3,11 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pytest_gaia.config.addresses import host_of, is_loopback, is_private
+from pytest_gaia.config.addresses import FLY_DOMAIN, host_of, is_loopback, is_private
 from pytest_gaia.config.deployfiles.model import App, Deployment, Served, Source
 from pytest_gaia.config.deployfiles.values import is_open
 from pytest_gaia.config.platform import DISABLED, Kind, Platform
 from pytest_gaia.files.toml import Place
-
-FLY_DOMAIN = "fly.dev"
 
 _SECURE, _PLAIN = 443, 80
 
