@@ -201,7 +201,7 @@ class ProjectTable(Struct, frozen=True, forbid_unknown_fields=True):
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of ``gaia.toml``."""
     # Only this command needs it.
-    from pytest_gaia.files.jsonschema import json_schema
+    from pytest_gaia.files.decoding import json_schema
 
     meanings: dict[type, tuple[type, ...]] = {
         EnvironmentTable: (Environment,),

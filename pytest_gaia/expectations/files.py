@@ -10,12 +10,10 @@ from pathlib import Path
 from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.expectations import selectors
 from pytest_gaia.expectations.apis import NamedOperation
-from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.expectation import Expectation, ExpectationSet
 from pytest_gaia.expectations.schema import OLD_NAMES, ExpectationTable, Problem, as_list, missing_keys, problems
-from pytest_gaia.expectations.selectors import KEYS, Match
+from pytest_gaia.expectations.subjects import KEYS, Match, parse_selector
 from pytest_gaia.files.decoding import TableError, decode, keys_of, with_new_names
 from pytest_gaia.files.toml import key_lines, nearest_line, parse, read_text
 
@@ -163,7 +161,7 @@ def _expectation(
         created=table.created,
         expires=table.expires,
         environments=tuple(table.environments),
-        selectors=tuple(dict.fromkeys(map(selectors.parse, table.tests))),
+        selectors=tuple(dict.fromkeys(map(parse_selector, table.tests))),
         expect=table.expect,
         phases=_phases(tuple(map(str, as_list(table.phase or "call")))),
         when=tuple((each.removeprefix("!"), not each.startswith("!")) for each in capabilities),

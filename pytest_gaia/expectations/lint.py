@@ -14,8 +14,7 @@ from typing import Literal
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.expectations.apis import NO_APIS, Apis, NamedOperation
 from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.expectations.selectors import PATH, Rank, keys_of, parse
-from pytest_gaia.expectations.subjects import Context, Subject
+from pytest_gaia.expectations.subjects import PATH, Context, Rank, Subject, keys_of, parse_selector
 from pytest_gaia.wording import counted
 
 SOON = 7
@@ -218,9 +217,9 @@ class Coverage:
 
     def hint(self, text: str) -> str:
         """Return the most similar selector that covers a test, as the end of a sentence."""
-        kind = parse(text).kind
+        kind = parse_selector(text).kind
         # Names of services are already checked.
-        known = [key for key in self.tests if parse(key).kind == kind] if kind != "service" else []
+        known = [key for key in self.tests if parse_selector(key).kind == kind] if kind != "service" else []
         close = difflib.get_close_matches(text, known, n=1)
         return f"; did you mean {close[0]}?" if close else ""
 

@@ -6,8 +6,7 @@ from types import MappingProxyType
 from pytest_gaia.expectations.apis import NamedOperation
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.lint import Finding
-from pytest_gaia.expectations.selectors import KEYS, Selector, folded, keys_of
-from pytest_gaia.expectations.subjects import Subject
+from pytest_gaia.expectations.subjects import KEYS, Selector, Subject, folded, keys_of
 
 
 def ratchet(

@@ -12,8 +12,7 @@ from pytest_gaia.config.services import unknown_service
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import nearest
 from pytest_gaia.expectations.apis import NamedOperation
-from pytest_gaia.expectations.selectors import KEYS, parse
-from pytest_gaia.expectations.subjects import DIRECT
+from pytest_gaia.expectations.subjects import DIRECT, KEYS, parse_selector
 from pytest_gaia.files.decoding import OldNames
 
 # No patterns on strings: msgspec 0.22 breaks the interpreter's last garbage collection if a value did not match such a type.
@@ -115,7 +114,7 @@ def missing_keys(document: Mapping[str, object]) -> list[str]:
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of expectation files."""
     # Only this command needs it.
-    from pytest_gaia.files.jsonschema import json_schema
+    from pytest_gaia.files.decoding import json_schema
 
     return json_schema(ExpectationTable, "expectation.toml", {})
 
@@ -214,7 +213,7 @@ def _named(
 def _tests(texts: Sequence[str], platform: Platform) -> Iterator[Problem]:
     for text in texts:
         try:
-            selector = parse(text)
+            selector = parse_selector(text)
         except ValueError as error:
             yield ("tests",), f"{error}."
             continue

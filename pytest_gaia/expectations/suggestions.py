@@ -9,8 +9,7 @@ from typing import Any
 
 from pytest_gaia.expectations.apis import NamedOperation, removed_without_tests
 from pytest_gaia.expectations.formatting import document
-from pytest_gaia.expectations.selectors import GROUP, Match, keys_of, parse
-from pytest_gaia.expectations.subjects import Context, FailureDetails, Subject
+from pytest_gaia.expectations.subjects import GROUP, Context, FailureDetails, Match, Subject, keys_of, parse_selector
 from pytest_gaia.secrets.masks import MASK, unkeyed
 from pytest_gaia.secrets.names import is_secret_parameter
 from pytest_gaia.wording import counted
@@ -321,7 +320,7 @@ def compressed(nodes: Sequence[str], executed: Sequence[str]) -> tuple[str, ...]
 
 def _is_place(key: str) -> bool:
     """Return whether ``key`` is part of a node ID below the top folder."""
-    return parse(key).rank[0] > GROUP and ("/" in key or "::" in key)
+    return parse_selector(key).rank[0] > GROUP and ("/" in key or "::" in key)
 
 
 def _name(failing: Failing) -> str:

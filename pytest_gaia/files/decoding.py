@@ -1,9 +1,12 @@
-"""Decode plain values into typed tables, and explain in plain words what is wrong with them."""
+"""Decode plain values into typed tables, explain in plain words what is wrong with them, and describe them as JSON Schema."""
 
+import ast
+import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import pairwise
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -14,6 +17,8 @@ from pytest_gaia.files.toml import Key, nearest_line, shown
 from pytest_gaia.renamed import note_renamed
 
 Table = TypeVar("Table", bound=Struct)
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class TableError(ValueError):
@@ -200,3 +205,52 @@ def _parts(kind: Any) -> Iterator[Any]:
     if get_origin(kind) is not Literal:
         for part in get_args(kind):
             yield from _parts(part)
+
+
+def json_schema(table: type[Struct], title: str, meanings: Mapping[type, Sequence[type]]) -> dict[str, Any]:
+    """Return the JSON Schema of a document of type ``table``.
+
+    The description of a key is the docstring below its attribute: in its own class, or else in the classes that
+    ``meanings`` lists for it.
+    """
+    (schema,), components = msgspec.json.schema_components([table], ref_template="#/$defs/{name}")
+    for each in _tables(table):
+        definition = components[each.__name__]
+        definition["description"] = _text(inspect.getdoc(each) or "")
+        texts = _meanings((each, *meanings.get(each, ())))
+        for column in structs.fields(each):
+            if column.name in texts:
+                definition["properties"][column.encode_name]["description"] = texts[column.name]
+    return {"$schema": DIALECT, "title": title, **schema, "$defs": components}
+
+
+def _tables(kind: Any) -> Iterator[type[Struct]]:
+    """Yield the tables that ``kind`` consists of, itself included."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        yield kind
+        for column in structs.fields(kind):
+            yield from _tables(column.type)
+    else:
+        for part in get_args(kind):
+            yield from _tables(part)
+
+
+def _meanings(kinds: Iterable[type]) -> dict[str, str]:
+    """Return attribute → docstring below it; the first of ``kinds`` that has one takes precedence."""
+    found: dict[str, str] = {}
+    for kind in kinds:
+        (definition,) = ast.parse(inspect.getsource(kind)).body
+        assert isinstance(definition, ast.ClassDef)
+        for statement, below in pairwise(definition.body):
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                match below:
+                    case ast.Expr(ast.Constant(str(text))):
+                        found.setdefault(statement.target.id, _text(text))
+    return found
+
+
+def _text(docstring: str) -> str:
+    """Return ``docstring`` as one line of plain text."""
+    plain = re.sub(r":\w+:`~?([^`]*)`", r"`\1`", docstring).replace("``", "`")
+    text = " ".join(plain.split())
+    return text[:1].upper() + text[1:]

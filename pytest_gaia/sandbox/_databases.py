@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 
 from pytest_gaia.clients.database.driver import Connection
 from pytest_gaia.errors import ConfigError, SandboxError
-from pytest_gaia.sandbox._cluster import EMPTY, FIRST, OWNER, SUPERUSER, TEMPLATE
-from pytest_gaia.sandbox._postgres import PostgresServer, clone
+from pytest_gaia.sandbox._postgres import EMPTY, FIRST, OWNER, SUPERUSER, TEMPLATE, PostgresServer, clone
 
 Seed = Callable[[Connection, str], Awaitable[None]]
 Migrate = Callable[[str], Awaitable[None]]

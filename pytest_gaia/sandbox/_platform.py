@@ -25,8 +25,8 @@ from functools import partial
 from typing import Any
 
 from pytest_gaia.errors import ConfigError, GaiaError, SandboxError, nearest
-from pytest_gaia.sandbox._cluster import EMPTY, TEMPLATE
 from pytest_gaia.sandbox._databases import Databases, FreshDatabases
+from pytest_gaia.sandbox._postgres import EMPTY, TEMPLATE
 from pytest_gaia.sandbox._processes import Guard
 from pytest_gaia.sandbox._services import seed
 from pytest_gaia.sandbox._services.app import Receive, Scope, Send, json_response

@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 
 from pytest_gaia.errors import ConfigError, SandboxError, nearest
 from pytest_gaia.sandbox._broker import Broker
-from pytest_gaia.sandbox._cluster import EMPTY, TEMPLATE
 from pytest_gaia.sandbox._databases import Databases
-from pytest_gaia.sandbox._postgres import PostgresServer
+from pytest_gaia.sandbox._postgres import EMPTY, TEMPLATE, PostgresServer
 from pytest_gaia.sandbox._processes import HOST, Guard, ReservedPort
 from pytest_gaia.sandbox._services import NO_NATS, StackApps, StackSettings, build_stack
 from pytest_gaia.sandbox._web import HttpServer

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox._broker import Broker
-from pytest_gaia.sandbox._cluster import Cluster
+from pytest_gaia.sandbox._postgres import Cluster
 from pytest_gaia.sandbox._processes import Child
 from pytest_gaia.sandbox.binaries import (
     INSTALL,

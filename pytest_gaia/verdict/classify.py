@@ -9,10 +9,8 @@ from typing import Literal
 import msgspec
 
 from pytest_gaia.expectations.apis import MISSING_ROUTE, Apis, NamedOperation, lacking_reason
-from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
-from pytest_gaia.expectations.selectors import mismatch
-from pytest_gaia.expectations.subjects import PHASES, Context, FailureDetails, Subject
+from pytest_gaia.expectations.expectation import Expectation, ExpectationSet, Resolution
+from pytest_gaia.expectations.subjects import PHASES, Context, FailureDetails, Subject, mismatch
 from pytest_gaia.verdict.evidence import Phase, TestRecord, Wire
 
 Outcome = Literal[

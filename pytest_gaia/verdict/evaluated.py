@@ -10,8 +10,7 @@ from typing import Literal
 import msgspec
 
 from pytest_gaia.config.tolerance import PRODUCTION, tolerance_of
-from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
+from pytest_gaia.expectations.expectation import Expectation, ExpectationSet, Resolution
 from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.verdict.classify import (
     ACCEPTED,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.async_api import expect
 
-from pytest_gaia.report.viewer.settings import OFFLINE
+from pytest_gaia.report.viewer.page import OFFLINE
 from tests.browser.reported import gaia_report
 from tests.browser.tools import find_allure
 

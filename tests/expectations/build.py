@@ -8,8 +8,7 @@ from typing import Any
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
 from pytest_gaia.expectations.apis import NO_APIS, Apis, NamedOperation
 from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.expectations.selectors import Match, parse
-from pytest_gaia.expectations.subjects import Context, FailureDetails, Subject
+from pytest_gaia.expectations.subjects import Context, FailureDetails, Match, Subject, parse_selector
 from tests.projects import gaia_platform
 
 TODAY = date(2026, 3, 15)
@@ -44,7 +43,7 @@ def expectation(expectation_id: str, *tests: str, **more: Any) -> Expectation:
         "place": f"suites/expectations/{expectation_id}.toml",
         **more,
     }
-    return Expectation(id=expectation_id, selectors=tuple(map(parse, tests)), **fields)
+    return Expectation(id=expectation_id, selectors=tuple(map(parse_selector, tests)), **fields)
 
 
 def operation(text: str) -> NamedOperation:

@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 
 from pytest_gaia.expectations.apis import Api, Apis
-from pytest_gaia.expectations.expectation_set import ExpectationSet
-from pytest_gaia.expectations.selectors import Match, keys_of, parse
-from pytest_gaia.expectations.subjects import KINDS, PHASES, Context, FailureDetails, Subject
+from pytest_gaia.expectations.expectation import ExpectationSet
+from pytest_gaia.expectations.subjects import (
+    KINDS,
+    PHASES,
+    Context,
+    FailureDetails,
+    Match,
+    Subject,
+    keys_of,
+    parse_selector,
+)
 from tests.expectations.build import ENVIRONMENTS, TODAY, expectation, operation, removal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pytest_gaia.expectations.apis import NamedOperation
-    from pytest_gaia.expectations.expectation import Expectation
-    from pytest_gaia.expectations.expectation_set import Resolution
+    from pytest_gaia.expectations.expectation import Expectation, Resolution
 
 PARTS = ("persona", "personas", "a", "ab")
 SERVICES = ("gateway", "chat", "asset")
@@ -43,7 +50,7 @@ texts = st.one_of(
     st.sampled_from(SERVICES).map("service:{}".format),
     st.sampled_from(MARKERS).map("marker:{}".format),
 )
-selectors = texts.map(parse)
+selectors = texts.map(parse_selector)
 
 subjects = st.builds(
     Subject, nodes, st.frozensets(st.sampled_from(MARKERS), max_size=2), st.frozensets(st.sampled_from(SERVICES))
@@ -127,7 +134,7 @@ def expectations(draw: st.DrawFn, failed: Failed, expectation_id: str = "new") -
     """An expectation that a file could hold. It matches ``failed`` except for at most one field."""
     flaw = draw(st.sampled_from(("none", *FLAWS)))
     expect = draw(st.sampled_from(("fails", "fails", "fails", "flaky", "passes")))
-    selector = selectors if flaw == "selectors" else st.sampled_from(keys_of(failed.test)).map(parse)
+    selector = selectors if flaw == "selectors" else st.sampled_from(keys_of(failed.test)).map(parse_selector)
     match = matches if flaw == "match" else matches_of(failed.details)
     phases = [phase for phase in PHASES if (phase == failed.details.phase) != (flaw == "phases")]
     names = [name for name in ENVIRONMENTS if (name == failed.circumstances.environment) != (flaw == "environments")]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_gaia.expectations.expectation_set import ExpectationSet, differences
-from pytest_gaia.expectations.selectors import Match
+from pytest_gaia.expectations.expectation import ExpectationSet, differences
+from pytest_gaia.expectations.subjects import Match
 from tests.expectations.build import context, expectation, subject
 
 TESTS = [subject(f"suites/personas/test_crud.py::test_{name}") for name in "ab"]

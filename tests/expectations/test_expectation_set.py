@@ -8,8 +8,8 @@ from datetime import date, timedelta
 import pytest
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.expectations.expectation_set import ExpectationSet
-from pytest_gaia.expectations.selectors import Match
+from pytest_gaia.expectations.expectation import ExpectationSet
+from pytest_gaia.expectations.subjects import Match
 from tests.expectations.build import EXPIRES, TODAY, answered, context, expectation, subject
 
 NODE = "suites/personas/test_crud.py::TestCreate::test_name[a]"

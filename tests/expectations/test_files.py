@@ -12,7 +12,7 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.apis import NamedOperation
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.files import folders_of, load, read
-from pytest_gaia.expectations.selectors import Match, parse
+from pytest_gaia.expectations.subjects import Match, parse_selector
 from pytest_gaia.verdict.report import expectations_digest
 from tests.expectations.build import ENVIRONMENTS, EXPECTATION, PLATFORM
 
@@ -74,7 +74,7 @@ justification = "a second service moved"
             created=date(2026, 3, 1),
             expires=date(2026, 3, 28),
             environments=("staging",),
-            selectors=(parse("suites/personas"), parse("service:chat")),
+            selectors=(parse_selector("suites/personas"), parse_selector("service:chat")),
             expect="flaky",
             phases=frozenset({"setup", "call"}),
             when=(("chat", False), ("gateway", True)),
@@ -332,7 +332,7 @@ def test_the_services_are_those_of_the_project(write: Write) -> None:
     reading = read(folders_of([root / "suites"]), ENVIRONMENTS, shop, rootdir=root)
 
     assert [(each.selectors, each.when) for each in reading.expectations] == [
-        ((parse("service:orders"),), (("billing", False),))
+        ((parse_selector("service:orders"),), (("billing", False),))
     ]
     (problem,) = reading.problems
     assert problem.startswith(

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gaia.expectations import lint as lint_module
 from pytest_gaia.expectations.lint import lint
-from pytest_gaia.expectations.selectors import Match
+from pytest_gaia.expectations.subjects import Match
 from tests.expectations.build import ENVIRONMENTS, TODAY, expectation, offers, removal, subject
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gaia.expectations.selectors import KEYS, Match, mismatch
-from pytest_gaia.expectations.subjects import FailureDetails
+from pytest_gaia.expectations.subjects import KEYS, FailureDetails, Match, mismatch
 from tests.expectations.build import answered
 
 UNAVAILABLE = FailureDetails(

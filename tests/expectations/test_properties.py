@@ -9,16 +9,15 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pytest_gaia.expectations.expectation_set import ExpectationSet
-from pytest_gaia.expectations.selectors import keys_of, mismatch, parse
+from pytest_gaia.expectations.expectation import ExpectationSet
+from pytest_gaia.expectations.subjects import keys_of, mismatch, parse_selector
 from tests.expectations import strategies as some
 from tests.expectations.build import answered, context, expectation, subject
 
 if TYPE_CHECKING:
     from random import Random
 
-    from pytest_gaia.expectations.selectors import Match, Selector
-    from pytest_gaia.expectations.subjects import Context, FailureDetails, Subject
+    from pytest_gaia.expectations.subjects import Context, FailureDetails, Match, Selector, Subject
 
 
 def covered_by_hand(selector: Selector, test: Subject) -> bool:
@@ -126,22 +125,22 @@ def test_specificity_is_a_total_preorder(a: Selector, b: Selector, c: Selector) 
 
 @given(some.nodes)
 def test_of_two_selectors_of_a_node_the_longer_is_more_specific(node: str) -> None:
-    ranks = [parse(key).rank for key in sorted(keys_of(subject(node)), key=len) if key != "all"]
+    ranks = [parse_selector(key).rank for key in sorted(keys_of(subject(node)), key=len) if key != "all"]
 
     assert all(shorter < longer for shorter, longer in pairwise(ranks))
 
 
 @given(some.selectors, some.subjects)
-@example(parse("suites/persona"), subject("suites/personas/test_a.py::test_a"))
-@example(parse("suites/x.py::test_a"), subject("suites/x.py::test_ab"))
-@example(parse("suites/x.py::test_a[b]"), subject("suites/x.py::test_a[b]::c]"))
+@example(parse_selector("suites/persona"), subject("suites/personas/test_a.py::test_a"))
+@example(parse_selector("suites/x.py::test_a"), subject("suites/x.py::test_ab"))
+@example(parse_selector("suites/x.py::test_a[b]"), subject("suites/x.py::test_a[b]::c]"))
 def test_a_selector_covers_what_the_text_says_and_nothing_else(selector: Selector, test: Subject) -> None:
     assert selector.covers(test) == covered_by_hand(selector, test)
 
 
 @given(some.nodes)
 def test_a_node_id_selects_its_own_test(node: str) -> None:
-    assert parse(node).covers(subject(node))
+    assert parse_selector(node).covers(subject(node))
     assert keys_of(subject(node))[0] == node
 
 

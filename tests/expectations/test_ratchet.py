@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from pytest_gaia.expectations.ratchet import ratchet, widenings
-from pytest_gaia.expectations.selectors import Match, parse
+from pytest_gaia.expectations.subjects import Match, parse_selector
 from tests.expectations import strategies as some
 from tests.expectations.build import EXPIRES, expectation, offers, operation, removal
 
@@ -32,7 +32,7 @@ OLD = expectation(
 
 def changed(**fields: Any) -> Any:
     if "tests" in fields:
-        fields["selectors"] = tuple(map(parse, fields.pop("tests")))
+        fields["selectors"] = tuple(map(parse_selector, fields.pop("tests")))
     return replace(OLD, **fields)
 
 

@@ -10,8 +10,7 @@ from pytest_gaia.expectations import lint
 from pytest_gaia.expectations.files import expectation_from
 from pytest_gaia.expectations.formatting import KEY_ORDER
 from pytest_gaia.expectations.schema import ExpectationTable, MatchTable
-from pytest_gaia.expectations.selectors import parse
-from pytest_gaia.expectations.subjects import KINDS
+from pytest_gaia.expectations.subjects import KINDS, parse_selector
 from pytest_gaia.files.decoding import keys_of
 from tests.expectations.build import ENVIRONMENTS, PLATFORM
 
@@ -38,7 +37,7 @@ def test_every_field_of_a_signature_and_every_kind_is_described() -> None:
 
 
 def test_selectors_are_ranked_as_described() -> None:
-    ranks = [parse(text).rank for text in first_cells("Selectors") if text != "marker:slow"]
+    ranks = [parse_selector(text).rank for text in first_cells("Selectors") if text != "marker:slow"]
 
     assert ranks == sorted(ranks, reverse=True)
     assert len(set(ranks)) == len(ranks) == 7

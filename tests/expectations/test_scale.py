@@ -6,8 +6,8 @@ import sys
 import tracemalloc
 from typing import TYPE_CHECKING
 
-from pytest_gaia.expectations.expectation_set import ExpectationSet
-from pytest_gaia.expectations.selectors import Match
+from pytest_gaia.expectations.expectation import ExpectationSet
+from pytest_gaia.expectations.subjects import Match
 from tests.expectations.build import context, expectation, subject
 
 if TYPE_CHECKING:

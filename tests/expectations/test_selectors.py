@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gaia.expectations.selectors import keys_of, parse
+from pytest_gaia.expectations.subjects import keys_of, parse_selector
 from tests.expectations.build import subject
 
 NODE = "suites/personas/test_crud.py::TestCreate::test_name[a b]"
@@ -26,7 +26,7 @@ NODE = "suites/personas/test_crud.py::TestCreate::test_name[a b]"
     ],
 )
 def test_covers_what_it_names(text: str) -> None:
-    assert parse(text).covers(subject(NODE, markers=("experimental",), services=("chat", "nats")))
+    assert parse_selector(text).covers(subject(NODE, markers=("experimental",), services=("chat", "nats")))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_covers_what_it_names(text: str) -> None:
     ],
 )
 def test_covers_nothing_beyond_a_boundary(text: str) -> None:
-    assert not parse(text).covers(subject(NODE, markers=("experimental",), services=("chat",)))
+    assert not parse_selector(text).covers(subject(NODE, markers=("experimental",), services=("chat",)))
 
 
 @pytest.mark.parametrize(
@@ -57,11 +57,11 @@ def test_covers_nothing_beyond_a_boundary(text: str) -> None:
 def test_what_stands_in_brackets_is_taken_as_it_is(parameters: str) -> None:
     test = subject(f"suites/x/test_y.py::test_z[{parameters}]")
 
-    assert parse(test.node).covers(test)
-    assert parse("suites/x/test_y.py::test_z").covers(test)
-    assert parse("suites/x/test_y.py").covers(test)
-    assert not parse(test.node).covers(subject("suites/x/test_y.py::test_z[other]"))
-    assert not parse(test.node).covers(subject("suites/x/test_y.py::test_z"))
+    assert parse_selector(test.node).covers(test)
+    assert parse_selector("suites/x/test_y.py::test_z").covers(test)
+    assert parse_selector("suites/x/test_y.py").covers(test)
+    assert not parse_selector(test.node).covers(subject("suites/x/test_y.py::test_z[other]"))
+    assert not parse_selector(test.node).covers(subject("suites/x/test_y.py::test_z"))
 
 
 def test_the_more_specific_selector_has_the_higher_rank() -> None:
@@ -76,16 +76,16 @@ def test_the_more_specific_selector_has_the_higher_rank() -> None:
         "suites/personas/test_crud.py::TestCreate::TestInner::test_name",
         "suites/personas/test_crud.py::TestCreate::TestInner::test_name[a]",
     ]
-    ranks = [parse(text).rank for text in texts]
+    ranks = [parse_selector(text).rank for text in texts]
 
     assert ranks == sorted(ranks)
     assert len(set(ranks)) == len(ranks)
-    assert parse("service:chat").rank == parse("marker:slow").rank
+    assert parse_selector("service:chat").rank == parse_selector("marker:slow").rank
 
 
 def test_keys_of_a_test_go_from_the_most_specific_to_all() -> None:
     keys = keys_of(subject(NODE, markers=("slow",), services=("chat",)))
-    ranks = [parse(key).rank for key in keys]
+    ranks = [parse_selector(key).rank for key in keys]
 
     assert keys[0] == NODE
     assert keys[-1] == "all"
@@ -117,4 +117,4 @@ def test_keys_of_a_test_go_from_the_most_specific_to_all() -> None:
 )
 def test_a_malformed_selector_says_what_is_wrong(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem.replace(".", r"\.").replace("'", ".")):
-        parse(text)
+        parse_selector(text)

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.apis import Api, Apis, Baseline, NamedOperation
 from pytest_gaia.expectations.files import expectation_from
-from pytest_gaia.expectations.selectors import mismatch, parse
-from pytest_gaia.expectations.subjects import FailureDetails
+from pytest_gaia.expectations.subjects import FailureDetails, mismatch, parse_selector
 from pytest_gaia.expectations.suggestions import (
     Draft,
     Failing,
@@ -187,7 +186,7 @@ def test_selectors_cover_what_failed_and_nothing_else(nodes: list[str], selector
     executed = [*PERSONAS, *OTHERS]
 
     assert compressed(nodes, executed) == selectors
-    covered = [node for node in executed if any(parse(text).covers(subject(node)) for text in selectors)]
+    covered = [node for node in executed if any(parse_selector(text).covers(subject(node)) for text in selectors)]
     assert sorted(covered) == sorted(nodes)
 
 
@@ -210,7 +209,7 @@ def test_a_draft_that_was_filled_in_is_an_expectation_that_accepts_its_failures(
         text = text.replace(f'{key} = ""', f'{key} = "known"')
     expectation = expectation_from(text, f"{draft.name}.toml", ENVIRONMENTS, PLATFORM)
 
-    assert expectation.selectors == (parse(PERSONAS[2]),)
+    assert expectation.selectors == (parse_selector(PERSONAS[2]),)
     assert expectation.refusal(failure.details) == ()
     assert (expectation.expires - TODAY).days == 28
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_gaia.config.tolerance import tolerance_of
-from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.expectation import ExpectationSet
 from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
 from pytest_gaia.verdict.evidence import Phase, TestRecord

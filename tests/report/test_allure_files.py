@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace as changed
 
 from pytest_gaia.report.allure.around import categories, circumstances, executor, properties
-from pytest_gaia.report.allure.labels import Identity, environment_name, history_id
+from pytest_gaia.report.allure.results import Identity, environment_name, history_id
 from pytest_gaia.verdict.evidence import ServiceHealth
 from tests.report.evaluated import part
 

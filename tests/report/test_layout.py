@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.expectation import ExpectationSet
 from pytest_gaia.report.footer import Layout, blocking, notes, verdict_line, verdict_lines
 from pytest_gaia.report.layout import columns, cut, listed, wrapped
 from pytest_gaia.verdict.evaluated import evaluate_run

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.report.viewer.page import RunSummary, remote_references, shareable
+from pytest_gaia.report.viewer.page import RunSummary, Settings, remote_references, shareable
 from pytest_gaia.report.viewer.results import branch_of, earlier_runs, history_file, read_results, safe_name
-from pytest_gaia.report.viewer.settings import Settings
 
 ANALYTICS = """<script async src="https://www.googletagmanager.com/gtag/js?id=G-1"></script>
 <script>window.dataLayer = []; function gtag(){dataLayer.push(arguments);} gtag('js', new Date());</script>"""

@@ -12,8 +12,7 @@ import pytest
 
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox._broker import Broker
-from pytest_gaia.sandbox._cluster import Cluster
-from pytest_gaia.sandbox._postgres import PostgresServer
+from pytest_gaia.sandbox._postgres import Cluster, PostgresServer
 from pytest_gaia.sandbox._processes import ended, spawn, succeeded
 from pytest_gaia.sandbox.binaries import find_nats, find_postgres, server_account
 from pytest_gaia.sandbox.directories import create_run

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
-from pytest_gaia.expectations.expectation_set import ExpectationSet
-from pytest_gaia.expectations.selectors import KEYS, Match
+from pytest_gaia.expectations.expectation import ExpectationSet
+from pytest_gaia.expectations.subjects import KEYS, Match
 from pytest_gaia.verdict.classify import Classification, classify, details_of
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord
 from tests.expectations.build import TODAY, context, expectation

@@ -10,8 +10,7 @@ import pytest
 
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
 from pytest_gaia.expectations.apis import Api, Apis, Baseline, NamedOperation
-from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.expectation import Expectation, ExpectationSet
 from pytest_gaia.report.footer import notes, verdict_line
 from pytest_gaia.verdict.evaluated import EvaluatedRun, GoneOperation, evaluate_run
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire

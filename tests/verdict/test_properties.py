@@ -12,9 +12,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from pytest_gaia.config.tolerance import tolerance_of
-from pytest_gaia.expectations.expectation_set import ExpectationSet
-from pytest_gaia.expectations.selectors import keys_of, mismatch
-from pytest_gaia.expectations.subjects import Subject
+from pytest_gaia.expectations.expectation import ExpectationSet
+from pytest_gaia.expectations.subjects import Subject, keys_of, mismatch
 from pytest_gaia.verdict.classify import EXECUTED, Classification, classify, subject_of
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
 from pytest_gaia.verdict.evidence import encode, read_run

@@ -6,8 +6,8 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from pytest_gaia.expectations.apis import Apis
-from pytest_gaia.expectations.expectation_set import ExpectationSet
-from pytest_gaia.expectations.selectors import Match
+from pytest_gaia.expectations.expectation import ExpectationSet
+from pytest_gaia.expectations.subjects import Match
 from pytest_gaia.verdict.evaluated import evaluate_run
 from pytest_gaia.verdict.evidence import Failure
 from pytest_gaia.verdict.usage import executed, gone, unexpected, unused

@@ -25,8 +25,7 @@ from pytest_gaia.cli.options import AsJson, environment_option
 from pytest_gaia.cli.output import echo_json, echo_lines, show_table, write_json
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations.apis import NO_APIS, Apis, NamedOperation
-from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
+from pytest_gaia.expectations.expectation import Expectation, ExpectationSet, Resolution
 from pytest_gaia.expectations.lint import Finding, lint, sort_key
 from pytest_gaia.expectations.schema import schema
 from pytest_gaia.expectations.subjects import Context, Subject

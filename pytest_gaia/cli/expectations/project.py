@@ -15,8 +15,7 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.expectations.expectation import Expectation
-from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.expectation import Expectation, ExpectationSet
 from pytest_gaia.expectations.files import Reading, folders_of, load, read
 from pytest_gaia.expectations.lint import SOON
 from pytest_gaia.expectations.subjects import Context, Subject, read_subjects

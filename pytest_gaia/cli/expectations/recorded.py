@@ -10,7 +10,7 @@ from pytest_gaia.cli.expectations.project import AsOf, ExpectationsProject, From
 from pytest_gaia.cli.options import AsJson, complete_name
 from pytest_gaia.cli.output import echo_json, echo_lines
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.expectations.expectation_set import ExpectationSet, differences
+from pytest_gaia.expectations.expectation import ExpectationSet, differences
 from pytest_gaia.expectations.files import DRAFT, FOLDER
 from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.expectations.suggestions import Draft, drafts, removal, written

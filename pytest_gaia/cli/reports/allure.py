@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pytest_gaia.deploy.process import TAIL, run_tool
 from pytest_gaia.errors import ConfigError, ReportFailed
-from pytest_gaia.report.viewer.settings import OFFLINE
+from pytest_gaia.report.viewer.page import OFFLINE
 
 _MAJOR, _NODE = 3, 20
 _DEADLINE = 900.0

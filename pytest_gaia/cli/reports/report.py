@@ -22,9 +22,8 @@ from pytest_gaia.cli.output import echo_json, echo_lines
 from pytest_gaia.cli.reports.allure import Allure, find_allure, with_output
 from pytest_gaia.errors import ConfigError, ReportFailed
 from pytest_gaia.files.writing import make_folder
-from pytest_gaia.report.viewer.page import remote_references, shareable
+from pytest_gaia.report.viewer.page import Settings, remote_references, shareable
 from pytest_gaia.report.viewer.results import Results, branch_of, earlier_runs, history_file, read_results
-from pytest_gaia.report.viewer.settings import Settings
 from pytest_gaia.system.locks import hold
 from pytest_gaia.system.processes import git
 from pytest_gaia.wording import counted

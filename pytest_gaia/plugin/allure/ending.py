@@ -19,8 +19,7 @@ from pytest_gaia.plugin.allure.rewriter import links
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.report.allure.around import categories, circumstances, executor, properties
-from pytest_gaia.report.allure.labels import environment_name, epic_of
-from pytest_gaia.report.allure.results import PATTERN, ResultsFolder, allure_outcomes
+from pytest_gaia.report.allure.results import PATTERN, ResultsFolder, allure_outcomes, environment_name, epic_of
 from pytest_gaia.report.footer import groups_not_offered, verdict_line
 from pytest_gaia.run.session import Run
 from pytest_gaia.verdict.evaluated import EvaluatedRun

@@ -21,18 +21,18 @@ from pytest_gaia.plugin.allure.library import (
 from pytest_gaia.plugin.allure.seen import Seen
 from pytest_gaia.plugin.checks.result import Evaluator
 from pytest_gaia.report.allure.exchanges import attached
-from pytest_gaia.report.allure.labels import (
+from pytest_gaia.report.allure.outcomes import AllureOutcome, allure_outcome, message
+from pytest_gaia.report.allure.results import (
     Identity,
     environment_name,
     epic_of,
+    hidden,
     history_id,
     missing,
     of_project,
     origin,
     test_case_id,
 )
-from pytest_gaia.report.allure.outcomes import AllureOutcome, allure_outcome, message
-from pytest_gaia.report.allure.results import hidden
 from pytest_gaia.run.session import Run
 
 

@@ -17,7 +17,7 @@ from msgspec import structs
 from pytest_gaia import __version__
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.expectations.expectation_set import ExpectationSet, Resolution
+from pytest_gaia.expectations.expectation import ExpectationSet, Resolution
 from pytest_gaia.expectations.subjects import NOTHING_OBSERVED, Context, Observed, Subject
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.observation.readiness import ServiceState

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pytest_gaia.config.deployfiles.model import App, Deployment
-from pytest_gaia.preflight._addresses import Database, databases, said_region
-from pytest_gaia.preflight.files import DeployFiles, head
+from pytest_gaia.preflight.files import Database, DeployFiles, databases, head, said_region
 from pytest_gaia.preflight.findings import Found, check
 
 

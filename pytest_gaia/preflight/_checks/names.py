@@ -10,8 +10,7 @@ from pytest_gaia.config.deployfiles.reach import services
 from pytest_gaia.config.deployfiles.read import spellings
 from pytest_gaia.config.platform import DATABASE_NAMES, Platform
 from pytest_gaia.files.toml import Place
-from pytest_gaia.preflight._addresses import addresses
-from pytest_gaia.preflight.files import DeployFiles, head
+from pytest_gaia.preflight.files import DeployFiles, addresses, head
 from pytest_gaia.preflight.findings import Found, check
 
 

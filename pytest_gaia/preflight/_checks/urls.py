@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator
 
 from pytest_gaia.config.platform import DISABLED, Platform
-from pytest_gaia.preflight._addresses import Address, addresses
-from pytest_gaia.preflight.files import DeployFiles, env_place
+from pytest_gaia.preflight.files import Address, DeployFiles, addresses, env_place
 from pytest_gaia.preflight.findings import Found, check
 
 _SERVICE_VARIABLE = re.compile(r"(?:GAIA_)?(?P<name>\w+?)(?:_SERVICE)?_(?:BASE_)?URLS?", re.IGNORECASE)

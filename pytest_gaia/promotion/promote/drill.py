@@ -19,7 +19,7 @@ from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.deploy.contract import DeployHook
 from pytest_gaia.errors import ConfigError, GaiaError
-from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.expectation import ExpectationSet
 from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.observation.readiness import probe_services
 from pytest_gaia.promotion.ledger.ledger import Entry

@@ -13,7 +13,7 @@ from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.deploy.outcome import digests
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.expectation import ExpectationSet
 from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.files.writing import make_folder
 from pytest_gaia.promotion.gate.check import Check, passed, pending

@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pytest_gaia.report import _markdown_text as markdown_text
+from pytest_gaia.report.github import code, escaped, link
 from pytest_gaia.report.layout import remaining
 from pytest_gaia.report.signoff import _charts as charts
 from pytest_gaia.report.signoff.page import SHOWN_BLOCKING, SHOWN_TESTS, SHOWN_UNTESTED, SignOffPage
@@ -95,8 +95,8 @@ def _environment(text: Callable[[str], Markup]) -> Environment:
         "remaining": lambda days: "" if days is None else remaining(days),
         "id": lambda release: release.rpartition(" ")[2],
         "test_name": _test_name,
-        "code": lambda name: Markup(markdown_text.code(name)),  # noqa: S704  # the function escapes
-        "link": lambda name, address: Markup(markdown_text.link(name, address)),  # noqa: S704  # the function escapes
+        "code": lambda name: Markup(code(name)),  # noqa: S704  # the function escapes
+        "link": lambda name, address: Markup(link(name, address)),  # noqa: S704  # the function escapes
     }
     environment.globals |= {
         "shown_tests": SHOWN_TESTS,
@@ -134,7 +134,7 @@ def _html_text(text: str) -> Markup:
 
 
 def _markdown_text(text: str) -> Markup:
-    return Markup(markdown_text.escaped(text))  # noqa: S704  # the function escapes
+    return Markup(escaped(text))  # noqa: S704  # the function escapes
 
 
 def _page_footer(page: SignOffPage) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import tolerance_of
-from pytest_gaia.expectations.expectation_set import ExpectationSet
+from pytest_gaia.expectations.expectation import ExpectationSet
 from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.promotion.ledger.statements import RunDetails, RunPredicate
 from pytest_gaia.promotion.promote._evidence import deployment_predicate, located, run_predicate
