@@ -1,0 +1,2 @@
+async def test_good(shop):
+    (await shop.get("/items")).expect(200)
