@@ -44,7 +44,6 @@ class Command:
 # `-h`, `-q`, `-v` and `--color` are accepted by every command without further code.
 _START = "Get started"
 _TEST = "Test"
-_EXPECTATIONS = "Expectations"
 _OPERATE = "Deploy and operate"
 _RELEASE = "Release"
 _EVIDENCE = "Evidence and keys"
@@ -58,12 +57,13 @@ COMMANDS = {
     "help": Command("settings.help", "Show the help of a command or a topic", _START, hidden=True),
     "test": Command("runs.testing", "Run the tests of an environment with pytest", _TEST, passes_on=True),
     "legacy": Command("runs.testing", "Run the tests of a command of the old test.sh", _TEST, True, passes_on=True),
+    "prove": Command("runs.prove", "Measure which faults the suites catch (mutation testing)", _TEST),
     "replay": Command("reports.replay", "Evaluate the results of a run again", _TEST),
     "slo": Command("reports.slo", "Compare response times with service level objectives", _TEST),
     "api": Command("release.api", "Show and compare the operations of services", _TEST),
     "sandbox": Command("runs.sandbox", "Run the services on this machine for development", _TEST),
     "expectations": Command(
-        "expectations.commands", "List, check, explain and draft expectations of known failures", _EXPECTATIONS
+        "expectations.commands", "List, check, explain and draft expectations of known failures", _TEST
     ),
     "deploy": Command("operate.deploy", "Deploy the services of an environment", _OPERATE, passes_on=True),
     "rollback": Command("operate.rollback", "Return an environment to its last good version", _OPERATE),

@@ -1,0 +1,138 @@
+"""The processes that run tests with faults: each has a session of pytest and a sandbox of its own."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from pytest_gaia.errors import SandboxError
+from pytest_gaia.prove.messages import VARIABLE, Reply, Request
+from pytest_gaia.system.signals import ROUND
+
+_END_SECONDS = 15.0
+"""how long a process may take to tear down its fixtures and to stop its sandbox"""
+_LAST_LINES = 15
+_OPTIONS = ("-p", "pytest_gaia.plugin.proving", "-p", "no:cacheprovider", "-p", "no:allure_pytest")
+
+
+class Cell:
+    """One process. It ends with :meth:`close`, and when this process ends, however that happens."""
+
+    def __init__(self, number: int, arguments: Sequence[str], folder: Path) -> None:
+        self.number = number
+        self._log = folder / f"cell-{number}.log"
+        self._decoder = msgspec.json.Decoder(Reply)
+        self._rest = b""
+        self.socket, theirs = socket.socketpair()
+        try:
+            with self._log.open("wb") as log:
+                # A session of its own, where Ctrl-C does not reach it. S603: this very interpreter.
+                self._process = subprocess.Popen(  # noqa: S603
+                    [sys.executable, "-m", "pytest", *_OPTIONS, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, VARIABLE: str(theirs.fileno())},
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            self.socket.close()
+            raise SandboxError(f"Cannot start pytest: {error}") from error
+        finally:
+            theirs.close()
+
+    def send(self, request: Request) -> None:
+        """Send one request. Raises ``SandboxError`` if the process has ended."""
+        try:
+            self.socket.sendall(msgspec.json.encode(request) + b"\n")
+        except OSError:
+            raise self.ended() from None
+
+    def receive(self) -> Iterator[Reply]:
+        """Yield the replies that have arrived. Raises ``SandboxError`` if the process has ended."""
+        received = self.socket.recv(1 << 20)
+        if not received:
+            raise self.ended()
+        *lines, self._rest = (self._rest + received).split(b"\n")
+        yield from (self._decoder.decode(line) for line in lines)
+
+    def ended(self) -> SandboxError:
+        """Return an error with the end of the output."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
+        return SandboxError(f"pytest ended unexpectedly (exit code {self._process.returncode}).\n{self.output()}")
+
+    def output(self) -> str:
+        """Return the last lines of the output."""
+        lines = self._log.read_text("utf-8", "replace").strip().splitlines()
+        return "\n".join(f"  {line}" for line in lines[-_LAST_LINES:])
+
+    def close(self) -> None:
+        """Tell the process to end."""
+        self.socket.close()
+
+    def wait(self, deadline: float) -> None:
+        """Wait until it has ended, and kill it at ``deadline``, a time of the monotonic clock."""
+        while self._process.poll() is None:
+            if time.monotonic() > deadline:
+                self._process.kill()
+            time.sleep(0.01)
+
+
+class Cells:
+    """All processes; a context manager that ends them."""
+
+    def __init__(self, arguments: Sequence[str], folder: Path, count: int) -> None:
+        self._arguments = arguments
+        self._folder = folder
+        self._selector = selectors.DefaultSelector()
+        self._started = 0
+        self.all: list[Cell] = []
+        self._count = count
+
+    def __enter__(self) -> Self:
+        try:
+            for _ in range(self._count):
+                self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for cell in self.all:
+            cell.close()
+        deadline = time.monotonic() + _END_SECONDS
+        for cell in self.all:
+            cell.wait(deadline)
+
+    def start(self) -> Cell:
+        """Start one more."""
+        cell = Cell(self._started, self._arguments, self._folder)
+        self._started += 1
+        self.all.append(cell)
+        self._selector.register(cell.socket, selectors.EVENT_READ, cell)
+        return cell
+
+    def end(self, cell: Cell) -> None:
+        """End one."""
+        self._selector.unregister(cell.socket)
+        cell.close()
+        cell.wait(time.monotonic() + _END_SECONDS)
+        self.all.remove(cell)
+
+    def replies(self) -> Iterator[tuple[Cell, Reply]]:
+        """Yield the replies that arrive within a short time. Raises ``SandboxError`` if a process ends."""
+        for key, _ in self._selector.select(ROUND):
+            yield from ((key.data, reply) for reply in key.data.receive())

@@ -1,0 +1,156 @@
+"""Faults of responses: one line of text each, and those generated from the responses that tests received."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from pytest_gaia.errors import ConfigError, nearest
+
+KINDS = ("status", "reset", "slow", "drop", "set")
+FIELDS = 14
+"""fields of a response for which faults are generated, in breadth-first order"""
+SLOW = 0.5
+"""seconds"""
+
+
+class Route(msgspec.Struct, frozen=True, order=True):
+    """Requests of one method to one path template of a service."""
+
+    service: str
+    method: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.method} {self.path}"
+
+
+class Fault(msgspec.Struct, frozen=True, order=True):
+    """One fault of the responses of a route. ``kind`` and arguments are those of the faults of the sandbox."""
+
+    route: Route
+    kind: str
+    field: str = ""
+    """of ``drop`` and ``set``"""
+    value: str = ""
+    """as JSON: the value of ``set``, the seconds of ``slow``, the status of ``status``"""
+    body: str = ""
+    """of ``status``, as JSON"""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (str(self.route), self.kind, self.field, self.value, self.body)))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the fault in the sandbox."""
+        common = {"route": self.route.path, "method": self.route.method}
+        match self.kind:
+            case "status":
+                return {**common, "status": json.loads(self.value), "body": json.loads(self.body or "null")}
+            case "slow":
+                return {**common, "delay": json.loads(self.value)}
+            case "drop":
+                return {**common, "field": self.field}
+            case "set":
+                return {**common, "field": self.field, "value": json.loads(self.value)}
+        return common
+
+
+def parse(line: str, place: str) -> Fault:
+    """Return the fault of ``line``, such as ``gateway GET /health drop version``.
+
+    Raises ``ConfigError`` that begins with ``place``.
+    """
+    service, method, path, kind, *rest = [*line.split(maxsplit=4), "", "", "", ""][:5]
+    if not kind:
+        raise ConfigError(f"{place}: expected SERVICE METHOD ROUTE KIND, such as `gateway GET /health reset`: {line!r}")
+    if kind not in KINDS:
+        raise ConfigError(f"{place}: unknown kind of fault {kind!r}; {nearest(kind, KINDS)}")
+    words = rest[0].split(maxsplit=1)
+    wanted = {"reset": (0,), "slow": (1,), "drop": (1,), "set": (2,), "status": (1, 2)}[kind]
+    if len(words) not in wanted:
+        form = {"slow": " SECONDS", "drop": " FIELD", "set": " FIELD JSON", "status": " STATUS [JSON]"}.get(kind, "")
+        raise ConfigError(f"{place}: expected {kind}{form}: {line!r}")
+    field, values = (words[0], words[1:]) if kind in ("drop", "set") else ("", words)
+    try:
+        texts = [_json(json.loads(each)) for each in values]
+    except ValueError:
+        raise ConfigError(f"{place}: {values[-1]!r} is not JSON; a text needs quotes: {line!r}") from None
+    value, body = (*texts, "", "")[:2]
+    return Fault(Route(service, method.upper(), path), kind, field, value, body)
+
+
+class Seen(msgspec.Struct):
+    """What the tests received from one route when nothing was wrong."""
+
+    route: Route
+    tests: list[str] = []
+    """node IDs, the fastest first"""
+    shared: bool = False
+    """whether a fixture of a wider scope than function requested it"""
+    fields: dict[str, str] = {}
+    """path of a field → its value as JSON"""
+
+
+def faults_of(seen: Seen) -> Iterator[Fault]:
+    """Yield the faults for one route."""
+    yield Fault(seen.route, "status", value="500")
+    yield Fault(seen.route, "status", value="200", body="{}")
+    yield Fault(seen.route, "reset")
+    yield Fault(seen.route, "slow", value=_json(SLOW))
+    for field, text in seen.fields.items():
+        value = json.loads(text)
+        yield Fault(seen.route, "drop", field)
+        if value is not None:
+            yield Fault(seen.route, "set", field, "null")
+        yield Fault(seen.route, "set", field, _json(another(value)))
+
+
+def another(value: Any) -> Any:
+    """Return another value of the same type; a text for null."""
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str():
+            return f"another-{value}" if len(value) < 30 else "another"
+        case list():
+            return [] if value else ["another"]
+        case dict():
+            return {} if value else {"another": 1}
+    return "another"
+
+
+def fields_of(content: Any) -> dict[str, str]:
+    """Return the first fields of a JSON response, breadth-first, each with its value as JSON.
+
+    The items of a list are ``*``, with the fields of the first one. Keys that cannot be part of a path are left out.
+    """
+    found: dict[str, str] = {}
+    level: list[tuple[str, Any]] = [("", content)]
+    while level and len(found) < FIELDS:
+        below: list[tuple[str, Any]] = []
+        for path, value in level:
+            for name, child in _children(value):
+                where = f"{path}.{name}" if path else name
+                below.append((where, child))
+                if name != "*":
+                    found[where] = _json(child)
+        level = below
+    return dict(list(found.items())[:FIELDS])
+
+
+def _children(value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, list):
+        return [("*", value[0])] if value else []
+    if isinstance(value, Mapping):
+        return [(name, each) for name, each in value.items() if name and not set(name) & set(". \t\n*")]
+    return []
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

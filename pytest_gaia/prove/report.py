@@ -1,0 +1,98 @@
+"""The results of `gaia prove` as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pytest_gaia.prove.faults import Fault
+from pytest_gaia.prove.proving import Proof
+from pytest_gaia.report.layout import aligned
+from pytest_gaia.wording import counted, listed
+
+
+def lines_of(proof: Proof, seconds: float) -> Iterator[str]:
+    """Yield the report: score by kind, suite and route, then the survivors."""
+    if not proof.tried:
+        yield f"No fault was tried of {len(proof.planned)}."
+        return
+    for title, rows in (("kind", by_kind(proof)), ("suite", by_suite(proof)), ("route", by_route(proof))):
+        cells = [(name, f"{caught}", f"{tried}", f"{caught / tried:.0%}") for name, (caught, tried) in rows.items()]
+        yield from aligned([(title, "caught", "of", "score"), *cells])
+        yield ""
+    if proof.survivors:
+        yield f"{counted(len(proof.survivors), 'survivor')}. To try one again: gaia prove --fault 'LINE'"
+        yield from (f"  {fault}" for fault in proof.survivors)
+        yield ""
+    for nodes, what in (
+        (proof.mapped.broken, "does not pass without a fault, and was left out"),
+        (proof.mapped.slow, "takes more than 1.5 s, and was left out"),
+        (proof.unsettled, "failed after a fault was removed; what it caught does not count"),
+    ):
+        if nodes:
+            yield f"note: {listed(nodes, 3)}: {what}"
+    not_tried = len(proof.planned) - len(proof.tried)
+    more = f"; {not_tried} not tried" if not_tried else ""
+    yield (
+        f"score {proof.score:.1%}: {proof.caught} of {len(proof.tried)} faults caught on "
+        f"{counted(len(by_route(proof)), 'route')}{more}, in {seconds:.0f} s"
+    )
+
+
+Rows = dict[str, tuple[int, int]]
+"""name → faults that were caught, and that were tried"""
+
+
+def by_kind(proof: Proof) -> Rows:
+    """Return the score of each kind of fault."""
+    return _rows(proof, lambda fault: [kind_of(fault)])
+
+
+def by_route(proof: Proof) -> Rows:
+    """Return the score of each route."""
+    return _rows(proof, lambda fault: [str(fault.route)])
+
+
+def by_suite(proof: Proof) -> Rows:
+    """Return the score of each suite: of the faults on routes that its tests request, whichever test caught them."""
+    suites = {seen.route: sorted({proof.mapped.suites[node] for node in seen.tests}) for seen in proof.mapped.routes}
+    return dict(sorted(_rows(proof, lambda fault: suites[fault.route]).items()))
+
+
+def kind_of(fault: Fault) -> str:
+    """Return the kind of a fault for a table."""
+    if fault.kind == "set":
+        return "field null" if fault.value == "null" else "field of another value"
+    if fault.kind == "drop":
+        return "field missing"
+    return " ".join(filter(None, (fault.kind, fault.value, fault.body)))
+
+
+def _rows(proof: Proof, names: Any) -> Rows:
+    found: Rows = {}
+    for fault, tried in proof.tried.items():
+        for name in names(fault):
+            caught, of = found.get(name, (0, 0))
+            found[name] = (caught + bool(tried.caught), of + 1)
+    return dict(sorted(found.items()))
+
+
+def as_json(proof: Proof, seconds: float) -> dict[str, Any]:
+    """Return the results for machines."""
+
+    def scores(rows: Rows) -> dict[str, Any]:
+        return {name: {"caught": caught, "faults": tried} for name, (caught, tried) in rows.items()}
+
+    return {
+        "score": round(100 * proof.score, 2),
+        "caught": proof.caught,
+        "tried": len(proof.tried),
+        "planned": len(proof.planned),
+        "seconds": round(seconds, 1),
+        "kinds": scores(by_kind(proof)),
+        "suites": scores(by_suite(proof)),
+        "routes": scores(by_route(proof)),
+        "survivors": [str(fault) for fault in proof.survivors],
+        "caught_by": {str(fault): each.caught for fault, each in sorted(proof.tried.items()) if each.caught},
+        "left_out": {"failing": proof.mapped.broken, "slow": proof.mapped.slow, "unsettled": proof.unsettled},
+    }
