@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -29,6 +30,8 @@ from pytest_gaia.run.session import Run
 from pytest_gaia.stash import RUN
 from pytest_gaia.verdict.classify import Classification, classify
 
+SLOW_TESTS = 8
+"""tests that try a delay; each of them takes so much longer"""
 _SUCCESS = range(200, 300)
 
 
@@ -174,25 +177,26 @@ class ProvingHooks:
         caught: dict[str, pytest.Item] = {}
         for fault in batch.faults:
             began = time.monotonic()
+            if batch.fresh:
+                self._start_again(session)
             self._inject(fault)
             try:
-                if batch.fresh:
-                    self._tear_down(session)
-                item, count = self._first_failure(session, tests)
+                item, count = self._first_failure(session, tests[:SLOW_TESTS] if fault.kind == "slow" else tests)
             finally:
                 self._heal()
-            if batch.fresh:
-                self._tear_down(session)
             if item is not None:
                 caught[item.nodeid] = item
                 # It probably catches the next fault of the route, too.
                 tests.remove(item)
                 tests.insert(0, item)
             self._line.send(Tried(batch.number, fault, item.nodeid if item else "", count, time.monotonic() - began))
-        broken = [item.nodeid for item in caught.values() if self._blocks(session, item)]
+        if batch.fresh:
+            self._start_again(session)
+        broken = [item for item in caught.values() if self._blocks(session, item)]
         if broken:
-            self._tear_down(session)
-        self._line.send(Checked(batch.number, broken))
+            self._start_again(session)
+            broken = [item for item in broken if self._blocks(session, item)]
+        self._line.send(Checked(batch.number, [item.nodeid for item in broken]))
 
     def _first_failure(self, session: pytest.Session, tests: Sequence[pytest.Item]) -> tuple[pytest.Item | None, int]:
         for number, item in enumerate(tests, 1):
@@ -227,11 +231,13 @@ class ProvingHooks:
         assert self._run.sandbox is not None
         self._run.sandbox.heal(self._run.process)
 
-    def _tear_down(self, session: pytest.Session) -> None:
-        try:
+    def _start_again(self, session: pytest.Session) -> None:
+        """Tear down all fixtures, and restart the services."""
+        # The last fault may be the cause; the tests are checked without it later.
+        with suppress(Exception):
             tear_down(session)
-        except Exception:  # noqa: BLE001 - the fault may be the cause; the tests are checked without it later
-            return
+        assert self._run.sandbox is not None
+        self._run.sandbox.restart(self._run.process)
 
 
 def _route(exchange: Exchange) -> Route:

@@ -117,7 +117,7 @@ def another(value: Any) -> Any:
         case int() | float():
             return value + 1
         case str():
-            return f"another-{value}" if len(value) < 30 else "another"
+            return "another one" if value == "another" else "another"
         case list():
             return [] if value else ["another"]
         case dict():

@@ -186,6 +186,10 @@ class Sandbox:
         """Remove all faults of a stack."""
         self._call("DELETE", f"/stacks/{stack}/faults", within=self.limit)
 
+    def restart(self, stack: str) -> None:
+        """Restart the reference services of a stack: they forget what is in memory, such as rate limits, and faults."""
+        self._call("POST", f"/stacks/{stack}/restart", within=self.limit)
+
     def stop_service(self, service: str) -> None:
         """Stop a service that all stacks share. All services of kind ``postgres`` have one server, and so have ``nats``."""
         self._call("POST", f"/services/{service}/stop")

@@ -5,6 +5,7 @@
 ``POST /stacks/{stack}``                 the endpoints of a stack, which the first call creates
 ``POST /stacks/{stack}/faults``          ``{"service", "kind", …}``: inject a fault into a service
 ``DELETE /stacks/{stack}/faults``        remove the faults of the stack
+``POST /stacks/{stack}/restart``         restart its reference services
 ``POST /stacks/{stack}/databases``       ``{"service"}``: the ``{"dsn"}`` of a fresh database, by default of the first one
 ``DELETE /stacks/{stack}/databases``     ``{"dsn"}``: drop it in the background
 ``POST /services/{service}/stop|start``  stop or start a service that all stacks share, such as ``postgres``
@@ -207,6 +208,8 @@ class Control:
                 await self._platform.stacks.existing(name).fault(**content)
             case ("DELETE", "stacks", name, "faults"):
                 await self._platform.stacks.existing(name).heal()
+            case ("POST", "stacks", name, "restart"):
+                await self._platform.stacks.existing(name).restart()
             case ("POST", "stacks", _, "databases"):
                 return {"dsn": await self._platform.fresh_database(content.get("service"))}
             case ("DELETE", "stacks", _, "databases"):

@@ -114,6 +114,20 @@ class Stack:
             if self.apps is not None and service in self.servers:
                 await self.apps.started(service)
 
+    async def restart(self) -> None:
+        """Restart the reference services without events: they forget what is in memory, such as rate limits, and faults."""
+        if self.apps is None:
+            return
+        before, self.apps = self.apps, build_stack(self.apps.settings)
+        before.faults.clear()
+        for name, server in self.servers.items():
+            running = server.running
+            server.stop()
+            server.serve(self.apps.apps[name])
+            if running:
+                await server.start()
+        await before.database.close()
+
     async def switch(self, service: str, *, on: bool) -> None:
         """Start or stop a program."""
         if not on:

@@ -30,6 +30,12 @@ class HttpServer:
 
     def __init__(self, app: Any, port: ReservedPort) -> None:
         self.port = port
+        self.serve(app)
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+
+    def serve(self, app: Any) -> None:
+        """Serve another application to connections that are opened from now on."""
         self._config = Config(
             app,
             http="httptools",
@@ -40,8 +46,6 @@ class HttpServer:
             access_log=False,
             proxy_headers=False,
         )
-        self._state = ServerState()
-        self._server: asyncio.Server | None = None
 
     @property
     def running(self) -> bool:

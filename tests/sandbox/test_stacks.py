@@ -76,6 +76,17 @@ def test_a_service_can_be_stopped_and_started_by_itself(sandbox: Sandbox, faulty
     assert get(f"{faulty.urls[service]}/health") == 200
 
 
+def test_restarted_services_forget_rate_limits_and_faults(sandbox: Sandbox, faulty: Stack) -> None:
+    sandbox.fault("faulty", "gateway", "status", route="/health", status=418)
+    statuses = [get(f"{faulty.urls['gateway']}/") for _ in range(61)]
+    assert (statuses[0], statuses[-1]) == (200, 429)
+
+    sandbox.restart("faulty")
+
+    assert get(f"{faulty.urls['gateway']}/") == 200
+    assert get(f"{faulty.urls['gateway']}/health") == 200
+
+
 def test_stopping_a_service_breaks_its_open_connections(sandbox: Sandbox, faulty: Stack) -> None:
     parts = urlsplit(faulty.urls["asset"])
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=5)
