@@ -13,7 +13,7 @@ help:
 	@echo 'make test         run lint and the everyday tests (ONE=path: all tests in one file or folder)'
 	@echo 'make test-all     run all tests with coverage, then test-lowest'
 	@echo 'make test-lowest  run the everyday tests with the lowest allowed version of each dependency'
-	@echo 'make lint         check style, types, imports and words'
+	@echo 'make lint         check style, types, imports, words and suites'
 	@echo 'make format       format the code, and fix what ruff can fix'
 	@echo 'make docs         build the documentation in docs/_build/html, and check its links'
 	@echo 'make bench        measure against peers, and print tables (25 minutes; ONE=topic: part of it)'
@@ -53,6 +53,8 @@ lint:
 	@$(PYTHON) -m mypy
 	@PYTHONPATH=. $(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-logo
 	@$(PYTHON) -m ci.glossary
+	@.venv/bin/gaia suites check --strict
+	@cd examples/shop && ../../.venv/bin/gaia suites check --strict
 
 format:
 	@ci/setup test

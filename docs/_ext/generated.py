@@ -17,6 +17,7 @@ import pytest_gaia.plugin
 from pytest_gaia.cli import app as cli
 from pytest_gaia.config import services
 from pytest_gaia.config.schema import schema
+from pytest_gaia.preflight.suites import ALL_CHECKS, TOPICS
 
 _PLACE = re.compile(r"<!-- generated: (?P<what>[\w-]+) -->")
 
@@ -142,6 +143,17 @@ def services_tables() -> Iterator[str]:
         yield ""
 
 
+def suite_checks() -> Iterator[str]:
+    """Yield a table of the checks of test files for each topic."""
+    for topic, title in TOPICS.items():
+        yield f"### {title}\n"
+        yield "| check | severity | finds | why it matters | fix |\n|---|---|---|---|---|"
+        for each in (each for each in ALL_CHECKS if each.topic == topic):
+            texts = (each.title, each.why, f"{each.fix[:1].upper()}{each.fix[1:]}{'.' if each.fix else ''}")
+            yield f"| `{each.id}` | {each.severity} | {' | '.join(map(_cell, texts))} |"
+        yield ""
+
+
 def _type(value: dict[str, Any]) -> str:
     if "anyOf" in value:
         return " or ".join(map(_type, value["anyOf"]))
@@ -171,6 +183,7 @@ _GENERATORS = {
     "pytest-options": pytest_options,
     "pytest-settings": pytest_settings,
     "services": services_tables,
+    "suite-checks": suite_checks,
 }
 
 

@@ -56,6 +56,7 @@ COMMANDS = {
     "completion": Command("settings.help", "Print the completion script of a shell", _START),
     "help": Command("settings.help", "Show the help of a command or a topic", _START, hidden=True),
     "test": Command("runs.testing", "Run the tests of an environment with pytest", _TEST, passes_on=True),
+    "suites": Command("settings.suites", "Check test files for code that hides failures", _TEST),
     "legacy": Command("runs.testing", "Run the tests of a command of the old test.sh", _TEST, True, passes_on=True),
     "prove": Command("runs.prove", "Measure which faults the suites catch (mutation testing)", _TEST),
     "replay": Command("reports.replay", "Evaluate the results of a run again", _TEST),

@@ -1,1 +1,1 @@
-"""Checks of deploy files before anything is deployed: parity, safety, and the difference of two environments. Pure."""
+"""Checks of deploy files and of test files before anything runs, and the difference of two environments. Pure."""

@@ -11,14 +11,16 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sar
 _ROOT = "%SRCROOT%"
 
 
-def sarif(findings: Sequence[Finding], checks: Sequence[Check], *, version: str, prefix: str = "") -> dict[str, Any]:
+def sarif(
+    findings: Sequence[Finding], checks: Sequence[Check], *, tool: str, version: str, prefix: str = ""
+) -> dict[str, Any]:
     """Return one log with one run: all ``checks`` as rules, and ``findings`` as results.
 
-    ``version`` is this package's; ``prefix`` is the project's folder within its repository, such as ``services/``.
+    ``tool`` is the command, ``version`` is this package's; ``prefix`` is the project's folder within its repository, such as ``services/``.
     """
     rules = {each.id: number for number, each in enumerate(checks)}
     driver = {
-        "name": "gaia config check",
+        "name": tool,
         "semanticVersion": version,
         "informationUri": "https://pypi.org/project/pytest-gaia/",
         "rules": [_rule(each) for each in checks],
@@ -51,9 +53,9 @@ def _rule(check: Check) -> dict[str, Any]:
         "name": "".join(word.capitalize() for word in check.id.split("-")),
         "shortDescription": {"text": f"{check.title}."},
         "fullDescription": {"text": check.why},
-        "help": {"text": f"{check.title}. {check.why}"},
+        "help": {"text": f"{check.title}. {check.why}" + (f" Fix: {check.fix}." if check.fix else "")},
         "defaultConfiguration": {"level": check.severity},
-        "properties": {"tags": ["deployment", check.topic]},
+        "properties": {"tags": [check.topic]},
     }
 
 

@@ -92,7 +92,9 @@ class Log(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def log(prefix: str = "") -> Log:
-    return msgspec.json.decode(json.dumps(sarif(FOUND, ALL_CHECKS, version="1.2.3", prefix=prefix)), type=Log)
+    return msgspec.json.decode(
+        json.dumps(sarif(FOUND, ALL_CHECKS, tool="gaia config check", version="1.2.3", prefix=prefix)), type=Log
+    )
 
 
 def test_a_log_has_the_form_of_the_standard() -> None:
@@ -127,7 +129,7 @@ def test_a_finding_that_moves_stays_the_same() -> None:
 
     assert len({json.dumps(each) for each in before}) == len(FOUND)
     shifted = Finding("autostop", "error", Place("deploy/fly a.toml", 99), "50% off, here: yes", "w", "m")
-    again: dict[str, Any] = sarif([shifted], ALL_CHECKS, version="1")["runs"][0]["results"][0]
+    again: dict[str, Any] = sarif([shifted], ALL_CHECKS, tool="gaia config check", version="1")["runs"][0]["results"][0]
     assert again["partialFingerprints"] == before[0]
 
 

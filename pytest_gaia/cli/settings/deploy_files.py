@@ -1,17 +1,14 @@
 """``gaia config``: check deploy files, compare two environments, print the JSON Schema of ``gaia.toml``."""
 
-import os
-import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from pytest_gaia import __version__
 from pytest_gaia.cli.options import AsJson, complete_name
 from pytest_gaia.cli.output import echo_json, echo_lines, show_table, write_json
+from pytest_gaia.cli.settings.findings import Findings, Format, Output, explanation, format_of, named, numbers
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.deployfiles.read import OTHER_SPELLINGS
 from pytest_gaia.config.project import Project
@@ -21,13 +18,9 @@ from pytest_gaia.deploy.fly.operations import secret_names
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.preflight.difference import BY_NAME, Row, difference
 from pytest_gaia.preflight.files import DeployFiles
-from pytest_gaia.preflight.findings import Check, Finding, Severity
+from pytest_gaia.preflight.findings import Finding
 from pytest_gaia.preflight.lint import ALL_CHECKS, lint
 from pytest_gaia.preflight.reading import read_deploy_files, with_secrets
-from pytest_gaia.printable import commands, one_line
-from pytest_gaia.report.github import github_annotations
-from pytest_gaia.report.sarif import code_quality, sarif
-from pytest_gaia.wording import counted
 
 HELP = """\
 Check deploy files, compare environments, print a schema.
@@ -78,11 +71,6 @@ Examples:
 Then start gaia.toml with the line: #:schema ./gaia.schema.json
 """
 
-Format = Literal["text", "json", "github", "gitlab", "sarif"]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the result to FILE", show_default=False)
-]
-
 
 @app.command("check", help=CHECK_HELP)
 def check_files(
@@ -101,13 +89,9 @@ def check_files(
     output: Output = None,
 ) -> None:
     """Check the deploy files and CI files of this project."""
-    if as_json and form not in ("text", "json"):
-        raise ConfigError(f"--json and --format {form} exclude each other; give only one of them.")
-    form = "json" if as_json else form
-    if output is not None and form in ("text", "github"):
-        raise ConfigError(f"--output: needs --json, --format gitlab or --format sarif; {form} goes to standard output.")
+    form = format_of(form, output, as_json=as_json)
     project = Project.around(Path.cwd())
-    explained = _named(explain) if explain is not None else None
+    explained = named(explain, ALL_CHECKS) if explain is not None else None
     needed = [env] if env is not None else []
     files = _read(project, *needed, may_be_empty=explained is not None or _names_no_files(project, env))
     name = _name_of(project, files, env)
@@ -117,13 +101,10 @@ def check_files(
     if explained is not None:
         echo_lines(explanation(explained, findings))
         raise typer.Exit
-    _write(findings, form, output, _prefix(project.rootdir))
-    if form in ("text", "github") or output is not None:
-        _show(findings, files, name)
-    if form == "github" or (form == "text" and os.environ.get("GITHUB_ACTIONS") == "true"):
-        _annotate(findings, _prefix(project.rootdir))
-    blocking = ("error", "warning") if strict else ("error",)
-    raise typer.Exit(int(any(each.severity in blocking for each in findings)))
+    names = [each.environment for each in files.deployments if name in (None, each.environment)]
+    result = Findings("gaia config check", ALL_CHECKS, findings, summary(findings, names), project.rootdir)
+    result.write(form, output)
+    raise typer.Exit(result.exit_code(strict=strict))
 
 
 @app.command("schema", help=SCHEMA_HELP)
@@ -150,14 +131,6 @@ def diff_files(
         show_table(("service", "what", one.environment, other.environment, "allowed"), [row_cells(row) for row in rows])
         count = sum(not row.allowed for row in rows)
         typer.echo(f"{len(rows)} differences, {count} not listed in allowed_differences.")
-
-
-def _named(identifier: str) -> Check:
-    """Return the check of this name."""
-    found = {each.id: each for each in ALL_CHECKS}
-    if identifier not in found:
-        raise ConfigError(f"--explain: unknown check {identifier!r}; {nearest(identifier, found)}")
-    return found[identifier]
 
 
 def _read(project: Project, *needed: str, may_be_empty: bool = False) -> DeployFiles:
@@ -225,61 +198,11 @@ def _with_secrets(files: DeployFiles, environment: str | None) -> DeployFiles:
     return with_secrets(files, names)
 
 
-def _write(findings: Sequence[Finding], form: Format, output: Path | None, prefix: str) -> None:
-    """Write ``findings`` as one JSON document, if ``form`` is one."""
-    if form == "json":
-        write_json([each.as_json() for each in findings], output)
-    elif form == "gitlab":
-        write_json(code_quality(findings, prefix), output)
-    elif form == "sarif":
-        write_json(sarif(findings, ALL_CHECKS, version=__version__, prefix=prefix), output)
-
-
-def _show(findings: Sequence[Finding], files: DeployFiles, environment: str | None) -> None:
-    echo_lines(map(finding_line, findings))
-    names = [each.environment for each in files.deployments if environment in (None, each.environment)]
-    typer.echo(summary(Counter(each.severity for each in findings), names))
-    if findings:
-        typer.echo("Run `gaia config check --explain CHECK` to see why a check matters, and how to fix its findings.")
-
-
-def _annotate(findings: Sequence[Finding], prefix: str) -> None:
-    with commands(sys.stdout):
-        for line in github_annotations(findings, prefix):
-            typer.echo(line)
-
-
-def _prefix(rootdir: Path) -> str:
-    """Return the folder of the project within its git repository, with a slash at the end; empty for the top folder."""
-    repository = next((folder for folder in (rootdir, *rootdir.parents) if (folder / ".git").exists()), rootdir)
-    return "" if repository == rootdir else f"{rootdir.relative_to(repository).as_posix()}/"
-
-
-def finding_line(finding: Finding) -> str:
-    """Return ``finding`` in one line, in the format of compilers."""
-    place = f"{finding.place.file}:{finding.place.line}"
-    return one_line(f"{place}: {finding.severity}: {finding.check}: {finding.text}")
-
-
-def explanation(check: Check, findings: Sequence[Finding]) -> list[str]:
-    """Return what ``--explain`` prints: why ``check`` matters, and the fix of each of its ``findings``."""
-    lines = [f"{check.id} ({check.severity}): {check.title}", "", check.why]
-    if check.refuses:
-        lines += ["", "Findings of this check also stop `gaia deploy`."]
-    own = [each for each in findings if each.check == check.id]
-    for each in own:
-        lines += ["", f"{each.place.file}:{each.place.line}: {each.text}", f"  Fix: {each.fix}"]
-    if not own:
-        lines += ["", "It found nothing in this project."]
-    return list(map(one_line, [*lines, "", f"To allow a finding: # gaia: allow {check.id} because REASON"]))
-
-
-def summary(counts: Mapping[Severity, int], environments: Sequence[str]) -> str:
+def summary(findings: Sequence[Finding], environments: Sequence[str]) -> str:
     """Return the number of findings by severity, and the environments that were checked."""
     where = ", ".join(environments)
-    numbers = [counted(counts[severity], severity) for severity in ("error", "warning", "note") if counts.get(severity)]
-    if numbers:
-        return ", ".join(numbers) + (f" ({where})" if where else "")
+    if findings:
+        return numbers(findings) + (f" ({where})" if where else "")
     return f"No findings in the deploy files of {where}." if where else "No findings; the project has no deploy files."
 
 

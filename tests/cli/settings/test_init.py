@@ -148,7 +148,7 @@ def test_the_pre_commit_hooks_run(folder: Path) -> None:
     done = shell("pre-commit run --all-files", folder, PRE_COMMIT_HOME=str(folder.parent / "hooks"))
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("Passed") == 2
+    assert done.stdout.count("Passed") == 3
 
 
 def findings(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, dict[str, Any]]:
