@@ -1,6 +1,7 @@
 """Frozen records of HTTP exchanges, SQL statements, Redis commands and NATS messages, an exchange as text, and payloads."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -176,16 +177,89 @@ def to_json(value: Any) -> bytes:
         raise ValueError("nested too deeply") from None
 
 
-def from_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text. Raises ``ValueError``, also for NaN and Infinity, which ``json`` accepts."""
+MOST_DEPTH = 64
+"""objects and arrays within each other that strict JSON may have"""
+MOST_DIGITS = 32
+"""digits that a number of strict JSON may have"""
+
+
+def from_json(text: str | bytes, *, strict: bool = True) -> Any:
+    """Return the value of a JSON text. Raises ``ValueError`` if it is not JSON.
+
+    ``strict`` refuses what other readers understand differently or not at all, although ``json`` accepts it: an encoding
+    other than UTF-8, NaN and infinite numbers, a key that occurs twice, lone surrogates, numbers of more than
+    ``MOST_DIGITS`` digits, and a depth of more than ``MOST_DEPTH``.
+    """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        if not strict:
+            return json.loads(text)
+        plain = text if isinstance(text, str) else _utf8(text)
+        value = json.loads(
+            plain, parse_constant=_no_constant, parse_int=_integer, parse_float=_finite, object_pairs_hook=_unique
+        )
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    if plain.count("[") + plain.count("{") > MOST_DEPTH:
+        _check_depth(value)
+    if "\\u" in plain:
+        _check_surrogates(value)
+    return value
 
 
-def _refuse(constant: str) -> None:
+def _utf8(content: bytes) -> str:
+    encoding = json.detect_encoding(content)
+    if encoding != "utf-8":
+        found = "UTF-8 with a byte order mark" if encoding == "utf-8-sig" else encoding.upper()
+        raise ValueError(f"the encoding is {found}, expected UTF-8")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not UTF-8") from None
+
+
+def _no_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not valid JSON")
+
+
+def _integer(digits: str) -> int:
+    _check_digits(digits)
+    return int(digits)
+
+
+def _finite(number: str) -> float:
+    _check_digits(number)
+    if math.isinf(value := float(number)):
+        raise ValueError(f"{number} is not a finite number")
+    return value
+
+
+def _check_digits(number: str) -> None:
+    if len(number) > MOST_DIGITS and (digits := sum(map(str.isdigit, number))) > MOST_DIGITS:
+        raise ValueError(f"a number has {digits} digits, more than {MOST_DIGITS}")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+    return found
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for depth in range(MOST_DEPTH + 1):
+        level = [each for each in level if isinstance(each, (dict, list))]
+        if depth == MOST_DEPTH and level:
+            raise ValueError(f"nested deeper than {MOST_DEPTH}")
+        level = [each for group in level for each in (group.values() if isinstance(group, dict) else group)]
+
+
+def _check_surrogates(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("a string has a surrogate (\\ud800 to \\udfff) without its other half") from None
 
 
 def decode(payload: bytes) -> Any:

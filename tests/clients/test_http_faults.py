@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import random
+import re
 import time
+import tracemalloc
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -243,7 +247,7 @@ async def test_a_body_nested_without_end_is_not_json(connect: Connect) -> None:
     async with peer(raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))) as server:
         reply = await connect({"gateway": server.url}).http("gateway").get("/x")
         with pytest.raises(UnexpectedResponse, match="not JSON"):
-            reply.json()
+            reply.json(any_type=True)
 
 
 async def test_a_long_response_that_was_cut_is_shown_in_part(connect: Connect) -> None:
@@ -276,11 +280,12 @@ ZEROS = gzip.compress(bytes(32 * MIB))
 NOTHING = b"\x00\x00\x00\xff\xff"
 """an empty block"""
 BEGINS = gzip.compress(b"", mtime=0)[:10]
+NOISE = random.Random(0).randbytes(17 * MIB)
+"""bytes that cannot be compressed"""
 TOO_LARGE = {
-    "compressed": encoded("gzip", body=ZEROS),
-    "compressed twice": encoded("gzip", "gzip", body=gzip.compress(ZEROS)),
+    "compressed": encoded("gzip", body=gzip.compress(NOISE, 0)),
+    "compressed twice": encoded("gzip", "gzip", body=gzip.compress(gzip.compress(NOISE, 0), 0)),
     "without an end": endless(PLAIN + b"\r\n", b"x" * 65536),
-    "nothing in very much": encoded("gzip", "deflate", body=zlib.compress(BEGINS + NOTHING * 4_000_000)),
 }
 EVENTS = PLAIN + b"Content-Type: text/event-stream\r\n\r\n"
 
@@ -293,9 +298,73 @@ async def test_reading_stops_at_a_bound_that_the_error_names(connect: Connect, s
         with pytest.raises(UnexpectedResponse, match="the decoded body has more than 16 MiB") as large:
             await gateway.get("/x")
 
-    assert "`max_response_mib` in [env.sandbox]" in str(large.value)
+    limits = "The limit is `limit` of the request, in MiB, or else `max_response_mib` in [env.sandbox] of gaia.toml."
+    assert limits in str(large.value)
     assert record[0].error is not None
     assert len(record[0].error) < 70_000
+
+
+BLANKS = gzip.compress(b'{"status": "ok"' + b" " * 80_000_000 + b"}", 1)
+BOMBS = {
+    "80 MB of blanks": encoded("gzip", body=BLANKS),
+    "compressed twice": encoded("gzip", "gzip", body=gzip.compress(ZEROS)),
+    "nothing in very much": encoded("gzip", "deflate", body=zlib.compress(BEGINS + NOTHING * 4_000_000)),
+    "events": always(200, BLANKS, headers={"content-encoding": "gzip", "content-type": "text/event-stream"}),
+}
+
+
+@pytest.mark.parametrize("script", BOMBS.values(), ids=BOMBS)
+async def test_decoding_stops_where_a_body_grows_more_than_a_hundred_times(connect: Connect, script: Script) -> None:
+    async with peer(script) as server:
+        gateway = connect({"gateway": server.url}).http("gateway")
+        tracemalloc.start()
+        try:
+            with pytest.raises(UnexpectedResponse, match="bytes were decoded into more than 100 times as many") as bomb:
+                async with gateway.stream("/x") if script is BOMBS["events"] else contextlib.nullcontext() as events:
+                    await (events.collect() if events else gateway.get("/x"))
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert "If that is intended, pass `limit` with the request, in MiB." in str(bomb.value)
+    assert most < 32 * MIB
+
+
+async def test_a_request_has_a_limit_of_its_own(connect: Connect) -> None:
+    async with peer(encoded("gzip", body=ZEROS)) as server:
+        gateway = connect({"gateway": server.url}, max_response_mib=1).http("gateway")
+        assert len((await gateway.get("/x", limit=32)).body) == 32 * MIB
+        with pytest.raises(UnexpectedResponse, match=r"more than 31\.5 MiB"):
+            await gateway.get("/x", limit=31.5)
+
+
+async def test_a_stream_has_a_limit_of_its_own(connect: Connect) -> None:
+    async with (
+        peer(endless(EVENTS, b"data: x\n\n" * 9999)) as server,
+        asyncio.timeout(60),
+        connect({"gateway": server.url}).http("gateway").stream("/x", limit=0.5) as events,
+    ):
+        with pytest.raises(UnexpectedResponse, match=r"more than 0\.5 MiB"):
+            await events.collect()
+
+
+async def test_a_small_body_may_repeat_itself(connect: Connect) -> None:
+    async with peer(encoded("gzip", body=gzip.compress(bytes(MIB)))) as server:
+        assert (await connect({"gateway": server.url}).http("gateway").get("/x")).body == bytes(MIB)
+
+
+@pytest.mark.parametrize(
+    ("limit", "error", "problem"),
+    [
+        (0, ValueError, "limit: 0, expected more than 0 MiB"),
+        (float("inf"), ValueError, "limit: inf, expected at most 4096 MiB"),
+        (float("nan"), ValueError, "limit: nan, expected more than 0 MiB"),
+        ("1", TypeError, "limit: str, expected a number of MiB"),
+    ],
+)
+async def test_a_wrong_limit_is_refused(connect: Connect, limit: Any, error: type[Exception], problem: str) -> None:
+    with pytest.raises(error, match=f"^{re.escape(problem)}$"):
+        await connect({"gateway": "http://127.0.0.1:1"}).http("gateway").get("/x", limit=limit)
 
 
 async def test_reading_events_stops_at_the_bound_too(connect: Connect) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_gaia.clients.exchanges import decode, encode
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
+    st.none() | st.booleans() | st.integers(-(10**31), 10**31) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
@@ -29,6 +29,8 @@ VALUES = st.recursive(
         (b"not json", "not json"),
         (b'{"a": NaN}', '{"a": NaN}'),
         (json.dumps('{"a": -Infinity}').encode(), '{"a": -Infinity}'),
+        (b'{"a": 1, "a": 2}', '{"a": 1, "a": 2}'),
+        (b"1" * 33, "1" * 33),
         ("grün".encode(), "grün"),
         (b"\xff\xfe", b"\xff\xfe"),
     ],

@@ -1,6 +1,7 @@
 """The arguments of one request, validated and encoded before anything is sent."""
 
 import json
+import math
 import mimetypes
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import IO, Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 from pytest_gaia.clients.exchanges import to_json
-from pytest_gaia.clients.http._transport import encoded_form
+from pytest_gaia.clients.http._transport import MIB, encoded_form
 
 Content: TypeAlias = str | bytes | bytearray | memoryview
 File: TypeAlias = Content | IO[bytes] | tuple[Any, ...]
@@ -20,6 +21,7 @@ Files: TypeAlias = "Mapping[str, File] | Sequence[tuple[str, File]]"
 _CONTENT = "str or bytes"
 _FILE = "bytes, str, a file opened in binary mode, or a tuple (filename, content, type, headers)"
 _OCTETS = "application/octet-stream"
+_MOST_MIB = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,25 @@ def seconds(value: Any, argument: str, default: float) -> float:
     """Return a number of seconds; ``default`` for None."""
     if value is None:
         return default
+    return _above_zero(value, argument, "seconds", "a number of seconds for the whole response")
+
+
+def mebibytes(value: Any, argument: str) -> int | None:
+    """Return a number of MiB in bytes; None for None."""
+    if value is None:
+        return None
+    # More does not fit into the memory of a machine that runs tests, and infinity is no number of bytes.
+    if (size := _above_zero(value, argument, "MiB", "a number of MiB")) > _MOST_MIB:
+        raise ValueError(f"{argument}: {value!r}, expected at most {_MOST_MIB} MiB")
+    return math.ceil(size * MIB)
+
+
+def _above_zero(value: Any, argument: str, unit: str, expected: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise wrong_type(argument, value, "a number of seconds for the whole response")
+        raise wrong_type(argument, value, expected)
     # Not `<= 0`, which is false for NaN.
     if not value > 0:
-        raise ValueError(f"{argument}: {value!r}, expected more than 0 seconds")
+        raise ValueError(f"{argument}: {value!r}, expected more than 0 {unit}")
     return float(value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 from pytest_gaia.clients.exchanges import BODY_LIMIT, Exchange, ReceivedResponse, SentRequest, transcript
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http._arguments import Body, fill, text, url_of
-from pytest_gaia.clients.http._transport import MIB, Fault, Incoming, Outgoing, Progress, Transport
+from pytest_gaia.clients.http._transport import MIB, MOST_RATIO, Fault, Incoming, Outgoing, Progress, Transport
 from pytest_gaia.clients.limits import Place, ServiceLimits
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.clients.running import RUNNING, RunningTest
@@ -75,10 +76,11 @@ class Link:
         headers: Mapping[str, str],
         identity: Identity,
         within: float,
+        limit: int | None = None,
     ) -> Call:
         """Return the request to send.
 
-        ``headers`` override those of ``identity`` and ``body``. Raises ``TypeError`` or ``ValueError`` for an invalid
+        ``headers`` override those of ``identity`` and ``body``. ``limit`` is the one of this response, in bytes. Raises ``TypeError`` or ``ValueError`` for an invalid
         argument, ``WriteRefused`` for a write that is not permitted, ``NotApplicable`` without a route.
         """
         verb = text(method, "method").upper()
@@ -92,7 +94,7 @@ class Link:
             self.receiver, verb, path.partition("?")[0], own, url=url, headers=sent, body=body.content
         )
         outgoing = Outgoing(verb, url, tuple(sent.items()), body.content)
-        return Call(self.service, self.via, route.partition("?")[0], outgoing, within, body.shown)
+        return Call(self.service, self.via, route.partition("?")[0], outgoing, within, limit, body.shown)
 
     @contextlib.asynccontextmanager
     async def send(self, call: Call) -> AsyncIterator[Attempt]:
@@ -154,6 +156,8 @@ class Call:
     outgoing: Outgoing
     within: float
     """seconds for the whole response"""
+    limit: int | None = None
+    """bytes of the decoded body; None for the limit of the environment"""
     shown: str | None = field(default=None, repr=False)
     """text to record instead of the body"""
 
@@ -181,8 +185,13 @@ class Attempt:
 
     async def begin(self, stack: contextlib.AsyncExitStack, connect: float) -> None:
         """Send the request and wait for the head of the response; ``stack`` closes it. Raises :class:`Fault`."""
-        most = self._link.environment.max_response_mib * MIB
-        opening = self._link.transport.open(self._call.outgoing, self._progress, connect=connect, most=most)
+        limit = self._call.limit
+        most = self._link.environment.max_response_mib * MIB if limit is None else limit
+        # A test that sets a limit knows how large the body is, however well it was compressed.
+        ratio = MOST_RATIO if limit is None else math.inf
+        opening = self._link.transport.open(
+            self._call.outgoing, self._progress, connect=connect, most=most, ratio=ratio
+        )
         try:
             async with asyncio.timeout_at(self._until):
                 self._incoming = await stack.enter_async_context(opening)
@@ -374,9 +383,10 @@ def explain(fault: Fault, exchange: Exchange, environment: Environment, base_url
             f"cannot decode the response of {exchange.service}: {fault.reason}.\n\n{transcript(exchange)}", exchange
         )
     if fault.stage == "size":
+        setting = f"`max_response_mib` in [env.{environment.name}] of gaia.toml"
+        remedy = fault.remedy or f"The limit is `limit` of the request, in MiB, or else {setting}."
         return UnexpectedResponse(
-            f"the response of {exchange.service} is too large: {fault.reason}.\n"
-            f"The limit is `max_response_mib` in [env.{environment.name}] of gaia.toml.\n\n{transcript(exchange)}",
+            f"the response of {exchange.service} is too large: {fault.reason}.\n{remedy}\n\n{transcript(exchange)}",
             exchange,
         )
     return Unreachable(

@@ -47,6 +47,8 @@ _MOST_ENCODINGS = 4
 _WINDOWS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 """accepted content encoding → window bits of zlib"""
 MIB = 1024 * 1024
+MOST_RATIO = 100
+"""how many times larger than the received bytes a decoded body of more than 1 MiB may be"""
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -150,18 +152,18 @@ class Transport:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, request: Outgoing, progress: Progress, *, connect: float, most: int
+        self, request: Outgoing, progress: Progress, *, connect: float, most: int, ratio: float = MOST_RATIO
     ) -> AsyncIterator[Incoming]:
         """Send ``request`` and yield the response as soon as its head is there; update ``progress``.
 
-        ``connect`` limits connecting, in seconds; ``most`` limits the decoded body, in bytes. All other time limits are
-        the caller's. Raises :class:`Fault`.
+        ``connect`` limits connecting, in seconds; ``most`` limits the decoded body, in bytes, and ``ratio`` how many
+        times larger than the received bytes it is. All other time limits are the caller's. Raises :class:`Fault`.
         """
         slot = self._slot()
         try:
             response = await self._send(slot, _message(request, connect, progress), progress)
             try:
-                chunks = _chunks(response, progress, most)
+                chunks = _chunks(response, progress, _Bounds(most, ratio))
                 yield Incoming(
                     response.status_code, _pairs(response), _charset(response.headers.get("content-type", "")), chunks
                 )
@@ -293,11 +295,11 @@ def _message(request: Outgoing, connect: float, progress: Progress) -> httpx.Req
     return message
 
 
-async def _chunks(response: httpx.Response, progress: Progress, most: int) -> AsyncIterator[bytes]:
+async def _chunks(response: httpx.Response, progress: Progress, bounds: _Bounds) -> AsyncIterator[bytes]:
     encodings = [each.strip().lower() for each in response.headers.get_list("content-encoding", split_commas=True)]
     # The last encoding was applied last. A body with an unknown encoding is passed on unchanged.
     known = [each for each in encodings if each not in ("", "identity")]
-    layers = [_Layer(each, most) for each in reversed(known)] if all(each in _WINDOWS for each in known) else []
+    layers = [_Layer(each, bounds) for each in reversed(known)] if all(each in _WINDOWS for each in known) else []
     if len(layers) > _MOST_ENCODINGS:
         raise Fault("encoding", f"the body is encoded {len(layers)} times")
     broken = f"the body is not {', '.join(known)}, as its content-encoding declares"
@@ -305,10 +307,10 @@ async def _chunks(response: httpx.Response, progress: Progress, most: int) -> As
     try:
         with _faults(progress):
             async for raw in response.aiter_raw():
+                bounds.received += len(raw)
                 for piece in _decoded(raw, layers):
                     size += len(piece)
-                    if size > most:
-                        raise _too_large(most)
+                    bounds.check(size)
                     yield piece
     except zlib.error as error:
         raise Fault("encoding", f"{broken} ({error})") from error
@@ -324,17 +326,33 @@ def _decoded(data: bytes, layers: list[_Layer]) -> Iterator[bytes]:
         yield from _decoded(piece, layers[1:])
 
 
-def _too_large(most: int) -> Fault:
-    return Fault("size", f"the decoded body has more than {most / MIB:g} MiB")
+@dataclass(slots=True)
+class _Bounds:
+    """The limits of a body while it is decoded."""
+
+    most: int
+    """bytes"""
+    ratio: float
+    received: int = 0
+    """bytes"""
+
+    def check(self, made: int) -> None:
+        """Raise :class:`Fault` if ``made`` bytes are too many."""
+        if made > self.most:
+            raise Fault("size", f"the decoded body has more than {self.most / MIB:g} MiB")
+        # A small body can do no harm, and may be one that repeats itself.
+        if made > MIB and made > self.ratio * self.received:
+            reason = f"{self.received} bytes were decoded into more than {self.ratio:g} times as many"
+            raise Fault("size", reason, remedy="If that is intended, pass `limit` with the request, in MiB.")
 
 
 class _Layer:
-    """Decodes one encoding of a body in small pieces, up to a limit for this layer."""
+    """Decodes one encoding of a body in small pieces, up to the limits for the result."""
 
-    def __init__(self, encoding: str, most: int) -> None:
+    def __init__(self, encoding: str, bounds: _Bounds) -> None:
         self._zlib = zlib.decompressobj(_WINDOWS[encoding])
         self._may_be_bare = encoding == "deflate"
-        self._most = most
+        self._bounds = bounds
         self._made = 0
         self.is_open = False
         """whether it has begun and not ended"""
@@ -348,8 +366,7 @@ class _Layer:
             data = self._zlib.unconsumed_tail
             is_more = bool(data) or len(piece) == _PIECE
             self._made += len(piece)
-            if self._made > self._most:
-                raise _too_large(self._most)
+            self._bounds.check(self._made)
             if piece:
                 yield piece
         self.is_open = self.is_open and not self._zlib.eof

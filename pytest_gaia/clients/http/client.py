@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from pytest_gaia.clients.exchanges import Exchange
-from pytest_gaia.clients.http._arguments import Content, Files, Params, body_of, headers_of, seconds, text
+from pytest_gaia.clients.http._arguments import Content, Files, Params, body_of, headers_of, mebibytes, seconds, text
 from pytest_gaia.clients.http._exchange import Call, Identity, Link
 from pytest_gaia.clients.http.responses import EventStream, Headers, Response, require_events
 from pytest_gaia.clients.reasons import hide
@@ -92,6 +92,7 @@ class HttpClient:
         files: Files | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        limit: float | None = None,
     ) -> Response:
         """Send a request and return the response, whatever its status. Redirects are not followed.
 
@@ -100,7 +101,8 @@ class HttpClient:
 
         The body is ``json``, ``content`` (sent unchanged), ``data`` (a form), or ``files`` with or without ``data`` (a
         multipart form); the arguments are those of httpx. ``timeout`` is the number of seconds for the whole response;
-        its default is ``timeouts.response`` of the service, or of the environment.
+        its default is ``timeouts.response`` of the service, or of the environment. ``limit`` is the number of MiB that the
+        decoded body may have, however well it was compressed; its default is ``max_response_mib`` of the environment.
 
         Raises ``TypeError`` or ``ValueError`` for an invalid argument, ``WriteRefused``, ``NotApplicable``, ``NotSent``,
         ``Unreachable`` or ``DeadlineExceeded``.
@@ -115,6 +117,7 @@ class HttpClient:
             headers=given,
             identity=self._identity,
             within=seconds(timeout, "timeout", self._link.timeouts.response),
+            limit=mebibytes(limit, "limit"),
         )
         try:
             return await self._response(call)
@@ -162,12 +165,13 @@ class HttpClient:
         params: Params | None = None,
         headers: Mapping[str, str] | None = None,
         deadline: float | None = None,
+        limit: float | None = None,
     ) -> AsyncIterator[EventStream]:
         """Open a stream of server-sent events: ``async with orders.stream(path, json=…) as events``.
 
-        ``deadline`` is the number of seconds for the whole stream; its default is ``timeouts.stream`` of the
-        service, or of the environment. Raises the errors of :meth:`request`, and ``UnexpectedResponse`` if the response is not a stream of
-        events.
+        ``deadline`` is the number of seconds for the whole stream; its default is ``timeouts.stream`` of the service, or of
+        the environment. ``limit`` is that of :meth:`request`. Raises the errors of :meth:`request`, and
+        ``UnexpectedResponse`` if the response is not a stream of events.
         """
         given = headers_of(headers)
         call = self._link.call(
@@ -179,6 +183,7 @@ class HttpClient:
             headers={"accept": "text/event-stream", **given},
             identity=self._identity,
             within=seconds(deadline, "deadline", self._link.timeouts.stream),
+            limit=mebibytes(limit, "limit"),
         )
         async with self._link.send(call) as attempt:
             await require_events(attempt)

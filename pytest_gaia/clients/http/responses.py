@@ -15,6 +15,8 @@ from pytest_gaia.errors import UnexpectedResponse
 
 __tracebackhide__ = hide
 
+_JSON_TYPES = ("application/json", "text/json")
+
 
 class Headers(Mapping[str, str]):
     """Headers of a response, by case-insensitive name. Several values of one name are joined with a comma."""
@@ -63,12 +65,26 @@ class Response:
         """Seconds until the response was complete."""
         return self.exchange.elapsed
 
-    def json(self) -> Any:
-        """Return the decoded JSON body. Raises :class:`UnexpectedResponse` if it is not JSON."""
+    def json(self, *, strict: bool = True, any_type: bool = False) -> Any:
+        """Return the decoded JSON body. Raises :class:`UnexpectedResponse` if it is not JSON.
+
+        ``strict=False`` accepts what Python's ``json`` accepts: NaN and infinite numbers, a key that occurs twice (the last
+        value counts), lone surrogates, any depth and number of digits, and UTF-16. ``any_type=True`` accepts any content type.
+        """
+        if not any_type:
+            self._check_type()
         try:
-            return from_json(self.body)
+            return from_json(self.body, strict=strict)
         except ValueError as error:
-            raise self.unexpected(f"returned something that is not JSON ({error})") from None
+            hint = "; json(strict=False) accepts it" if strict and _is_json(self.body) else ""
+            raise self.unexpected(f"returned something that is not JSON ({error}){hint}") from None
+
+    def _check_type(self) -> None:
+        kind = self.headers.get("content-type", "")
+        name = kind.partition(";")[0].strip().lower()
+        if name not in _JSON_TYPES and not name.endswith("+json"):
+            found = f"with the content type {kind!r}" if kind else "without a content type"
+            raise self.unexpected(f"responded {found}, expected application/json; json(any_type=True) accepts it")
 
     def expect(self, *statuses: int) -> Response:
         """Return self if the status is one of ``statuses`` (default: any 2xx).
@@ -83,7 +99,7 @@ class Response:
     def field(self, path: str) -> Any:
         """Return one value of a JSON response by its dotted path. A number selects a list item: ``providers.0.id``.
 
-        Raises :class:`UnexpectedResponse` with the part of the path that exists and the fields found there.
+        The body is read as by :meth:`json`. Raises :class:`UnexpectedResponse` with the part of the path that exists and the fields found there.
         """
         value, walked = self.json(), "the response"
         for name in path.split("."):
@@ -120,6 +136,14 @@ def _hint(exchange: Exchange) -> str:
         "\nThe request had no credentials. Unless that is intended, configure an API key: "
         "GAIA_<ENVIRONMENT>_API_KEY, GAIA_API_KEY, or a line in .env."
     )
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        from_json(content, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _step(value: Any, name: str) -> tuple[Any] | None:
