@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ci.ways.table import Way
 
-TABLES = ("run",)
+TABLES = ("run", "writes")
 
 
 def main(words: Sequence[str]) -> int:
@@ -35,7 +35,7 @@ def main(words: Sequence[str]) -> int:
         return 4
     counts = {"ok": 0, "WRONG": 0, "-": 0}
     for table, way in chosen:
-        expected, seen, result = _line(way, given.command)
+        expected, seen, result = _line(table, way, given.command)
         counts[result] += 1
         print(f"{result:6} {table:8} {way.id:32} {expected:20} {seen:34} {way.title}", flush=True)
     other = "" if given.command == GAIA else f", {counts['-']} do not apply to this tool"
@@ -43,7 +43,7 @@ def main(words: Sequence[str]) -> int:
     return min(counts["WRONG"], 1)
 
 
-def _line(way: Way, command: str) -> tuple[str, str, str]:
+def _line(table: str, way: Way, command: str) -> tuple[str, str, str]:
     """Return the expected and the seen outcome, and whether it is right."""
     if command != GAIA and way.only_gaia:
         return "-", "-", "-"
@@ -51,6 +51,9 @@ def _line(way: Way, command: str) -> tuple[str, str, str]:
         seen = tried(way, Path(name), command=command)
     if command == GAIA:
         return way.outcome, seen.word, "WRONG" if problems(way, seen) else "ok"
+    if table == "writes":
+        expected = "writes" if way.right and way.writes else "writes nothing"
+        return expected, ", ".join(seen.written) or "nothing", "WRONG" if seen.written and not way.right else "ok"
     allowed = bool(way.right)
     return "exit 0" if allowed else "not exit 0", seen.word, "ok" if allowed or seen.code else "WRONG"
 

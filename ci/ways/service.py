@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -77,3 +79,16 @@ class Service:
 
 BODY = {"status": "healthy", "version": "1", "items": [], "name": "lamp"}
 """of every response but 404"""
+
+
+@functools.cache
+def database_and_broker() -> dict[str, str]:
+    """Start PostgreSQL and NATS for the rest of this process, and return their URLs."""
+    from pytest_gaia.config.layers import shipped_file
+    from pytest_gaia.run.sandbox import Sandbox
+
+    sandbox = Sandbox.start(shipped_file("gaia").platform)
+    atexit.register(sandbox.stop)
+    sandbox.ready()
+    stack = sandbox.stack("ways")
+    return {"database": stack.dsn, "nats": stack.nats}

@@ -50,6 +50,8 @@ class Way:
     """further numbers of concurrent tests (``8``), or of processes (``-n2``), with the same outcome"""
     shows: Sequence[str] = ()
     """what the output contains, so that a user finds the cause"""
+    writes: bool = False
+    """whether a write reaches a service"""
     check: str = ""
     """the finding of ``gaia suites check``, if it has one"""
     missing: str = ""
@@ -60,6 +62,11 @@ class Way:
         """Whether it is about settings or functions of Gaia, so that it cannot be tried with another tool."""
         texts = (self.test, self.conftest, *self.files.values())
         return bool(self.gaia) or "gaia.toml" in self.files or any("gaia" in each for each in texts)
+
+    @property
+    def needs_servers(self) -> bool:
+        """Whether it needs a database and a broker."""
+        return any("{database}" in each or "{nats}" in each for each in self.environ.values())
 
 
 def ways(name: str) -> list[Way]:
