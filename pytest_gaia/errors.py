@@ -86,6 +86,19 @@ class WriteRefused(GaiaError):
     """A write was blocked; the message names the environment and the marker."""
 
 
+class DirectConnectionRefused(WriteRefused, OSError):
+    """A connection to a service that no client of pytest-gaia opens was blocked.
+
+    Also an ``OSError``, which libraries handle as a failed connection.
+    """
+
+    kind: ClassVar[str] = "direct connection"
+
+
+class RefusedAgain(BaseException):
+    """Another attempt at a connection that was refused several times. No ``Exception``, so that a client gives up."""
+
+
 class NotApplicable(GaiaError):
     """The environment does not offer what a test needs; the plugin skips the test with this reason."""
 

@@ -6,6 +6,7 @@ from posixpath import normpath
 from types import MappingProxyType
 from urllib.parse import parse_qsl, unquote, unquote_to_bytes
 
+from pytest_gaia.clients.network import may_write
 from pytest_gaia.clients.reasons import hide
 from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.config.environment import Environment
@@ -218,7 +219,8 @@ class WriteGuard:
     @property
     def open(self) -> bool:
         """Whether the test that calls may write."""
-        return self._environment.writes and self._is_marked()
+        # A test can create a guard of its own, which permits nothing that the run forbids.
+        return self._environment.writes and self._is_marked() and may_write()
 
     def check_http(
         self,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pytest_gaia.clients.exchanges import Statement, unrecorded
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.known_secrets import redactor_of
+from pytest_gaia.clients.network import connecting
 from pytest_gaia.clients.reasons import absent, hide, reason_of, remedy_of, url_variable
 from pytest_gaia.clients.wire import HomeLoop
 from pytest_gaia.config.environment import Environment
@@ -153,6 +154,8 @@ class RedisClient:
                 options["ssl_ca_certs"] = file
             try:
                 self._client = redis.asyncio.Redis.from_url(self._url, **options)
+                pool = self._client.connection_pool
+                pool.connection_class = _permitted(pool.connection_class, self._service)
             except ValueError as error:
                 raise ConfigError(f"{self._source}: {self._redactor.shown(str(error))}") from None
         return self._client
@@ -174,6 +177,17 @@ class RedisClient:
 
     def __repr__(self) -> str:
         return f"<RedisClient {self._service} of {self._environment.name}>"
+
+
+def _permitted(kind: Any, service: str) -> Any:
+    """Return a class of connections that the network guard permits."""
+
+    class Permitted(kind):  # type: ignore[misc]  # chosen by the URL
+        async def _connect(self) -> None:
+            with connecting(service):
+                await super()._connect()
+
+    return Permitted
 
 
 def _without_library(service: str) -> str | None:

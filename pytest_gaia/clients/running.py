@@ -26,6 +26,8 @@ class RunningTest:
     __slots__ = (
         "_messages",
         "_statements",
+        "connects",
+        "direct",
         "ended",
         "exchanges",
         "node",
@@ -36,11 +38,15 @@ class RunningTest:
         "writes",
     )
 
-    def __init__(self, node: str = "", *, writes: bool = False) -> None:
+    def __init__(self, node: str = "", *, writes: bool = False, direct: bool = False) -> None:
         self.node = node
         """node ID of the test, the same in each attempt"""
         self.writes = writes
         """whether the test is marked with ``writes=True``"""
+        self.direct = direct
+        """whether it is marked with ``direct="…"``, so that it may connect to services without their clients"""
+        self.connects = 0
+        """number of these connections, refused ones included"""
         self.ended = False
         self.exchanges: list[Exchange] = []
         self.not_sent: dict[str, str] = {}

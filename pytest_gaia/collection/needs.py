@@ -42,8 +42,8 @@ def marker_text(platform: Platform | None = None) -> str:
     if not platform or not platform.names:
         known = f"a service of gaia.toml, NAME{DIRECT} for one with a URL of its own, {known}"
     return (
-        "gaia(requires=[], writes=False, serial=False, core=False, experimental=False, operations=None, command=None): the needs of a test. "
-        f"requires: any of {known}; writes: it changes the environment; serial: it runs alone, even in a run with concurrent tests; core: it runs in production, and its failures always "
+        "gaia(requires=[], writes=False, direct=None, serial=False, core=False, experimental=False, operations=None, command=None): the needs of a test. "
+        f"requires: any of {known}; writes: it changes the environment; direct: why it connects to services without their fixtures; serial: it runs alone, even in a run with concurrent tests; core: it runs in production, and its failures always "
         "block; experimental: it tests a feature that is not part of every release; operations: it needs these, such as "
         "'GET /orders' or 'billing: POST /invoices', and does not apply to a release that lacks one; command: commands of "
         "the old test.sh that it replaces."
@@ -56,6 +56,8 @@ class Needs:
 
     requires: frozenset[str] = frozenset()
     writes: bool = False
+    direct: frozenset[str] = frozenset()
+    """why it may connect to services without their clients; empty if it may not"""
     serial: bool = False
     """whether it runs alone in a run with concurrent tests"""
     core: bool = False
@@ -107,6 +109,7 @@ def _parse(args: tuple[Any, ...], kwargs: Mapping[str, Any], platform: Platform)
     needs = Needs(
         requires=_names("requires", kwargs),
         writes=_flag("writes", kwargs),
+        direct=_reason("direct", kwargs),
         serial=_flag("serial", kwargs),
         core=_flag("core", kwargs),
         experimental=_flag("experimental", kwargs),
@@ -166,6 +169,13 @@ def _flag(name: str, kwargs: Mapping[str, Any]) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"@pytest.mark.gaia({name}=…) takes True or False, got {value!r}.")
     return value
+
+
+def _reason(name: str, kwargs: Mapping[str, Any]) -> frozenset[str]:
+    value = kwargs.get(name)
+    if value is not None and not (isinstance(value, str) and value.strip()):
+        raise ConfigError(f'@pytest.mark.gaia({name}="…") takes the reason as text, got {value!r}.')
+    return frozenset([value] if value else [])
 
 
 def by_command(

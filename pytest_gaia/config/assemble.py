@@ -32,6 +32,7 @@ _AFTER = (
     "hosts",
     "loopback",
     "writes",
+    "direct",
     "experimental",
     "core_only",
     "concurrency",
@@ -83,6 +84,7 @@ def assemble(
     settings = {key: value for key, value in set_values(layer.table).items() if key not in _MADE_OF}
     if addressed and not (urls or connections) and name.value != SANDBOX:
         raise _without_address(name, layer, deployment)
+    settings.setdefault("direct", "warn" if settings.get("writes") else "refuse")
     settings |= {field: Secret(secrets[field].value) for field in SECRET_KEYS if field in secrets}
     own = {key: Secret(found.value) for key, found in secrets.items() if key not in SECRET_KEYS}
     return Environment(

@@ -28,6 +28,9 @@ Role = Literal["local", "dev", "staging", "production"]
 DeployFiles = Literal["fly", "compose"]
 """Deploy tool whose files contain the settings of an environment."""
 
+Direct = Literal["refuse", "warn", "allow"]
+"""What happens to connections to services that no client of this package opens."""
+
 HookName = Literal["fly", "compose", "kubernetes", "command", "plugin"]
 """Deploy hook: a deploy tool, any executable, or a hook in the project's ``conftest.py``."""
 
@@ -103,6 +106,8 @@ class Environment:
     """largest response body or event stream that is read, in MiB after decoding"""
     writes: bool = False
     """whether tests marked ``writes=True`` may write"""
+    direct: Direct = "refuse"
+    """what happens to connections to services without their clients; by default `refuse` without `writes`, else `warn`"""
     experimental: bool = True
     """whether tests marked ``experimental=True`` apply"""
     core_only: bool = False

@@ -1,16 +1,17 @@
 """Check that addresses belong to the environment under test, before anything is sent."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from pytest_gaia.config import addresses
 from pytest_gaia.config.addresses import is_loopback
 from pytest_gaia.config.catalogue import Catalogue
-from pytest_gaia.config.environment import Environment
+from pytest_gaia.config.environment import SANDBOX, Environment
 from pytest_gaia.config.reader import ADHOC
 from pytest_gaia.config.stages import LEAST_SOAK
 from pytest_gaia.config.tolerance import PRODUCTION
-from pytest_gaia.errors import EnvironmentUnavailable
+from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 
 
 def refuse_foreign_hosts(environment: Environment, catalogue: Catalogue) -> None:
@@ -37,6 +38,17 @@ def refuse_foreign_hosts(environment: Environment, catalogue: Catalogue) -> None
     # adhoc has no name that its addresses could contradict.
     if environment.name != ADHOC:
         _refuse_their_addresses(environment, urls, catalogue)
+
+
+def hosts_of_others(environment: Environment, catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+    """Return other environment → its hosts in files, without those on this machine."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in catalogue.names():
+        if name not in (environment.name, SANDBOX):
+            with suppress(ConfigError):
+                # An error in another environment must not stop this run.
+                found[name] = tuple(each for each in catalogue.known_hosts(name) if not is_loopback(each))
+    return {name: hosts for name, hosts in found.items() if hosts}
 
 
 def misplaced(environment: Environment, tested: Mapping[str, Iterable[str]] | None = None) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
 # Not only for type checkers: msgspec reads the annotations.
-from pytest_gaia.config.environment import DeployFiles, DeploySettings, Environment, HookName, Role
+from pytest_gaia.config.environment import DeployFiles, DeploySettings, Direct, Environment, HookName, Role
 from pytest_gaia.config.platform import MAX_CONCURRENCY
 from pytest_gaia.config.services import SERVICE_NAME, PlatformTable, ServiceTable, TimeoutTable
 from pytest_gaia.config.stages import Freeze, LedgerSettings, Slo, Stage
@@ -136,6 +136,8 @@ class EnvironmentTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """which failures block a release here"""
     writes: bool | UnsetType = UNSET
     """whether tests marked `writes=True` may write"""
+    direct: Direct | UnsetType = UNSET
+    """connections to services without their clients: "refuse" (default without `writes`), "warn" (default with `writes`), "allow\""""
     experimental: bool | UnsetType = UNSET
     """whether tests marked `experimental=True` apply"""
     core_only: bool | UnsetType = UNSET

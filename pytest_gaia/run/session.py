@@ -25,6 +25,7 @@ from pytest_gaia.secrets.redaction import Redactor, secrets_around
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.limits import ServiceLimits
+    from pytest_gaia.clients.network import NetworkGuard
 
 _FILE = "observation.json"
 
@@ -128,6 +129,8 @@ class Run:
     handoff: Handoff = field(default_factory=Handoff)
     limits: dict[str, "ServiceLimits"] = field(default_factory=dict)
     """service → limits of its HTTP requests in this process"""
+    network: "NetworkGuard | None" = None
+    """the network guard, from the first test on; None on the sandbox, which belongs to this run"""
     _environment: Environment | None = None
     _guard: WriteGuard | None = None
     _redactor: Redactor | None = None
@@ -226,10 +229,24 @@ class Run:
         """Return service → limit of requests in flight before and after, for those that returned 429 in this process."""
         return {name: (each.before, each.most) for name, each in self.limits.items() if each.throttled}
 
+    def guard_network(self) -> None:
+        """Begin to find connections to services that no client opens. Raises ``SandboxError`` if there is no environment."""
+        environment = self.environment
+        if environment.sandbox and not environment.simulated:
+            return
+        from pytest_gaia.clients.network import NetworkGuard, OtherHosts
+        from pytest_gaia.config.catalogue import Catalogue
+        from pytest_gaia.config.ownership import hosts_of_others
+
+        others = hosts_of_others(environment, Catalogue.of(self.options.project, self.options.environ))
+        hosts = OtherHosts(others, environment.known_hosts)
+        self.network = NetworkGuard(environment, hosts, self.recorder, self.options.rootdir)
+        self.network.begin()
+
     def begin(self, node: str, needs: Needs, started: RunningTest | None = None) -> None:
         """Begin a test, or continue one that was ``started`` early. It may write only if it is marked."""
         self.needs = needs
-        self.recorder.begin(started or RunningTest(node, writes=needs.writes))
+        self.recorder.begin(started or RunningTest(node, writes=needs.writes, direct=bool(needs.direct)))
 
     def stop(self) -> None:
         """Stop the sandbox if this process started it, and delete the folder of the observation."""

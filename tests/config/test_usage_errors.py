@@ -20,7 +20,7 @@ USAGE_ERRORS = {
     ),
     "an unknown key without a near one lists all": (
         "[env.preview]\nzzz = 1\n",
-        "gaia.toml:2: env.preview.zzz: unknown key; Known: concurrency, core_only, deploy, experimental, from, hosts, loopback, max_response_mib, release, required, role, services, slo, stage,",
+        "gaia.toml:2: env.preview.zzz: unknown key; Known: concurrency, core_only, deploy, direct, experimental, from, hosts, loopback, max_response_mib, release, required, role, services, slo,",
     ),
     "an unknown service": (
         '[env.preview.urls]\n\n# comment\ngatway = "http://x"\n',

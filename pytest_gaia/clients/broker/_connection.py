@@ -25,6 +25,7 @@ from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js.api import StorageType, StreamInfo
 
+from pytest_gaia.clients.network import connecting
 from pytest_gaia.clients.reasons import NO_TLS, hide, reason_of, remedy_of, url_variable
 from pytest_gaia.clients.wire import BrokerAddress, HomeLoop, broker_address, trusted
 from pytest_gaia.config.environment import Environment
@@ -176,7 +177,9 @@ class Broker:
         }
         for name in ("user", "password", "token"):
             options[name] = getattr(address, name)
-        await client.connect(address.server, **options)
+        # The library's tasks inherit the permission, so that it can reconnect.
+        with connecting(self._service):
+            await client.connect(address.server, **options)
 
     async def _wait_for_reconnect(self) -> None:
         seconds = self._timeouts.connect

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pytest_gaia.clients.database import driver
 from pytest_gaia.clients.exchanges import BODY_LIMIT, Statement
+from pytest_gaia.clients.network import connecting
 from pytest_gaia.clients.reasons import reason_of
 from pytest_gaia.clients.wire import HomeLoop
 from pytest_gaia.config.addresses import is_loopback
@@ -134,7 +135,8 @@ class Connection:
         seconds = self._timeouts.connect
         try:
             async with asyncio.timeout(seconds):
-                return await driver.connect(self._dsn, timeout=seconds, **self._options())
+                with connecting(self._service):
+                    return await driver.connect(self._dsn, timeout=seconds, **self._options())
         except TimeoutError:
             raise self._unreachable(f"no response within {seconds:g} s") from None
         except (driver.PostgresError, driver.InterfaceError, *_LOST) as error:

@@ -93,7 +93,7 @@ class Link:
         self.guard.check_http(
             self.receiver, verb, path.partition("?")[0], own, url=url, headers=sent, body=body.content
         )
-        outgoing = Outgoing(verb, url, tuple(sent.items()), body.content)
+        outgoing = Outgoing(verb, url, tuple(sent.items()), body.content, checked=True)
         return Call(self.service, self.via, route.partition("?")[0], outgoing, within, limit, body.shown)
 
     @contextlib.asynccontextmanager
@@ -177,7 +177,7 @@ class Attempt:
         self._until = until
         self._started = time.time()
         self._clock = time.perf_counter()
-        self._progress = Progress()
+        self._progress = Progress(link.receiver)
         self._incoming: Incoming | None = None
         self._received: list[bytes] = []
         self._fault: Fault | None = None

@@ -23,6 +23,7 @@ import sys
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextvars import Token
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -34,8 +35,10 @@ if importlib.util.find_spec("sniffio") is None:
     sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]  # documented by Python
 
 from pytest_gaia import __version__
+from pytest_gaia.clients.network import CONNECTING
 from pytest_gaia.clients.reasons import reason_of, remedy_of
 from pytest_gaia.clients.wire import HomeLoop, Proxy, proxy_for, trusted
+from pytest_gaia.errors import WriteRefused
 
 # Less than the five seconds after which uvicorn closes an idle connection, so that this side closes first.
 _KEEPALIVE = 4.0
@@ -62,6 +65,8 @@ class Outgoing:
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
+    checked: bool = False
+    """whether the write guard permits it; a request that it has not seen is not sent"""
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for an invalid header. The message contains its name, never its value."""
@@ -88,11 +93,15 @@ class _Closable(Protocol):
 class Progress:
     """The progress of a request, from httpcore's trace events."""
 
+    service: str = "a service"
+    """the service that is connected to"""
     opened: bool = False
     """whether it opened a new connection"""
     connected: bool = False
     half_open: _Closable | None = None
     """the socket during TLS negotiation; httpcore leaks it if it is canceled at that time"""
+    permit: Token[str] | None = None
+    """set while it connects"""
 
     @property
     def begun(self) -> bool:
@@ -103,11 +112,14 @@ class Progress:
         """Handle a trace event of httpcore."""
         if event == "connection.connect_tcp.started":
             self.opened = True
-        elif event == "connection.connect_tcp.complete":
-            self.half_open = info["return_value"]
+            self.permit = CONNECTING.set(self.service)
         elif event == "http11.send_request_headers.started":
             self.connected = True
             self.half_open = None
+        elif self.permit is not None and event.startswith("connection.connect_tcp."):
+            CONNECTING.reset(self.permit)
+            self.permit = None
+            self.half_open = info.get("return_value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +169,13 @@ class Transport:
         """Send ``request`` and yield the response as soon as its head is there; update ``progress``.
 
         ``connect`` limits connecting, in seconds; ``most`` limits the decoded body, in bytes, and ``ratio`` how many
-        times larger than the received bytes it is. All other time limits are the caller's. Raises :class:`Fault`.
+        times larger than the received bytes it is. All other time limits are the caller's. Raises :class:`Fault`, and
+        ``WriteRefused`` for a request that the write guard has not checked.
         """
+        if not request.checked:
+            raise WriteRefused(
+                "a request that the write guard has not checked is not sent; use the client of the service."
+            )
         slot = self._slot()
         try:
             response = await self._send(slot, _message(request, connect, progress), progress)

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -96,6 +97,8 @@ class CheckHooks:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Let pytest find unraisable exceptions among all objects; pass a worker's reduced limits to the controller."""
         gc.unfreeze()
+        if self.run.network is not None:
+            self.run.network.end()
         if self.run.is_worker:
             tell_reduced(session.config, self.run)
 
@@ -105,6 +108,9 @@ class CheckHooks:
         if not self._began:
             self._began = True
             self._find_expected(item.session)
+            with suppress(SandboxError):
+                # Each test that needs the environment reports this.
+                self.run.guard_network()
         evidence = self.latest if item is self._item and self.latest else self._turn_to(item)
         traits = evidence.traits
         if traits.left_out:
@@ -311,6 +317,8 @@ class CheckHooks:
         running = self.run.recorder.current
         wires = phases.wires(running.exchanges, self.run)
         record = evidence.hand_over(item.nodeid, attempt, wires, running, self.run.process)
+        if self.run.network is not None:
+            self.run.network.ended(running)
         self.run.recorder.end()
         if self._assembly is not None:
             self._assembly.complete(record, passed=passed)

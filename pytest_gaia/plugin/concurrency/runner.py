@@ -33,7 +33,7 @@ _GRACE = 2.0
 """seconds in which cancelled tests have to end"""
 _MOST_ALONE = 5
 """failed tests of a run that are tried again alone"""
-_SERVICE_FAILS = ("timeout", "unreachable", "not sent")
+_SERVICE_FAILS = ("timeout", "unreachable", "not sent", "direct connection")
 """kinds of failures that other tests do not cause; waiting for them again would take long"""
 
 
@@ -308,7 +308,9 @@ class ConcurrencyHooks:
 
     def _start(self, item: pytest.Item) -> Early:
         self._started += 1
-        early = Early(item, self._started, RunningTest(item.nodeid))
+        early = Early(
+            item, self._started, RunningTest(item.nodeid, direct=bool(item.stash[EVIDENCE].traits.needs.direct))
+        )
         early.running.others = self._flying
         watch = _Stopwatch()
         token = OUTPUT.set(early.output)
