@@ -129,9 +129,12 @@ class Pipeline:
         by: str | None = "ci",
         result: Any = "PASSED",
         configuration: tuple[Resource, ...] = (),
+        passed: tuple[str, ...] = (),
+        warned: tuple[str, ...] = (),
+        failed: tuple[str, ...] = (),
         **changes: Any,
     ) -> None:
-        """Its suites ran; ``configuration`` are the files that it names."""
+        """Its suites ran; ``configuration`` are the files that it names, ``passed`` and the others its tests."""
         details = RunDetails(
             environment=environment,
             release=self.release.id,
@@ -146,7 +149,8 @@ class Pipeline:
             finished=self.now.isoformat(),
         )  # fmt: skip
         details = msgspec.structs.replace(details, **changes)
-        self.write(RUN, RunPredicate(result=result, configuration=configuration, details=details), by)
+        tests = {"passed": passed, "warned": warned, "failed": failed}
+        self.write(RUN, RunPredicate(result=result, configuration=configuration, details=details, **tests), by)
 
     def decide(self, environment: str, only: Group | None = None) -> Gate:
         """Ask the gate."""

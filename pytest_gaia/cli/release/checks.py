@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from pytest_gaia.cli.options import AsJson, complete_release, environment_option
-from pytest_gaia.cli.output import echo_json, show_table
+from pytest_gaia.cli.output import echo_json, echo_lines, show_table
 from pytest_gaia.cli.release.ledger import head_digits
+from pytest_gaia.cli.verbosity import CHOSEN
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.gate.check import Check
 from pytest_gaia.promotion.gate.gate import CHECKS, Gate, evaluate
@@ -32,7 +33,7 @@ Examples:
   gaia release check 3f9a1c -e staging --observe       does it still run?
 
 The checks use the ledger, and deployments outside of a promotion that this machine recorded. Only --observe asks the
-deploy tool. A check that did not pass shows the command that resolves it.
+deploy tool. A check that did not pass shows the command that resolves it. `-v` lists all removed tests.
 
 \b
 Exit codes: 0 PROMOTE; 1 REJECT, a check failed; 11 HOLD, a check is
@@ -177,6 +178,8 @@ def show_checks(checks: Sequence[Check]) -> None:
         ("state", "check", "reason"), [(check.finding.status, check.id, check.finding.reason) for check in checks]
     )
     for check in checks:
+        if check.finding.names and CHOSEN.verbose:
+            echo_lines([f"  {check.id}:", *(f"    {name}" for name in check.finding.names)])
         if not check.good and check.finding.next:
             typer.echo(f"  {check.id}: {check.finding.next}")
 
@@ -203,6 +206,7 @@ def _check_json(check: Check) -> dict[str, Any]:
         "reason": finding.reason,
         "next": finding.next,
         "evidence": list(finding.evidence),
+        "names": list(finding.names),
     }
 
 

@@ -22,6 +22,8 @@ class Finding:
     """SHA-256 of each envelope that the state rests on"""
     next: str = ""
     """the command that resolves it; empty if there is none"""
+    names: tuple[str, ...] = ()
+    """everything that it is about, if the reason names only the first"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ The checks of the pipeline before each stage are decided by evidence, or approve
 every check. A check without evidence is pending (HOLD), a failed check is REJECT, and a corrupt ledger proves nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -12,7 +12,7 @@ from typing import Literal
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.promotion.gate import _proofs as proofs
 from pytest_gaia.promotion.gate.check import Check, Finding, Group, failed, passed, pending
-from pytest_gaia.promotion.gate.services import removed_operations, services_kept
+from pytest_gaia.promotion.gate.services import kept_tests, removed_operations, services_kept
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import counted, problems_of
 from pytest_gaia.promotion.ledger.statements import Decision, GateDetails, GatePredicate, WaiverPredicate
@@ -33,6 +33,7 @@ _LOCAL_ONLY = ("local", "dev")
 FREEZE = "not-frozen"
 RERUN = "not-rejected"
 KEPT = "services-kept"
+TESTS = "tests-kept"
 WAIVER_ROLE = "release-manager"
 LONGEST_WAIVER = timedelta(days=30)
 
@@ -127,9 +128,9 @@ def checks_for(situation: Situation) -> tuple[PipelineCheck, ...]:
 def waivable(stage: Stage) -> tuple[str, ...]:
     """Return the checks outside of the pipeline that a release manager can waive.
 
-    These are a freeze, a change of the services, and an earlier rejected run.
+    These are a freeze, a change of the services, removed tests, and an earlier rejected run.
     """
-    return (FREEZE, KEPT, RERUN) if stage.require_signed else (FREEZE, KEPT)
+    return (FREEZE, KEPT, TESTS, RERUN) if stage.require_signed else (FREEZE, KEPT, TESTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,12 @@ def evaluate(situation: Situation, *, only: Group | None = None, also: Iterable[
     return Gate(situation.environment, situation.release.id, _word(checks), checks)
 
 
+def check_plan(situation: Situation, planned: Collection[str]) -> Gate:
+    """Decide whether the tests of a plan can show that no test was removed, before anything is deployed."""
+    check = _waived(Check(TESTS, "Tests are kept", "post-deploy", kept_tests(situation, planned)), situation)
+    return Gate(situation.environment, situation.release.id, _word((check,)), (check,))
+
+
 def _word(checks: tuple[Check, ...]) -> Decision:
     if any(check.finding.status == "failed" for check in checks):
         return "REJECT"
@@ -215,6 +222,7 @@ def _checks(situation: Situation) -> Iterator[Check]:
     yield Check("suites-passed", "Required tests passed", "post-deploy", _suites(situation))
     if situation.stage.require_signed:
         yield Check(RERUN, "No earlier run was rejected", "post-deploy", proofs.not_rejected(situation))
+    yield Check(TESTS, "Tests are kept", "post-deploy", kept_tests(situation))
     yield Check("undrifted", "Unchanged during the tests", "post-deploy", proofs.undrifted(situation))
 
 
@@ -261,4 +269,5 @@ def _waived(check: Check, situation: Situation) -> Check:
     if says.role != WAIVER_ROLE or situation.now > until:
         return check
     reason = f"{check.finding.reason}; waived by {says.signer} ({says.role}) until {says.until}: {says.reason}"
-    return replace(check, finding=Finding("waived", reason, (waivers[-1].sha256, *check.finding.evidence)))
+    evidence = (waivers[-1].sha256, *check.finding.evidence)
+    return replace(check, finding=replace(check.finding, status="waived", reason=reason, evidence=evidence, next=""))

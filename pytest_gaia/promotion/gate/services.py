@@ -1,8 +1,8 @@
-"""The checks of what a release drops: a service, something in a description, or operations of an API."""
+"""The checks of what a release drops: a service, something in a description, operations of an API, or tests."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import MISSING, fields, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import msgspec
 from pytest_gaia.config.platform import Platform, Service, plain
 from pytest_gaia.expectations.apis import FETCHED, Api, Apis, Baseline, removed_without_tests
 from pytest_gaia.promotion.gate import _proofs as proofs
-from pytest_gaia.promotion.gate.check import Finding, passed, pending
+from pytest_gaia.promotion.gate.check import Finding, Status, passed, pending
 from pytest_gaia.promotion.gate.situation import Declared, Evidence, Situation
 from pytest_gaia.promotion.ledger.statements import SHORT, DeploymentPredicate, RunDetails, RunPredicate
 from pytest_gaia.wording import counted
@@ -20,9 +20,48 @@ _IRRELEVANT = ("name", "url", "variable", "timeouts", "sandbox", "place", "max_i
 """keys of a service that do not decide what is tested, and how: where it is, and how a sandbox runs it"""
 _DIGITS = 12
 _NAMED = 3
-"""most operations that a finding lists"""
+"""most operations or tests that a reason lists"""
 _TRYING = ("local", "dev")
-"""roles of environments in which descriptions change every day: a change is reported there, and blocks the next stage"""
+"""roles of environments in which descriptions and tests change every day: a change is only reported there"""
+
+
+def kept_tests(situation: Situation, planned: Collection[str] | None = None) -> Finding:
+    """Every test that ran in the last promoted run of the environment is required, and ran in the newest run.
+
+    ``planned`` are the tests of a plan that has not run yet. A renamed test is one that was removed and one that is new.
+    """
+    before = next((e for e in situation.last_promoted(situation.environment) if isinstance(e.says, RunPredicate)), None)
+    if before is None or not before.says.executed:
+        return passed("nothing was promoted before" if before is None else "the last promoted run lists no tests")
+    run = situation.newest(RunPredicate)
+    now = run.says if run is not None and planned is None else None
+    if now is None and planned is None:
+        again = f"gaia promote {situation.environment} {situation.release.short}"
+        return pending(f"no valid run of this release in {situation.environment}", again)
+    unexecuted = now.details.unexecuted if now else {}
+    known = {*now.executed, *unexecuted} if now else set(planned or ())
+    gone = sorted(before.says.executed - known)
+    left = sorted(node for node in before.says.executed & known if unexecuted.get(node) == "not applicable")
+    new = len(known - before.says.executed - unexecuted.keys())
+    release = f"release {before.says.release[:SHORT]}"
+    texts = [f"{counted(len(gone), 'test')} of {release} removed: {_listed(gone)}"] if gone else []
+    texts += [f"{counted(len(left), 'test')} no longer applicable: {_listed(left)}"] if left else []
+    evidence = (before, run) if now and run else (before,)
+    if not texts:
+        return passed(f"all {counted(len(before.says.executed), 'test')} of {release} are required", *evidence)
+    texts += [f"{counted(new, 'test')} new (a renamed test is a removed and a new one)"] if gone and new else []
+    status: Status = "passed" if situation.declared.role in _TRYING else "pending"
+    return Finding(
+        status,
+        "; ".join(texts),
+        tuple(each.sha256 for each in evidence),
+        "" if status == "passed" else proofs.waiver(situation, "tests-kept", "7d"),
+        (*gone, *left),
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def baseline_of(situation: Situation) -> Baseline:
@@ -66,8 +105,7 @@ def removed_operations(situation: Situation, check: str, roles: tuple[str, ...])
         return passed(f"{known}{'' if baseline.apis else ' has a known API'}", run)
     texts = [f"the API of {name} is not known in {previous}" for name in unknown]
     if removed:
-        more = f" and {len(removed) - _NAMED} more" if len(removed) > _NAMED else ""
-        texts.append(f"it lacks {counted(len(removed), 'operation')}: {', '.join(sorted(removed)[:_NAMED])}{more}")
+        texts.append(f"it lacks {counted(len(removed), 'operation')}: {_listed(sorted(removed))}")
     signed = proofs.signed(situation, check, roles)
     return replace(signed, reason=f"{'; '.join(texts)}; {signed.reason}")
 
@@ -118,8 +156,7 @@ def services_kept(situation: Situation) -> Finding:
         before = [*before, *lower]
     texts = list(dict.fromkeys((*lacking, *changed)))
     if lacking or (changed and situation.declared.role not in _TRYING):
-        release = f"{situation.release.short} services-kept -e {situation.environment}"
-        return pending("; ".join(texts), f"gaia release waive {release} --until 7d --reason …")
+        return pending("; ".join(texts), proofs.waiver(situation, "services-kept", "7d"))
     if not before:
         return passed("nothing was promoted before")
     return passed("; ".join(texts) or "all services with evidence are declared, and described as before", *before)

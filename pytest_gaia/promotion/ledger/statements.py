@@ -98,6 +98,9 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     planned: int
     missing: tuple[str, ...] = ()
     """required tests that neither passed nor have an accepted outcome"""
+    unexecuted: dict[str, str] = {}
+    """other required tests that did not run: node ID → ``not applicable``, ``skipped`` or ``not offered``, for a test of an
+    operation that the release lacks"""
     counts: dict[str, int] = {}
     flaky: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
@@ -211,6 +214,11 @@ class RunPredicate(
     warned: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     details: RunDetails
+
+    @property
+    def executed(self) -> frozenset[str]:
+        """Node IDs of the required tests that ran, whatever their outcome."""
+        return frozenset((*self.passed, *self.warned, *self.failed)) - self.details.unexecuted.keys()
 
     def digest_of(self, file: str) -> str:
         """Return the SHA-256 of ``file`` at the end of the run; empty if the run does not list the file."""

@@ -81,10 +81,18 @@ def run_predicate(
             problem=problem,
             ci=ci,
             missing=lacking,
+            unexecuted=_unexecuted(plan, classifications),
             digests=dict(running),
             fence=fence,
         ),
     )
+
+
+def _unexecuted(plan: Plan, classifications: Sequence[Classification]) -> dict[str, str]:
+    found = {each.node: each for each in classifications if each.outcome in ("not applicable", "skipped")}
+    return {
+        node: "not offered" if found[node].operations else found[node].outcome for node in plan.nodes if node in found
+    }
 
 
 def located(run: RunPredicate, environment: Environment, tested: Mapping[str, tuple[str, ...]]) -> RunPredicate:

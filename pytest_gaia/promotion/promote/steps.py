@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.files.writing import make_folder, write_file
-from pytest_gaia.promotion.gate.gate import Gate, evaluate
+from pytest_gaia.promotion.gate.gate import Gate, check_plan, evaluate
 from pytest_gaia.promotion.ledger.lock import Lock, renewed
 from pytest_gaia.promotion.ledger.statements import GATE, sha256_of
 from pytest_gaia.promotion.promote._evidence_kept import (
@@ -32,6 +32,7 @@ from pytest_gaia.promotion.promote.child import BASELINE, PLAN, RECORD, VERDICT,
 from pytest_gaia.promotion.promote.plan import Plan, check_writable, observed, strays_of
 from pytest_gaia.rollout.journal import Journal as Rollouts
 from pytest_gaia.verdict.evaluated import EXIT_CODES
+from pytest_gaia.verdict.plan import read_plan
 
 LOCKED = DeployLocked.exit_code
 Part: TypeAlias = Literal["run", "evidence"]
@@ -95,6 +96,10 @@ class Promote:
                     f"gaia promote {self.plan.name} {self.plan.release.short} --only run"
                 )
             done = {"seal": self._seal(descriptor)}
+            kept = self._kept()
+            if not kept.checks[0].good:
+                reason = "The test plan lacks tests of the last promoted release. Nothing was deployed"
+                return Ending(kept.exit_code, kept, reason)
             done["run"] = self._test(descriptor)
         else:
             # Copied to the lines of this promotion, so that another resumption need not test again either.
@@ -126,6 +131,15 @@ class Promote:
         mark = self._mark("seal", files=_digests(folder, PLAN, BASELINE))
         self.say("plan", f"saved as {mark.files[PLAN][:12]}; API compared with {baseline.name}")
         return mark
+
+    def _kept(self) -> Gate:
+        """Compare the plan with the tests of the last promoted run."""
+        plan = self.plan
+        required = read_plan(plan.commands.folder / PLAN).nodes
+        kept = check_plan(plan.promotion.situation(plan.name, plan.release), required)
+        if kept.checks[0].finding.names:
+            self.say("plan", kept.checks[0].finding.reason)
+        return kept
 
     def _test(self, descriptor: int) -> Mark:
         plan = self.plan

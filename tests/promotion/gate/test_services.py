@@ -266,3 +266,71 @@ def test_only_the_same_image_offers_what_the_stage_before_recorded(pipeline: Pip
     promoted(pipeline, "staging", apis=OLD, digests=images | {"orders": "sha256:other"})
 
     assert baseline_of(asked(pipeline)).recorded == {}
+
+
+def examined(pipeline: Pipeline, environment: str) -> Check:
+    entries = pipeline.keyring.ledger(pipeline.folder).entries()
+    stage = STAGES[environment]
+    situation = Situation(environment, declared(environment), stage, pipeline.release, entries, pipeline.now)
+    return next(each for each in evaluate(situation).checks if each.id == "tests-kept")
+
+
+BEFORE = ("a.py::test_one", "a.py::test_two", "b.py::test_three[x]")
+REMOVED = "of release {old} removed: "
+
+
+@pytest.mark.parametrize(
+    ("passed", "changes", "status", "reason"),
+    [
+        (BEFORE, {}, "passed", "all 3 tests of release {old} are required"),
+        ((*BEFORE, "a.py::test_more"), {}, "passed", "all 3 tests of release {old} are required"),
+        (BEFORE[1:], {}, "pending", "1 test of release {old} removed: a.py::test_one"),
+        (
+            ("a.py::test_first", *BEFORE[1:]),
+            {},
+            "pending",
+            "1 test of release {old} removed: a.py::test_one; 1 test new (a renamed test is a removed and a new one)",
+        ),
+        (("c.py::test_new",), {}, "pending", "3 tests of release {old} removed: a.py::test_one, a.py::test_two, b.py::te"),
+        (BEFORE[:2], {"unexecuted": {BEFORE[2]: "not applicable"}}, "pending", "1 test no longer applicable: b.py::test_th"),
+        (BEFORE[:2], {"failed": BEFORE[2:]}, "passed", "all 3 tests of release {old} are required"),
+        # An expectation accepts a skip, and other checks decide about operations that the release lacks.
+        (BEFORE[:2], {"unexecuted": {BEFORE[2]: "skipped"}}, "passed", "all 3 tests"),
+        (BEFORE[:2], {"unexecuted": {BEFORE[2]: "not offered"}}, "passed", "all 3 tests"),
+    ],
+)  # fmt: skip
+def test_a_test_of_the_last_promoted_run_is_missed(
+    pipeline: Pipeline, passed: tuple[str, ...], changes: dict[str, Any], status: str, reason: str
+) -> None:
+    promoted(pipeline, "staging", passed=BEFORE[:1], warned=BEFORE[1:])
+    old, pipeline.release = pipeline.release.short, release_of("orders")
+    pipeline.run("staging", passed=passed, **changes)
+
+    finding = examined(pipeline, "staging").finding
+
+    assert (finding.status, finding.reason.startswith(reason.format(old=old))) == (status, True), finding
+    assert bool(finding.names) == (status == "pending")
+
+
+def test_a_removed_test_holds_until_a_waiver_and_is_only_named_where_tests_change_every_day(pipeline: Pipeline) -> None:
+    assert examined(pipeline, "staging").finding.reason == "nothing was promoted before"
+    for environment in ("dev", "staging"):
+        promoted(pipeline, environment)
+    pipeline.release = release_of("orders")
+    assert examined(pipeline, "staging").finding.reason == "the last promoted run lists no tests"
+    for environment in ("dev", "staging"):
+        promoted(pipeline, environment, passed=BEFORE)
+    pipeline.release = release_of("orders", "db")
+    assert examined(pipeline, "staging").finding.reason == "no valid run of this release in staging"
+    for environment in ("dev", "staging"):
+        pipeline.run(environment, passed=BEFORE[:1])
+
+    dev, staging = examined(pipeline, "dev"), examined(pipeline, "staging")
+    assert (dev.finding.status, dev.finding.names) == ("passed", BEFORE[1:])
+    assert "2 tests of release" in dev.finding.reason
+    assert staging.finding.next.startswith(f"gaia release waive {pipeline.release.short} tests-kept -e staging")
+    pipeline.waive("tests-kept", "staging", "dev", "release-manager")
+    assert not examined(pipeline, "staging").good, "an author of the release signed"
+    pipeline.waive("tests-kept", "staging", "rita", "release-manager")
+    waived = examined(pipeline, "staging").finding
+    assert (waived.status, waived.names) == ("waived", BEFORE[1:])

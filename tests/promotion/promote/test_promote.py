@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +18,7 @@ from pytest_gaia.system.processes import KEY_VARIABLE
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import OLD, deployer
 from tests.promotion.conftest import Keyring
-from tests.promotion.promotable import DIGEST, promotable
+from tests.promotion.promotable import DIGEST, GAIA, promotable
 from tests.repositories import Repository
 from tests.slow import in_full
 
@@ -133,13 +135,39 @@ def test_a_clean_release_is_promoted_and_one_that_changes_its_own_files_while_it
     assert promotable.promote().returncode == 0
 
     suite = promotable.rootdir / "suites" / "health" / "test_health.py"
-    suite.write_text("def test_one(): open(__file__, 'a').write('#')\n", encoding="utf-8")
+    suite.write_text("def test_one(): open(__file__, 'a').write('#')\ndef test_two(): pass\n", encoding="utf-8")
     promotable.create_release()
     done = promotable.promote()
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert "files changed during the run: suites/health/test_health.py" in done.stdout
     assert promotable.predicate(RunPredicate).details.verdict == "REJECT"
+
+
+@pytest.mark.slow("processes")
+def test_a_removed_test_is_named_before_the_deployment_until_a_waiver_accepts_it(promotable: Promotable) -> None:
+    first = promotable.create_release().short
+    assert promotable.promote().returncode == 0
+    suite = promotable.rootdir / "suites" / "health" / "test_health.py"
+    suite.write_text("def test_one(): pass\ndef test_second(): pass\n", encoding="utf-8")
+    second = promotable.create_release().short
+    kinds = promotable.kinds
+
+    done = promotable.promote("--json")
+
+    assert done.returncode == 11, done.stdout + done.stderr
+    decision = json.loads(done.stdout)
+    (check,) = decision["checks"]
+    assert (check["id"], check["names"]) == ("tests-kept", ["suites/health/test_health.py::test_two"])
+    assert check["reason"].startswith(
+        f"1 test of release {first} removed: suites/health/test_health.py::test_two; 1 test new"
+    )
+    assert decision["reason"].endswith("Nothing was deployed")
+    assert promotable.kinds == kinds
+    waive = [str(GAIA), "release", "waive", second, "tests-kept", "-e", "stage", "--until", "1d", "--reason", "renamed"]
+    subprocess.run(waive, cwd=promotable.rootdir, check=True, capture_output=True)
+
+    assert promotable.promote().returncode == 0
 
 
 @pytest.mark.slow("processes")

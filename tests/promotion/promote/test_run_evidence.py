@@ -11,6 +11,7 @@ import pytest
 
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import tolerance_of
+from pytest_gaia.expectations.apis import Api
 from pytest_gaia.expectations.expectation import ExpectationSet
 from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.promotion.ledger.statements import RunDetails, RunPredicate
@@ -20,6 +21,7 @@ from pytest_gaia.verdict.evidence import (
     SCHEMA,
     DeploymentSeen,
     Phase,
+    PhaseOutcome,
     RecordedRun,
     RunEnd,
     RunStart,
@@ -103,6 +105,34 @@ def test_a_partial_run_is_written_down_as_one_that_holds() -> None:
 
     assert (full.result, full.details.verdict) == ("PASSED", "PROMOTE")
     assert (narrowed.result, narrowed.details.verdict, narrowed.details.missing) == ("FAILED", "HOLD", ())
+
+
+def test_a_required_test_that_did_not_run_is_written_down_with_the_reason() -> None:
+    states: dict[str, PhaseOutcome] = {
+        "ran": "passed",
+        "left_out": "not applicable",
+        "skipped": "skipped",
+        "lacking": "not applicable",
+    }
+    tests = tuple(PlannedTest(node) for node in sorted(states))
+    plan = Plan(environment="dev", release=RELEASE.id, suites=("health",), tests=tests)
+    start = RunStart(
+        SCHEMA, "dev", "microservices", "2026-11-02T09:00:00+00:00", apis={"gateway": Api("sha256:0", ("GET /health",))}
+    )
+    end = RunEnd("2026-11-02T09:01:00+00:00", 0, 4, plan=plan.digest, required=plan.nodes, release=RELEASE.id)
+    records = tuple(
+        TestRecord(
+            node, "ran", (Phase("setup", outcome),), operations=("gateway: GET /new",) if node == "lacking" else None
+        )
+        for node, outcome in states.items()
+    )
+    context = start.context("dev", date(2026, 11, 2), tolerance_of("dev", {}))
+    verdict = verdict_file(evaluate_run(start, records, end, ExpectationSet(), context))
+
+    run = run_predicate(plan, verdict, RecordedRun(start, records, end), files={}, running={}, fence=1)
+
+    assert run.details.unexecuted == {"lacking": "not offered", "left_out": "not applicable", "skipped": "skipped"}
+    assert run.executed == {"ran"}
 
 
 STAGING = gaia_environment("staging", known_hosts=("gw.example.org",), stage=Stage(previous="dev"))
