@@ -44,7 +44,7 @@ def uncollected_class(file: SuiteFile) -> Iterator[Found]:
     """
     names = file.suites.names
     for node in file.of(ast.ClassDef):
-        if not _tests_of(file, node) or node.name in file.suites.bases or _is_unittest(file, node):
+        if not _tests_of(file, node) or not _is_plain(file, node):
             continue
         if not names.class_(node.name):
             prefix = " or ".join(names.classes)
@@ -54,8 +54,19 @@ def uncollected_class(file: SuiteFile) -> Iterator[Found]:
                 yield file.found(each, f"{node.name} has tests and {each.name}")
 
 
-def _is_unittest(file: SuiteFile, node: ast.ClassDef) -> bool:
-    return any(file.dotted(base).rpartition(".")[2].endswith("TestCase") for base in node.bases)
+def _is_plain(file: SuiteFile, node: ast.ClassDef) -> bool:
+    """Whether nothing may make a class of tests of it: a base class, such as that of unittest, or code that uses it."""
+    is_used = node.name in file.suites.bases or file.loads(node.name, file.tree)
+    return not is_used and _has_known_bases(file, node, frozenset())
+
+
+def _has_known_bases(file: SuiteFile, node: ast.ClassDef, seen: frozenset[str]) -> bool:
+    for base in node.bases:
+        name = file.dotted(base).rpartition(".")[2]
+        found = file.suites.classes.get(name)
+        if name != "object" and (found is None or name in seen or not _has_known_bases(*found, seen | {name})):
+            return False
+    return True
 
 
 @check("disabled-test", "error")

@@ -37,8 +37,8 @@ def _truth(node: ast.AST) -> str:
             return "a literal that is not empty"
         case ast.JoinedStr(values=[ast.Constant(), *_]):
             return "a text"
-        case ast.Constant() if node.value:
-            return "a constant"
+        case ast.Constant(value=str() | bytes()) if node.value:
+            return "a text"
         case ast.GeneratorExp():
             return "a generator"
         case ast.Lambda():
@@ -60,8 +60,14 @@ def unused_comparison(file: SuiteFile) -> Iterator[Found]:
     Fix: write `assert` before it.
     """
     for node in file.of(ast.Expr):
-        if isinstance(node.value, ast.Compare):
+        if isinstance(node.value, ast.Compare) and not _is_expected_to_raise(file, node):
             yield file.found(node, "the result of this comparison is not used")
+
+
+def _is_expected_to_raise(file: SuiteFile, node: ast.AST) -> bool:
+    opened = (item.context_expr for each in file.around(node) if isinstance(each, ast.With) for item in each.items)
+    names = (file.called(each).rpartition(".")[2].lower() for each in opened)
+    return any("raises" in name or "warns" in name for name in names)
 
 
 @check("broad-except", "error")
@@ -233,7 +239,9 @@ def unguarded_loop(file: SuiteFile) -> Iterator[Found]:
     Fix: assert first that the list is not empty, or which elements it has.
     """
     for test in file.tests:
-        asserting = [each for each in file.inside(test) if file.expects([each]) and not _is_of_a_response(file, each)]
+        nodes = [each for each in file.inside(test) if not _is_of_a_response(file, each)]
+        # Any error that the test raises may be an assertion, too.
+        asserting = [each for each in nodes if isinstance(each, ast.Raise) or file.expects([each])]
         loops = [_loop_around(file, each, test) for each in asserting]
         if asserting and all(each is not None and _is_from_response(file, each) for each in loops):
             first = min((each for each in loops if each is not None), key=lambda each: each.lineno)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -257,15 +257,15 @@ class SuiteFile(Source):
 
     # -- what a function does
 
-    def expects(self, nodes: Iterator[ast.AST] | Sequence[ast.AST]) -> bool:
+    def expects(self, nodes: Iterable[ast.AST]) -> bool:
         """Whether one of the nodes is an assertion, an expectation, or a call of a function that has one."""
-        return any(self._expects(each) for each in nodes)
+        return any(map(self._expects, nodes))
 
     def _expects(self, node: ast.AST) -> bool:
-        if isinstance(node, ast.Assert):
-            return True
+        if isinstance(node, ast.Raise):
+            return self.called(node.exc) == "AssertionError"
         if not isinstance(node, ast.Call):
-            return False
+            return isinstance(node, ast.Assert)
         if isinstance(node.func, ast.Attribute):
             owner = self.kind(node.func.value)
             known = owner is not None and owner.name in ("response", "events")
@@ -278,9 +278,7 @@ class SuiteFile(Source):
         if function not in self._asserting:
             # Recursive functions must not be followed forever.
             self._asserting[function] = False
-            nodes = list(self.inside(function))
-            raises = any(isinstance(each, ast.Raise) for each in nodes)
-            self._asserting[function] = raises or self.expects(nodes)
+            self._asserting[function] = self.expects(self.inside(function))
         return self._asserting[function]
 
     @cached_property
@@ -334,6 +332,11 @@ class SuiteFiles:
                 if (name := file.fixture(function)) is not None:
                     found[name].append((file, function))
         return found
+
+    @cached_property
+    def classes(self) -> dict[str, tuple[SuiteFile, ast.ClassDef]]:
+        """Name → one of the classes of this name."""
+        return {each.name: (file, each) for file in self.files for each in file.of(ast.ClassDef)}
 
     @cached_property
     def bases(self) -> set[str]:
