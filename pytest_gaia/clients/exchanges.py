@@ -72,6 +72,14 @@ class Statement:
     """class and SQLSTATE of the error, if it failed"""
     language: Literal["SQL", "Redis"] = "SQL"
 
+    @property
+    def is_completed(self) -> bool:
+        """Whether the service responded, also if it responded with an error."""
+        if self.error is None or self.language == "Redis":
+            return self.error in (None, "ResponseError")
+        # SQLSTATE of class 08 is about the connection.
+        return "(" in self.error and "(08" not in self.error
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

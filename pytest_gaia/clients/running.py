@@ -26,12 +26,17 @@ class RunningTest:
     __slots__ = (
         "_messages",
         "_statements",
+        "called",
+        "completed",
         "connects",
+        "depth",
         "direct",
         "ended",
+        "evident",
         "exchanges",
         "node",
         "not_sent",
+        "of_fixtures",
         "of_setup",
         "others",
         "passes_alone",
@@ -49,6 +54,16 @@ class RunningTest:
         """number of these connections, refused ones included"""
         self.ended = False
         self.exchanges: list[Exchange] = []
+        self.completed = [0, 0, 0]
+        """number of completed exchanges, statements and messages: those that a service has responded to, sent or accepted"""
+        self.of_fixtures = [0, 0, 0]
+        """those of them that fixtures made"""
+        self.called: list[int] | None = None
+        """``completed`` at the end of its call"""
+        self.evident: set[object] = set()
+        """definitions of its own fixtures that made some of them"""
+        self.depth = 0
+        """number of fixtures that are being set up"""
         self.not_sent: dict[str, str] = {}
         """services to which a request was not sent, with the reasons"""
         self.of_setup: int | None = None
@@ -79,17 +94,24 @@ class RunningTest:
         """The latest exchange, if there was one."""
         return self.exchanges[-1] if self.exchanges else None
 
+    def add_exchange(self, exchange: Exchange) -> None:
+        """Record an HTTP exchange."""
+        self.exchanges.append(exchange)
+        self.completed[0] += exchange.response is not None
+
     def add_statement(self, statement: Statement) -> None:
         """Record a SQL statement or a Redis command."""
         if self._statements is None:
             self._statements = deque(maxlen=_REMEMBERED)
         self._statements.append(statement)
+        self.completed[1] += statement.is_completed
 
     def add_message(self, message: Message) -> None:
         """Record a NATS message."""
         if self._messages is None:
             self._messages = deque(maxlen=_REMEMBERED)
         self._messages.append(message)
+        self.completed[2] += message.error is None
 
 
 CURRENT = "current"
@@ -140,7 +162,7 @@ class Recorder:
         return isinstance(test, RunningTest) and test.writes and not test.ended
 
     def __call__(self, exchange: Exchange) -> None:
-        self._test().exchanges.append(exchange)
+        self._test().add_exchange(exchange)
 
     def add_statement(self, statement: Statement) -> None:
         """Record a SQL statement or a Redis command."""

@@ -42,9 +42,9 @@ def marker_text(platform: Platform | None = None) -> str:
     if not platform or not platform.names:
         known = f"a service of gaia.toml, NAME{DIRECT} for one with a URL of its own, {known}"
     return (
-        "gaia(requires=[], writes=False, direct=None, serial=False, core=False, experimental=False, operations=None, command=None): the needs of a test. "
+        "gaia(requires=[], writes=False, direct=None, serial=False, core=False, offline=False, experimental=False, operations=None, command=None): the needs of a test. "
         f"requires: any of {known}; writes: it changes the environment; direct: why it connects to services without their fixtures; serial: it runs alone, even in a run with concurrent tests; core: it runs in production, and its failures always "
-        "block; experimental: it tests a feature that is not part of every release; operations: it needs these, such as "
+        "block; offline: it talks to no service, and is no evidence of a release; experimental: it tests a feature that is not part of every release; operations: it needs these, such as "
         "'GET /orders' or 'billing: POST /invoices', and does not apply to a release that lacks one; command: commands of "
         "the old test.sh that it replaces."
     )
@@ -61,6 +61,8 @@ class Needs:
     serial: bool = False
     """whether it runs alone in a run with concurrent tests"""
     core: bool = False
+    offline: bool = False
+    """whether it talks to no service, so that its pass needs no evidence"""
     experimental: bool = False
     command: frozenset[str] = frozenset()
     operations: frozenset[str] | None = None
@@ -112,6 +114,7 @@ def _parse(args: tuple[Any, ...], kwargs: Mapping[str, Any], platform: Platform)
         direct=_reason("direct", kwargs),
         serial=_flag("serial", kwargs),
         core=_flag("core", kwargs),
+        offline=_flag("offline", kwargs),
         experimental=_flag("experimental", kwargs),
         command=_names("command", kwargs),
         operations=_operations(kwargs, platform),

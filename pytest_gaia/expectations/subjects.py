@@ -92,6 +92,8 @@ class Context:
     """services that existed when the run was recorded; None for all"""
     apis: Apis = NO_APIS
     """operations of the services, in this release and in the baseline"""
+    evidence: bool = True
+    """whether the results contain what each pass is based on; older ones do not"""
 
     def knows(self, capability: str) -> bool:
         """Whether the run observed that the capability is reachable, or that it is not."""

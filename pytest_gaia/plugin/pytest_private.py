@@ -183,6 +183,32 @@ def replaced_fixtures(config: pytest.Config, names: Iterable[str], plugin: str) 
             yield name, others[0].func.__module__
 
 
+def used_fixtures(item: pytest.Item, by_pytest: tuple[str, ...]) -> dict[str, tuple[pytest.FixtureDef[Any], ...]]:
+    """Return the fixtures that a test names or asks for, and those that they use, by name; the last definition applies.
+
+    Without those that every test gets (``autouse=True``), unless their names begin with one of ``by_pytest``.
+    """
+    info, request = getattr(item, "_fixtureinfo", None), getattr(item, "_request", None)
+    if info is None or request is None:
+        return {}
+    named = [*info.argnames, *(name for mark in item.iter_markers("usefixtures") for name in mark.args)]
+    named += (name for name in info.names_closure if name.startswith(by_pytest))
+    # Of `request.getfixturevalue`.
+    named += (name for name in request._fixture_defs if name not in info.name2fixturedefs)
+    known, used = {**request._arg2fixturedefs, **info.name2fixturedefs}, {}
+    while named:
+        name = named.pop()
+        if name in known and name not in used:
+            used[name] = tuple(known[name])
+            named += (each for definition in known[name] for each in definition.argnames)
+    return used
+
+
+def functions_calling_tests(config: pytest.Config) -> list[Any]:
+    """Return the functions that implement ``pytest_pyfunc_call``, without wrappers."""
+    return [each.function for each in config.hook.pytest_pyfunc_call.get_hookimpls() if not each.wrapper]
+
+
 def tear_down(session: pytest.Session) -> None:
     """Tear down everything that is set up. Raises the errors of finalizers."""
     session._setupstate.teardown_exact(None)

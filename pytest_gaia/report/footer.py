@@ -18,6 +18,8 @@ _SOON = 7
 
 _SHOWN: tuple[Outcome, ...] = (
     "passed",
+    "passed offline",
+    "without evidence",
     "expected failure",
     "tolerated",
     "unexpected pass",
@@ -44,6 +46,7 @@ _ENDLESS = Layout(sys.maxsize)
 def notes(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
     """Return the basis of the verdict: expectations, warnings, tests that do not apply, and the view of production."""
     return [
+        *_without_evidence(evaluated, layout),
         *_titled(f"expected failures{spent(evaluated)}", _expectations(evaluated, layout)),
         *_titled("non-blocking failures", _tests(evaluated, "tolerated", layout) if layout.expected else ()),
         *_titled("warnings", [line for text in warnings(evaluated) for line in _hung(text, layout)]),
@@ -163,6 +166,11 @@ _NOT_GONE = (
     ("no baseline shows whether an earlier release offered them", None),
 )
 _ACCEPT = "To accept that, complete the draft of `gaia expectations suggest RESULTS`."
+
+
+_NAMED = 20
+"""most tests without evidence that are listed without ``-v``"""
+_OFFLINE = "Mark a test that is meant to talk to no service: @pytest.mark.gaia(offline=True)."
 
 
 def _operations(tests: Mapping[str, Sequence[str]], layout: Layout) -> list[str]:
@@ -321,6 +329,16 @@ def _reasons(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
         if layout.inapplicable:
             lines += (f"      {node}" for node in them)
     return lines
+
+
+def _without_evidence(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
+    """Return the tests that passed without evidence, at most ``_NAMED`` of them unless all are to be listed."""
+    those = [each for each in evaluated.classifications if each.outcome == "without evidence"]
+    named = those if layout.expected else those[:_NAMED]
+    lines = [line for each in named for line in _test(each, layout)]
+    if len(those) > len(named):
+        lines.append(f"  and {len(those) - len(named)} more (-v lists them)")
+    return _titled("passed without evidence", [*lines, *_hung(_OFFLINE, layout)] if those else [])
 
 
 def _production(evaluated: EvaluatedRun) -> list[str]:

@@ -149,7 +149,7 @@ def _summary(evaluated: EvaluatedRun, label: str) -> Iterator[str]:
 
 
 def _untested(evaluated: EvaluatedRun) -> list[tuple[str, str, str]]:
-    outcomes = ("not applicable", "skipped", "incomplete", "not collected", "deselected")
+    outcomes = ("without evidence", "not applicable", "skipped", "incomplete", "not collected", "deselected")
     others = (each for each in evaluated.classifications if each.outcome in outcomes and not each.operations)
     groups = Counter((each.outcome, each.reason) for each in others)
     return [(str(count), outcome, why) for (outcome, why), count in groups.items()]

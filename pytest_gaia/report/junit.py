@@ -86,12 +86,12 @@ def _gone(evaluated: EvaluatedRun) -> Iterator[Element]:
 
 def _tag(each: Classification, evaluated: EvaluatedRun) -> str:
     """Return the JUnit element for an outcome; empty for a pass."""
-    if each.outcome == "passed" and not each.blocks:
+    if each.outcome in ("passed", "passed offline") and not each.blocks:
         return ""
     if each.outcome == "unexpected pass" and not each.blocks:
         # Where no failure blocks, it is only a note.
         return "" if evaluated.context.tolerance.kind == "advisory" else "failure"
-    if each.blocks or each.outcome == "incomplete":
+    if each.blocks or each.outcome in ("incomplete", "without evidence"):
         return "error" if each.outcome in _ERRORS else "failure"
     return "skipped"
 

@@ -15,6 +15,8 @@ from pytest_gaia.verdict.evidence import Phase, TestRecord, Wire
 
 Outcome = Literal[
     "passed",
+    "passed offline",
+    "without evidence",
     "failed",
     "error",
     "crashed",
@@ -121,7 +123,7 @@ def classify_by(resolution: Resolution, record: TestRecord, context: Context) ->
             operations=lacking,
         )
     if not resolution.conflicting and record.clean:
-        return _passed(record, resolution)
+        return _passed(record, resolution, context)
     if record.state == "crashed" or (record.state == "not collected" and not record.phases):
         return Classification(record.node, record.state, blocks=True, reason=record.message)
     if record.state == "deselected":
@@ -202,7 +204,7 @@ def _other(record: TestRecord, resolution: Resolution, context: Context) -> Clas
         # A skip takes precedence over "not applicable".
         skipped = next((phase for phase in left_out if phase.outcome == "skipped"), left_out[0])
         return _left_out(record, skipped, resolution, context)
-    return _passed(record, resolution)
+    return _passed(record, resolution, context)
 
 
 def classify_phase(phase: Phase, resolution: Resolution, context: Context) -> PhaseOutcome:
@@ -273,19 +275,23 @@ def _disputed(record: TestRecord, resolution: Resolution) -> Classification:
     return Classification(record.node, "error", blocks=True, reason=reason, overridden=resolution.overridden_ids)
 
 
-def _passed(record: TestRecord, resolution: Resolution) -> Classification:
+def _passed(record: TestRecord, resolution: Resolution, context: Context) -> Classification:
     overridden = resolution.overridden_ids
     if not _WHOLE.issubset(map(_WHEN, record.phases)):
         return Classification(
             record.node, "incomplete", reason=record.message or "it did not complete", overridden=overridden
         )
+    if context.evidence and not record.offline and not record.has_evidence:
+        reason = record.no_evidence or "the results log has no exchange, statement or message of it"
+        return Classification(record.node, "without evidence", reason=reason, overridden=overridden)
     if resolution.expect == "fail":
         reason = f"expected to fail: {', '.join(resolution.effective_ids)}"
         return Classification(
             record.node, "unexpected pass", reason=reason, expectations=resolution.effective_ids, overridden=overridden
         )
     reason = f"passed on attempt {record.attempt}" if record.attempt > 1 else ""
-    return Classification(record.node, "passed", False, reason, resolution.effective_ids, overridden)
+    outcome: Outcome = "passed offline" if record.offline else "passed"
+    return Classification(record.node, outcome, False, reason, resolution.effective_ids, overridden)
 
 
 def _short(phase: Phase) -> str:

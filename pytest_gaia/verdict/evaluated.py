@@ -131,6 +131,8 @@ def _blocking(classifications: Sequence[Classification]) -> list[str]:
 
 def numbered(count: int, outcome: Outcome) -> str:
     """Return an outcome with its number of tests, such as ``2 errors``."""
+    if outcome == "without evidence":
+        return f"{count} passed without evidence"
     plural = {"error": "errors", "expected failure": "expected failures", "unexpected pass": "unexpected passes"}
     return f"{count} {outcome if count == 1 else plural.get(outcome, outcome)}"
 
@@ -149,7 +151,11 @@ def _holding(
         (facts.held, facts.held),
         (facts.interrupted, facts.interrupted),
         (not facts.planned, "no test was selected"),
-        (not (counts["passed"] or counts["unexpected pass"]), "no test passed"),
+        (
+            not (counts["passed"] or counts["unexpected pass"] or counts["without evidence"]),
+            "no test that talks to a service passed" if counts["passed offline"] else "no test passed",
+        ),
+        (counts["without evidence"], numbered(counts["without evidence"], "without evidence")),
         (counts["incomplete"], f"{counted(counts['incomplete'], 'test')} did not complete"),
         (facts.not_passed, facts.not_passed),
         (

@@ -18,8 +18,10 @@ from pytest_gaia.expectations.apis import Api, Apis, Baseline
 from pytest_gaia.expectations.subjects import DIRECT, Context
 
 # gc=False: records contain no reference cycles, and the collector need not scan tens of thousands of them.
-SCHEMA = 1
+SCHEMA = 2
 """version of the format; newer versions are refused"""
+_WITH_EVIDENCE = 2
+"""first version that records the statements and messages of a test"""
 
 _CLOCK_SKEW = timedelta(minutes=5)
 """largest difference between the clocks of two machines"""
@@ -153,6 +155,26 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag=
     """services to which a request was not sent, with the reasons"""
     in_flight: int = 0
     """number of other tests that ran when it was started early"""
+    offline: bool = False
+    """whether it is marked as a test that talks to no service"""
+    statements: int = 0
+    """number of completed SQL statements and Redis commands of the test itself, until the end of its call"""
+    messages: int = 0
+    """number of NATS messages that the test itself sent or received until the end of its call"""
+    of_fixtures: int = 0
+    """number of completed exchanges of its fixtures"""
+    fixtures: tuple[str, ...] = ()
+    """fixtures that it uses and that completed an exchange, a statement or a message, if the test itself did not"""
+    no_evidence: str = ""
+    """why it has no evidence"""
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether the test or a fixture that it uses completed an exchange, a statement or a message."""
+        if self.statements or self.messages or self.fixtures:
+            return True
+        end = max((phase.exchanges for phase in self.phases if phase.when != "teardown"), default=0)
+        return sum(each.status is not None for each in self.exchanges[:end]) > self.of_fixtures
 
     @property
     def clean(self) -> bool:
@@ -241,7 +263,14 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
         known = frozenset(self.kinds or _FIRST_SERVICES)
         apis = Apis(self.apis, self.baseline)
         return Context(
-            environment, frozenset(self.capabilities), today, tolerance, frozenset(self.unknown), known, apis
+            environment,
+            frozenset(self.capabilities),
+            today,
+            tolerance,
+            frozenset(self.unknown),
+            known,
+            apis,
+            self.schema >= _WITH_EVIDENCE,
         )
 
 

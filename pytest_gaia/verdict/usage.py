@@ -60,7 +60,7 @@ def _uses(run: EvaluatedRun) -> dict[str, _Use]:
     uses = {expectation.id: _Use(expectation.inapplicable(run.context)) for expectation in named}
     for classification in run.classifications:
         for expectation in classification.expectations:
-            if classification.outcome in ("passed", "unexpected pass"):
+            if classification.outcome in ("passed", "passed offline", "unexpected pass"):
                 uses[expectation].passed.add(classification.node)
             elif classification.outcome in ("expected failure", "skipped"):
                 uses[expectation].accepted.add(classification.node)

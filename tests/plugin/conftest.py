@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.evident import give_evidence
 from tests.forking.runs import fork_runs_of
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def project(
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     pytester.makepyprojecttoml(SETTINGS)
     pytester.makefile(".toml", gaia='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n')
-    pytester.mkdir("suites")
+    give_evidence(pytester.mkdir("suites"))
     if not request.node.get_closest_marker("own_interpreter"):
         fork_runs_of(pytester)
     return pytester

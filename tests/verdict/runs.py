@@ -27,7 +27,8 @@ UNAVAILABLE = Failure(
 
 def passed(node: str, **more: Any) -> TestRecord:
     """A test that passed."""
-    return TestRecord(node, "ran", tuple(Phase(when, "passed") for when in ("setup", "call", "teardown")), **more)
+    whole = tuple(Phase(when, "passed") for when in ("setup", "call", "teardown"))
+    return TestRecord(node, "ran", whole, **{"statements": 1, **more})
 
 
 def failed(node: str, failure: Failure = UNAVAILABLE, **more: Any) -> TestRecord:

@@ -87,6 +87,8 @@ def records(draw: st.DrawFn) -> TestRecord:
         core=draw(st.booleans()),
         attempt=draw(st.sampled_from((1, 1, 1, 2))),
         message=draw(TEXTS),
+        statements=draw(st.sampled_from((0, 1, 1, 1))),
+        offline=draw(st.sampled_from((False, False, False, True))),
     )
 
 

@@ -18,6 +18,7 @@ _ORDER: tuple[Outcome, ...] = (
     "expected failure",
     "skipped",
     "not applicable",
+    "without evidence",
     "unexpected pass",
 )
 """outcomes of phases, in order of precedence: the first one found is the outcome of the test"""

@@ -15,6 +15,7 @@ from pytest_gaia.errors import ConfigError, NotSent, SandboxError
 from pytest_gaia.expectations.apis import MISSING_ROUTE, lacking_reason
 from pytest_gaia.expectations.subjects import write_subjects
 from pytest_gaia.plugin.checks import phases
+from pytest_gaia.plugin.checks.basis import Basis, has_own
 from pytest_gaia.plugin.checks.phases import EVIDENCE, PASSES_ALONE, DoesNotApply, Evidence, Masks, Showing
 from pytest_gaia.plugin.checks.result import Evaluator
 from pytest_gaia.plugin.launch import selects_nothing
@@ -40,6 +41,7 @@ class CheckHooks:
         self.latest: Evidence | None = None
         """results of the test with the latest report"""
         self._masks = Masks(run)
+        self._basis = Basis(run.options.rootdir)
         self._item: pytest.Item | None = None
         """the test with the latest report"""
         self._made = False
@@ -122,13 +124,15 @@ class CheckHooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:
         """Let a fixture of a wider scope than function serve the current test, also in its finalizer."""
-        if fixturedef.scope == "function":
-            return (yield)
-        token = RUNNING.set(CURRENT)
+        test = self.run.recorder.current
+        before = self._basis.begin_fixture(test)
+        token = None if fixturedef.scope == "function" else RUNNING.set(CURRENT)
         try:
             return (yield)
         finally:
-            RUNNING.reset(token)
+            if token is not None:
+                RUNNING.reset(token)
+            self._basis.end_fixture(test, fixturedef, before)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True, specname="pytest_runtest_makereport")
     def pytest_gaia_hand_over(
@@ -147,11 +151,7 @@ class CheckHooks:
         # An exception keeps its frames alive, so it must not outlive its report.
         self.raised = None
         if self._found is None and report.outcome == "passed" and "wasxfail" not in report.__dict__:
-            # Nearly every phase passes, so this path must be cheap.
-            exchanged = self.run.recorder.current.exchanged(call.when)
-            evidence.phases += (Phase(call.when, "passed", call.duration, exchanges=exchanged),)
-            if exchanged and call.when == "call" and evidence.clean and (reason := self._passed_without(evidence)):
-                Showing("not applicable", reason).apply(item, report)
+            self._add_pass(evidence, item, call, report)
             if report.sections or report.user_properties:
                 self._masks.report(report)
         else:
@@ -159,7 +159,7 @@ class CheckHooks:
             self._masks.report(report)
         if call.when == "teardown":
             self._hand_over(item, report, evidence)
-        elif evidence.must_fail and call.when == "call" and report.outcome == "passed":
+        elif evidence.must_fail and call.when == "call" and report.outcome == "passed" and not evidence.no_evidence:
             self._evaluate_pass(item, report, evidence)
         return report
 
@@ -302,6 +302,30 @@ class CheckHooks:
         if evidence.clean and not phases.under_way():
             expectations = self.evaluating.resolution(evidence.subject).effective_ids
             Showing("unexpected pass", expectations=tuple(expectations)).apply(item, report)
+
+    def _add_pass(
+        self, evidence: Evidence, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
+    ) -> None:
+        # Nearly every phase passes, so this path must be cheap.
+        test = self.run.recorder.current
+        exchanged = test.exchanged(call.when)
+        evidence.phases += (Phase(call.when, "passed", call.duration, exchanges=exchanged),)
+        if call.when == "call":
+            test.called = test.completed.copy()
+            if exchanged and evidence.clean and (reason := self._passed_without(evidence)):
+                Showing("not applicable", reason).apply(item, report)
+            elif not has_own(test):
+                self._find_basis(item, report, evidence)
+
+    def _find_basis(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
+        """Find evidence of a passed test that itself completed nothing, or why there is none."""
+        if evidence.traits.needs.offline or phases.under_way():
+            return
+        test = self.run.recorder.current
+        evidence.fixtures = self._basis.fixtures(item, test)
+        if not evidence.fixtures:
+            evidence.no_evidence = self._masks.text(self._basis.why_none(item, test))
+            Showing("without evidence").apply(item, report)
 
     def _add(self, evidence: Evidence, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         phase, self._found = self._found or Phase(call.when, "passed", call.duration), None

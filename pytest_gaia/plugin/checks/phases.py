@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import currentframe
+from operator import sub
 from traceback import walk_tb
 from types import FrameType
 
@@ -248,6 +249,10 @@ class Evidence(msgspec.Struct, gc=False):
     """operations that the test declares, at the services that receive its requests; None if it declares none"""
     started: RunningTest | None = None
     """this attempt, if it was started early"""
+    fixtures: tuple[str, ...] = ()
+    """fixtures that are evidence of this attempt, if it has none of its own"""
+    no_evidence: str = ""
+    """why this attempt has no evidence"""
 
     def add(self, phase: Phase) -> None:
         """Add a phase."""
@@ -269,6 +274,7 @@ class Evidence(msgspec.Struct, gc=False):
         """
         self.attempts += 1
         subject, (markers, services) = self.subject, self.traits.listed
+        _, statements, messages = map(sub, running.called or running.of_fixtures, running.of_fixtures)
         record = TestRecord(
             node,
             "ran",
@@ -284,11 +290,18 @@ class Evidence(msgspec.Struct, gc=False):
             operations=self.operations,
             not_sent=running.not_sent,
             in_flight=running.others,
+            offline=self.traits.needs.offline,
+            statements=statements,
+            messages=messages,
+            of_fixtures=running.of_fixtures[0],
+            fixtures=self.fixtures,
+            no_evidence=self.no_evidence,
         )
         if not self.clean:
             self.earlier += tuple(phase for phase in self.phases if phase.outcome == "failed")
             self.clean = True
         self.phases, self.started = (), None
+        self.fixtures, self.no_evidence = (), ""
         return record
 
 

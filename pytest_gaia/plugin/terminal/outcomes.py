@@ -14,10 +14,16 @@ from pytest_gaia.plugin.pytest_private import SubtestContext, is_unittest, show_
 Word: TypeAlias = "str | tuple[str, Mapping[str, bool]]"
 """text that ``-v`` shows for a test, with colors that differ from pytest's"""
 
-_LETTERS = {"not applicable": "n", "expected failure": "x", "tolerated": "t", "unexpected pass": "X"}
+_LETTERS = {
+    "not applicable": "n",
+    "expected failure": "x",
+    "tolerated": "t",
+    "unexpected pass": "X",
+    "without evidence": "e",
+}
 _NOT_SENT = "not sent"
 """word for a test that failed because it did not send a request; the summary has the reason, once for all"""
-_RED = ("unexpected pass", _NOT_SENT)
+_RED = ("unexpected pass", "without evidence", _NOT_SENT)
 """words that need attention; pytest shows unknown ones in yellow"""
 
 

@@ -72,7 +72,9 @@ def run_predicate(
     return RunPredicate(
         result="FAILED" if problem else _result(verdict, lacking, warned),
         configuration=tuple(Resource(name, {"sha256": digest}) for name, digest in sorted(files.items())),
-        passed=tuple(node for node in plan.nodes if outcomes.get(node) == "passed" and node not in warned),
+        passed=tuple(
+            node for node in plan.nodes if outcomes.get(node) in ("passed", "passed offline") and node not in warned
+        ),
         warned=tuple(node for node in plan.nodes if node in warned and node not in lacking),
         failed=lacking,
         details=msgspec.structs.replace(
@@ -131,7 +133,9 @@ def _details(
         flaky=tuple(sorted({test.node for test in record.tests if test.attempt > 1 or test.earlier})),
         expected=tuple(node for node in plan.nodes if outcomes.get(node) in _ACCEPTED),
         suites=tuple(sorted({marker for test in executed for marker in test.markers} & set(plan.suites))),
-        core_failed=tuple(node for node in core if outcomes.get(node) not in ("passed", "not applicable")),
+        core_failed=tuple(
+            node for node in core if outcomes.get(node) not in ("passed", "passed offline", "not applicable")
+        ),
         core_passed=sum(outcomes.get(node) == "passed" for node in core),
         experimental_run=sum("experimental" in test.markers for test in executed),
         slo=measure(objectives, samples),

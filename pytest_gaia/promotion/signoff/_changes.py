@@ -39,6 +39,7 @@ _COUNTED = {
     "expected": "expected failures",
     "failed": "unexpected failures",
     "unexpected_passes": "unexpected passes",
+    "offline": "passed offline",
     "not_applicable": "not applicable",
     "blocked": "blocked",
     "not_run": "not run",

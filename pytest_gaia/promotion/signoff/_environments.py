@@ -41,7 +41,7 @@ from pytest_gaia.verdict.classify import ACCEPTED
 from pytest_gaia.verdict.evidence import time_of
 from pytest_gaia.wording import counted
 
-_FAILED = ("failed", "error", "crashed")
+_FAILED = ("failed", "error", "crashed", "without evidence")
 
 
 def environments(context: PageContext) -> tuple[EnvironmentResult, ...]:
@@ -53,6 +53,7 @@ def counts_of(counts: Mapping[str, int], planned: int) -> Counts:
     """Return the outcomes as the table shows them. Planned tests without an outcome count as not run."""
     failed, expected = (sum(counts.get(each, 0) for each in outcomes) for outcomes in (_FAILED, ACCEPTED))
     passed, unexpected = counts.get("passed", 0), counts.get("unexpected pass", 0)
+    offline = counts.get("passed offline", 0)
     ran = passed + expected + failed + unexpected
     left_out, blocked = counts.get("not applicable", 0), counts.get("not collected", 0)
     return Counts(
@@ -62,9 +63,10 @@ def counts_of(counts: Mapping[str, int], planned: int) -> Counts:
         expected=expected,
         failed=failed,
         unexpected_passes=unexpected,
+        offline=offline,
         not_applicable=left_out,
         blocked=blocked,
-        not_run=max(planned - ran - left_out - blocked, 0),
+        not_run=max(planned - ran - offline - left_out - blocked, 0),
     )
 
 
@@ -230,7 +232,7 @@ def _points(context: PageContext, name: str) -> Iterator[RunPoint]:
             passed=counts.passed,
             expected=counts.expected,
             failed=unexpected,
-            other=counts.not_applicable + counts.blocked + counts.not_run,
+            other=counts.offline + counts.not_applicable + counts.blocked + counts.not_run,
         )
 
 

@@ -166,7 +166,7 @@ def _blocking_tests(context: PageContext, seen: KnownRun) -> Iterator[Blocking]:
         )
         return
     for test in seen.verdict.tests:
-        if test.blocks or test.outcome in ("unexpected pass", "incomplete"):
+        if test.blocks or test.outcome in ("unexpected pass", "incomplete", "without evidence"):
             reason = "\n".join(test.reason.splitlines()[:_LINES])
             link = allure_link(context.allure, seen.environment, test.node)
             text = f"{test.outcome}: {reason}" if reason else test.outcome

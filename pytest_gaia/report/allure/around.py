@@ -17,7 +17,7 @@ _ESCAPE = re.compile(r"\\(?:u([0-9a-f]{4})|(.))")
 _SIGNS = {"n": "\n", "r": "\r", "t": "\t"}
 _RED = ["failed", "broken"]
 _ANY = [*_RED, "skipped", "unknown"]
-_LET_THROUGH = "gaia: (?:expected failure|tolerated|unexpected pass)"
+_LET_THROUGH = "gaia: (?:expected failure|tolerated|unexpected pass|without evidence)"
 _NOT_OFFERED = "gaia: not applicable: [^\\n]+ does not offer [^\\n]+ in this release"
 _UNREACHABLE = "(?:Unreachable|DeadlineExceeded|NotSent|SandboxError|EnvironmentUnavailable|gaia: infrastructure)"
 
@@ -152,6 +152,7 @@ def categories() -> list[dict[str, Any]]:
             _with("(?:rule|expectation) [^\\n]+ did not (?:excuse|match):", _LET_THROUGH),  # glossary: ok
         ),
         _category("Unexpected pass: delete the expectation", ["failed"], _with("gaia: unexpected pass")),
+        _category("Passed without evidence", ["failed"], _with("gaia: without evidence")),
         _category("Expected failure", ["failed", "skipped"], _with("gaia: expected failure")),
         _category("Tolerated failure", ["failed", "skipped"], _with("gaia: tolerated")),
         _category("Not offered by this release", ["skipped"], _with(_NOT_OFFERED)),

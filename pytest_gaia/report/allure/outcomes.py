@@ -13,6 +13,8 @@ ExpectedAs = Literal["failed", "skipped"]
 
 _STATUSES: Mapping[Outcome, Status] = {
     "passed": "passed",
+    "passed offline": "passed",
+    "without evidence": "failed",
     "failed": "failed",
     "error": "broken",
     "crashed": "broken",
@@ -30,7 +32,9 @@ _ALIKE: Mapping[Status, frozenset[Status]] = {
     "broken": frozenset(("failed", "broken")),
     "unknown": frozenset(("unknown", "broken")),
 }
-_LABELLED: frozenset[Outcome] = frozenset(("expected failure", "tolerated", "unexpected pass", "not applicable"))
+_LABELLED: frozenset[Outcome] = frozenset(
+    ("expected failure", "tolerated", "unexpected pass", "not applicable", "without evidence")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ def _note(classification: Classification, expectations: Sequence[Expectation]) -
             if classification.blocks
             else f"gaia: skipped: {reason}"
         )
-    if outcome == "passed":
+    if outcome in ("passed", "passed offline"):
         return f"gaia: {reason}" if reason else ""
     if outcome in ("failed", "error") and not reason:
         return ""

@@ -107,6 +107,8 @@ class Counts:
     failed: int
     """failures that nothing covers"""
     unexpected_passes: int
+    offline: int
+    """tests that passed and talk to no service"""
     not_applicable: int
     blocked: int
     """tests that could not be loaded"""

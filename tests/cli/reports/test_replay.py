@@ -41,7 +41,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     failed = (PASSED[0], Phase("call", "failed", failure=Failure("http", status=503)), PASSED[2])
     lines = (
         RunStart(SCHEMA, "staging", "gateway-only", "2026-11-23T12:00:00Z", ("gateway",)),
-        TestRecord("suites/health/test_health.py::test_health", "ran", PASSED, core=True),
+        TestRecord("suites/health/test_health.py::test_health", "ran", PASSED, core=True, statements=1),
         TestRecord("suites/personas/test_personas.py::test_list", "ran", failed),
         RunEnd("2026-11-23T12:01:00Z", 0, 2),
     )
@@ -132,7 +132,7 @@ def test_a_report_that_cannot_be_written_is_one_message(project: Path, gaia: Cal
     ("old", "new", "message"),
     [
         ("2026-11-23T12:00", "2101-11-23T12:00", "the run has a time in the future"),
-        ('"schema":1', '"schema":0', "unknown format 0"),
+        (f'"schema":{SCHEMA}', '"schema":0', "unknown format 0"),
         (
             "suites/health/test_health.py::test_health",
             "suites/personas/test_personas.py::test_list",

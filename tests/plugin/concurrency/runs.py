@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from tests.evident import give_evidence
 from tests.forking.runs import run_pytest
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def make_project(folder: Path, source: str, *, gaia: str = GAIA) -> Path:
     """Write a project with the suite ``small``, and return its folder."""
     suite = folder / "suites" / "small"
     suite.mkdir(parents=True)
+    give_evidence(suite.parent)
     (folder / "pyproject.toml").write_text(SETTINGS)
     (folder / "gaia.toml").write_text(gaia)
     (suite / "test_small.py").write_text(source)

@@ -93,7 +93,8 @@ def test_a_partial_run_is_written_down_as_one_that_holds() -> None:
     )
     start = RunStart(SCHEMA, "dev", "microservices", "2026-11-02T09:00:00+00:00")
     end = RunEnd("2026-11-02T09:01:00+00:00", 0, 1, plan=plan.digest, required=plan.nodes, release=RELEASE.id)
-    record = TestRecord(test, "ran", tuple(Phase(when, "passed") for when in ("setup", "call", "teardown")))
+    whole = tuple(Phase(when, "passed") for when in ("setup", "call", "teardown"))
+    record = TestRecord(test, "ran", whole, statements=1)
     context = Context("dev", frozenset(), date(2026, 11, 2), tolerance_of("dev", {}))
 
     def says(partial: tuple[str, ...]) -> RunPredicate:
