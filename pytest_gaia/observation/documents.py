@@ -19,7 +19,7 @@ from pytest_gaia.files.writing import make_folder, write_file
 from pytest_gaia.observation.http_probe import opener
 from pytest_gaia.observation.probes import classified
 from pytest_gaia.observation.targets import run_all
-from pytest_gaia.verdict.evidence import read_start
+from pytest_gaia.verdict.results_log import read_start
 
 FOLDER = ".gaia/api"
 """folder for the last documents of each environment, below the folder of gaia.toml"""

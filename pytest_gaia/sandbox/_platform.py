@@ -204,12 +204,8 @@ class Control:
                 return self._platform.state()
             case ("POST", "stacks", name):
                 return self._platform.stacks.endpoints(name, await self._platform.stacks.get(name)).as_json()
-            case ("POST", "stacks", name, "faults"):
-                await self._platform.stacks.existing(name).fault(**content)
-            case ("DELETE", "stacks", name, "faults"):
-                await self._platform.stacks.existing(name).heal()
-            case ("POST", "stacks", name, "restart"):
-                await self._platform.stacks.existing(name).restart()
+            case (_, "stacks", name, "faults" | "restart"):
+                await self._disturb(method, parts[-1], name, content)
             case ("POST", "stacks", _, "databases"):
                 return {"dsn": await self._platform.fresh_database(content.get("service"))}
             case ("DELETE", "stacks", _, "databases"):
@@ -219,3 +215,15 @@ class Control:
             case _:
                 raise ConfigError(f"There is no {method} /{'/'.join(parts)}.")
         return {}
+
+    async def _disturb(self, method: str, what: str, name: str, content: Mapping[str, Any]) -> None:
+        stack = self._platform.stacks.existing(name)
+        match (method, what):
+            case ("POST", "faults"):
+                await stack.fault(**content)
+            case ("DELETE", "faults"):
+                await stack.heal()
+            case ("POST", "restart"):
+                await stack.restart()
+            case _:
+                raise ConfigError(f"There is no {method} /stacks/{name}/{what}.")

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from pytest_gaia.verdict.evidence import read_run
+from pytest_gaia.verdict.results_log import read_run
 from tests.plugin.conftest import ScriptedServer, add_suite
 from tests.slow import in_full, with_workers
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.verdict.evidence import read_run
+from pytest_gaia.verdict.results_log import read_run
 from tests.plugin.ways import EXPECTATION, FAILS, PASSES, ZERO, Way, attempt, check, verdict, way_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.verdict.evidence import read_run
+from pytest_gaia.verdict.results_log import read_run
 from tests.plugin.conftest import ScriptedServer, add_suite
 from tests.plugin.expectations import SHADOWED
 

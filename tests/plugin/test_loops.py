@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.verdict.evidence import read_run
+from pytest_gaia.verdict.results_log import read_run
 from tests.forking.runs import fork_runs_of
 from tests.projects import ON_GAIA
 

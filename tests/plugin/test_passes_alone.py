@@ -8,7 +8,8 @@ import pytest
 
 from pytest_gaia.cli.app import run as gaia
 from pytest_gaia.plugin.checks.phases import PASSES_ALONE
-from pytest_gaia.verdict.evidence import TestRecord, read_run
+from pytest_gaia.verdict.evidence import TestRecord
+from pytest_gaia.verdict.results_log import read_run
 from tests.cli.documents import document
 from tests.plugin.conftest import add_suite
 from tests.slow import in_full

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from pytest_gaia.verdict.evidence import RecordedRun, TestRecord, read_run
+from pytest_gaia.verdict.evidence import RecordedRun, TestRecord
 from pytest_gaia.verdict.report import VerdictFile
+from pytest_gaia.verdict.results_log import read_run
 from tests.plugin.conftest import ScriptedServer, add_suite
 from tests.slow import with_workers
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from pytest_gaia.expectations.apis import Api, Baseline
-from pytest_gaia.verdict.evidence import SCHEMA, Failure, Phase, RecordedRun, RunEnd, RunStart, TestRecord, Wire, encode
+from pytest_gaia.verdict.evidence import SCHEMA, Failure, Phase, RecordedRun, RunEnd, RunStart, TestRecord, Wire
+from pytest_gaia.verdict.results_log import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

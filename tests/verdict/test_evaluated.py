@@ -13,9 +13,10 @@ import pytest
 from pytest_gaia.expectations.expectation import ExpectationSet
 from pytest_gaia.report.footer import warnings
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
-from pytest_gaia.verdict.evidence import Phase, TestRecord, read_run
+from pytest_gaia.verdict.evidence import Phase, TestRecord
 from pytest_gaia.verdict.gathering import Assembly
 from pytest_gaia.verdict.report import expectations_digest, verdict_file
+from pytest_gaia.verdict.results_log import read_run
 from tests.expectations.build import EXPIRES, TODAY, context, expectation
 from tests.verdict.runs import failed, passed, record, run
 

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.subjects import Context
-from pytest_gaia.verdict.evidence import SCHEMA, Phase, PlatformSeen, Wire, encode, read_run
+from pytest_gaia.verdict.evidence import SCHEMA, Phase, PlatformSeen, Wire
+from pytest_gaia.verdict.results_log import encode, read_run
 from tests.expectations.build import expectation
 from tests.verdict.runs import UNAVAILABLE, failed, passed, record, run
 

@@ -16,8 +16,8 @@ from pytest_gaia.expectations.expectation import ExpectationSet
 from pytest_gaia.expectations.subjects import Subject, keys_of, mismatch
 from pytest_gaia.verdict.classify import EXECUTED, Classification, classify, subject_of
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
-from pytest_gaia.verdict.evidence import encode, read_run
 from pytest_gaia.verdict.report import verdict_file
+from pytest_gaia.verdict.results_log import encode, read_run
 from tests.expectations.strategies import Scene, scenes
 from tests.verdict import strategies as some
 from tests.verdict.runs import passed, record

@@ -21,7 +21,8 @@ from pytest_gaia.expectations.lint import SOON
 from pytest_gaia.expectations.subjects import Context, Subject, read_subjects
 from pytest_gaia.system.processes import completed
 from pytest_gaia.verdict.classify import subject_of
-from pytest_gaia.verdict.evidence import RecordedRun, read_run
+from pytest_gaia.verdict.evidence import RecordedRun
+from pytest_gaia.verdict.results_log import read_run
 from pytest_gaia.wording import counted
 
 AsOf = Annotated[

@@ -15,7 +15,8 @@ from pytest_gaia.expectations.files import DRAFT, FOLDER
 from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.expectations.suggestions import Draft, drafts, removal, written
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
-from pytest_gaia.verdict.evidence import RecordedRun, read_run
+from pytest_gaia.verdict.evidence import RecordedRun
+from pytest_gaia.verdict.results_log import read_run
 from pytest_gaia.verdict.usage import executed, gone, unexpected, unused
 from pytest_gaia.wording import counted
 

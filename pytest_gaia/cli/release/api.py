@@ -39,7 +39,8 @@ from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.checks import environment_apart, record_check
 from pytest_gaia.promotion.promote.signing import signers_for
 from pytest_gaia.report.layout import aligned
-from pytest_gaia.verdict.evidence import RecordedRun, read_run, read_start
+from pytest_gaia.verdict.evidence import RecordedRun
+from pytest_gaia.verdict.results_log import read_run, read_start
 from pytest_gaia.wording import counted
 
 HELP = """\

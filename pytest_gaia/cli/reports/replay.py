@@ -13,8 +13,8 @@ from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.report import footer
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
-from pytest_gaia.verdict.evidence import read_run
 from pytest_gaia.verdict.report import verdict_file, write_report
+from pytest_gaia.verdict.results_log import read_run
 
 HELP = """\
 Evaluate the results of a run again, without running tests.

@@ -15,7 +15,8 @@ from pytest_gaia.promotion.ledger.statements import SloResult
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.performance import Comparison, Samples, compare, measure, percentile, samples_of
 from pytest_gaia.renamed import note_renamed
-from pytest_gaia.verdict.evidence import RecordedRun, RunStart, read_run
+from pytest_gaia.verdict.evidence import RecordedRun, RunStart
+from pytest_gaia.verdict.results_log import read_run
 from pytest_gaia.wording import counted
 
 HELP = """\

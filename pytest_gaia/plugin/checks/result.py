@@ -35,11 +35,11 @@ from pytest_gaia.verdict.evidence import (
     RunStart,
     ServiceHealth,
     TestRecord,
-    encode,
 )
 from pytest_gaia.verdict.gathering import Assembly
 from pytest_gaia.verdict.plan import Plan
 from pytest_gaia.verdict.report import write_report
+from pytest_gaia.verdict.results_log import encode
 
 
 @dataclass(slots=True)

@@ -23,9 +23,10 @@ from pytest_gaia.promotion.ledger.statements import (
 from pytest_gaia.promotion.promote.performance import Baseline, measure, samples_of
 from pytest_gaia.promotion.release.kept import Release
 from pytest_gaia.verdict.classify import EXECUTED, Classification, Outcome
-from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, ServiceSeen, time_of
+from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, ServiceSeen
 from pytest_gaia.verdict.plan import Plan, not_passed
 from pytest_gaia.verdict.report import VerdictFile
+from pytest_gaia.verdict.results_log import time_of
 
 _ACCEPTED = frozenset({"expected failure", "tolerated", "unexpected pass"})
 _GOOD: tuple[DeployOutcome, ...] = ("deployed_with_tool_error", "deployed", "unchanged")

@@ -28,10 +28,11 @@ from pytest_gaia.promotion.promote.performance import baseline_of
 from pytest_gaia.promotion.promote.plan import Plan, observed
 from pytest_gaia.report.allure.around import ci_run
 from pytest_gaia.verdict.evaluated import EvaluatedRun, Word, evaluate_run
-from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, decode_run, time_of
+from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun
 from pytest_gaia.verdict.plan import Plan as RequiredTests
 from pytest_gaia.verdict.plan import read_plan
 from pytest_gaia.verdict.report import VerdictFile, verdict_file
+from pytest_gaia.verdict.results_log import decode_run, time_of
 from pytest_gaia.wording import counted, listed
 
 _ABANDONED = "abandoned-"

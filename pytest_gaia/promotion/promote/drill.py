@@ -42,7 +42,7 @@ from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult
 from pytest_gaia.system.processes import exit_code_of, without_signing_key
 from pytest_gaia.verdict.evaluated import evaluate_run
-from pytest_gaia.verdict.evidence import decode_run, time_of
+from pytest_gaia.verdict.results_log import decode_run, time_of
 
 Smoke: TypeAlias = Callable[[], str]
 """checks the running release; returns the problem, or ''"""

@@ -23,7 +23,8 @@ from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import SHORT, RunPredicate, SloResult, SloStatus, sha256_of
 from pytest_gaia.promotion.promote._journal import FOLDER
 from pytest_gaia.promotion.promote.child import RECORD
-from pytest_gaia.verdict.evidence import TestRecord, read_run
+from pytest_gaia.verdict.evidence import TestRecord
+from pytest_gaia.verdict.results_log import read_run
 
 EFFECT_FLOOR = 1.25
 """minimum ratio of the medians for "slower" and "faster\""""

@@ -26,8 +26,9 @@ from pytest_gaia.promotion.promote._journal import FOLDER
 from pytest_gaia.promotion.promote.child import RECORD, VERDICT
 from pytest_gaia.promotion.release.kept import Release
 from pytest_gaia.system.processes import git
-from pytest_gaia.verdict.evidence import RecordedRun, read_run
+from pytest_gaia.verdict.evidence import RecordedRun
 from pytest_gaia.verdict.report import VerdictFile
+from pytest_gaia.verdict.results_log import read_run
 from pytest_gaia.wording import counted
 
 _ADDRESS = re.compile(r"https?://[^\s/?#]+", re.IGNORECASE)

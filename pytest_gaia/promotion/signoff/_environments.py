@@ -38,7 +38,7 @@ from pytest_gaia.report.signoff.page import (
     RunPoint,
 )
 from pytest_gaia.verdict.classify import ACCEPTED
-from pytest_gaia.verdict.evidence import time_of
+from pytest_gaia.verdict.results_log import time_of
 from pytest_gaia.wording import counted
 
 _FAILED = ("failed", "error", "crashed", "without evidence")

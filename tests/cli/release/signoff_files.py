@@ -10,8 +10,9 @@ import msgspec
 
 from pytest_gaia.promotion.ledger.statements import Resource
 from pytest_gaia.promotion.promote._journal import FOLDER
-from pytest_gaia.verdict.evidence import Line, Phase, RunEnd, RunStart, TestRecord, Wire, encode
+from pytest_gaia.verdict.evidence import Line, Phase, RunEnd, RunStart, TestRecord, Wire
 from pytest_gaia.verdict.report import ClassifiedTest, ExpectationUse, VerdictFile
+from pytest_gaia.verdict.results_log import encode
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.expectations.apis import Api, Baseline
-from pytest_gaia.verdict.evidence import SCHEMA, Failure, Line, Phase, RunEnd, RunStart, TestRecord, Wire, encode
+from pytest_gaia.verdict.evidence import SCHEMA, Failure, Line, Phase, RunEnd, RunStart, TestRecord, Wire
+from pytest_gaia.verdict.results_log import encode
 from tests.cli.documents import document, serving
 
 if TYPE_CHECKING:

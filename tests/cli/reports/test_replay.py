@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.verdict.evidence import SCHEMA, Failure, Phase, RunEnd, RunStart, TestRecord, encode
+from pytest_gaia.verdict.evidence import SCHEMA, Failure, Phase, RunEnd, RunStart, TestRecord
 from pytest_gaia.verdict.report import VerdictFile
+from pytest_gaia.verdict.results_log import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

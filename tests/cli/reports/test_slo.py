@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.verdict.evidence import SCHEMA, Phase, RunEnd, RunStart, TestRecord, Wire, encode
+from pytest_gaia.verdict.evidence import SCHEMA, Phase, RunEnd, RunStart, TestRecord, Wire
+from pytest_gaia.verdict.results_log import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

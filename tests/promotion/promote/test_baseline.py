@@ -11,7 +11,8 @@ from pytest_gaia.promotion.ledger.statements import RUN, Resource, RunDetails, R
 from pytest_gaia.promotion.promote._journal import FOLDER
 from pytest_gaia.promotion.promote.child import RECORD
 from pytest_gaia.promotion.promote.performance import Baseline, baseline_of
-from pytest_gaia.verdict.evidence import SCHEMA, Line, Phase, RunEnd, RunStart, TestRecord, Wire, encode
+from pytest_gaia.verdict.evidence import SCHEMA, Line, Phase, RunEnd, RunStart, TestRecord, Wire
+from pytest_gaia.verdict.results_log import encode
 from tests.promotion.pipeline import Pipeline, made_release
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pytest_gaia.cli.app import run as gaia
 from pytest_gaia.expectations.apis import Api, Baseline
 from pytest_gaia.promotion.ledger.statements import GatePredicate, RemovedOperation, RunPredicate
 from pytest_gaia.promotion.promote.child import BASELINE, RECORD
-from pytest_gaia.verdict.evidence import read_start
+from pytest_gaia.verdict.results_log import read_start
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import deployer
 from tests.promotion.promotable import promotable
