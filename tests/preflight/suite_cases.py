@@ -70,8 +70,15 @@ WRONG = [
         "with ThreadPoolExecutor() as pool:\n    pool.submit(work)  # wrong",
     ),
     test("ignored-gather", "await asyncio.gather(one(), two(), return_exceptions=True)  # wrong"),
+    test("ignored-gather", "task = asyncio.create_task(work())\nawait asyncio.wait([task])  # wrong"),
     test("unchecked-process", "subprocess.run(['true'])  # wrong"),
     test("unchecked-process", "os.system('true')  # wrong"),
+    Case(
+        "unchecked-process",
+        "import multiprocessing\ndef test_it():\n    one = multiprocessing.Process(target=x)  # wrong\n"
+        "    one.start()\n    one.join()\n",
+    ),
+    test("private-attribute", "orders._link.transport  # wrong"),
     Case("network-import", "import requests\ndef test_it():\n    requests.get('http://x')  # wrong\n"),
     Case("network-import", "from httpx import AsyncClient\ndef test_it():\n    AsyncClient()  # wrong\n"),
     Case("network-import", "import urllib.request\ndef test_it():\n    urllib.request.urlopen('x')  # wrong\n"),
@@ -123,6 +130,8 @@ WRONG = [
     Case("uncollected-class", "class Orders:  # wrong\n    def test_it(self):\n        assert x\n"),
     Case("uncollected-class", "class Base: ...\nclass Orders(Base):  # wrong\n    def test_it(self): x()\n"),
     Case("uncollected-class", "class TestIt:\n    def __init__(self): ...  # wrong\n    def test_it(self): x()\n"),
+    Case("uncollected-test", "def test_it(): x()  # wrong\n", "suites/orders.py"),
+    Case("uncollected-test", "async def test_it(): x()  # wrong\n", CONFTEST),
     Case("disabled-test", "class TestIt:\n    __test__ = False  # wrong\n    def test_it(self): x()\n"),
     Case("disabled-test", "def test_it(): x()\ntest_it.__test__ = False  # wrong\n"),
     Case("disabled-test", "def test_it(): x()\ndel test_it  # wrong\n"),
@@ -144,6 +153,10 @@ WRONG = [
         "collection-hook",
         "def pytest_collection_modifyitems(items):\n    items[:] = [x for x in items if y]  # wrong\n",
         CONFTEST,
+    ),
+    Case("collection-hook", "def pytest_runtest_setup(item):\n    item.obj = print  # wrong\n", CONFTEST),
+    Case(
+        "collection-hook", "def pytest_configure(config):\n    config.pluginmanager.unregister(x)  # wrong\n", CONFTEST
     ),
     Case(
         "collection-hook",
@@ -200,7 +213,14 @@ RIGHT = [
         "ignored-gather",
         "await asyncio.gather(*tasks, return_exceptions=True)\nassert [each.result() for each in tasks]",
     ),
+    test("ignored-gather", "task = asyncio.create_task(work())\nawait asyncio.wait([task])\ntask.result()"),
     test("unchecked-process", "subprocess.run(['true'], check=True)"),
+    Case(
+        "unchecked-process",
+        "from multiprocessing import Process\ndef test_it():\n    one = Process(target=x)\n"
+        "    one.start()\n    assert one.exitcode == 0\n",
+    ),
+    test("private-attribute", "self._link\norders.service\nx = (await orders.get('/x')).json()\nx['a']._b"),
     test("unchecked-process", "done = subprocess.run(['true'])\nassert done.returncode == 0"),
     Case(
         "network-import",
@@ -255,13 +275,15 @@ RIGHT = [
     Case("uncollected-class", "import unittest\nclass Orders(unittest.TestCase):\n    def test_it(self): x()\n"),
     Case("uncollected-class", "class Orders:\n    def test_it(self): x()\n", "suites/orders.py"),
     Case("uncollected-class", "class Orders:\n    def test_it(self): x()\nTestIt = type('TestIt', (Orders,), {})\n"),
+    Case("uncollected-test", "def test_it(): x()\n", "suites/asked.py"),
+    Case("uncollected-test", "import pytest\n@pytest.fixture\ndef test_data(): x()\n", CONFTEST),
     Case(
         "disabled-test",
         "class TestBase:\n    __test__ = False\n    def test_it(self): x()\nclass TestIt(TestBase):\n    __test__ = True\n",
     ),
     Case("disabled-test", "from library import TestClient\nTestClient.__test__ = False\n"),
     Case("empty-test", "def test_it():\n    raise NotImplementedError\n"),
-    Case("empty-test", "def test_it(): ...\n", "suites/shapes.py"),
+    Case("empty-test", "def test_it(): ...\n", "suites/asked.py"),
     Case("generator-test", "import pytest\n@pytest.fixture\ndef test_data():\n    yield 1\n"),
     Case("overridden-fixture", "import pytest\n@pytest.fixture\ndef orders(orders):\n    return orders\n", CONFTEST),
     Case("overridden-fixture", "def orders(): ...\n", CONFTEST),

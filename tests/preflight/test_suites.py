@@ -26,7 +26,7 @@ kind = "postgres"
 kind = "nats"
 """
 OTHERS = {
-    "suites/asking.py": "async def ask(client): ...\n",
+    "suites/asking.py": "from suites import asked\nasync def ask(client): ...\n",
     "suites/admin/conftest.py": "import pytest\n@pytest.fixture\ndef admin(orders):\n    return orders.with_key('x')\n",
 }
 
@@ -112,7 +112,7 @@ def test_settings_of_pytest_say_what_a_test_is(file: str, settings: str, tmp_pat
 
     found = check_suites(read_suites(Project(tmp_path), [tmp_path]))
 
-    assert [(each.check, each.place.line) for each in found] == [("empty-test", 5)]
+    assert [(each.check, each.place.line) for each in found] == [("empty-test", 5), ("uncollected-test", 2)]
 
 
 def test_the_methods_of_clients_are_those_of_their_classes() -> None:

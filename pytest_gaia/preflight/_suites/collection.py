@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from pytest_gaia.preflight._suites.model import SuiteFile
+from pytest_gaia.preflight._suites.model import Names, SuiteFile
 from pytest_gaia.preflight._suites.syntax import FUNCTIONS, Function, is_constant, is_generator, keyword, parameters
 from pytest_gaia.preflight.findings import Found, check
 
@@ -67,6 +67,26 @@ def _has_known_bases(file: SuiteFile, node: ast.ClassDef, seen: frozenset[str]) 
         if name != "object" and (found is None or name in seen or not _has_known_bases(*found, seen | {name})):
             return False
     return True
+
+
+@check("uncollected-test", "warning")
+def uncollected_test(file: SuiteFile) -> Iterator[Found]:
+    """Pytest does not collect a function that has the name of a test.
+
+    Pytest reads tests from files called `test_*.py`, and runs functions called `test*`, unless its settings name others.
+
+    Fix: rename the file or the function, so that both match the settings of pytest.
+    """
+    names, usual = file.suites.names, Names()
+    functions = [each for each in _top_level(file) if isinstance(each, FUNCTIONS) and file.fixture(each) is None]
+    if names.file(file.base):
+        for each in functions:
+            if usual.function(each.name) and not names.function(each.name) and not file.loads(each.name, file.tree):
+                yield file.found(each, f"{each.name} does not match python_functions")
+    elif not file.suites.is_imported(file):
+        for each in functions:
+            if names.function(each.name) and not file.loads(each.name, file.tree):
+                yield file.found(each, f"{each.name} is in a file whose name does not match python_files")
 
 
 @check("disabled-test", "error")
@@ -168,15 +188,16 @@ def collection_hook(file: SuiteFile) -> Iterator[Found]:
     Fix: remove the hook. To leave out tests, use markers, `requires` or `-m`, which the summary counts.
     """
     for each in _top_level(file):
-        names = _defined(each)
-        for name in (name for name in names if name in _HOOKS):
-            is_empty = isinstance(each, ast.Assign) and _is_empty_list(each.value)
+        is_empty = isinstance(each, ast.Assign) and _is_empty_list(each.value)
+        for name in (name for name in _defined(each) if name in _HOOKS):
             if file.is_conftest and not is_empty:
                 yield file.found(each, f"{name} {_HOOKS[name]}")
-        if isinstance(each, FUNCTIONS) and each.name == "pytest_collection_modifyitems":
+        if isinstance(each, FUNCTIONS):
             yield from _removals(file, each)
-        if isinstance(each, FUNCTIONS) and each.name.startswith("pytest_runtest_"):
             yield from _rewritten(file, each)
+    for call in file.of(ast.Call):
+        if file.dotted(call.func).endswith("pluginmanager.unregister"):
+            yield file.found(call, "a plugin of pytest is unregistered")
 
 
 def _top_level(file: SuiteFile) -> Iterator[ast.stmt]:
@@ -205,6 +226,8 @@ def _defined(node: ast.stmt) -> list[str]:
 
 def _removals(file: SuiteFile, hook: Function) -> Iterator[Found]:
     """Yield where the hook of collected tests removes some of them."""
+    if hook.name != "pytest_collection_modifyitems":
+        return
     text = "this hook removes collected tests"
     if any(file.called(each).endswith("pytest_deselected") for each in file.of(ast.Call)):
         # They are counted as deselected.
@@ -225,11 +248,20 @@ def _is_items(node: ast.AST) -> bool:
 
 
 def _rewritten(file: SuiteFile, hook: Function) -> Iterator[Found]:
+    """Yield where a hook around a test replaces its function, or its result."""
+    if not hook.name.startswith("pytest_runtest_"):
+        return
     for node in file.inside(hook):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            for each in node.targets:
-                if isinstance(each, ast.Attribute) and each.attr == "outcome" and node.value.value != "failed":
-                    yield file.found(node, f"this hook changes the result of tests to {node.value.value!r}")
+        for each in node.targets if isinstance(node, ast.Assign) else ():
+            value = node.value.value if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) else None
+            if isinstance(each, ast.Attribute) and each.attr == "outcome" and value in ("passed", "skipped"):
+                yield file.found(node, f"this hook changes the result of tests to {value!r}")
+            if (
+                isinstance(each, ast.Attribute)
+                and each.attr in ("obj", "runtest")
+                and file.dotted(each.value) == "item"
+            ):
+                yield file.found(node, "this hook replaces the function of tests")
 
 
 @check("unconditional-skip", "warning")

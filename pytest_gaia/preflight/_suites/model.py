@@ -338,6 +338,19 @@ class SuiteFiles:
         """Name → one of the classes of this name."""
         return {each.name: (file, each) for file in self.files for each in file.of(ast.ClassDef)}
 
+    def is_imported(self, file: SuiteFile) -> bool:
+        """Whether another file imports something of ``file``."""
+        if not self._imported:
+            for name in (name for each in self.files for name in each.imports.values()):
+                parts = name.split(".")
+                self._imported.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
+        parts = file.module.split(".")
+        return any(".".join(parts[start:]) in self._imported for start in range(len(parts)))
+
+    @cached_property
+    def _imported(self) -> set[str]:
+        return set()
+
     @cached_property
     def bases(self) -> set[str]:
         """The names of classes that other classes inherit from."""

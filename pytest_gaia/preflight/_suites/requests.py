@@ -196,26 +196,28 @@ def _made_by(file: SuiteFile, node: ast.AST) -> ast.AST | None:
 
 @check("ignored-gather", "warning")
 def ignored_gather(file: SuiteFile) -> Iterator[Found]:
-    """The results of `gather(return_exceptions=True)` are not used.
+    """The results of `gather(return_exceptions=True)` or of `asyncio.wait` are not used.
 
-    It returns exceptions as results instead of raising them, so failures of all its calls are lost.
+    Neither raises the exceptions of its calls, so their failures are lost.
 
-    Fix: leave out `return_exceptions=True`, or raise the exceptions among the results.
+    Fix: leave out `return_exceptions=True`, raise the exceptions among the results, or await each task.
     """
     for node in file.of(ast.Await):
-        call = node.value
-        if file.called(call) != "asyncio.gather" or not isinstance(call, ast.Call):
-            continue
+        call, name = node.value, file.called(node.value)
         keeps = is_constant(keyword(call, "return_exceptions"), value=True)
-        if keeps and file.is_dropped(node) and not _has_tasks_used_later(file, call):
-            yield file.found(node, "exceptions of the calls in asyncio.gather(…) are dropped")
+        if not isinstance(call, ast.Call) or not (name == "asyncio.wait" or (name == "asyncio.gather" and keeps)):
+            continue
+        if file.is_dropped(node) and not _has_tasks_used_later(file, call):
+            yield file.found(node, f"exceptions of the calls in {name}(…) are dropped")
 
 
 def _has_tasks_used_later(file: SuiteFile, call: ast.Call) -> bool:
-    """Whether the scope uses the tasks of ``gather`` elsewhere: their results may be taken there."""
-    given = [each.value if isinstance(each, ast.Starred) else each for each in call.args]
-    names = [each.id for each in given if isinstance(each, ast.Name)]
-    return any(len(file.loads(name, file.scope(call))) > 1 for name in names)
+    """Whether the scope uses the tasks of ``gather`` or ``wait`` elsewhere: their results may be taken there."""
+    given: list[ast.expr] = []
+    for each in call.args:
+        given += each.elts if isinstance(each, ast.List | ast.Set | ast.Tuple) else [each]
+    names = [each.value if isinstance(each, ast.Starred) else each for each in given]
+    return any(len(file.loads(each.id, file.scope(call))) > 1 for each in names if isinstance(each, ast.Name))
 
 
 _PROCESSES = {
@@ -238,6 +240,25 @@ def unchecked_process(file: SuiteFile) -> Iterator[Found]:
         name = file.called(call)
         if name in _PROCESSES and keyword(call, "check") is None and file.is_dropped(call):
             yield file.found(call, f"the return code of {name}(…) is not checked", _PROCESSES[name])
+        if _is_process(file, call) and not _is_exit_read(file, call):
+            yield file.found(call, "the exit code of this process is not checked", "assert that its exitcode is 0")
+
+
+def _is_process(file: SuiteFile, call: ast.Call) -> bool:
+    if not isinstance(call.func, ast.Attribute):
+        return file.called(call) == "multiprocessing.Process"
+    owner = call.func.value
+    maker = owner.func if isinstance(owner, ast.Call) else owner
+    return call.func.attr == "Process" and file.dotted(maker) in ("multiprocessing", "multiprocessing.get_context")
+
+
+def _is_exit_read(file: SuiteFile, call: ast.Call) -> bool:
+    """Whether a process is used for more than to start it and to wait for it, so that its exit code may be read."""
+    parent = file.parents[call]
+    if not isinstance(parent, ast.Assign) or not isinstance(parent.targets[0], ast.Name):
+        return not isinstance(parent, ast.Attribute)
+    uses = [file.parents[each] for each in file.loads(parent.targets[0].id, file.scope(call))]
+    return any(not isinstance(each, ast.Attribute) or each.attr not in ("start", "join") for each in uses)
 
 
 _NETWORK = re.compile(
@@ -283,6 +304,21 @@ def _is_annotation(file: SuiteFile, node: ast.AST) -> bool:
             return False
         child = parent
     return False
+
+
+@check("private-attribute", "error")
+def private_attribute(file: SuiteFile) -> Iterator[Found]:
+    """A private attribute of a client is used.
+
+    What it sends is neither recorded as evidence nor checked by the write guard, and the next version may not have it.
+
+    Fix: use the public methods of the client.
+    """
+    for node in file.of(ast.Attribute):
+        if node.attr.startswith("_") and not node.attr.startswith("__"):
+            kind = file.kind(node.value)
+            if kind is not None and not kind.pending and kind.name not in ("", "content"):
+                yield file.found(node, f"{_shown(node)} is private")
 
 
 _PATCHED = re.compile(r"(?:httpx|httpcore|pytest_gaia|asyncpg|nats|redis)(?:\.|$)")
