@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ci.ways.table import ways
+from ci.ways.table import ways, write_project
+from pytest_gaia.config.project import Project
+from pytest_gaia.preflight.suites import check_suites, read_suites
 from tests.ways.tries import check, parameters
 
 if TYPE_CHECKING:
@@ -26,3 +28,13 @@ def test_a_way_that_may_promote_says_why(table: str) -> None:
 
     assert [each.id for each in rows if (each.outcome == "PROMOTE") != bool(each.right or each.possible)] == []
     assert [each.id for each in rows if each.right and each.possible] == []
+
+
+FOUND_IN_CODE = [pytest.param(way, id=way.id) for table in ("run", "writes") for way in ways(table) if way.check]
+
+
+@pytest.mark.parametrize("way", FOUND_IN_CODE)
+def test_a_way_is_found_in_the_code(way: Way, tmp_path: Path) -> None:
+    write_project(way, tmp_path, {"url": "http://127.0.0.1:1"})
+
+    assert way.check in [each.check for each in check_suites(read_suites(Project(tmp_path)))]
