@@ -43,6 +43,9 @@ UNSEEN = (
 
 MARKER = '@pytest.mark.gaia(direct="why")'
 
+_CHILDREN = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.fork", "os.forkpty", "os.exec")
+"""audit events of child processes"""
+
 CONNECTING: ContextVar[str] = ContextVar("gaia_connecting", default="")
 """the service to which a client of this package connects; set around connecting only, never around requests"""
 
@@ -92,6 +95,45 @@ class OtherHosts:
 
 
 @dataclass(slots=True)
+class Findings:
+    """What the network guards of a run have found, besides what they refused."""
+
+    direct: dict[str, None] = field(default_factory=dict)
+    """direct connections that were permitted, one sentence for each place"""
+    unused: list[str] = field(default_factory=list)
+    """tests that permit direct connections and opened none"""
+    unseen: set[str] = field(default_factory=set)
+    """modules whose connections are not monitored"""
+    children: int = 0
+    """number of child processes, which are not monitored"""
+
+    def plain(self) -> dict[str, Any]:
+        """Return the values as those that xdist can send."""
+        return {
+            "direct": list(self.direct),
+            "unused": self.unused,
+            "unseen": list(self.unseen),
+            "children": self.children,
+        }
+
+    def add(self, found: Mapping[str, Any]) -> None:
+        """Add the values of another process."""
+        self.direct |= dict.fromkeys(found["direct"])
+        self.unused += found["unused"]
+        self.unseen |= set(found["unseen"])
+        self.children += found["children"]
+
+    def sentences(self) -> tuple[str, ...]:
+        """Return them for the summary."""
+        unseen = sorted(self.unseen) + ([f"child processes: {self.children}"] if self.children else [])
+        return (
+            *self.direct,
+            *(f"{node}: no direct connection was seen; remove `direct` from its marker" for node in self.unused),
+            *([f"not monitored: {', '.join(unseen)}"] if unseen else []),
+        )
+
+
+@dataclass(slots=True)
 class NetworkGuard:
     """Finds direct connections: to an address of a service, by something else than a client of this package.
 
@@ -102,6 +144,7 @@ class NetworkGuard:
     others: OtherHosts
     recorder: Recorder
     rootdir: Path
+    findings: Findings = field(default_factory=Findings)
     _names: dict[Endpoint, str] = field(default_factory=dict)
     """host name and port → service"""
     _known: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -112,9 +155,6 @@ class NetworkGuard:
     _asked: str = ""
     """name that was resolved last"""
     _resolves: bool = False
-    _warned: dict[str, None] = field(default_factory=dict)
-    _unused: list[str] = field(default_factory=list)
-    _children: int = 0
     _before: dict[str, Callable[[tuple[Any, ...]], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -136,14 +176,10 @@ class NetworkGuard:
                 "socket.sendto": self._connect,
                 "socket.getaddrinfo": self._resolve,
                 "socket.gethostbyname": self._resolve,
-                "subprocess.Popen": self._child,
-                "os.system": self._child,
-                "os.posix_spawn": self._child,
-                "os.fork": self._child,
-                "os.forkpty": self._child,
-                "os.exec": self._child,
             }
         )
+        if self.environment.direct == "refuse":
+            _handlers.update(dict.fromkeys(_CHILDREN, self._child))
         if not _installed:
             _installed.append(True)
             sys.addaudithook(_hook)
@@ -154,6 +190,8 @@ class NetworkGuard:
             _active.remove(self)
             _handlers.clear()
             _handlers.update(self._before)
+        if self.environment.direct == "refuse":
+            self.findings.unseen = {name for name in UNSEEN if name in sys.modules}
 
     def may_write(self) -> bool:
         """Whether the running test may write."""
@@ -162,25 +200,13 @@ class NetworkGuard:
     def ended(self, test: RunningTest) -> None:
         """Note a test that permits direct connections and opened none."""
         if test.direct and not test.connects:
-            self._unused.append(test.node)
-
-    def found(self) -> tuple[str, ...]:
-        """Return what the user should know at the end of the run, one sentence each."""
-        sentences = list(self._warned)
-        sentences += [
-            f"{node}: no direct connection was seen; remove `direct` from its marker" for node in self._unused
-        ]
-        if self.environment.direct == "refuse":
-            unseen = [name for name in UNSEEN if name in sys.modules]
-            unseen += [f"child processes: {self._children}"] if self._children else []
-            sentences += [f"not monitored: {', '.join(unseen)}"] if unseen else []
-        return tuple(sentences)
+            self.findings.unused.append(test.node)
 
     def _child(self, _: tuple[Any, ...]) -> None:
         frame = sys._getframe(2)  # noqa: SLF001 - as the standard library does
-        if frame.f_globals.get("__name__") != "subprocess" or frame.f_code.co_name == "__init__":
-            # Those of this package and of pytest do not count.
-            self._children += _place(frame) is not None
+        # The module subprocess causes two events. Processes that this package or pytest starts do not count.
+        if frame.f_code.co_name != "_posix_spawn":
+            self.findings.children += _place(frame) is not None
 
     def _resolve(self, arguments: tuple[Any, ...]) -> None:
         """Find the addresses of a service or of another environment when its name is resolved."""
@@ -271,7 +297,7 @@ class NetworkGuard:
                 f'(direct = "refuse" of environment {self.environment.label})',
                 f"Use the fixture {self._fixture(service)}, or mark the test: {MARKER}",
             )
-        self._warned.setdefault(
+        self.findings.direct.setdefault(
             f"{self._place(test)} connects to {service} at {address} without its client, so the write guard does not see "
             f"what it sends. Use the fixture, or mark the test: {MARKER}",
             None,

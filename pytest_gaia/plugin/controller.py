@@ -197,6 +197,7 @@ class ControllerHooks:
         self.observer.assembly.finish()
         self._observe_again(exitstatus)
         observer = self.observer
+        self.result.network = tuple(map(self._mask, self._network()))
         planned = len(observer.assembly.planned)
         code = self.result.close(exitstatus, planned, partial=observer.partial(), lost=observer.lost)
         if code == 0 and self._documents and self._is_accepted:
@@ -205,6 +206,19 @@ class ControllerHooks:
             self.result.unwritten.append(problem)
             return code or int(pytest.ExitCode.USAGE_ERROR)
         return code
+
+    def _network(self) -> tuple[str, ...]:
+        """Return what the network guards of all processes have found, one sentence each."""
+        found = [*self.observer.network, *([self.run.network.findings.plain()] if self.run.network else [])]
+        if not found:
+            return ()
+        # Runs on the sandbox do not import it.
+        from pytest_gaia.clients.network import Findings
+
+        total = Findings()
+        for each in found:
+            total.add(each)
+        return total.sentences()
 
     def _collected(self) -> bool:
         """Whether the workers collected tests without errors."""

@@ -207,7 +207,7 @@ def quiet_lines(label: str, evaluated: EvaluatedRun) -> list[str]:
 
 
 def warnings(evaluated: EvaluatedRun) -> Iterator[str]:
-    """Yield a sentence for each expectation that expires soon, each unexpected pass, and each flaky pass."""
+    """Yield a sentence for each expectation that expires soon, unexpected pass and flaky pass, and about the network."""
     today, name = evaluated.context.today, evaluated.context.environment
     for expectation in (expectation for expectation in evaluated.expectations if name in expectation.environments):
         left = expectation.days_left(today)
@@ -222,6 +222,7 @@ def warnings(evaluated: EvaluatedRun) -> Iterator[str]:
             classification.outcome == "passed" and classification.reason
         ):
             yield f"{classification.node}: {classification.outcome}: {classification.reason}"
+    yield from evaluated.end.network if evaluated.end else ()
 
 
 def spent(evaluated: EvaluatedRun) -> str:

@@ -22,6 +22,7 @@ _SEED = "gaia_shuffle_seed"
 _MASKS = "gaia_masks"
 _SECRETS = "gaia_secrets"
 _REDUCED = "gaia_reduced"
+_NETWORK = "gaia_network"
 
 
 def process_name(config: Any) -> str:
@@ -102,6 +103,18 @@ def reduced_of_worker(node: Any) -> dict[str, tuple[int, int]]:
     """On the controller: return service → limit of requests in flight before and after the responses of 429."""
     output: dict[str, dict[str, tuple[int, int]]] = getattr(node, "workeroutput", {})
     return output.get(_REDUCED, {})
+
+
+def tell_network(config: Any, run: Run) -> None:
+    """On a worker: pass what its network guard has found to the controller."""
+    if run.network is not None:
+        config.workeroutput[_NETWORK] = run.network.findings.plain()
+
+
+def network_of_worker(node: Any) -> dict[str, Any] | None:
+    """On the controller: return what the network guard of a worker has found, as plain values."""
+    output: dict[str, dict[str, Any]] = getattr(node, "workeroutput", {})
+    return output.get(_NETWORK)
 
 
 def usage_error_of(node: Any) -> str | None:

@@ -288,6 +288,8 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_fie
     """workers that ended early"""
     changed: tuple[str, ...] = ()
     """differences between the first test and the end, one sentence each"""
+    network: tuple[str, ...] = ()
+    """connections that no client opened and what was not monitored, one sentence each"""
     undeployed: str = ""
     """why the deployment of this run does not run"""
     plan: str = ""

@@ -24,7 +24,7 @@ from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.plugin.terminal.failures import show_failure
 from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests, show_not_sent
 from pytest_gaia.run.session import Run
-from pytest_gaia.run.workers import DESELECTED, report_usage_error, tell_nodes, tell_reduced
+from pytest_gaia.run.workers import DESELECTED, report_usage_error, tell_network, tell_nodes, tell_reduced
 from pytest_gaia.verdict.classify import failed_without, passed_without
 from pytest_gaia.verdict.evidence import Failure, Phase
 from pytest_gaia.verdict.gathering import Assembly
@@ -103,6 +103,7 @@ class CheckHooks:
             self.run.network.end()
         if self.run.is_worker:
             tell_reduced(session.config, self.run)
+            tell_network(session.config, self.run)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

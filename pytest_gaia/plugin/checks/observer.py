@@ -12,6 +12,7 @@ from pytest_gaia.run.workers import (
     DESELECTED,
     LEFT_OUT,
     UNCOLLECTED,
+    network_of_worker,
     nodes_of,
     reduced_of_worker,
     usage_error_of,
@@ -38,6 +39,8 @@ class ObserverHooks:
         """test files that were not read"""
         self.reduced: dict[str, tuple[int, int]] = {}
         """service → limit of requests in flight before and after the responses of 429 to workers"""
+        self.network: list[dict[str, Any]] = []
+        """what the network guards of workers have found"""
         self.cancelled: list[str] = []
         """tests that had begun when the run ended before their turn"""
         self.lost: list[str] = []
@@ -64,6 +67,7 @@ class ObserverHooks:
         self.usage_error = self.usage_error or usage_error_of(node)
         for service, (before, after) in reduced_of_worker(node).items():
             self.reduced[service] = (before, min(after, self.reduced.get(service, (before, after))[1]))
+        self.network += filter(None, [network_of_worker(node)])
         self.left_out(nodes_of(node, LEFT_OUT))
         self.cancelled += nodes_of(node, CANCELLED)
         self.uncollected.update(nodes_of(node, UNCOLLECTED))

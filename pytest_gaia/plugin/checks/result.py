@@ -103,6 +103,8 @@ class Result:
         self.unavailable = ""
         self.changed: tuple[str, ...] = ()
         """changes of the environment between the first test and the end"""
+        self.network: tuple[str, ...] = ()
+        """what the network guards have found, one sentence each"""
         self.deadline = 0.0
         """seconds of ``--gaia-deadline``, if it has passed"""
         self.undeployed = ""
@@ -182,6 +184,7 @@ class Result:
             unavailable=self.unavailable,
             lost=tuple(lost),
             changed=self.changed,
+            network=self.network,
             undeployed=self.undeployed,
             plan=self.plan.digest if self.plan else "",
             required=self.plan.nodes if self.plan else (),
