@@ -93,6 +93,8 @@ class ProvingHooks:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Handle requests until there are no more."""
+        if session.testsfailed or not session.items:
+            return True
         self._items = {item.nodeid: item for item in session.items}
         self._answered = True
         self._line.send(Ready(len(session.items)))
@@ -105,10 +107,13 @@ class ProvingHooks:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Say why no test can run."""
-        if not self._answered:
-            result = self._config.stash[RESULT]
-            reason = result.unavailable or ("no test was collected" if not session.items else "collection failed")
-            self._line.send(Failed(reason))
+        if self._answered:
+            return
+        result = self._config.stash[RESULT]
+        broken = [f"{each.node}: {each.message.strip().splitlines()[-1]}" for each in result.records if each.message]
+        reason = result.unavailable or "\n".join(broken) or "no test was collected"
+        with suppress(OSError):
+            self._line.send(Failed(reason, unavailable=bool(result.unavailable)))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None]:
@@ -151,10 +156,7 @@ class ProvingHooks:
     def _routes(self, session: pytest.Session, seconds: dict[str, float]) -> list[Seen]:
         seen: dict[Route, Seen] = {}
         responses: dict[Route, list[Exchange]] = {}
-        fastest = sorted(
-            (item for item in session.items if item.nodeid in self._received), key=lambda i: seconds[i.nodeid]
-        )
-        for item in fastest:
+        for item in (item for item in session.items if item.nodeid in self._received):
             shared = [e for name in getattr(item, "fixturenames", ()) for e in self._of_fixtures.get(name, ())]
             for exchange in (*self._received[item.nodeid], *shared):
                 route = _route(exchange)
@@ -164,6 +166,7 @@ class ProvingHooks:
                 responses.setdefault(route, []).append(exchange)
         shared_routes = {_route(each) for exchanges in self._of_fixtures.values() for each in exchanges}
         for route, entry in seen.items():
+            entry.tests.sort(key=seconds.__getitem__)
             entry.shared = route in shared_routes
             entry.fields = _fields(responses[route])
         return [seen[route] for route in sorted(seen)]

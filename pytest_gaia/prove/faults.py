@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError, nearest
 
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 KINDS = ("status", "reset", "slow", "drop", "set")
 FIELDS = 14
 """fields of a response for which faults are generated, in breadth-first order"""
@@ -75,6 +77,8 @@ def parse(line: str, place: str) -> Fault:
         form = {"slow": " SECONDS", "drop": " FIELD", "set": " FIELD JSON", "status": " STATUS [JSON]"}.get(kind, "")
         raise ConfigError(f"{place}: expected {kind}{form}: {line!r}")
     field, values = (words[0], words[1:]) if kind in ("drop", "set") else ("", words)
+    if kind in ("slow", "status") and not _NUMBER.fullmatch(values[0]):
+        raise ConfigError(f"{place}: {values[0]!r} is not a number: {line!r}")
     try:
         texts = [_json(json.loads(each)) for each in values]
     except ValueError:
@@ -115,7 +119,7 @@ def another(value: Any) -> Any:
         case bool():
             return not value
         case int() | float():
-            return value + 1
+            return round(value + 1, 3)
         case str():
             return "another one" if value == "another" else "another"
         case list():
@@ -133,23 +137,19 @@ def fields_of(content: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     level: list[tuple[str, Any]] = [("", content)]
     while level and len(found) < FIELDS:
-        below: list[tuple[str, Any]] = []
-        for path, value in level:
-            for name, child in _children(value):
-                where = f"{path}.{name}" if path else name
-                below.append((where, child))
-                if name != "*":
-                    found[where] = _json(child)
-        level = below
+        level = [each for path, value in level for each in _below(path, value)]
+        found |= {path: _json(value) for path, value in level}
     return dict(list(found.items())[:FIELDS])
 
 
-def _children(value: Any) -> Iterable[tuple[str, Any]]:
-    if isinstance(value, list):
-        return [("*", value[0])] if value else []
+def _below(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the fields of an object, or of the first item of a list, with their paths."""
+    while isinstance(value, list) and value:
+        path, value = f"{path}.*" if path else "*", value[0]
     if isinstance(value, Mapping):
-        return [(name, each) for name, each in value.items() if name and not set(name) & set(". \t\n*")]
-    return []
+        for name, each in value.items():
+            if name and not set(name) & set(". \t\n*"):
+                yield (f"{path}.{name}" if path else name), each
 
 
 def _json(value: Any) -> str:

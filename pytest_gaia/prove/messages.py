@@ -40,6 +40,8 @@ class Failed(msgspec.Struct, tag="failed"):
     """The process cannot run tests."""
 
     reason: str
+    unavailable: bool
+    """whether the cause is the sandbox, and not the tests"""
 
 
 class Mapped(msgspec.Struct, tag="mapped"):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from pytest_gaia.errors import ConfigError, SandboxError
+from pytest_gaia.errors import ConfigError, GaiaError, SandboxError, nearest
 from pytest_gaia.prove.cells import Cell, Cells
-from pytest_gaia.prove.faults import Fault, Route, Seen
+from pytest_gaia.prove.faults import Fault, Route, Seen, faults_of
 from pytest_gaia.prove.messages import Batch, Checked, Failed, Map, Mapped, Ready, Tried
+from pytest_gaia.prove.settings import Settings
 
 SLOWEST = 1.5
 """seconds above which a test is left out"""
@@ -27,6 +28,9 @@ class Proof:
 
     mapped: Mapped
     planned: list[Fault]
+    excluded: list[Fault] = field(default_factory=list)
+    complete: bool = False
+    """whether all faults of the project are planned, so that the score can be compared with that of other runs"""
     tried: dict[Fault, Tried] = field(default_factory=dict)
     unsettled: list[str] = field(default_factory=list)
     """tests that failed without a fault after a fault; what they caught does not count"""
@@ -46,6 +50,11 @@ class Proof:
     def survivors(self) -> list[Fault]:
         """Faults that no test caught, in the order of routes."""
         return [fault for fault in self.planned if fault in self.tried and not self.tried[fault].caught]
+
+    @property
+    def not_requested(self) -> list[Route]:
+        """Routes with faults in the catalog that no test requests. These faults are survivors."""
+        return sorted({fault.route for fault in self.planned} - self.routes.keys())
 
     @property
     def score(self) -> float:
@@ -72,7 +81,7 @@ class Proving:
         while not self._stopped():
             for cell, reply in self._cells.replies():
                 if isinstance(reply, Failed):
-                    raise SandboxError(f"{reply.reason}.\n{cell.output()}")
+                    raise _failure(reply, cell)
                 if isinstance(reply, Mapped):
                     self._idle.append(cell)
                     return reply
@@ -113,10 +122,11 @@ class Proving:
         # So that what is tried within a budget is no part of the alphabet. S311: it keeps nothing secret.
         Random(0).shuffle(batches)  # noqa: S311
         routes = proof.routes
-        self._waiting.extend(
-            Batch(number, faults, list(routes[route].tests), routes[route].shared)
-            for number, (route, faults) in enumerate(batches)
-        )
+        for number, (route, faults) in enumerate(batches):
+            if route in routes:
+                self._waiting.append(Batch(number, faults, list(routes[route].tests), routes[route].shared))
+            else:
+                proof.tried |= {fault: Tried(number, fault, "", 0, 0.0) for fault in faults}
 
     def _begin(self, cell: Cell, batch: Batch) -> None:
         self._running[cell] = batch
@@ -127,8 +137,8 @@ class Proving:
         match reply:
             case Ready():
                 self._idle.append(cell)
-            case Failed(reason):
-                raise SandboxError(f"{reason}.\n{cell.output()}")
+            case Failed():
+                raise _failure(reply, cell)
             case Tried(fault=fault):
                 proof.tried[fault] = reply
             case Checked(broken=broken):
@@ -153,21 +163,50 @@ class Proving:
         self._waiting.append(Batch(batch.number, doubtful, tests, batch.fresh))
 
 
-def sampled(faults: Iterable[Fault], number: int | None, seed: int) -> list[Fault]:
-    """Return ``number`` random faults, in their order; all of them if it is None."""
-    known = list(faults)
-    if number is None or number >= len(known):
+def _failure(reply: Failed, cell: Cell) -> GaiaError:
+    if reply.unavailable:
+        return SandboxError(f"{reply.reason}\n{cell.output()}")
+    return ConfigError(f"the tests cannot begin:\n{reply.reason}")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which faults to try."""
+
+    settings: Settings
+    given: Sequence[Fault] = ()
+    """only these"""
+    catalog: Sequence[Fault] | None = None
+    """instead of generated ones"""
+    partial: bool = False
+    """whether only a part of the suites runs"""
+    sample: int | None = None
+    """number of random faults"""
+    seed: int = 0
+
+    def generated(self, mapped: Mapped) -> list[Fault]:
+        """Return the faults of all routes. Raises ``ConfigError`` if there are none."""
+        known = [each for seen in mapped.routes for each in faults_of(seen)]
+        if not known:
+            raise ConfigError("no test that passes sends a request, so there are no faults to try.")
         return known
-    # S311: it keeps nothing secret.
-    chosen = set(Random(seed).sample(range(len(known)), number))  # noqa: S311
-    return [fault for at, fault in enumerate(known) if at in chosen]
 
-
-def checked(faults: Iterable[Fault], mapped: Mapped) -> list[Fault]:
-    """Return faults, if tests request their routes. Raises ``ConfigError`` for the first one that none requests."""
-    routes = {seen.route for seen in mapped.routes}
-    known = list(faults)
-    for fault in known:
-        if fault.route not in routes:
-            raise ConfigError(f"no test requests {fault.route}, so nothing can catch `{fault}`.")
-    return known
+    def proof(self, mapped: Mapped) -> Proof:
+        """Return the faults to try. Raises ``ConfigError`` if there are none, or a given one is on an unknown route."""
+        generated = self.generated(mapped)
+        routes = {seen.route for seen in mapped.routes}
+        for fault in self.given:
+            if fault.route not in routes:
+                near = nearest(str(fault.route), map(str, routes)).partition(" Known:")[0]
+                raise ConfigError(f"no test that passes requests {fault.route}; {near}")
+        if self.given:
+            return Proof(mapped, list(self.given))
+        # Of a part of the suites, only what it requests counts.
+        known = [each for each in self.catalog or generated if not self.partial or each.route in routes]
+        kept, excluded = self.settings.without_excluded(known)
+        planned = kept
+        if self.sample is not None and self.sample < len(kept):
+            # S311: it keeps nothing secret.
+            chosen = set(Random(self.seed).sample(range(len(kept)), self.sample))  # noqa: S311
+            planned = [fault for at, fault in enumerate(kept) if at in chosen]
+        return Proof(mapped, planned, excluded, complete=not self.partial and len(planned) == len(kept))

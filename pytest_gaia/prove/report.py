@@ -7,11 +7,39 @@ from typing import Any
 
 from pytest_gaia.prove.faults import Fault
 from pytest_gaia.prove.proving import Proof
+from pytest_gaia.prove.settings import MOST_EXCLUDED, Settings
 from pytest_gaia.report.layout import aligned
 from pytest_gaia.wording import counted, listed
 
 
-def lines_of(proof: Proof, seconds: float) -> Iterator[str]:
+def reasons_to_hold(proof: Proof, settings: Settings, min_score: float | None) -> list[str]:
+    """Return why the score does not suffice."""
+    found = []
+    percent = 100 * proof.score
+    if min_score is not None and percent < min_score:
+        found.append(f"the score is {percent:.1f} %, and --min-score is {min_score:g} %")
+    if not proof.complete or len(proof.tried) < len(proof.planned):
+        # A part of the faults has another score.
+        return found
+    if settings.score is not None and round(percent, 1) < settings.score:
+        found.append(f"the score is {percent:.1f} %, and was {settings.score:g} % ({settings.place}: score)")
+    if excluded_share(proof) > MOST_EXCLUDED:
+        found.append(
+            f"{settings.place} excludes {excluded_share(proof):.1%} of the faults, and may exclude {MOST_EXCLUDED:.0%}"
+        )
+    found += [
+        f"{place}: the accepted survivor `{entry.fault}` has expired on {entry.expires} ({entry.owner})"
+        for entry, place in settings.expired()
+    ]
+    return found
+
+
+def excluded_share(proof: Proof) -> float:
+    """Return the share of the faults that is excluded."""
+    return len(proof.excluded) / (len(proof.excluded) + len(proof.planned))
+
+
+def lines_of(proof: Proof, settings: Settings, seconds: float) -> Iterator[str]:
     """Yield the report: score by kind, suite and route, then the survivors."""
     if not proof.tried:
         yield f"No fault was tried of {len(proof.planned)}."
@@ -20,23 +48,44 @@ def lines_of(proof: Proof, seconds: float) -> Iterator[str]:
         cells = [(name, f"{caught}", f"{tried}", f"{caught / tried:.0%}") for name, (caught, tried) in rows.items()]
         yield from aligned([(title, "caught", "of", "score"), *cells])
         yield ""
-    if proof.survivors:
-        yield f"{counted(len(proof.survivors), 'survivor')}. To try one again: gaia prove --fault 'LINE'"
-        yield from (f"  {fault}" for fault in proof.survivors)
+    survivors = [fault for fault in proof.survivors if fault not in settings.accepted]
+    if survivors:
+        yield f"{counted(len(survivors), 'survivor')}. To try one again: gaia prove --fault 'LINE'"
+        yield from (f"  {fault}" for fault in survivors)
         yield ""
-    for nodes, what in (
-        (proof.mapped.broken, "does not pass without a fault, and was left out"),
-        (proof.mapped.slow, "takes more than 1.5 s, and was left out"),
-        (proof.unsettled, "failed after a fault was removed; what it caught does not count"),
-    ):
-        if nodes:
-            yield f"note: {listed(nodes, 3)}: {what}"
+    yield from (f"note: {note}" for note in _notes(proof, settings))
     not_tried = len(proof.planned) - len(proof.tried)
     more = f"; {not_tried} not tried" if not_tried else ""
     yield (
         f"score {proof.score:.1%}: {proof.caught} of {len(proof.tried)} faults caught on "
         f"{counted(len(by_route(proof)), 'route')}{more}, in {seconds:.0f} s"
     )
+
+
+def _notes(proof: Proof, settings: Settings) -> Iterator[str]:
+    yield from _about_accepted(proof, settings)
+    if proof.excluded:
+        yield f"{settings.place} excludes {counted(len(proof.excluded), 'fault')}, {excluded_share(proof):.1%}"
+    if proof.complete and settings.score is not None and round(100 * proof.score, 1) > settings.score:
+        yield f"the score has risen; set score = {100 * proof.score:.1f} in {settings.place}"
+    for names, what in (
+        ([str(route) for route in proof.not_requested], "requested by no test that passes"),
+        (proof.mapped.broken, "does not pass without a fault, and was left out"),
+        (proof.mapped.slow, "takes more than 1.5 s, and was left out"),
+        (proof.unsettled, "failed after a fault was removed; what it caught does not count"),
+    ):
+        if names:
+            yield f"{listed(names, 3)}: {what}"
+
+
+def _about_accepted(proof: Proof, settings: Settings) -> Iterator[str]:
+    if accepted := sum(fault in settings.accepted for fault in proof.survivors):
+        yield f"{counted(accepted, 'accepted survivor')} in {settings.place}"
+    for fault, (_, place) in settings.accepted.items():
+        if fault in proof.tried and proof.tried[fault].caught:
+            yield f"{place}: `{fault}` is caught now by {proof.tried[fault].caught}; remove it"
+        elif proof.complete and fault not in proof.tried:
+            yield f"{place}: `{fault}` is not among the faults; remove it"
 
 
 Rows = dict[str, tuple[int, int]]
@@ -56,7 +105,7 @@ def by_route(proof: Proof) -> Rows:
 def by_suite(proof: Proof) -> Rows:
     """Return the score of each suite: of the faults on routes that its tests request, whichever test caught them."""
     suites = {seen.route: sorted({proof.mapped.suites[node] for node in seen.tests}) for seen in proof.mapped.routes}
-    return dict(sorted(_rows(proof, lambda fault: suites[fault.route]).items()))
+    return dict(sorted(_rows(proof, lambda fault: suites.get(fault.route, [])).items()))
 
 
 def kind_of(fault: Fault) -> str:
@@ -77,7 +126,7 @@ def _rows(proof: Proof, names: Any) -> Rows:
     return dict(sorted(found.items()))
 
 
-def as_json(proof: Proof, seconds: float) -> dict[str, Any]:
+def as_json(proof: Proof, settings: Settings, seconds: float) -> dict[str, Any]:
     """Return the results for machines."""
 
     def scores(rows: Rows) -> dict[str, Any]:
@@ -92,7 +141,10 @@ def as_json(proof: Proof, seconds: float) -> dict[str, Any]:
         "kinds": scores(by_kind(proof)),
         "suites": scores(by_suite(proof)),
         "routes": scores(by_route(proof)),
-        "survivors": [str(fault) for fault in proof.survivors],
+        "survivors": [str(fault) for fault in proof.survivors if fault not in settings.accepted],
+        "accepted": [str(fault) for fault in proof.survivors if fault in settings.accepted],
+        "excluded": [str(fault) for fault in proof.excluded],
+        "not_requested": [str(route) for route in proof.not_requested],
         "caught_by": {str(fault): each.caught for fault, each in sorted(proof.tried.items()) if each.caught},
         "left_out": {"failing": proof.mapped.broken, "slow": proof.mapped.slow, "unsettled": proof.unsettled},
     }

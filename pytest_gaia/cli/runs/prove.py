@@ -1,5 +1,6 @@
 """``gaia prove``: mutation testing of the suites against the sandbox."""
 
+import math
 import os
 import sys
 import tempfile
@@ -15,16 +16,20 @@ import typer
 from pytest_gaia.cli.options import INTERRUPTED, AsJson, environment_option, options_here, seconds
 from pytest_gaia.cli.output import echo_error, echo_json, echo_lines
 from pytest_gaia.collection.suites import suite_names
+from pytest_gaia.config.platform import SANDBOX_APIS
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.resolve import Options, checked_api, resolve
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.prove.cells import Cells
-from pytest_gaia.prove.faults import Fault, faults_of, parse
-from pytest_gaia.prove.proving import Proof, Proving, checked, sampled
+from pytest_gaia.prove.faults import parse
+from pytest_gaia.prove.proving import Choice, Proving
 from pytest_gaia.prove.report import as_json as results_of
-from pytest_gaia.prove.report import lines_of
+from pytest_gaia.prove.report import lines_of, reasons_to_hold
+from pytest_gaia.prove.settings import Settings, read_catalog
+from pytest_gaia.prove.settings import write_catalog as save_catalog
 from pytest_gaia.system.signals import stopped_by_signals
 from pytest_gaia.verdict.evaluated import EXIT_CODES
+from pytest_gaia.wording import counted
 
 HELP = """\
 Measure which faults the suites catch (mutation testing).
@@ -43,11 +48,14 @@ each of the first 14 fields. Tests that request the route run until one fails.
 The score is the share of faults that a test caught; the others are survivors.
 
 Tests that take more than 1.5 s are left out, and so are expected failures.
+prove.toml in the suites folder has the score to keep, the catalog of faults,
+accepted survivors, and excluded faults.
 
 \b
 Exit codes:
   0    the faults were tried, and the score is high enough
-  11   HOLD: the score is below --min-score
+  11   HOLD: the score is below --min-score or `score` in prove.toml, an accepted
+       survivor has expired, or too many faults are excluded
   12   the sandbox did not start
   4    usage error
   130  interrupted
@@ -75,21 +83,25 @@ def prove(
     min_score: Annotated[
         float | None, typer.Option(metavar="PERCENT", min=0, max=100, help="End with 11 if the score is lower")
     ] = None,
+    catalog: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Try the faults in FILE; default: that of prove.toml")
+    ] = None,
+    write_catalog: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the generated faults to FILE, and try none")
+    ] = None,
+    api: Annotated[
+        str, typer.Option(metavar="current|next", help="API of the Gaia Platform that the sandbox offers")
+    ] = SANDBOX_APIS[0],
     as_json: AsJson = False,
 ) -> None:
     """Map the routes, try the faults, and report."""
-    options = replace(options_here(env, "--env"), simulate=simulate)
-    environment = resolve(options)
-    if not environment.sandbox:
-        raise ConfigError(
-            f"faults are injected into the sandbox only, and the environment is {environment.name}. "
-            "Use --env sandbox, or add --simulate to simulate this environment on the sandbox."
-        )
+    options = replace(options_here(env, "--env"), simulate=simulate, sandbox_api=checked_api(api, "--api"))
+    settings = Settings.of(options.project.suites, options.project.rootdir)
     given = [parse(line, "--fault") for line in fault or ()]
-    limit = seconds(budget, "--budget") if budget else float("inf")
-    simulated = ["--gaia-simulate"] if simulate else []
-    chosen = _folders(options.project, suites or ())
-    arguments = [*chosen, f"--gaia-env={environment.name}", *simulated, "--gaia-concurrency=1", "-n0"]
+    file = catalog or (None if given or write_catalog else settings.catalog)
+    choice = Choice(settings, given, read_catalog(file) if file else None, bool(suites), sample, seed)
+    limit = seconds(budget, "--budget") if budget else math.inf
+    arguments = _arguments(options, suites or ())
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="gaia-prove-") as folder,
@@ -101,27 +113,44 @@ def prove(
         mapped = proving.map()
         if mapped is None:
             raise typer.Exit(INTERRUPTED)
-        planned: Sequence[Fault]
-        if given:
-            planned = checked(given, mapped)
-        else:
-            planned = sampled([each for seen in mapped.routes for each in faults_of(seen)], sample, seed)
-        if not planned:
-            raise ConfigError("no test that passes sends a request, so there are no faults to try.")
-        proof = Proof(mapped, list(planned))
+        if write_catalog:
+            known = choice.generated(mapped)
+            save_catalog(write_catalog, known)
+            echo_error(f"Wrote {counted(len(known), 'fault')} to {write_catalog}.")
+            return
+        proof = choice.proof(mapped)
         proving.run(proof, limit)
         interrupted = stop.asked
     took = time.monotonic() - began
+    held = reasons_to_hold(proof, settings, min_score)
     if as_json:
-        echo_json(results_of(proof, took))
+        echo_json({**results_of(proof, settings, took), "held": held})
     else:
-        echo_lines(lines_of(proof, took))
+        echo_lines(lines_of(proof, settings, took))
     if interrupted:
         echo_error("gaia: interrupted; only a part of the faults was tried.")
         raise typer.Exit(INTERRUPTED)
-    if min_score is not None and 100 * proof.score < min_score:
-        echo_error(f"gaia: HOLD: the score is {100 * proof.score:.1f} %, and --min-score is {min_score:g} %.")
+    if held:
+        echo_error(f"gaia: HOLD: {'; '.join(held)}.")
         raise typer.Exit(EXIT_CODES["HOLD"])
+
+
+def _arguments(options: Options, suites: Sequence[str]) -> list[str]:
+    """Return the options of pytest. Raises ``ConfigError`` for an environment that is not on the sandbox."""
+    environment = resolve(options)
+    if not environment.sandbox:
+        raise ConfigError(
+            f"faults are injected into the sandbox only, and the environment is {environment.name}. "
+            "Use --env sandbox, or add --simulate to simulate this environment on the sandbox."
+        )
+    return [
+        *_folders(options.project, suites),
+        f"--gaia-env={environment.name}",
+        *(["--gaia-simulate"] if options.simulate else []),
+        f"--gaia-sandbox-api={options.sandbox_api}",
+        "--gaia-concurrency=1",
+        "-n0",
+    ]
 
 
 def _folders(project: Project, suites: Sequence[str]) -> list[str]:
