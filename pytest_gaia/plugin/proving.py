@@ -32,6 +32,8 @@ from pytest_gaia.verdict.classify import Classification, classify
 
 SLOW_TESTS = 8
 """tests that try a delay; each of them takes so much longer"""
+_HOLD = ("without evidence", "incomplete")
+"""outcomes that do not block, but hold the release"""
 _SUCCESS = range(200, 300)
 
 
@@ -211,7 +213,7 @@ class ProvingHooks:
         # The next test is not known yet. With the session as next item, its fixtures stay alive.
         next_item: Any = session
         outcome = self._outcome(item, next_item)
-        return outcome is None or outcome.blocks
+        return outcome is None or outcome.blocks or outcome.outcome in _HOLD
 
     def _outcome(self, item: pytest.Item, following: pytest.Item | None) -> Classification | None:
         """Run one test, and return its outcome."""
