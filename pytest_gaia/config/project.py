@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_gaia.config.catalogue import Catalogue
     from pytest_gaia.config.deployfiles.read import DeployFolder
     from pytest_gaia.config.layers import ConfigFile
+    from pytest_gaia.config.schema import EnvironmentTable
 
 PROJECT_FILE = "gaia.toml"
 PYPROJECT_FILE = "pyproject.toml"
@@ -120,6 +121,10 @@ class Project:
 
         tables = {name: self._catalogue.stated(name).tolerance for name in self.environments}
         return {name: tolerance_of(self.role(name), set_values(table)) for name, table in tables.items()}
+
+    def stated(self, environment: str) -> EnvironmentTable:
+        """Return the settings of an environment in gaia.toml, over the built-in ones; without those of deploy files."""
+        return self._catalogue.stated(environment)
 
     def role(self, environment: str) -> str:
         """Return the role of an environment; an empty string for none."""

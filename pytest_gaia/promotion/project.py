@@ -14,6 +14,7 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.stages import LedgerSettings, Stage
 from pytest_gaia.errors import ConfigError, GaiaError, NotConfigured, nearest
+from pytest_gaia.promotion.gate.settings import settings_of
 from pytest_gaia.promotion.gate.situation import Declared, Situation, done_here
 from pytest_gaia.promotion.ledger.keys import SigningKey, signing_key, trusted_keys
 from pytest_gaia.promotion.ledger.ledger import Entry, Ledger
@@ -162,7 +163,8 @@ class Promotion:
         environment, suites = self._settings(name), _suites(project.suites)
         built = self._with_images(self.stage(name).services or ())
         services, required = (None, ()) if environment is None else (environment.services, environment.required)
-        return Declared(project.role(name), project.platform, services, required, built, suites)
+        settings = settings_of(project, name, self.ledger.keys)
+        return Declared(project.role(name), project.platform, services, required, built, suites, settings)
 
     def _with_images(self, services: Iterable[str]) -> tuple[str, ...]:
         platform = self.project.platform

@@ -2,7 +2,11 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import redirect_stderr
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -10,28 +14,37 @@ import typer
 from pytest_gaia.cli.expectations.project import ExpectationsProject, expectations_here
 from pytest_gaia.cli.options import AsJson
 from pytest_gaia.cli.output import echo_json, echo_lines
+from pytest_gaia.config.project import PROJECT_FILE, PYPROJECT_FILE, Project
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.expectations.files import DRAFT, expectation_files, expectation_from, expectation_id
 from pytest_gaia.expectations.formatting import formatted
-from pytest_gaia.expectations.lint import Finding
+from pytest_gaia.expectations.lint import Finding, Level
 from pytest_gaia.expectations.ratchet import ratchet
 from pytest_gaia.files.toml import parse, read_text
 from pytest_gaia.system.processes import git
 
 RATCHET_HELP = """\
-Reject broader expectations without a justification.
+Reject broader expectations without a justification, and wider settings.
 
 \b
 Examples:
   gaia expectations ratchet --base origin/main
+  gaia expectations ratchet --base origin/main --accept-settings
 
 Broader means: more tests or environments, a later `expires`, a higher or no
 `max_failures`, another phase, more values or fewer fields in `match`, or fewer
 conditions in `when`. For exceptions (expect = "pass"), the opposite holds.
 
 To broaden an expectation, add justification = "…" to its file. New expectations
-are allowed. Exits 1 if an expectation is rejected.
+are allowed.
+
+Settings are compared by their resolved values: those in gaia.toml that allow
+more or require less, such as writes, safe operations, hosts, tolerance and
+stage, and the trusted keys. A release with wider settings is HOLD until a
+release manager waives settings-kept; --accept-settings only names them here.
+
+Exits 1 if an expectation or a setting is rejected.
 """
 
 FMT_HELP = """\
@@ -52,20 +65,23 @@ app = typer.Typer()
 @app.command("ratchet", help=RATCHET_HELP)
 def ratchet_expectations(
     base: Annotated[str, typer.Option(metavar="REF", help="Commit, branch or tag to compare with")],
+    accept_settings: Annotated[bool, typer.Option("--accept-settings", help="Name wider settings, but exit 0")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the expectations with those at ``base``."""
+    """Compare expectations and settings with those at ``base``."""
     project = expectations_here()
-    found = broader(project, base)
+    found, settings = broader(project, base), wider_settings(project, base, accepted=accept_settings)
     if as_json:
-        echo_json(found)
+        echo_json([*found, *settings])
     else:
-        echo_lines(f"{each.place}: {each.text}" for each in found)
+        echo_lines(f"{each.place}: {each.text}" for each in (*found, *settings))
         if found:
             typer.echo('Add a reason to each file: justification = "…"')
         else:
             typer.echo(f"No expectation is broader than at {base}.")
-    raise typer.Exit(int(bool(found)))
+        if settings and not accept_settings:
+            typer.echo("Settings became wider. If that is intended, add --accept-settings.")
+    raise typer.Exit(int(bool(found) or any(each.level == "error" for each in settings)))
 
 
 @app.command("fmt", help=FMT_HELP)
@@ -89,6 +105,61 @@ def broader(project: ExpectationsProject, base: str) -> list[Finding]:
     """Return the expectations that became broader since the git reference ``base``."""
     before, unreadable = _expectations_at(base, project)
     return ratchet(before, {each.id: each for each in project.expectations().expectations}, unreadable)
+
+
+def wider_settings(project: ExpectationsProject, base: str, *, accepted: bool) -> list[Finding]:
+    """Return the settings of gaia.toml, and the keys, that became wider since the git reference ``base``."""
+    # Imported here, because only this comparison reads keys.
+    from pytest_gaia.promotion.gate.settings import Values, settings_of, wider
+    from pytest_gaia.promotion.ledger.keys import trusted_keys
+
+    def all_settings(of: Project) -> dict[str, Values]:
+        keys = trusted_keys(of.rootdir / of.ledger.keys)
+        return {name: settings_of(of, name, keys) for name in of.stages} if of.file else {}
+
+    level: Level = "warning" if accepted else "error"
+    after, file = all_settings(project.project), project.project.file
+    with TemporaryDirectory(prefix="gaia-base-") as folder, redirect_stderr(StringIO()):
+        # Without the notices about old names, which in an earlier commit cannot change.
+        earlier = Project(Path(folder))
+        try:
+            _write_settings(base, project.rootdir, earlier)
+            before = all_settings(earlier)
+        except ConfigError as error:
+            place = project.project.path.name if project.project.path else ""
+            return [Finding(level, "wider-setting", "", place, f"cannot be compared with {base}: {error}")]
+    found: dict[tuple[tuple[str, ...], str], None] = {}
+    for name in (each for each in after if each in before):
+        for each in wider(before[name], after[name], datetime.now(UTC)):
+            words = tuple(each.setting.split("."))
+            key = words if each.of_project else ("env", name, *words)
+            found[key, each.change] = None
+    # Operations and keys can be in several places.
+    places: dict[tuple[str, ...], str] = {("keys",): f"{project.project.ledger.keys}/"}
+    places |= {(key,): file.source("services") for key in ("safe", "unsafe") if file}
+    return [
+        Finding(
+            level,
+            "wider-setting",
+            "",
+            places.get(key) or (file.source(*key) if file else ""),
+            f"{'.'.join(key)}: {change}",
+        )
+        for key, change in found
+    ]
+
+
+def _write_settings(base: str, rootdir: Path, earlier: Project) -> None:
+    """Write the settings and the keys at ``base`` to the folder of ``earlier``."""
+    for name, text in files_at(base, rootdir, rootdir=rootdir).items():
+        if name in (PROJECT_FILE, PYPROJECT_FILE):
+            (earlier.rootdir / name).write_text(text, encoding="utf-8")
+    keys = rootdir / earlier.ledger.keys
+    if not keys.is_relative_to(rootdir):
+        return
+    for name, text in files_at(base, keys, rootdir=rootdir).items():
+        (earlier.rootdir / name).parent.mkdir(parents=True, exist_ok=True)
+        (earlier.rootdir / name).write_text(text, encoding="utf-8")
 
 
 def unformatted(project: ExpectationsProject) -> dict[str, tuple[Path, str]]:

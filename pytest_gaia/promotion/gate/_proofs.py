@@ -88,7 +88,7 @@ def not_rejected(situation: Situation) -> Finding:
         f"{_earlier_runs(situation, situation.environment)[2:]}, on {_day(rejected[-1])}; accepting it needs a waiver"
     )
     evidence = (rejected[-1].sha256,)
-    return Finding("pending", reason, evidence, waiver(situation, "not-rejected", "7d"))
+    return Finding("pending", reason, evidence, situation.waiver("not-rejected", "7d"))
 
 
 def _earlier_runs(situation: Situation, environment: str) -> str:
@@ -301,15 +301,9 @@ def not_frozen(situation: Situation) -> Finding:
     """No deployment freeze is in effect."""
     for freeze in situation.stage.freezes:
         if freeze.begins <= situation.now < freeze.until:
-            override = waiver(situation, "not-frozen", "1d")
+            override = situation.waiver("not-frozen", "1d")
             return pending(f"deployment freeze until {freeze.until.isoformat()}: {freeze.why}", override)
     return passed("no deployment freeze")
-
-
-def waiver(situation: Situation, check: str, until: str) -> str:
-    """Return the command that waives ``check``."""
-    release = f"{situation.release.short} {check} -e {situation.environment}"
-    return f"gaia release waive {release} --until {until} --reason …"
 
 
 def _came_back(since: Evidence[Any] | None, latest: Evidence[Any] | None) -> Evidence[RollbackPredicate] | None:

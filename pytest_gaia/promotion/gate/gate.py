@@ -13,6 +13,7 @@ from pytest_gaia.config.stages import Stage
 from pytest_gaia.promotion.gate import _proofs as proofs
 from pytest_gaia.promotion.gate.check import Check, Finding, Group, failed, passed, pending
 from pytest_gaia.promotion.gate.services import kept_tests, removed_operations, services_kept
+from pytest_gaia.promotion.gate.settings import SETTINGS, in_force, settings_kept, trusted_before
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import counted, problems_of
 from pytest_gaia.promotion.ledger.statements import Decision, GateDetails, GatePredicate, WaiverPredicate
@@ -128,9 +129,10 @@ def checks_for(situation: Situation) -> tuple[PipelineCheck, ...]:
 def waivable(stage: Stage) -> tuple[str, ...]:
     """Return the checks outside of the pipeline that a release manager can waive.
 
-    These are a freeze, a change of the services, removed tests, and an earlier rejected run.
+    These are a freeze, a change of the services, wider settings, removed tests, and an earlier rejected run.
     """
-    return (FREEZE, KEPT, TESTS, RERUN) if stage.require_signed else (FREEZE, KEPT, TESTS)
+    always = (FREEZE, KEPT, SETTINGS, TESTS)
+    return (*always, RERUN) if stage.require_signed else always
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +184,13 @@ class Gate:
 def evaluate(situation: Situation, *, only: Group | None = None, also: Iterable[Check] = ()) -> Gate:
     """Decide. ``only="pre-deploy"`` evaluates only the checks before a deployment.
 
-    ``also`` are checks that the ledger knows nothing of.
+    Where a setting became wider and no waiver accepts it, the promoted settings of the stage decide. ``also`` are checks
+    that the ledger knows nothing of.
     """
-    asked = (check for check in (*_checks(situation), *also) if only is None or check.group == only)
+    strict = in_force(situation)
+    kept = _waived(Check(SETTINGS, "Settings are not wider", "pre-deploy", settings_kept(situation)), strict)
+    situation = situation if kept.good else strict
+    asked = (check for check in (*_checks(situation, kept), *also) if only is None or check.group == only)
     checks = tuple(_waived(check, situation) for check in asked)
     return Gate(situation.environment, situation.release.id, _word(checks), checks)
 
@@ -201,10 +207,11 @@ def _word(checks: tuple[Check, ...]) -> Decision:
     return "PROMOTE" if checks and all(check.good for check in checks) else "HOLD"
 
 
-def _checks(situation: Situation) -> Iterator[Check]:
+def _checks(situation: Situation, kept: Check) -> Iterator[Check]:
     yield Check("ledger-whole", "Ledger is intact", "pre-deploy", _whole(situation))
     yield Check("images-pinned", "Images are pinned by digest", "pre-deploy", _pinned(situation))
     yield Check(KEPT, "Services and their descriptions are kept", "pre-deploy", services_kept(situation))
+    yield kept
     yield Check("not-quarantined", "Never rolled back", "pre-deploy", proofs.not_quarantined(situation))
     yield Check(FREEZE, "No deployment freeze", "pre-deploy", proofs.not_frozen(situation))
     previous = situation.stage.previous
@@ -258,6 +265,8 @@ def _waived(check: Check, situation: Situation) -> Check:
     if check.good or not (check.in_pipeline or check.id in waivable(situation.stage)):
         return check
     waivers = [each for each in situation.evidence(WaiverPredicate) if each.says.check == check.id]
+    if check.id == SETTINGS:
+        waivers = [each for each in waivers if trusted_before(situation, each.entry.signers, WAIVER_ROLE)]
     if check.id == RERUN:
         # A waiver from before the rejection does not cover it.
         rejected = proofs.rejected_before(situation)

@@ -18,6 +18,8 @@ from pytest_gaia.wording import counted
 
 _IRRELEVANT = ("name", "url", "variable", "timeouts", "sandbox", "place", "max_in_flight")
 """keys of a service that do not decide what is tested, and how: where it is, and how a sandbox runs it"""
+_IN_SETTINGS = ("safe", "unsafe")
+"""keys of a service that the check ``settings-kept`` compares, by their values"""
 _DIGITS = 12
 _NAMED = 3
 """most operations or tests that a reason lists"""
@@ -55,7 +57,7 @@ def kept_tests(situation: Situation, planned: Collection[str] | None = None) -> 
         status,
         "; ".join(texts),
         tuple(each.sha256 for each in evidence),
-        "" if status == "passed" else proofs.waiver(situation, "tests-kept", "7d"),
+        "" if status == "passed" else situation.waiver("tests-kept", "7d"),
         (*gone, *left),
     )
 
@@ -120,6 +122,7 @@ def with_declared(run: RunDetails, declared: Declared) -> RunDetails:
         described=described(platform, platform.sort((*services, *run.addresses, *run.digests))),
         services=services,
         required=declared.required,
+        settings=dict(declared.settings),
     )
 
 
@@ -156,7 +159,7 @@ def services_kept(situation: Situation) -> Finding:
         before = [*before, *lower]
     texts = list(dict.fromkeys((*lacking, *changed)))
     if lacking or (changed and situation.declared.role not in _TRYING):
-        return pending("; ".join(texts), proofs.waiver(situation, "services-kept", "7d"))
+        return pending("; ".join(texts), situation.waiver("services-kept", "7d"))
     if not before:
         return passed("nothing was promoted before")
     return passed("; ".join(texts) or "all services with evidence are declared, and described as before", *before)
@@ -206,8 +209,10 @@ def _changed(situation: Situation, before: Iterable[Evidence[Any]]) -> Iterator[
         if isinstance(each.says, RunPredicate):
             old = each.says.details.described
             new = described(situation.declared.platform, old)
+            left_out = _IN_SETTINGS if each.says.details.settings else ()
             for name in new:
-                if keys := [key for key in sorted(old[name] | new[name]) if old[name].get(key) != new[name].get(key)]:
+                keys = [key for key in sorted(old[name] | new[name]) if old[name].get(key) != new[name].get(key)]
+                if keys := [key for key in keys if key not in left_out]:
                     yield (
                         f"the description of {name} changed since release {each.says.release[:SHORT]} ran in "
                         f"{each.says.environment}: {', '.join(keys)}"

@@ -5,7 +5,7 @@ release is promoted there again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -147,6 +147,8 @@ class Declared:
     """services that a deploy tool deploys there, and whose images a release therefore needs"""
     suites: frozenset[str] | None = None
     """names of the suites; None if they are unknown"""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """settings that decide what is tested with, see :mod:`~pytest_gaia.promotion.gate.settings`"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,11 @@ class Situation:
             and not each.leaves(self.release.digests)
         ]
         return f"{environment} was {late[-1]}" if late else ""
+
+    def waiver(self, check: str, until: str) -> str:
+        """Return the command that waives ``check``."""
+        release = f"{self.release.short} {check} -e {self.environment}"
+        return f"gaia release waive {release} --until {until} --reason …"
 
     def _after(
         self, stay: Stay, entry: Entry, says: DeploymentPredicate | RollbackPredicate, latest: datetime | None

@@ -9,7 +9,7 @@ that is a URI, as the parsing rules of in-toto require.
 from __future__ import annotations
 
 import hashlib
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
@@ -138,6 +138,8 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     """services that the environment has by the files of the project; variables can add others"""
     required: tuple[str, ...] = ()
     """those of ``services`` without which no test runs"""
+    settings: dict[str, Any] = {}
+    """resolved settings that decide what is tested with, without secrets; empty in entries older than this field"""
     drift: str = ""
     """how the running images differed from the release, or changed during the run"""
     plugins: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ from pytest_gaia.config.stages import MACHINE_ROLE, Stage
 from pytest_gaia.errors import ConfigError, GaiaError, nearest
 from pytest_gaia.printable import one_line
 from pytest_gaia.promotion.gate.gate import BY_ID, LONGEST_WAIVER, WAIVER_ROLE, waivable
+from pytest_gaia.promotion.gate.settings import in_force
 from pytest_gaia.promotion.gate.situation import done_here, last_deployment
 from pytest_gaia.promotion.ledger._signatures import NAMESPACE, Signer
 from pytest_gaia.promotion.ledger.keys import SigningKey, TrustedKey, key_id, raw_public
@@ -74,7 +75,7 @@ def write_statement(
     Raises ``ConfigError`` if it would not count: unknown check, expiry in the past or too late, missing key, key that is
     not trusted, not valid now, without the role or of an author, corrupt ledger.
     """
-    stage = promotion.stage(statement.environment)
+    stage = in_force(promotion.situation(statement.environment, release, now)).stage
     _check_name(statement, kind, promotion, stage)
     until = _end(statement, kind, now)
     signer = SshSigner.of(ssh_key) if ssh_key else next(iter(promotion.signers()), None)

@@ -93,6 +93,53 @@ def test_a_project_below_the_top_of_its_repository_is_compared_too(
     assert "max_failures: was 3, is 4" in gaia("expectations", "ratchet", "--base=HEAD").out
 
 
+KEY = 'public_key = "ssh-ed25519 {} x"\nroles = ["security"]\n'
+PUBLIC = "AAAAC3NzaC1lZDI1NTE5AAAAI" + "A" * 43
+
+
+def test_wider_settings_are_named_and_refused_until_they_are_accepted(gaia: Gaia, repository: Path) -> None:
+    path = repository / "gaia.toml"
+    before = path.read_text(encoding="utf-8")
+    path.write_text(
+        before + '\n[env.production]\nwrites = false\n[env.staging.stage]\nsoak = "720m"\n', encoding="utf-8"
+    )
+    assert gaia("expectations", "ratchet", "--base=HEAD").code == 0, "defaults spelled out"
+
+    wide = '\n[env.production]\nwrites = true\ndirect = "refuse"\n[env.production.tolerance]\nmin_tests = 0\n'
+    path.write_text(before + wide, encoding="utf-8")
+    (repository / "keys").mkdir()
+    (repository / "keys" / "sam.toml").write_text(KEY.format(PUBLIC), encoding="utf-8")
+    line = before.count("\n") + 3
+    named = [
+        f"gaia.toml:{line}: env.production.writes: was false, is true",
+        f"gaia.toml:{line + 3}: env.production.tolerance.min_tests: was 20, is 0",
+    ]
+    code, out, err = gaia("expectations", "ratchet", "--base=HEAD")
+    assert (code, err) == (1, "")
+    assert [each in out for each in (*named, "keys/: keys: sam (security) was added")] == [True, True, True], out
+    assert out.endswith("Settings became wider. If that is intended, add --accept-settings.\n")
+    assert out.count("sam (security)") == 1, "once, not for each environment"
+
+    code, out, _ = gaia("expectations", "ratchet", "--base=HEAD", "--accept-settings", "--json")
+    assert code == 0
+    assert {each["check"] for each in json.loads(out)} == {"wider-setting"}
+    assert {each["level"] for each in json.loads(out)} == {"warning"}
+
+
+def test_settings_that_are_invalid_today_cannot_be_compared(gaia: Gaia, repository: Path) -> None:
+    path = repository / "gaia.toml"
+    before = path.read_text(encoding="utf-8")
+    path.write_text(f'{before}\n[env.staging.stage]\nevidence_age = "3650d"\n', encoding="utf-8")
+    git(repository, "commit", "--quiet", "--all", "--message=long")
+    path.write_text(before, encoding="utf-8")
+
+    code, out, err = gaia("expectations", "ratchet", "--base=HEAD")
+
+    assert (code, err) == (1, "")
+    assert "gaia.toml: cannot be compared with HEAD: gaia.toml:" in out
+    assert "max_evidence_age: '3650d' is too long" in out
+
+
 def test_an_unknown_reference_is_a_usage_error(gaia: Gaia, repository: Path) -> None:
     assert gaia("expectations", "ratchet", "--base=nowhere") == (
         4,

@@ -106,7 +106,7 @@ def test_a_decision_as_json(gaia: Gaia, pipeline: Underway) -> None:
     assert "deployed: not rolled out: the old image runs" in document["reasons"]
     assert document["ledger_head"] == pipeline.entries()[-1].sha256
     items = {check["id"]: check for check in document["checks"]}
-    assert set(items["deployed"]) == {"id", "title", "group", "status", "reason", "next", "evidence"}
+    assert set(items["deployed"]) == {"id", "title", "group", "status", "reason", "next", "evidence", "names"}
     assert items["deployed"]["status"] == "failed"
     assert items["rollback-ready"]["evidence"] == [
         entry.sha256 for entry in pipeline.entries() if entry.kind == ROLLBACK
