@@ -109,6 +109,12 @@ class Response:
             value, walked = found[0], name if walked == "the response" else f"{walked}.{name}"
         return value
 
+    def __bool__(self) -> bool:
+        """Raise ``TypeError``: every response would be true, whatever its status."""
+        raise TypeError(
+            f"{self!r} has no truth value: every response would be true. Use .expect(200), or compare .status"
+        )
+
     def unexpected(self, problem: str) -> UnexpectedResponse:
         """Return the error for this response. ``problem`` follows the name of the service: ``has no items``."""
         return unexpected(self.exchange, problem)

@@ -156,7 +156,7 @@ class CheckHooks:
             if report.sections or report.user_properties:
                 self._masks.report(report)
         else:
-            self._add(evidence, call, report)
+            self._add(evidence, item, call, report)
             self._masks.report(report)
         if call.when == "teardown":
             self._hand_over(item, report, evidence)
@@ -328,9 +328,18 @@ class CheckHooks:
             evidence.no_evidence = self._masks.text(self._basis.why_none(item, test))
             Showing("without evidence").apply(item, report)
 
-    def _add(self, evidence: Evidence, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-        phase, self._found = self._found or Phase(call.when, "passed", call.duration), None
+    def _add(
+        self, evidence: Evidence, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
+    ) -> None:
+        found, self._found = self._found, None
+        test = self.run.recorder.current
+        phase = found or Phase(call.when, "passed", call.duration, exchanges=test.exchanged(call.when))
         evidence.add(phases.with_native_xfail(phase, report, self._masks))
+        if found is None and call.when == "call" and report.outcome == "passed":
+            # A pass against xfail.
+            test.called = test.completed.copy()
+            if not has_own(test):
+                self._find_basis(item, report, evidence)
 
     def _name_subtest(self, message: str | None, values: Mapping[str, object]) -> None:
         if self.latest is not None and self.latest.phases:
