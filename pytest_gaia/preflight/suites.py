@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import configparser
 import io
 import os
 import re
 import tokenize
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from pytest_gaia.config.project import PYPROJECT_FILE, Project
 from pytest_gaia.errors import ConfigError
@@ -101,38 +103,55 @@ def _commented(file: SuiteFile) -> tuple[str, Mapping[int, str], frozenset[int]]
 
 
 def _pytest_settings(project: Project) -> tuple[Names, bool]:
-    """Return what the settings of pytest in ``pyproject.toml`` or ``pytest.ini`` call a test, and whether xfail is strict."""
+    """Return what the settings of pytest call a test, and whether xfail is strict."""
     stated = _stated(project.rootdir)
     default = Names()
     names = Names(
-        *(
-            tuple(stated[key].split()) if key in stated else own
-            for key, own in (
-                ("python_files", default.files),
-                ("python_classes", default.classes),
-                ("python_functions", default.functions),
-            )
-        )
+        files=stated.get("python_files", default.files),
+        classes=stated.get("python_classes", default.classes),
+        functions=stated.get("python_functions", default.functions),
     )
-    return names, stated.get("xfail_strict", stated.get("strict", "")).lower() in ("true", "1", "yes", "on")
+    strict = stated.get("xfail_strict") or stated.get("strict") or ("",)
+    return names, strict[0].lower() in ("true", "1", "yes", "on")
 
 
-def _stated(rootdir: Path) -> dict[str, str]:
-    for name in ("pytest.ini", ".pytest.ini"):
+_SETTINGS = {
+    "pytest.toml": "pytest",
+    ".pytest.toml": "pytest",
+    "pytest.ini": "pytest",
+    ".pytest.ini": "pytest",
+    PYPROJECT_FILE: "tool.pytest",
+    "tox.ini": "pytest",
+    "setup.cfg": "tool:pytest",
+}
+"""file → table with the settings of pytest, which reads the first file that has the table"""
+
+
+def _stated(rootdir: Path) -> dict[str, tuple[str, ...]]:
+    """Return the settings of pytest, each as a list of words."""
+    for name, table in _SETTINGS.items():
         if (rootdir / name).is_file():
-            from configparser import ConfigParser
-            from configparser import Error as Invalid
+            text = read_text(rootdir / name, name)
+            found = _from_toml(parse(text, name), table) if name.endswith(".toml") else _from_ini(text, name, table)
+            if found:
+                return {key: tuple(_words(value)) for key, value in found.items()}
+    return {}
 
-            parser = ConfigParser(interpolation=None)
-            try:
-                parser.read_string(read_text(rootdir / name, name))
-            except Invalid as error:
-                raise ConfigError(f"{name}: not valid: {str(error).splitlines()[0]}") from None
-            return dict(parser["pytest"]) if parser.has_section("pytest") else {}
-    if not (rootdir / PYPROJECT_FILE).is_file():
-        return {}
-    tables = (
-        parse(read_text(rootdir / PYPROJECT_FILE, PYPROJECT_FILE), PYPROJECT_FILE).get("tool", {}).get("pytest", {})
-    )
-    options = tables.get("ini_options", tables)
-    return {key: " ".join(value) if isinstance(value, list) else str(value) for key, value in options.items()}
+
+def _from_toml(document: dict[str, Any], table: str) -> dict[str, Any]:
+    for part in table.split("."):
+        document = document.get(part, {})
+    return dict(document.get("ini_options", document))
+
+
+def _from_ini(text: str, name: str, table: str) -> dict[str, Any]:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise ConfigError(f"{name}: not valid: {str(error).splitlines()[0]}") from None
+    return dict(parser[table]) if parser.has_section(table) else {}
+
+
+def _words(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else str(value).split()

@@ -102,6 +102,8 @@ def test_files_are_read_and_not_imported(tmp_path: Path) -> None:
     ("file", "settings"),
     [
         ("pyproject.toml", '[tool.pytest.ini_options]\npython_functions = ["check_*"]\nxfail_strict = true\n'),
+        ("pytest.toml", '[pytest]\npython_functions = ["check_*"]\nxfail_strict = true\n'),
+        ("setup.cfg", "[tool:pytest]\npython_functions = check_*\nxfail_strict = true\n"),
         ("pytest.ini", "[pytest]\npython_functions = check_*\nxfail_strict = true\n"),
     ],
 )

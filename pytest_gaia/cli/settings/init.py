@@ -352,7 +352,7 @@ def _first_test(plan: _Plan, *, marked: bool) -> str:
     return filled("test_service.py.txt", values)
 
 
-_GAIA_STEPS = (("Check deploy files", "gaia config check"), ("Check expectations", "gaia expectations check"))
+_CHECKED = {"deploy files": "config", "expectations": "expectations", "test files": "suites"}
 
 
 def _workflow(ci: str, *steps: tuple[str, str], package: str = "pytest-gaia[sandbox]") -> str:
@@ -396,7 +396,10 @@ def _gaia_files(folder: Path, environments: Sequence[str], ci: Ci) -> Iterator[t
     yield f"{tests}/smoke/test_first.py", filled("test_first.py.txt", values)
     yield f"{tests}/expectations/assets-redirect.toml", filled("assets-redirect.toml", values)
     if ci in _CI_FILES:
-        yield _CI_FILES[ci], _workflow(ci, *_GAIA_STEPS)
+        yield (
+            _CI_FILES[ci],
+            _workflow(ci, *((f"Check {files}", f"gaia {name} check") for files, name in _CHECKED.items())),
+        )
     yield ".pre-commit-config.yaml", filled("pre-commit.yaml", values)
 
 
