@@ -39,6 +39,8 @@ class Options:
     sandbox_fixed: bool = False
     sandbox_api: str = SANDBOX_APIS[0]
     """the API that the reference services of the sandbox offer"""
+    sandbox_faults: bool = False
+    """whether the responses of programs in the sandbox can have faults"""
     simulate: bool = False
     concurrency: Sourced | None = None
     """value of ``--gaia-concurrency``, or of the setting in pytest's configuration file"""

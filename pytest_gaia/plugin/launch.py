@@ -141,6 +141,7 @@ def _options(config: pytest.Config) -> Options:
         sandbox_without=split_services(value_of(config, option, "gaia_sandbox_without"), project_of(config).platform),
         sandbox_fixed=value_of(config, option, "gaia_sandbox_no_known_bugs"),
         sandbox_api=value_of(config, option, "gaia_sandbox_api") or SANDBOX_APIS[0],
+        sandbox_faults=option.gaia_sandbox_faults,
         simulate=value_of(config, option, "gaia_simulate"),
         concurrency=_concurrency(config),
         project=project_of(config),

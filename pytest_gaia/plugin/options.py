@@ -58,9 +58,10 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--gaia-deploy-rebuild": {**_FLAG, "help": "with --gaia-deploy: build without the cache of earlier builds"},
     "--gaia-allure-expected": {"choices": ("failed", "skipped"), "help": "with --alluredir: show non-blocking failures "
         "as failed known issues (default) or as skipped"},
-    # For `gaia legacy` and `gaia expectations`.
+    # For `gaia legacy`, `gaia expectations` and `gaia prove`.
     "--gaia-command": {**_LIST, "help": argparse.SUPPRESS},
     "--gaia-argument": {**_LIST, "help": argparse.SUPPRESS},
+    "--gaia-sandbox-faults": {"action": "store_true", "help": argparse.SUPPRESS},
     "--gaia-subjects": {**_FILE, "help": argparse.SUPPRESS},
 }  # fmt: skip
 

@@ -24,8 +24,8 @@ from pytest_gaia.collection.suites import Places
 from pytest_gaia.plugin.checks.observer import ObserverHooks
 from pytest_gaia.plugin.ending import RESULT
 from pytest_gaia.plugin.pytest_private import tear_down
+from pytest_gaia.prove.cells import VARIABLE, Batch, Checked, Failed, Map, Mapped, Ready, Reply, Request, Tried
 from pytest_gaia.prove.faults import FIELDS, Fault, Route, Seen, fields_of
-from pytest_gaia.prove.messages import VARIABLE, Batch, Checked, Failed, Map, Mapped, Ready, Reply, Request, Tried
 from pytest_gaia.run.session import Run
 from pytest_gaia.stash import RUN
 from pytest_gaia.verdict.classify import Classification, classify

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from random import Random
 
 from pytest_gaia.errors import ConfigError, GaiaError, SandboxError, nearest
-from pytest_gaia.prove.cells import Cell, Cells
+from pytest_gaia.prove.cells import Batch, Cell, Cells, Checked, Failed, Map, Mapped, Ready, Tried
 from pytest_gaia.prove.faults import Fault, Route, Seen, faults_of
-from pytest_gaia.prove.messages import Batch, Checked, Failed, Map, Mapped, Ready, Tried
 from pytest_gaia.prove.settings import Settings
 
 SLOWEST = 1.5

@@ -75,12 +75,13 @@ class Sandbox:
         api: str = SANDBOX_APIS[0],
         folder: Path | None = None,
         ready: float = 15.0,
+        faulty: bool = False,
     ) -> Self:
         """Start a sandbox for the services of ``platform`` and return immediately; :meth:`ready` waits for it.
 
         ``services`` are those of the environment, by default the usual ones; ``without`` lists services that do not run; ``fixed``
         fixes the known bugs; ``api`` is the one of ``SANDBOX_APIS`` that the reference services offer. ``folder`` is that of gaia.toml, and ``ready`` is how many seconds a service with a command
-        may take. The sandbox ends with :meth:`stop`, or with this process. Raises ``ConfigError`` for a service that it
+        may take; ``faulty`` lets the responses of programs have faults, too. The sandbox ends with :meth:`stop`, or with this process. Raises ``ConfigError`` for a service that it
         cannot run.
         """
         platform = platform.offering(api)
@@ -95,6 +96,7 @@ class Sandbox:
             api=api,
             folder=str((folder or Path()).absolute()),
             ready=ready,
+            faulty=faulty,
         )
         try:
             directory, lock = directories.create_run()
@@ -178,7 +180,7 @@ class Sandbox:
         """Inject a fault into a service of a stack. Raises ``ConfigError`` for an unknown name or argument.
 
         ``stop`` refuses connections. The other kinds are those of :mod:`pytest_gaia.sandbox._services.faults`, for
-        reference services only.
+        reference services, and for the HTTP services that are programs in a sandbox that was started with ``faulty``.
         """
         self._call("POST", f"/stacks/{stack}/faults", {**arguments, "service": service, "kind": kind})
 

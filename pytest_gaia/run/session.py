@@ -154,6 +154,7 @@ class Run:
                 without=self.options.sandbox_without,
                 fixed=self.options.sandbox_fixed,
                 api=self.options.sandbox_api,
+                faulty=self.options.sandbox_faults,
                 folder=self.options.rootdir,
                 ready=self.declared.timeouts.ready,
             )

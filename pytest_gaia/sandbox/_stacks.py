@@ -17,6 +17,7 @@ from pytest_gaia.sandbox._databases import Databases
 from pytest_gaia.sandbox._postgres import EMPTY, TEMPLATE, PostgresServer
 from pytest_gaia.sandbox._processes import HOST, Guard, ReservedPort
 from pytest_gaia.sandbox._services import NO_NATS, StackApps, StackSettings, build_stack
+from pytest_gaia.sandbox._services.faults import ONLY_REFERENCES, Faults, Faulty
 from pytest_gaia.sandbox._web import HttpServer
 from pytest_gaia.sandbox.directories import REFERENCES, SCHEMES, Described, Request
 
@@ -77,6 +78,10 @@ class Stack:
     """service → its program, also those that all stacks share"""
     unused: list[ReservedPort] = field(default_factory=list)
     """ports of services that do not run"""
+    proxies: dict[str, HttpServer] = field(default_factory=dict)
+    """program → the server in front of it, if its responses can have faults"""
+    of_programs: Faults = field(default_factory=lambda: Faults(()))
+    """faults of the responses of programs"""
     stopped: set[str] = field(default_factory=set)
     """services that a fault has stopped"""
 
@@ -93,6 +98,9 @@ class Stack:
     async def fault(self, service: str, kind: str, **arguments: Any) -> None:
         """Inject a fault into a service of this stack."""
         program = self.programs.get(service)
+        if service in self.proxies and kind not in (STOP, *ONLY_REFERENCES):
+            self.of_programs.add(service, kind, **arguments)
+            return
         if program is not None and program.is_shared:
             raise ConfigError(f"All stacks share {service}; stop and start it with stop_service and start_service.")
         if kind == STOP:
@@ -106,6 +114,7 @@ class Stack:
 
     async def heal(self) -> None:
         """Start stopped services and remove all other faults."""
+        self.of_programs.clear()
         if self.apps is not None:
             self.apps.faults.clear()
         for service in filter(self.stopped.__contains__, self.request.running):
@@ -137,7 +146,7 @@ class Stack:
 
     async def close(self) -> None:
         """Stop all services permanently."""
-        for server in self.servers.values():
+        for server in (*self.proxies.values(), *self.servers.values()):
             server.stop()
         await asyncio.gather(*(program.stop() for program in self.programs.values()))
         if self.apps is not None:
@@ -148,6 +157,8 @@ class Stack:
             await self.servers[service].start()
         elif service in self.programs and not self.programs[service].running:
             await self.programs[service].start()
+        if service in self.proxies:
+            await self.proxies[service].start()
 
     async def _stop(self, service: str) -> None:
         """Refuse connections to ``service``."""
@@ -157,6 +168,8 @@ class Stack:
         if service in self.programs:
             if self.programs[service].running:
                 await self.switch(service, on=False)
+                if service in self.proxies:
+                    self.proxies[service].stop()
                 self.stopped.add(service)
         elif self.servers[service].running:
             if self.apps is not None:
@@ -295,6 +308,19 @@ class Stacks:
                 continue
             stack.programs[service] = program
             stack.addresses[service] = program.url
+            if self._request.faulty and self._request.services[service].kind == "http":
+                self._add_proxy(stack, program)
+
+    def _add_proxy(self, stack: Stack, program: Program) -> None:
+        """Let requests to a program pass through a server that can change the responses."""
+        # Most sandboxes have no program.
+        from pytest_gaia.sandbox._forwarding import Forwarder
+
+        name, port = program.service.name, ReservedPort()
+        forwarder: Any = Forwarder(lambda: program.url)
+        stack.of_programs.services.append(name)
+        stack.proxies[name] = HttpServer(Faulty(forwarder, name, stack.of_programs), port)
+        stack.addresses[name] = port.url
 
     def _program(self, stack: Stack, name: str, service: Described) -> Program:
         from pytest_gaia.sandbox._programs import program_of
@@ -302,7 +328,8 @@ class Stacks:
         program = program_of(service, self.place_of(name), stack.addresses)
 
         def moved() -> None:
-            stack.addresses[service.name] = program.url
+            if service.name not in stack.proxies:
+                stack.addresses[service.name] = program.url
 
         program.moved = moved
         return program

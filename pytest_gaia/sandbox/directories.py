@@ -230,6 +230,8 @@ class Request:
     """the folder of gaia.toml, absolute"""
     api: str = "current"
     """the API that the reference services offer"""
+    faulty: bool = False
+    """whether the responses of programs can have faults"""
 
     @classmethod
     def of(
@@ -243,6 +245,7 @@ class Request:
         folder: str = "/",
         ready: float = 15.0,
         api: str = "current",
+        faulty: bool = False,
     ) -> Request:
         """Return the request for the ``services`` of an environment, except that ``without`` do not run.
 
@@ -253,7 +256,7 @@ class Request:
         running = [name for name in present if name not in without]
         found = {each.name: each for each in described(platform, running, ready)}
         ordered = {name: found[name] for name in known}
-        return cls(*secrets, ordered, platform.waves(running), present, fixed, folder, api)
+        return cls(*secrets, ordered, platform.waves(running), present, fixed, folder, api, faulty)
 
     @property
     def running(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from pytest_gaia.sandbox.directories import Described, create_run, described
 from pytest_gaia.sandbox.leftovers import clear
 from tests.projects import gaia_platform
 from tests.sandbox.processes import children, eventually, mentioning
-from tests.sandbox.shop import MIGRATE, PYTHON, TCP, ask, platform, service, web
+from tests.sandbox.shop import MIGRATE, PYTHON, TCP, WEB, ask, platform, service, web
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,6 +141,28 @@ def test_a_program_can_be_stopped_and_started_at_the_same_port(shop: Sandbox) ->
     assert eventually(lambda: started_at(before["child"]) is None)
     shop.heal("main")
     assert ask(url)["pid"] != before["pid"]
+
+
+def test_responses_of_programs_can_have_faults(tmp_path: Path) -> None:
+    (tmp_path / "web.py").write_text(WEB)
+    described = platform(service("orders", command=(PYTHON, "web.py", "{port}")))
+    with Sandbox.start(described, folder=tmp_path, faulty=True) as sandbox:
+        url = sandbox.stack("main").urls["orders"]
+        assert ask(url)["status"] == "ok"
+
+        sandbox.fault("main", "orders", "set", field="status", value="late", route="/health")
+        assert ask(url)["status"] == "late"
+        sandbox.heal("main")
+        sandbox.fault("main", "orders", "reset")
+        with pytest.raises(ConnectionResetError):
+            ask(url)
+        sandbox.heal("main")
+        sandbox.fault("main", "orders", "stop")
+        assert not listens(urlsplit(url).port)
+        sandbox.heal("main")
+        assert ask(url)["status"] == "ok"
+        with pytest.raises(ConfigError, match="orders is a program, which can only be stopped"):
+            sandbox.fault("main", "orders", "noop")
 
 
 def test_a_program_that_cannot_be_started_again_shows_no_secret(tmp_path: Path) -> None:

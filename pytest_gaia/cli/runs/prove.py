@@ -148,6 +148,7 @@ def _arguments(options: Options, suites: Sequence[str]) -> list[str]:
         f"--gaia-env={environment.name}",
         *(["--gaia-simulate"] if options.simulate else []),
         f"--gaia-sandbox-api={options.sandbox_api}",
+        "--gaia-sandbox-faults",
         "--gaia-concurrency=1",
         "-n0",
     ]

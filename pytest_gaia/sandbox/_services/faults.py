@@ -63,6 +63,9 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 STATELESS = ("gateway", "auth", "web")
 """services that write nothing themselves, so ``noop`` has no effect on them"""
 
+ONLY_REFERENCES = ("noop", "accept_any_key")
+"""kinds that a program of a project cannot have, because they change what a service does"""
+
 REWRITES = ("drop", "set", "sse_truncate", "sse_reorder")
 _DATA = b"data: "
 _END = b"\n\n"
@@ -94,12 +97,13 @@ class Faults:
     """The faults of the ``services`` of one stack."""
 
     def __init__(self, services: Collection[str]) -> None:
-        self._services = services
+        self.services = list(services)
+        """the services that can have faults"""
         self._faults: list[Fault] = []
 
     def add(self, service: str, kind: str, **arguments: object) -> Fault:
         """Inject a fault into ``service``. Raises ``ConfigError`` for an unknown name or a wrong value."""
-        _check_service(service, self._services, kind)
+        _check_service(service, self.services, kind)
         complete = _complete(kind, arguments)
         route, method, times = (complete.pop(name) for name in COMMON)
         fault = Fault(service, kind, complete, route, method.upper() if method else None, times)
