@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ class Options:
     """Raw inputs: command line, project, environment variables."""
 
     project: Project
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     env: str | None = None
     """value of ``--gaia-env``"""
     env_source: str = "--gaia-env"

@@ -80,6 +80,17 @@ def _is_of(environment: str | None, name: str, ends: Collection[str]) -> bool:
     return not (is_secret_name(name) or name.endswith("_URL")) or (own is not None and name.startswith(own))
 
 
+def credentials_in(environ: Mapping[str, str], platform: Platform) -> dict[str, str]:
+    """Return the variables of ``environ`` with credentials for services of ``platform``, of all environments."""
+    with_password = tuple(f"_{each.variable}_URL" for each in platform.services.values() if not each.is_http)
+    secret = tuple(f"_{end}" for end in platform.variable_ends if not end.endswith("_URL"))
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.startswith("GAIA_") and (name.endswith((*with_password, *secret)) or is_secret_name(name))
+    }
+
+
 SECRET_KEYS = {"api_key": "API_KEY", "jwt_secret": "JWT_SECRET", "token": "TOKEN"}
 """field of the environment → end of the name of its variable"""
 

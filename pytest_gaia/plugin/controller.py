@@ -232,7 +232,8 @@ class ControllerHooks:
     def _may_begin(self) -> bool:
         """Deploy if requested, and wait for the environment; return whether tests may run."""
         try:
-            problem = self.deployment.begin(self.result, self.terminal) if self.deployment else []
+            with self.run.credentials():
+                problem = self.deployment.begin(self.result, self.terminal) if self.deployment else []
             problem = problem or self._not_ready()
         except (ConfigError, DeployLocked) as refusal:
             self._refused = refusal
@@ -300,7 +301,8 @@ class ControllerHooks:
             deadline = environment.timeouts.ready
             with Waiting(self.terminal, f"final check of {environment.name}", deadline) as waiting:
                 ending = observe_again(environment, self._met, deadline=deadline, waiting=waiting)
-            deployed = self.deployment.observe_again() if self.deployment else ()
+            with self.run.credentials():
+                deployed = self.deployment.observe_again() if self.deployment else ()
         except KeyboardInterrupt:
             self.result.changed = ("the final check of the environment was interrupted",)
             return

@@ -27,12 +27,13 @@ from pytest_gaia.plugin.options import (
     value_of,
 )
 from pytest_gaia.run.session import Run
-from pytest_gaia.run.workers import process_name
+from pytest_gaia.run.workers import process_name, take_credentials
 from pytest_gaia.stash import RUN, project_of
 
 
 def configure(config: pytest.Config) -> None:
     """Resolve the options into one environment, and start it in the background."""
+    take_credentials(config)
     try:
         run = launch(config)
         if run is not None:
@@ -47,6 +48,7 @@ def configure(config: pytest.Config) -> None:
         config.stash[UNUSED] = True
         return
     config.stash[RUN] = run
+    run.withhold()
     if distributes(config):
         # Workers determine their root folder again, and new files could change it.
         config.option.rootdir = str(config.rootpath)
@@ -145,7 +147,8 @@ def _options(config: pytest.Config) -> Options:
         simulate=value_of(config, option, "gaia_simulate"),
         concurrency=_concurrency(config),
         project=project_of(config),
-        environ=os.environ,
+        # A copy, because credentials are removed from it, and tests can change it.
+        environ=dict(os.environ),
     )
 
 

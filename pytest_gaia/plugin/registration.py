@@ -41,6 +41,7 @@ class RunHooks:
     def pytest_unconfigure(self) -> None:
         """Stop the run."""
         self._run.stop()
+        self._run.give_back()
         # pytest collects garbage several times after this. At its end, Python would do so again, for 0.2 s.
         atexit.register(gc.freeze)
 

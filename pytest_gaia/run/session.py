@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from pytest_gaia.collection.needs import Needs
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import SANDBOX_APIS
 from pytest_gaia.config.resolve import Options
+from pytest_gaia.config.variables import credentials_in
 from pytest_gaia.errors import SandboxError
 from pytest_gaia.expectations.apis import NO_APIS, Api, Apis, Baseline
 from pytest_gaia.expectations.subjects import NOTHING_OBSERVED, Observed
@@ -131,6 +134,8 @@ class Run:
     """service → limits of its HTTP requests in this process"""
     network: "NetworkGuard | None" = None
     """the network guard, from the first test on; None on the sandbox, which belongs to this run"""
+    withheld: dict[str, str] = field(default_factory=dict, repr=False)
+    """variables with credentials that were removed from this process"""
     _environment: Environment | None = None
     _guard: WriteGuard | None = None
     _redactor: Redactor | None = None
@@ -144,6 +149,28 @@ class Run:
     def is_worker(self) -> bool:
         """Whether this process runs tests for a controller."""
         return self.process != MAIN
+
+    def withhold(self) -> None:
+        """Remove variables with credentials where writing is forbidden, so that no child process gets them."""
+        if not self.declared.writes:
+            self.withheld = credentials_in(os.environ, self.declared.platform)
+            for name in self.withheld:
+                del os.environ[name]
+
+    def give_back(self) -> None:
+        """Add the removed variables again."""
+        for name, value in self.withheld.items():
+            os.environ.setdefault(name, value)
+
+    @contextmanager
+    def credentials(self) -> Iterator[None]:
+        """Give deploy hooks the removed variables during the context, while no test runs."""
+        self.give_back()
+        try:
+            yield
+        finally:
+            for name in self.withheld:
+                os.environ.pop(name, None)
 
     def start(self) -> None:
         """Start the sandbox, if the run needs one, without waiting for it."""

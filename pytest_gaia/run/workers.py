@@ -1,5 +1,6 @@
 """Data exchange between controller and workers of pytest-xdist, through ``workerinput`` and ``workeroutput``."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _USAGE_ERROR = "gaia_mistake"
 _SEED = "gaia_shuffle_seed"
 _MASKS = "gaia_masks"
 _SECRETS = "gaia_secrets"
+_CREDENTIALS = "gaia_credentials"
 _REDUCED = "gaia_reduced"
 _NETWORK = "gaia_network"
 
@@ -32,12 +34,19 @@ def process_name(config: Any) -> str:
 
 
 def tell_worker(node: Any, run: Run) -> None:
-    """On the controller: pass the folders of the sandbox and of the observation, and the seed, to a new worker."""
+    """On the controller: pass folders, credentials that it has removed from its variables, and the seed to a new worker."""
     if run.sandbox is not None:
         node.workerinput[_SANDBOX] = str(run.sandbox.directory)
     node.workerinput[_HANDOFF] = str(run.handoff.open())
     node.workerinput[_MASKS] = mask_key()
+    node.workerinput[_CREDENTIALS] = dict(run.withheld)
     node.workerinput[_SEED] = run.shuffle_seed
+
+
+def take_credentials(config: Any) -> None:
+    """On a worker: add variables with credentials that the controller has removed from its own."""
+    # Removed, so that a dump of workerinput does not contain them.
+    os.environ.update(getattr(config, "workerinput", {}).pop(_CREDENTIALS, {}))
 
 
 def attach(config: Any, run: Run) -> None:
