@@ -352,14 +352,11 @@ def _first_test(plan: _Plan, *, marked: bool) -> str:
     return filled("test_service.py.txt", values)
 
 
-_CHECKED = {"deploy files": "config", "expectations": "expectations", "test files": "suites"}
-
-
 def _workflow(ci: str, *steps: tuple[str, str], package: str = "pytest-gaia[sandbox]") -> str:
     """Return the workflow of a CI system; ``steps`` are titles and commands that run before the tests."""
     each = "      - name: {}\n        run: {}\n" if ci == "github" else "    - {1}\n"
-    before = "".join(each.format(title, command) for title, command in steps if command)
-    return filled(f"{ci}.yml", {"package": package, "before": before})
+    before = [each.format(title, command) for title, command in steps if command]
+    return filled(f"{ci}.yml", {"package": package, "before": "".join(before)})
 
 
 def _folder_name(folder: Path) -> str:
@@ -396,10 +393,9 @@ def _gaia_files(folder: Path, environments: Sequence[str], ci: Ci) -> Iterator[t
     yield f"{tests}/smoke/test_first.py", filled("test_first.py.txt", values)
     yield f"{tests}/expectations/assets-redirect.toml", filled("assets-redirect.toml", values)
     if ci in _CI_FILES:
-        yield (
-            _CI_FILES[ci],
-            _workflow(ci, *((f"Check {files}", f"gaia {name} check") for files, name in _CHECKED.items())),
-        )
+        checked = {"deploy files": "config", "expectations": "expectations", "test files": "suites"}
+        steps = [(f"Check {files}", f"gaia {name} check") for files, name in checked.items()]
+        yield _CI_FILES[ci], _workflow(ci, *steps)
     yield ".pre-commit-config.yaml", filled("pre-commit.yaml", values)
 
 

@@ -62,13 +62,13 @@ def _function(node: ast.AST) -> ast.AST:
 def truth_of_response(file: SuiteFile) -> Iterator[Found]:
     """A condition tests whether a response is true.
 
-    Every response is true, whatever its status is.
+    Every response would be true, whatever its status is. Therefore it has no truth value, and the test raises `TypeError`.
 
     Fix: write `.expect(200)`, or compare `response.status`.
     """
     for node in _conditions(file):
         if file.kind(node) == Kind("response") and not _expects(node):
-            yield file.found(node, f"{_shown(node)} is true for every status")
+            yield file.found(node, f"{_shown(node)} has no truth value")
 
 
 def _expects(node: ast.AST) -> bool:
