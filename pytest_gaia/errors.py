@@ -29,7 +29,7 @@ import difflib
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pytest_gaia.clients.exchanges import Exchange
 
@@ -136,13 +136,23 @@ class NotSent(ServiceError):
 
 
 class UnexpectedResponse(ServiceError, AssertionError):
-    """A response other than the expected one. Also an ``AssertionError``, so pytest reports a failed test."""
+    """A response other than the expected one. Also an ``AssertionError``, so pytest reports a failed test.
+
+    A test that catches the error and goes on fails, unless it uses ``pytest.raises(UnexpectedResponse)`` or
+    ``response.may_fail("why")``.
+    """
 
     kind = "http"
+    observer: ClassVar[Callable[[UnexpectedResponse], object] | None] = None
+    """gets every error that is created, in a run of pytest"""
 
     def __init__(self, message: str, exchange: Exchange) -> None:
         super().__init__(message)
         self.exchange = exchange
+        self.accepted = False
+        """whether the test may go on after it"""
+        if UnexpectedResponse.observer is not None:
+            UnexpectedResponse.observer(self)
 
 
 UnexpectedAnswer = UnexpectedResponse

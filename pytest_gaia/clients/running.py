@@ -10,14 +10,51 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import Future
+
     from pytest_gaia.clients.exchanges import Exchange, Message, Statement
-    from pytest_gaia.errors import NotSent
+    from pytest_gaia.errors import NotSent, UnexpectedResponse
 
 _REMEMBERED = 200
 """limit of recorded statements and messages of one test, because a subscription to everything receives very many"""
+
+
+class UnnoticedFailure(NamedTuple):
+    """A failure that pytest does not notice, such as an exception in a thread."""
+
+    kind: str
+    """``background``, ``swallowed``, or that of the error, if it is one of several that end a test"""
+    what: str
+    """such as ``exception in thread worker-1``"""
+    error: BaseException | None = None
+    place: str = ""
+    """file and line, if the error does not show them"""
+    fix: str = ""
+    """what to do about it, if the error does not show it"""
+
+
+class Watched:
+    """Failures of one test that pytest does not notice, and what may still become one."""
+
+    __slots__ = ("caught", "expectations", "failures", "futures", "of_setup", "pending", "tasks")
+
+    def __init__(self) -> None:
+        self.failures: list[UnnoticedFailure] = []
+        self.expectations: list[UnexpectedResponse] = []
+        """errors about responses that code of the test has created"""
+        self.caught: list[UnexpectedResponse] = []
+        """those until the end of its call"""
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.of_setup: list[asyncio.Task[Any]] = []
+        """tasks that its fixtures have created before its call"""
+        self.pending: list[asyncio.Task[Any]] | None = None
+        """tasks that its call has created, and left behind; None while it runs"""
+        self.futures: list[Future[Any]] = []
+        """work that the test has given to threads"""
 
 
 class RunningTest:
@@ -40,6 +77,8 @@ class RunningTest:
         "of_setup",
         "others",
         "passes_alone",
+        "unread",
+        "watched",
         "writes",
     )
 
@@ -72,12 +111,22 @@ class RunningTest:
         """number of other tests that ran when it was started early"""
         self.passes_alone = False
         """whether it failed while others ran, and then passed when it ran once more alone"""
+        self.watched: Watched | None = None
+        """failures that pytest does not notice, if there may be some"""
+        self.unread: dict[int, Exchange] | None = None
+        """exchanges whose responses the test has not read, by their identity; None without exchanges"""
         self._statements: deque[Statement] | None = None
         self._messages: deque[Message] | None = None
 
     def exchanged(self, phase: str) -> int:
         """Return the number of exchanges up to the end of ``phase``, which has just ended for pytest."""
         return self.of_setup if phase == "setup" and self.of_setup is not None else len(self.exchanges)
+
+    def watching(self) -> Watched:
+        """Return the failures that pytest does not notice."""
+        if self.watched is None:
+            self.watched = Watched()
+        return self.watched
 
     @property
     def statements(self) -> tuple[Statement, ...]:
@@ -130,6 +179,10 @@ class Recorder:
     def __init__(self) -> None:
         self.current = RunningTest()
         """the test that pytest is at"""
+        self.latest = ""
+        """the test that pytest was at before"""
+        self.late: list[tuple[str, UnnoticedFailure]] = []
+        """failures that no test has; each with the test that was reported last"""
 
     def begin(self, test: RunningTest) -> None:
         """Make ``test`` the current one; it may have been started early."""
@@ -139,6 +192,7 @@ class Recorder:
     def end(self) -> None:
         """End the current test. What it left behind records nothing and may not write."""
         self.current.ended = True
+        self.latest = self.current.node
         # The next test may be skipped before it begins. Fixtures whose finalizers run now may write what the test could.
         self.current = RunningTest(writes=self.current.writes)
         RUNNING.set(CURRENT)
@@ -175,6 +229,20 @@ class Recorder:
     def add_message(self, message: Message) -> None:
         """Record a sent or received NATS message."""
         self._test().add_message(message)
+
+    def add_failure(self, failure: UnnoticedFailure, test: RunningTest | str | None) -> None:
+        """Record a failure that pytest does not notice. If ``test`` has ended, or is None between two tests, it is one of the run."""
+        owner = self.owner(test)
+        if owner is not None:
+            owner.watching().failures.append(failure)
+        else:
+            self.late.append((test.node if isinstance(test, RunningTest) else self.latest, failure))
+
+    def owner(self, test: RunningTest | str | None) -> RunningTest | None:
+        """Return the test that something belongs to; ``test`` is a value of :data:`RUNNING`. None if that has ended."""
+        if isinstance(test, RunningTest):
+            return None if test.ended else test
+        return self.current if self.current.node else None
 
     def _test(self) -> RunningTest:
         test = RUNNING.get()

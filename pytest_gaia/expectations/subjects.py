@@ -22,8 +22,11 @@ from pytest_gaia.secrets.masks import unkeyed
 
 PHASES = ("setup", "call", "teardown")
 
-KINDS = ("assertion", "http", "timeout", "unreachable", "error", "crash")
-"""kinds of failures: assertion, unexpected HTTP response, timeout, no connection, other exception, end of the process"""
+KINDS = ("assertion", "http", "timeout", "unreachable", "error", "background", "swallowed", "crash")
+"""kinds of failures: assertion, unexpected HTTP response, timeout, no connection, other exception, exception in a thread, task,
+callback or finalizer, expectation whose error was caught, end of the process"""
+UNNOTICED = frozenset(("background", "swallowed"))
+"""kinds that pytest does not notice, and that a signature must name"""
 
 DIRECT = "direct"
 """``via`` of a request that was sent to the service itself"""
@@ -249,6 +252,8 @@ KEYS = Match.__struct_fields__
 def mismatch(match: Match, details: FailureDetails) -> tuple[str, ...]:
     """Return the differences to ``details``, such as ``status 500, expected 404|503``; empty if the signature matches."""
     problems = [_problem(match, details, key) for key in match.keys]
+    if details.kind in UNNOTICED and not match.kind:
+        problems.append(f"kind {details.kind}, which an expectation must name")
     if details.kind == CRASH:
         problems.append("kind crash, which always blocks")
     return tuple(problem for problem in problems if problem)

@@ -79,6 +79,7 @@ class Fixtures(ModuleType):
         "gaia_env",
         "gaia_loop",
         "gaia_run",
+        "gaia_sandbox",
         "gaia_secret",
         "gaia_tokens",
     )

@@ -199,7 +199,8 @@ class ControllerHooks:
         observer = self.observer
         self.result.network = tuple(map(self._mask, self._network()))
         planned = len(observer.assembly.planned)
-        code = self.result.close(exitstatus, planned, partial=observer.partial(), lost=observer.lost)
+        late = [*self.run.late, *observer.late]
+        code = self.result.close(exitstatus, planned, partial=observer.partial(), lost=observer.lost, late=late)
         if code == 0 and self._documents and self._is_accepted:
             self._store(self.run.declared, accepted=True)
         if self.result.evaluated and (problem := rewrite_junit(self.config, self.result.evaluated)):

@@ -20,7 +20,7 @@ from _pytest.config.findpaths import determine_setup, load_config_dict_from_file
 from _pytest.junitxml import LogXML, bin_xml_escape, mangle_test_address, xml_key
 from _pytest.logging import get_option_ini
 from _pytest.nodeid import NodeId
-from _pytest.outcomes import Skipped
+from _pytest.outcomes import Failed, Skipped
 from _pytest.pathlib import fnmatch_ex
 from _pytest.runner import SetupState, call_and_report
 from _pytest.skipping import evaluate_skip_marks
@@ -30,6 +30,7 @@ from _pytest.unittest import TestCaseFunction
 
 __all__ = [
     "ExceptionChainRepr",
+    "Failed",
     "ReprEntry",
     "ReprFileLocation",
     "ReprTraceback",

@@ -59,7 +59,7 @@ def register(config: pytest.Config, run: Run) -> None:
         # First, because secrets exist from now on, and the masks are those of the controller.
         attach(config, run)
     if run.declared.concurrency > 1:
-        from pytest_gaia.plugin.concurrency.explanation import introduction
+        from pytest_gaia.plugin.concurrency.facts import introduction
 
         if (hooks := introduction(config, run)) is not None:
             _add(config, "gaia-explanation", hooks)

@@ -207,7 +207,7 @@ def quiet_lines(label: str, evaluated: EvaluatedRun) -> list[str]:
 
 
 def warnings(evaluated: EvaluatedRun) -> Iterator[str]:
-    """Yield a sentence for each expectation that expires soon, unexpected pass and flaky pass, and about the network."""
+    """Yield a sentence for each expectation that expires soon, unexpected pass, flaky pass and other doubt about the run."""
     today, name = evaluated.context.today, evaluated.context.environment
     for expectation in (expectation for expectation in evaluated.expectations if name in expectation.environments):
         left = expectation.days_left(today)
@@ -217,11 +217,18 @@ def warnings(evaluated: EvaluatedRun) -> Iterator[str]:
             yield f"expectation {expectation.id} expires in {counted(left, 'day')}; {_ask(expectation)}"
     if evaluated.partial:
         yield from over_limits(evaluated.classifications, evaluated.expectations)
-    for classification in evaluated.classifications:
-        if classification.outcome == "unexpected pass" or (
-            classification.outcome == "passed" and classification.reason
-        ):
-            yield f"{classification.node}: {classification.outcome}: {classification.reason}"
+    for each in evaluated.classifications:
+        if each.outcome == "unexpected pass" or (each.outcome == "passed" and each.reason):
+            yield f"{each.node}: {each.outcome}: {each.reason}"
+    yield from _doubts(evaluated)
+
+
+def _doubts(evaluated: EvaluatedRun) -> Iterator[str]:
+    for each in evaluated.classifications:
+        if each.unread:
+            yield f"{each.node}: passed, but read nothing of the response to {'; '.join(each.unread)}"
+    if evaluated.verdict.word != "HOLD":
+        yield from evaluated.late
     yield from evaluated.end.network if evaluated.end else ()
 
 

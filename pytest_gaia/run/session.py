@@ -136,6 +136,8 @@ class Run:
     """the network guard, from the first test on; None on the sandbox, which belongs to this run"""
     withheld: dict[str, str] = field(default_factory=dict, repr=False)
     """variables with credentials that were removed from this process"""
+    late: list[str] = field(default_factory=list)
+    """failures in this process that belong to no test"""
     _environment: Environment | None = None
     _guard: WriteGuard | None = None
     _redactor: Redactor | None = None

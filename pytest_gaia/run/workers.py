@@ -12,6 +12,8 @@ from pytest_gaia.secrets.masks import adopt_mask_key, mask_key
 CANCELLED = "gaia_cancelled"
 """tests that had begun when the run ended before their turn"""
 DESELECTED = "gaia_deselected"
+LATE = "gaia_late"
+"""failures that belong to no test"""
 LEFT_OUT = "gaia_left_out"
 """tests that vanished between collection and the first test"""
 UNCOLLECTED = "gaia_uncollected"
@@ -82,12 +84,12 @@ def report_usage_error(config: Any, message: str) -> None:
 
 
 def tell_nodes(config: Any, what: str, nodes: Iterable[str]) -> None:
-    """On a worker: pass node ids or files to the controller; ``what`` is a key such as :data:`DESELECTED`."""
+    """On a worker: pass node ids, files or failures to the controller; ``what`` is a key such as :data:`DESELECTED`."""
     config.workeroutput.setdefault(what, []).extend(nodes)
 
 
 def nodes_of(node: Any, what: str) -> list[str]:
-    """On the controller: return the node ids or files from a worker."""
+    """On the controller: return the node ids, files or failures from a worker."""
     output: dict[str, list[str]] = getattr(node, "workeroutput", {})
     return output.get(what, [])
 

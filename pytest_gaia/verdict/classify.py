@@ -10,7 +10,7 @@ import msgspec
 
 from pytest_gaia.expectations.apis import MISSING_ROUTE, Apis, NamedOperation, lacking_reason
 from pytest_gaia.expectations.expectation import Expectation, ExpectationSet, Resolution
-from pytest_gaia.expectations.subjects import PHASES, Context, FailureDetails, Subject, mismatch
+from pytest_gaia.expectations.subjects import PHASES, UNNOTICED, Context, FailureDetails, Subject, mismatch
 from pytest_gaia.verdict.evidence import Phase, TestRecord, Wire
 
 Outcome = Literal[
@@ -61,6 +61,8 @@ class Classification(msgspec.Struct, frozen=True, gc=False):
     """operations that it needs and the release does not offer, such as ``orders: GET /orders``"""
     not_sent: tuple[str, ...] = ()
     """why it did not send requests, such as ``asset: has not responded to 3 requests in a row, 30 s each``"""
+    unread: tuple[str, ...] = ()
+    """requests of whose responses it has read nothing, although it passed"""
 
 
 OUTCOME: Callable[[Classification], Outcome] = attrgetter("outcome")
@@ -164,7 +166,7 @@ def failed_without(phase: Phase, exchanges: Sequence[Wire], apis: Apis) -> str:
     Another failure of a test that also met a missing route keeps its outcome.
     """
     failure, before = phase.failure, exchanges[: phase.exchanges]
-    if failure is None or failure.sqlstate or failure.reason:
+    if failure is None or failure.sqlstate or failure.reason or is_unnoticed(phase):
         return ""
     if failure.method is not None:
         own = (failure.service, failure.via, failure.method, failure.route, failure.status)
@@ -216,8 +218,18 @@ def classify_phase(phase: Phase, resolution: Resolution, context: Context) -> Ph
         if not refused:
             return PhaseOutcome(expectation=expectation)
         refusals.append((expectation.id, ", ".join(refused)))
-    accepted = context.tolerance.xfail == "expected" and phase.when == "call" and not phase.passed_against_xfail
+    accepted = (
+        context.tolerance.xfail == "expected"
+        and phase.when == "call"
+        and not phase.passed_against_xfail
+        and not is_unnoticed(phase)
+    )
     return PhaseOutcome(native=phase.xfail if accepted else None, refusals=tuple(refusals))
+
+
+def is_unnoticed(phase: Phase) -> bool:
+    """Whether pytest did not notice a failure, so that only an expectation that names its kind covers it."""
+    return phase.failure is not None and phase.failure.kind in UNNOTICED
 
 
 def details_of(phase: Phase) -> FailureDetails:
@@ -246,7 +258,7 @@ def _failed(record: TestRecord, failed: Iterable[Phase], resolution: Resolution,
     if (
         context.tolerance.kind == "advisory"
         and not record.core
-        and all(phase.when == "call" for phase, _ in unexpected)
+        and all(phase.when == "call" and not is_unnoticed(phase) for phase, _ in unexpected)
     ):
         return Classification(record.node, "tolerated", reason=reason, overridden=overridden + refusals)
     outcome: Outcome = "failed" if any(phase.when == "call" for phase, _ in unexpected) else "error"
@@ -291,7 +303,9 @@ def _passed(record: TestRecord, resolution: Resolution, context: Context) -> Cla
         )
     reason = f"passed on attempt {record.attempt}" if record.attempt > 1 else ""
     outcome: Outcome = "passed offline" if record.offline else "passed"
-    return Classification(record.node, outcome, False, reason, resolution.effective_ids, overridden)
+    return Classification(
+        record.node, outcome, False, reason, resolution.effective_ids, overridden, unread=record.unread
+    )
 
 
 def _short(phase: Phase) -> str:

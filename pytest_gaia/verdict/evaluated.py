@@ -60,6 +60,8 @@ class Facts:
     """why the run ended early"""
     changed: tuple[str, ...] = ()
     """what changed in the environment between the first test and the end"""
+    late: tuple[str, ...] = ()
+    """failures that belong to no test"""
     undeployed: str = ""
     """why the deployment does not run"""
     not_passed: str = ""
@@ -178,7 +180,7 @@ def _holding(
     )
     found = [reason for holds, reason in checks if holds]
     # In a partial run, an exceeded limit is only a warning.
-    return [*found, *facts.changed, *([] if facts.partial else over_limits(classifications, expectations))]
+    return [*found, *facts.late, *facts.changed, *([] if facts.partial else over_limits(classifications, expectations))]
 
 
 def over_limits(classifications: Iterable[Classification], expectations: Iterable[Expectation]) -> list[str]:
@@ -268,6 +270,11 @@ class EvaluatedRun:
     def accepted(self) -> int:
         """Number of accepted failures."""
         return accepted(self.classifications)
+
+    @property
+    def late(self) -> tuple[str, ...]:
+        """Failures that were noticed after their tests had been reported."""
+        return self.end.late if self.end else ()
 
     def using(self, expectation: Expectation) -> int:
         """Return the number of failures, or of removed operations, that ``expectation`` covers."""
@@ -371,6 +378,7 @@ def _facts(
         unavailable=end.unavailable,
         interrupted=_interrupted(records, end),
         changed=end.changed,
+        late=end.late,
         undeployed=end.undeployed,
         held=end.held,
         unused=unused,

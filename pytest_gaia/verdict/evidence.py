@@ -162,6 +162,8 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag=
     """fixtures that it uses and that completed an exchange, a statement or a message, if the test itself did not"""
     no_evidence: str = ""
     """why it has no evidence"""
+    unread: tuple[str, ...] = ()
+    """requests of whose responses it has read nothing"""
 
     @property
     def has_evidence(self) -> bool:
@@ -286,6 +288,8 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_fie
     """why the environment could not be tested"""
     lost: tuple[str, ...] = ()
     """workers that ended early"""
+    late: tuple[str, ...] = ()
+    """failures that were noticed after their tests had been reported"""
     changed: tuple[str, ...] = ()
     """differences between the first test and the end, one sentence each"""
     network: tuple[str, ...] = ()

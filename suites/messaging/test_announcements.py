@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gaia.errors import NotApplicable
 from suites.services import require_up
 from suites.shapes import MOMENT, OBJECT, TEXT, equal, mismatches, some
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_gaia.clients.broker.events import EventLog
     from pytest_gaia.clients.broker.messaging import Messaging
     from pytest_gaia.clients.http.client import HttpClient
+    from pytest_gaia.run.sandbox import Sandbox
     from pytest_gaia.run.session import Run
     from suites.shapes import Shape
 
@@ -34,17 +34,14 @@ READY_EVENTS: dict[str, Shape] = {
 
 
 @pytest.fixture
-def restart(gaia_run: Run) -> Restart:
+def restart(gaia_run: Run, gaia_sandbox: Sandbox) -> Restart:
     """Restart one service; its events are published before this returns."""
-    sandbox = gaia_run.sandbox
-    if sandbox is None:
-        raise NotApplicable("services are only restarted in the sandbox")
 
     async def restart(service: str) -> None:
         try:
-            await asyncio.to_thread(sandbox.fault, gaia_run.process, service, "stop")
+            await asyncio.to_thread(gaia_sandbox.fault, gaia_run.process, service, "stop")
         finally:
-            await asyncio.to_thread(sandbox.heal, gaia_run.process)
+            await asyncio.to_thread(gaia_sandbox.heal, gaia_run.process)
 
     return restart
 

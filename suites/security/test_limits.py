@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.errors import NotApplicable
 from suites.conftest import ROOT_LIMIT
 
 if TYPE_CHECKING:
@@ -14,9 +13,9 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.gaia(core=True)
+@pytest.mark.usefixtures("gaia_sandbox")
 def test_the_root_is_limited_for_each_client(root_responses: list[Response]) -> None:
-    if len(root_responses) <= ROOT_LIMIT:
-        raise NotApplicable("the rate limit is only tested in the sandbox: elsewhere it would block this address")
+    # Elsewhere, the limit would block the address of this machine.
     statuses = [response.status for response in root_responses]
     served = statuses.index(429) if 429 in statuses else len(statuses)
     assert 0 < served <= ROOT_LIMIT

@@ -11,7 +11,7 @@ from pytest_gaia.clients.http._arguments import Content, Files, Params, body_of,
 from pytest_gaia.clients.http._exchange import Call, Identity, Link
 from pytest_gaia.clients.http.responses import EventStream, Headers, Response, require_events
 from pytest_gaia.clients.reasons import hide
-from pytest_gaia.clients.running import RUNNING
+from pytest_gaia.clients.running import RUNNING, RunningTest
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import Auth
 from pytest_gaia.errors import GaiaError
@@ -128,8 +128,12 @@ class HttpClient:
     async def _response(self, call: Call) -> Response:
         async with self._link.send(call) as attempt:
             body = await attempt.body()
-            head = attempt.incoming
-            return Response(head.status, Headers(head.headers), body, attempt.text, attempt.finish())
+            head, exchange, test = attempt.incoming, attempt.finish(), RUNNING.get()
+            unread = None
+            if isinstance(test, RunningTest):
+                unread = test.unread = test.unread or {}
+                unread[id(exchange)] = exchange
+            return Response(head.status, Headers(head.headers), body, attempt.text, exchange, unread)
 
     async def get(self, path: str, **options: Any) -> Response:
         """Send a GET; the options are those of :meth:`request`."""

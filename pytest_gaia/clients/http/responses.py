@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -44,26 +45,94 @@ class Response:
     """The response of a service.
 
     ``exchange`` is the masked HTTP exchange, which messages show. ``text``, ``body`` and ``json()`` are not masked.
+    A run warns if a test reads nothing of a response. A response is neither true nor false.
     """
 
-    __slots__ = ("_text", "body", "exchange", "headers", "status")
+    __slots__ = ("_body", "_exchange", "_headers", "_may_fail", "_status", "_text", "_unread")
 
-    def __init__(self, status: int, headers: Headers, body: bytes, text: str, exchange: Exchange) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+    def __init__(
+        self,
+        status: int,
+        headers: Headers,
+        body: bytes,
+        text: str,
+        exchange: Exchange,
+        unread: dict[int, Exchange] | None = None,
+    ) -> None:
+        """``unread`` contains the exchange until something is read of the response."""
+        self._status = status
+        self._headers = headers
+        self._body = body
         self._text = text
-        self.exchange = exchange
+        self._exchange = exchange
+        self._unread = unread
+        self._may_fail = False
+
+    def _read(self) -> None:
+        if self._unread is not None:
+            self._unread.pop(id(self._exchange), None)
+            self._unread = None
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        self._read()
+        return self._status
+
+    @property
+    def headers(self) -> Headers:
+        """The headers."""
+        self._read()
+        return self._headers
+
+    @property
+    def body(self) -> bytes:
+        """The body."""
+        self._read()
+        return self._body
 
     @property
     def text(self) -> str:
         """The body as text, decoded with the charset of the response."""
+        self._read()
         return self._text
+
+    @property
+    def exchange(self) -> Exchange:
+        """The masked HTTP exchange."""
+        self._read()
+        return self._exchange
 
     @property
     def elapsed(self) -> float:
         """Seconds until the response was complete."""
-        return self.exchange.elapsed
+        return self._exchange.elapsed
+
+    def __bool__(self) -> bool:
+        """Raise ``TypeError``: ``assert response`` would pass for every status."""
+        __tracebackhide__ = True
+        raise TypeError(
+            f"{self!r} is neither true nor false. Call expect() for its status, or compare `status`; "
+            "to find out whether there is a response, write `is not None`."
+        )
+
+    @contextlib.contextmanager
+    def may_fail(self, reason: str) -> Iterator[None]:
+        """Allow expectations about this response to fail: ``with response.may_fail("the cache may be empty"):``.
+
+        The block ends at the first one that fails, and the test goes on after it. Anywhere else, a test fails if it
+        catches such an error. ``reason`` is for readers. Raises ``ValueError`` without a reason.
+        """
+        if not reason.strip():
+            raise ValueError("may_fail() needs a reason, such as may_fail('the cache may be empty')")
+        before, self._may_fail = self._may_fail, True
+        try:
+            yield
+        except UnexpectedResponse as error:
+            if error.exchange is not self._exchange:
+                raise
+        finally:
+            self._may_fail = before
 
     def json(self, *, strict: bool = True, any_type: bool = False) -> Any:
         """Return the decoded JSON body. Raises :class:`UnexpectedResponse` if it is not JSON.
@@ -117,11 +186,14 @@ class Response:
 
     def unexpected(self, problem: str) -> UnexpectedResponse:
         """Return the error for this response. ``problem`` follows the name of the service: ``has no items``."""
-        return unexpected(self.exchange, problem)
+        self._read()
+        error = unexpected(self._exchange, problem)
+        error.accepted = self._may_fail
+        return error
 
     def __repr__(self) -> str:
-        request = self.exchange.request
-        return f"<Response {self.status} to {request.method} {request.url}>"
+        request = self._exchange.request
+        return f"<Response {self._status} to {request.method} {request.url}>"
 
 
 Answer = Response

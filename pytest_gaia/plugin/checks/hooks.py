@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from pytest_gaia.clients.running import CURRENT, RUNNING
+from pytest_gaia.clients.running import CURRENT, RUNNING, RunningTest
 from pytest_gaia.collection.needs import by_command, not_applicable_reason, not_offered_reason, received_operations
 from pytest_gaia.collection.suites import Places, TraitsReader, mark_suites, settle_loops, shuffled
 from pytest_gaia.errors import ConfigError, NotSent, SandboxError
@@ -18,14 +18,15 @@ from pytest_gaia.plugin.checks import phases
 from pytest_gaia.plugin.checks.basis import Basis, has_own
 from pytest_gaia.plugin.checks.phases import EVIDENCE, PASSES_ALONE, DoesNotApply, Evidence, Masks, Showing
 from pytest_gaia.plugin.checks.result import Evaluator
-from pytest_gaia.plugin.launch import selects_nothing
+from pytest_gaia.plugin.checks.unnoticed import Watch, accept
+from pytest_gaia.plugin.launch import distributes, selects_nothing
 from pytest_gaia.plugin.masking import has_colours
 from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.plugin.terminal.failures import show_failure
 from pytest_gaia.plugin.terminal.outcomes import has_subtests, name_subtests, show_not_sent
 from pytest_gaia.run.session import Run
-from pytest_gaia.run.workers import DESELECTED, report_usage_error, tell_network, tell_nodes, tell_reduced
-from pytest_gaia.verdict.classify import failed_without, passed_without
+from pytest_gaia.run.workers import DESELECTED, LATE, report_usage_error, tell_network, tell_nodes, tell_reduced
+from pytest_gaia.verdict.classify import failed_without, is_unnoticed, passed_without
 from pytest_gaia.verdict.evidence import Failure, Phase
 from pytest_gaia.verdict.gathering import Assembly
 
@@ -52,6 +53,10 @@ class CheckHooks:
         """the phase, if it did not pass"""
         self._began = False
         """whether a test has started"""
+        self.watch = Watch(run.recorder, run.roots, run.options.rootdir)
+        self._unnoticed: tuple[Phase, ...] = ()
+        """further failures of the phase whose report is being created; each is a phase of its own"""
+        self._unnoticed_text = ""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -94,16 +99,20 @@ class CheckHooks:
         It would take 4 % of the time of ten thousand small tests.
         """
         if not runs_no_tests(session.config.option):
+            if not distributes(session.config):
+                self.watch.begin()
             gc.freeze()
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Let pytest find unraisable exceptions among all objects; pass a worker's reduced limits to the controller."""
+        """Find the failures that no test has, and let pytest find others among all objects; tell the controller."""
+        self.run.late += map(self._masks.text, self.watch.end())
         gc.unfreeze()
         if self.run.network is not None:
             self.run.network.end()
         if self.run.is_worker:
             tell_reduced(session.config, self.run)
             tell_network(session.config, self.run)
+            tell_nodes(session.config, LATE, self.run.late)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -141,9 +150,9 @@ class CheckHooks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Outermost wrapper, after pytest's own xfail: hand over the results of a test with its last report."""
         evidence = self.latest if item is self._item and self.latest else self._turn_to(item)
-        not_sent = self.run.recorder.current.not_sent
-        if call.excinfo is not None or not_sent:
-            self.raised = call.excinfo = phases.raised_in(call, not_sent)
+        current = self.run.recorder.current
+        if call.excinfo is not None or current.not_sent or current.watched is not None:
+            self._read(call, current)
         self._made = False
         report = yield
         if not self._made and (self.raised is not None or report.outcome != "passed"):
@@ -157,6 +166,7 @@ class CheckHooks:
                 self._masks.report(report)
         else:
             self._add(evidence, item, call, report)
+            self._add_unnoticed(report, evidence)
             self._masks.report(report)
         if call.when == "teardown":
             self._hand_over(item, report, evidence)
@@ -175,6 +185,58 @@ class CheckHooks:
         if call.excinfo is not None or self.raised is not None or report.outcome != "passed":
             self._classify(item, call, report)
         return report
+
+    def _read(self, call: pytest.CallInfo[None], current: RunningTest) -> None:
+        """Read what a phase has raised, as :func:`phases.raised_in` does, and what pytest has not noticed."""
+        if call.excinfo is not None or current.not_sent:
+            self.raised = call.excinfo = phases.raised_in(call, current.not_sent)
+        if current.watched is not None:
+            self._look_for_unnoticed(call)
+
+    def _look_for_unnoticed(self, call: pytest.CallInfo[None]) -> None:
+        """Find failures that pytest has not noticed. A phase that ended well fails; otherwise, they count in addition to its own."""
+        error = call.excinfo.value if call.excinfo is not None else None
+        if phases.under_way():
+            # A subtest.
+            accept(error)
+            return
+        found = self.watch.found(self.run.recorder.current, error, call.when)
+        if not found:
+            return
+        text = "\n\n".join(map(self.watch.text, found))
+        first, *others = (
+            phases.phase_of_unnoticed(each, call, self.watch.headline(each), self._masks) for each in found
+        )
+        if error is None or isinstance(error, phases.NO_FAILURES):
+            self.raised = call.excinfo = phases.info_of(phases.Unnoticed(text, first))
+            self._unnoticed = tuple(others)
+        else:
+            self._unnoticed, self._unnoticed_text = (first, *others), text
+
+    def _add_unnoticed(self, report: pytest.TestReport, evidence: Evidence) -> None:
+        """Add the failures that pytest has not noticed to a phase that has failed."""
+        if not self._unnoticed:
+            return
+        exchanges, reason = evidence.phases[-1].exchanges, evidence.phases[-1].xfail
+        for each in self._unnoticed:
+            xfail = None if is_unnoticed(each) else reason
+            evidence.add(replace(each, exchanges=exchanges, xfail=xfail))
+            if not self._is_accepted(evidence, evidence.phases[-1]):
+                # Neither a mark nor an expectation for the phase itself covers it.
+                report.outcome = "failed"
+                vars(report).pop("wasxfail", None)
+        if self._unnoticed_text:
+            report.sections.append(("other failures of the test", self._unnoticed_text))
+        self._unnoticed, self._unnoticed_text = (), ""
+
+    def _is_accepted(self, evidence: Evidence, phase: Phase) -> bool:
+        """Whether a failure that pytest has not noticed does not block."""
+        tolerated = self._is_tolerated(evidence, phase) and not is_unnoticed(phase)
+        return tolerated or self.evaluating.classify_phase(evidence.subject, phase).accepted
+
+    def _is_tolerated(self, evidence: Evidence, phase: Phase) -> bool:
+        advisory = self.evaluating.context.tolerance.kind == "advisory"
+        return advisory and phase.when == "call" and not evidence.traits.needs.core
 
     def applies(self, item: pytest.Item) -> bool:
         """Whether the environment has what a test needs. Not before the first test is set up."""
@@ -242,8 +304,9 @@ class CheckHooks:
         classify_phase = self.evaluating.classify_phase(evidence.subject, phase)
         if classify_phase.expectation is None and classify_phase.refusals:
             report.sections.append(("expectations", classify_phase.text))
-        open_environment = self.evaluating.context.tolerance.kind == "advisory"
-        tolerated = open_environment and phase.when == "call" and not evidence.traits.needs.core
+        if not all(self._is_accepted(evidence, each) for each in self._unnoticed):
+            return None
+        tolerated = self._is_tolerated(evidence, phase) and not is_unnoticed(phase)
         return phases.showing_of(phase, report, classify_phase, tolerated=tolerated)
 
     def _failed_without(self, phase: Phase) -> str | None:

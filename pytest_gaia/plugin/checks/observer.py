@@ -10,6 +10,7 @@ from pytest_gaia.plugin.checks.scope import Scope
 from pytest_gaia.run.workers import (
     CANCELLED,
     DESELECTED,
+    LATE,
     LEFT_OUT,
     UNCOLLECTED,
     network_of_worker,
@@ -43,6 +44,8 @@ class ObserverHooks:
         """what the network guards of workers have found"""
         self.cancelled: list[str] = []
         """tests that had begun when the run ended before their turn"""
+        self.late: list[str] = []
+        """failures in workers that belong to no test"""
         self.lost: list[str] = []
         """workers that crashed"""
         self.usage_error: str | None = None
@@ -70,6 +73,7 @@ class ObserverHooks:
         self.network += filter(None, [network_of_worker(node)])
         self.left_out(nodes_of(node, LEFT_OUT))
         self.cancelled += nodes_of(node, CANCELLED)
+        self.late += nodes_of(node, LATE)
         self.uncollected.update(nodes_of(node, UNCOLLECTED))
         if error is not None:
             self.lost.append(f"worker {node.gateway.id}")

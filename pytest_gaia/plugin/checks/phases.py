@@ -1,6 +1,6 @@
 """Conversion of pytest's reports to phases and results, and of outcomes back to reports."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import currentframe
@@ -13,20 +13,20 @@ import pytest
 from msgspec.structs import replace
 
 from pytest_gaia.clients.exchanges import Exchange
-from pytest_gaia.clients.running import RunningTest
+from pytest_gaia.clients.running import RunningTest, UnnoticedFailure
 from pytest_gaia.collection.suites import Traits
 from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.errors import NotApplicable, NotSent
 from pytest_gaia.expectations.subjects import Subject
 from pytest_gaia.plugin.masking import mask_report
-from pytest_gaia.plugin.pytest_private import ASKS_FOR_A_REPORT, REPLACES_A_FAILURE, RUNS_A_PHASE, Skipped
+from pytest_gaia.plugin.pytest_private import ASKS_FOR_A_REPORT, REPLACES_A_FAILURE, RUNS_A_PHASE, Failed, Skipped
 from pytest_gaia.plugin.terminal.outcomes import show_outcomes
 from pytest_gaia.printable import without_colors
 from pytest_gaia.report.layout import terms
 from pytest_gaia.run.session import Run
-from pytest_gaia.verdict.classify import PhaseOutcome
+from pytest_gaia.verdict.classify import PhaseOutcome, is_unnoticed
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire
-from pytest_gaia.verdict.gathering import failure_of
+from pytest_gaia.verdict.gathering import MESSAGE_LIMIT, failure_of
 
 PASSES_ALONE = ("concurrent tests", "passes when run alone: other tests disturb something that it shares")
 """section of the report of a test that failed while others ran"""
@@ -73,6 +73,8 @@ def phase_of(
         return Phase(call.when, "skipped", call.duration, reason=masks.text(str(raised)))
     if raised is None and report.skipped:
         return Phase(call.when, "skipped", call.duration, reason=masks.text(skip_reason(report)))
+    if isinstance(raised, Unnoticed):
+        return replace(raised.phase, duration=call.duration)
     known = failure_of(_expected_by_unittest(raised) or raised, masks.text) if raised else None
     failure = known or Failure("error", message=masks.text(str(report.longrepr)))
     return Phase(call.when, "failed", call.duration, failure)
@@ -89,9 +91,27 @@ def _was_not_run(raised: BaseException | None, when: str) -> bool:
     return isinstance(raised, pytest.xfail.Exception) and (when == "setup" or str(raised).startswith("[NOTRUN]"))
 
 
+class Unnoticed(Failed):
+    """Raised for a phase that has ended well for pytest, with the failures that pytest has not noticed."""
+
+    # pytest's summary then shows the text only.
+    __module__ = "builtins"
+
+    def __init__(self, text: str, phase: Phase) -> None:
+        super().__init__(text, pytrace=False)
+        self.phase = phase
+
+
+def phase_of_unnoticed(unnoticed: UnnoticedFailure, call: pytest.CallInfo[None], headline: str, masks: Masks) -> Phase:
+    """Return a phase of its own for a failure that pytest has not noticed."""
+    known = Failure(unnoticed.kind) if unnoticed.error is None else failure_of(unnoticed.error, masks.text)
+    failure = replace(known, kind=unnoticed.kind or known.kind, message=masks.text(headline)[:MESSAGE_LIMIT])
+    return Phase(call.when, "failed", failure=failure)
+
+
 def with_native_xfail(phase: Phase, report: pytest.TestReport, masks: Masks) -> Phase:
     """Return ``phase`` with the effect of pytest's own xfail."""
-    if phase.failure is not None and phase.failure.kind == NotSent.kind:
+    if phase.failure is not None and (phase.failure.kind == NotSent.kind or is_unnoticed(phase)):
         # This is not what the mark expects.
         report.outcome = "failed"
         vars(report).pop("wasxfail", None)
@@ -110,30 +130,36 @@ def with_native_xfail(phase: Phase, report: pytest.TestReport, masks: Masks) -> 
     return phase
 
 
-_NO_FAILURES = (Skipped, NotApplicable, pytest.xfail.Exception)
+NO_FAILURES = (Skipped, NotApplicable, pytest.xfail.Exception)
 
 
 def raised_in(call: pytest.CallInfo[None], not_sent: Mapping[str, str]) -> pytest.ExceptionInfo[BaseException] | None:
     """Return what a phase raised, as a skip if a client or a fixture reported that the environment lacks something.
 
-    This applies to the setup and the call of a test only. An exception in a subtest fails the subtest. A test that passes or
+    This applies to the setup and the call of a test only. If code of the project raised ``NotApplicable``, the test is skipped.
+    An exception in a subtest fails the subtest. A test that passes or
     skips although a request was ``not_sent`` (service → reason) has caught an error that counts.
     """
     raised = call.excinfo
-    caught = call.when == "call" if raised is None else isinstance(raised.value, _NO_FAILURES)
+    caught = call.when == "call" if raised is None else isinstance(raised.value, NO_FAILURES)
     if not_sent and caught:
-        return _not_sent(*next(iter(not_sent.items())))
+        return info_of(NotSent(*next(iter(not_sent.items()))))
     if raised is None or call.when == "teardown" or not isinstance(raised.value, NotApplicable):
         return raised
     if raised.tb.tb_frame.f_code is not RUNS_A_PHASE:
         return raised
+    *_, (frame, _) = walk_tb(raised.tb)
+    if frame.f_globals.get("__name__", "").partition(".")[0] != "pytest_gaia":
+        # Only the environment can lack something.
+        return pytest.ExceptionInfo.from_exception(Skipped(str(raised.value)).with_traceback(raised.tb))
     return pytest.ExceptionInfo.from_exception(DoesNotApply(str(raised.value)).with_traceback(raised.tb))
 
 
-def _not_sent(service: str, problem: str) -> pytest.ExceptionInfo[BaseException]:
+def info_of(error: BaseException) -> pytest.ExceptionInfo[BaseException]:
+    """Return pytest's information about an error that nothing has raised yet."""
     try:
-        raise NotSent(service, problem)
-    except NotSent:
+        raise error
+    except type(error):
         return pytest.ExceptionInfo.from_current()
 
 
@@ -296,6 +322,7 @@ class Evidence(msgspec.Struct, gc=False):
             of_fixtures=running.of_fixtures[0],
             fixtures=self.fixtures,
             no_evidence=self.no_evidence,
+            unread=self._unread(running, running.unread) if running.unread else (),
         )
         if not self.clean:
             self.earlier += tuple(phase for phase in self.phases if phase.outcome == "failed")
@@ -303,6 +330,12 @@ class Evidence(msgspec.Struct, gc=False):
         self.phases, self.started = (), None
         self.fixtures, self.no_evidence = (), ""
         return record
+
+    def _unread(self, running: RunningTest, known: Container[int]) -> tuple[str, ...]:
+        """Return the requests of a passed test of whose responses it has read nothing, without those of its teardown."""
+        end = max((phase.exchanges for phase in self.phases if phase.when != "teardown"), default=0)
+        unread = [each for each in running.exchanges[:end] if id(each) in known] if self.clean else ()
+        return tuple(f"{each.request.method} {each.route} of {each.service}, {each.status}" for each in unread)
 
 
 EVIDENCE: pytest.StashKey[Evidence] = pytest.StashKey()

@@ -164,10 +164,12 @@ class Result:
         """How the tests run, if not one after another in pytest's order; empty otherwise."""
         return self._start.order
 
-    def close(self, pytest_exit: int, planned: int, *, partial: tuple[str, ...], lost: Sequence[str]) -> int:
+    def close(
+        self, pytest_exit: int, planned: int, *, partial: tuple[str, ...], lost: Sequence[str], late: Sequence[str]
+    ) -> int:
         """Evaluate the run, write the verdict file, and return the exit code.
 
-        ``partial`` lists what was left out of the suites, ``lost`` the crashed workers.
+        ``partial`` lists what was left out of the suites, ``lost`` the crashed workers, ``late`` failures that no test has.
         """
         if not self._begun:
             self._start = structs.replace(self._start, deployment=self.deployment, plugins=self._plugins)
@@ -183,6 +185,7 @@ class Result:
             full_required=self._full_required,
             unavailable=self.unavailable,
             lost=tuple(lost),
+            late=tuple(late),
             changed=self.changed,
             network=self.network,
             undeployed=self.undeployed,

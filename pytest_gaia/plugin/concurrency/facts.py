@@ -1,9 +1,13 @@
-"""Why a collected test is serial: its kind, marks and fixtures, and the hooks around it."""
+"""Why a collected test is serial: its kind, marks and fixtures, and the hooks around it.
+
+A run prints before its first test why no test is concurrent, or which tests are serial.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import CodeType
 
@@ -12,7 +16,10 @@ import pytest
 from pytest_gaia.collection.concurrency import Facts, Fixture, serial_reason
 from pytest_gaia.collection.needs import Needs
 from pytest_gaia.config.platform import Platform
-from pytest_gaia.plugin.concurrency.private import runs_on, signature
+from pytest_gaia.plugin.checks.phases import EVIDENCE
+from pytest_gaia.plugin.concurrency.private import obstacle, runs_on, signature
+from pytest_gaia.run.session import Run
+from pytest_gaia.wording import counted
 
 _HOOKS = ("pytest_runtest_protocol", "pytest_runtest_setup", "pytest_runtest_call", "pytest_pyfunc_call")
 """hooks that would run at the turn of a test, after its body"""
@@ -123,3 +130,56 @@ def _marks(item: pytest.Item) -> Iterator[str]:
             yield "filterwarnings, which changes the process"
         elif each.name == "xfail" and each.kwargs.get("run") is False:
             yield "xfail(run=False)"
+
+
+class SequentialHooks:
+    """Registered if tests cannot be concurrent."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def pytest_report_header(self) -> list[str]:
+        """Say why tests are not concurrent."""
+        return [f"gaia: tests are not concurrent: {self._why}"]
+
+
+class ExplanationHooks:
+    """Registered with ``--collect-only``: prints how many tests may be concurrent, and with ``-v`` why the others are serial."""
+
+    def __init__(self, config: pytest.Config, run: Run) -> None:
+        self._config = config
+        self._limit = run.declared.concurrency
+        self._reader = Reader(config, run.declared.platform)
+        self._reasons: Mapping[str, str] = {}
+        """serial test → why"""
+
+    def pytest_report_collectionfinish(self, items: Sequence[pytest.Item]) -> list[str]:
+        """Say how many tests may be concurrent."""
+        if self._config.get_verbosity() < 0 or not items:
+            return []
+        reasons = {item.nodeid: self._reader.serial_reason(item, item.stash[EVIDENCE].traits.needs) for item in items}
+        self._reasons = {node: reason for node, reason in reasons.items() if reason}
+        alone, several = len(self._reasons), len(reasons) - len(self._reasons)
+        line = f"gaia: {several} of {counted(len(reasons), 'test')} run concurrently, {self._limit} at a time; {alone} run alone"
+        return [line if self._config.get_verbosity() > 0 or not alone else f"{line} (-v shows why)"]
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self) -> None:
+        """Say why the others are serial, after pytest has listed the tests."""
+        terminal: pytest.TerminalReporter | None = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is None or not self._reasons or self._config.get_verbosity() <= 0:
+            return
+        terminal.write_line(f"gaia: {counted(len(self._reasons), 'test')} run alone:")
+        for node, reason in self._reasons.items():
+            terminal.write_line(f"  {node}: {reason}")
+
+
+def introduction(config: pytest.Config, run: Run) -> SequentialHooks | ExplanationHooks | None:
+    """Return the hooks that explain the concurrency of ``run``, if there is something to explain.
+
+    If tests cannot be concurrent, ``run`` is a run with one test at a time from now on.
+    """
+    if why := obstacle(config):
+        run.declared = replace(run.declared, concurrency=1)
+        return SequentialHooks(why)
+    return ExplanationHooks(config, run) if config.option.collectonly and not run.is_worker else None

@@ -22,6 +22,7 @@ import pytest
 from pytest_gaia.clients.running import RunningTest
 from pytest_gaia.errors import NotApplicable
 from pytest_gaia.plugin.checks.phases import EVIDENCE
+from pytest_gaia.plugin.checks.unnoticed import Watch
 from pytest_gaia.plugin.concurrency.facts import Reader
 from pytest_gaia.plugin.concurrency.output import OUTPUT, Output, Routing
 from pytest_gaia.plugin.concurrency.private import SetUp, Upcoming, accept_requests, give_up, pass_on, set_aside
@@ -74,14 +75,16 @@ class Early:
     waits: bool = True
     """whether its turn has not come"""
 
-    async def body(self) -> None:
+    async def body(self, observed: Watch) -> None:
         """Run the body of the test, and keep what it raises."""
         watch = _Stopwatch()
+        observed.begin_call(self.running)
         try:
             await self.item.obj(**self.set_up.arguments)
         except BaseException as error:  # noqa: BLE001 - asyncio would raise some of them in another test
             self.raised = error
         finally:
+            observed.end_call(self.running)
             self.clocks["call"] = watch.stop()
 
     @property
@@ -107,6 +110,7 @@ class ConcurrencyHooks:
         self._limit = run.declared.concurrency
         checks: Any = config.pluginmanager.get_plugin("gaia-checks")
         self._applies, self._is_expected = checks.applies, checks.is_expected
+        self._watch: Watch = checks.watch
         self._reader = Reader(config, run.declared.platform)
         self._cancelled = cancelled
         self._allure: Any = config.pluginmanager.get_plugin("gaia-allure-early")
@@ -284,7 +288,9 @@ class ConcurrencyHooks:
             again.running.ended = True
             self._close_result(again, add=False)
             again.set_up.tear_down()
-        return again.set_up.error is None and again.raised is None and not again.running.not_sent
+        running = again.running
+        failed = running.not_sent or (running.watched is not None and self._watch.found(running, None, "call"))
+        return again.set_up.error is None and again.raised is None and not failed
 
     def _fill(self, item: pytest.Item) -> None:
         """Start tests from ``item`` on, up to the limit."""
@@ -329,7 +335,7 @@ class ConcurrencyHooks:
         if early.set_up.error is None:
             self._runner = early.set_up.runner
             loop = self._runner.get_loop()
-            early.task = loop.create_task(early.body(), context=early.set_up.context.copy())
+            early.task = loop.create_task(early.body(self._watch), context=early.set_up.context.copy())
             self._flying += 1
             early.task.add_done_callback(self._ended)
         return early

@@ -67,6 +67,13 @@ ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
 
+LEAVING = {
+    *(f"test_leaves_behind[{way}]" for way in ("POST", "publish", "SET", "as_user")),
+    "test_leaves_a_request_behind_that_waits",
+    "test_while_this_one_writes",
+}
+
+
 @pytest.mark.parametrize("number", [NUMBERS[1], in_full(1)])
 def test_what_may_only_read_cannot_write(tmp_path: Path, number: int) -> None:
     project = make_project(tmp_path, SUITE.read_text(), gaia=GAIA)
@@ -78,8 +85,11 @@ def test_what_may_only_read_cannot_write(tmp_path: Path, number: int) -> None:
     done = run_pytest(project, "-v", "--tb=short", "--gaia-env=sandbox", *given, *concurrently, variables=variables())
 
     ended = read(Ended(done.returncode, done.stdout + done.stderr), project)
-    assert ended.code == 0, ended.output
-    assert ended.verdict["counts"]["passed"] >= 40
+    # Tests that leave tasks behind fail for that alone.
+    assert {
+        each["node"].partition("::")[2] for each in ended.verdict["tests"] if each["outcome"] != "passed"
+    } == LEAVING
+    assert ended.verdict["counts"]["passed"] >= 30, ended.output
     received = (project / "received.log").read_text().splitlines()
     written = {each for each in received if not each.startswith("GET ")}
     assert written == {
