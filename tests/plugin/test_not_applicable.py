@@ -18,8 +18,8 @@ import pytest
 from pytest_gaia.errors import NotApplicable
 
 @pytest.fixture(scope="SCOPE")
-def lacking(gaia_env):
-    raise NotApplicable(f"{gaia_env.name} has none")
+def lacking(gaia_env, request):
+    LACKS
 
 @pytest.fixture
 def around(lacking): ...
@@ -32,17 +32,24 @@ def test_without(): ...
 """
 
 
+OWN = 'raise NotApplicable(f"{gaia_env.name} has none")'
+"""what a project raises is a skip"""
+OURS = 'request.getfixturevalue("gaia_sandbox")'
+"""what a fixture of this package raises"""
+
+
+@pytest.mark.parametrize(("lacks", "outcome"), [(OURS, "not applicable"), (OWN, "skipped")], ids=["ours", "own"])
 @pytest.mark.parametrize("scope", ["function", "module", "session"])
 def test_each_test_of_a_fixture_that_lacks_something_is_left_out(
-    project: pytest.Pytester, server: ScriptedServer, scope: str
+    project: pytest.Pytester, server: ScriptedServer, scope: str, lacks: str, outcome: str
 ) -> None:
     project.makefile(".toml", gaia='[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\nnats = "disabled"\n')
-    add_suite(project, "health", CHECKS.replace("SCOPE", scope))
+    add_suite(project, "health", CHECKS.replace("SCOPE", scope).replace("LACKS", lacks))
 
     result = project.runpytest_subprocess("--gaia-env=small", f"--gaia-url=gateway={server.url}", "-rs")
 
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["gaia verdict: PROMOTE on small: 1 passed, 4 not applicable"])
+    result.stdout.fnmatch_lines([f"gaia verdict: PROMOTE on small: 1 passed, 4 {outcome}"])
 
 
 LATE = """
@@ -81,8 +88,8 @@ def test_only_a_whole_test_can_be_left_out(
 
     assert result.ret == 1
     assert {test["node"].rpartition("::")[2]: test["outcome"] for test in verdict(project)["tests"]} == {
-        "test_finds_it_in_its_call": "not applicable",
-        "test_finds_it_while_it_waits": "not applicable",
+        "test_finds_it_in_its_call": "skipped",
+        "test_finds_it_while_it_waits": "skipped",
         "test_finds_it_when_it_is_torn_down": "error",
         "test_finds_it_in_a_part": "failed",
     }

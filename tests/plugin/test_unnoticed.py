@@ -375,14 +375,3 @@ def test_a_response_that_nobody_reads_is_a_warning(project: pytest.Pytester, ser
         ]
     )
     assert "test_reads:" not in result.stdout.str()
-
-
-def test_the_truth_of_a_response_is_an_error(project: pytest.Pytester, server: ScriptedServer) -> None:
-    add_suite(project, "small", 'async def test_it(gateway):\n    assert await gateway.get("/none")\n')
-
-    result = run(project, server)
-
-    assert result.ret == 1
-    result.stdout.fnmatch_lines(
-        ["E * TypeError: <Response 404 to GET */none> is neither true nor false. Call expect() *"]
-    )

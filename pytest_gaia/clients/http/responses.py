@@ -45,10 +45,10 @@ class Response:
     """The response of a service.
 
     ``exchange`` is the masked HTTP exchange, which messages show. ``text``, ``body`` and ``json()`` are not masked.
-    A run warns if a test reads nothing of a response. A response is neither true nor false.
+    A run warns if a test reads nothing of a response.
     """
 
-    __slots__ = ("_body", "_exchange", "_headers", "_may_fail", "_status", "_text", "_unread")
+    __slots__ = ("_body", "_exchange", "_expected", "_headers", "_may_fail", "_status", "_text", "_unread")
 
     def __init__(
         self,
@@ -67,6 +67,7 @@ class Response:
         self._exchange = exchange
         self._unread = unread
         self._may_fail = False
+        self._expected = False
 
     def _read(self) -> None:
         if self._unread is not None:
@@ -107,14 +108,6 @@ class Response:
     def elapsed(self) -> float:
         """Seconds until the response was complete."""
         return self._exchange.elapsed
-
-    def __bool__(self) -> bool:
-        """Raise ``TypeError``: ``assert response`` would pass for every status."""
-        __tracebackhide__ = True
-        raise TypeError(
-            f"{self!r} is neither true nor false. Call expect() for its status, or compare `status`; "
-            "to find out whether there is a response, write `is not None`."
-        )
 
     @contextlib.contextmanager
     def may_fail(self, reason: str) -> Iterator[None]:
@@ -161,6 +154,7 @@ class Response:
         Raises :class:`UnexpectedResponse` with the whole exchange.
         """
         if self.status in statuses or (not statuses and 200 <= self.status < 300):
+            self._expected = True
             return self
         wanted = " or ".join(str(status) for status in statuses) or "2xx"
         raise self.unexpected(f"returned {self.status}, expected {wanted}")
@@ -179,7 +173,11 @@ class Response:
         return value
 
     def __bool__(self) -> bool:
-        """Raise ``TypeError``: every response would be true, whatever its status."""
+        """Raise ``TypeError``, unless its status was as expected: every response would be true."""
+        __tracebackhide__ = True
+        if self._expected:
+            # Of `assert response.expect(200)`.
+            return True
         raise TypeError(
             f"{self!r} has no truth value: every response would be true. Use .expect(200), or compare .status"
         )
