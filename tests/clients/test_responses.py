@@ -152,3 +152,27 @@ def test_a_401_without_credentials_reports_what_to_configure(
     )
 
     assert ("GAIA_<ENVIRONMENT>_API_KEY" in str(unexpected(exchange, "answered"))) is hinted
+
+
+def test_a_response_is_true_only_after_its_status_was_as_expected() -> None:
+    response = answered(200)
+
+    with pytest.raises(TypeError, match="no truth value"):
+        bool(response)
+
+    assert response.expect(200)
+
+
+def test_an_expectation_may_fail_in_its_block_only() -> None:
+    response, other = answered(200), answered(200)
+
+    with response.may_fail("it may be a teapot"):
+        response.expect(418)
+        pytest.fail("the block goes on")
+
+    with pytest.raises(UnexpectedResponse), response.may_fail("it may be a teapot"):
+        other.expect(418)
+    with pytest.raises(UnexpectedResponse):
+        response.expect(418)
+    with pytest.raises(ValueError, match="needs a reason"), response.may_fail(" "):
+        pass
