@@ -1,4 +1,7 @@
-"""The table of commands, and how one command line runs; usage errors print one line and exit 4."""
+"""The table of commands, how one command line runs, and what `-q`, `-v` and `--color` choose for it.
+
+Usage errors print one line and exit 4.
+"""
 
 import errno
 import importlib
@@ -13,12 +16,71 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from pytest_gaia import __version__
-from pytest_gaia.cli import aliases, verbosity
+from pytest_gaia.cli import aliases
 from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.printable import SafeStream
 
+_VARIABLES = {"always": ("FORCE_COLOR", "NO_COLOR"), "never": ("NO_COLOR", "FORCE_COLOR")}
+"""`--color`: the variable that it sets, and the one that it unsets; rich, pytest and the tools that gaia runs read them"""
+
 _USAGE_ERROR = 2
 """Exit code of typer for a usage error; pytest and ``gaia`` use 4."""
+
+
+@dataclass(slots=True)
+class Verbosity:
+    """How much a command prints."""
+
+    quiet: bool = False
+    verbose: bool = False
+    colors: dict[str, str | None] | None = None
+    """values of the variables before ``--color`` changed them"""
+
+
+CHOSEN = Verbosity()
+
+
+def set_quiet(value: bool) -> None:
+    """Print results and errors only, if ``value``."""
+    CHOSEN.quiet |= value
+
+
+def set_verbose(value: bool) -> None:
+    """Print what gaia runs on stderr, if ``value``."""
+    if value and not CHOSEN.verbose:
+        CHOSEN.verbose = True
+        import logging
+
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger = logging.getLogger("pytest_gaia")
+        logger.handlers = [handler]
+        logger.setLevel(logging.DEBUG)
+
+
+def set_color(value: str | None) -> None:
+    """Set the variables that turn colors on or off; raises ``BadParameter`` for an unknown value."""
+    if value in _VARIABLES:
+        on, off = _VARIABLES[value]
+        CHOSEN.colors = CHOSEN.colors or {name: os.environ.get(name) for name in (on, off)}
+        os.environ[on] = "1"
+        os.environ.pop(off, None)
+    elif value not in (None, "auto"):
+        raise typer.BadParameter(f"{value!r} is not auto, always or never.")
+
+
+def reset() -> None:
+    """Return to the defaults, with the variables of before."""
+    for name, value in (CHOSEN.colors or {}).items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    if CHOSEN.verbose:
+        import logging
+
+        logging.getLogger("pytest_gaia").handlers = []
+    CHOSEN.quiet, CHOSEN.verbose, CHOSEN.colors = False, False, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +196,7 @@ def run(arguments: Sequence[str]) -> int:
         return _run(arguments)
     finally:
         sys.stdout, sys.stderr = streams
-        verbosity.reset()
+        reset()
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -247,11 +309,9 @@ _COLOR = "auto, always or never"
 
 
 def _top(
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help=_QUIET, callback=verbosity.set_quiet)] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help=_VERBOSE, callback=verbosity.set_verbose)] = False,
-    color: Annotated[
-        str | None, typer.Option("--color", metavar="WHEN", help=_COLOR, callback=verbosity.set_color)
-    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help=_QUIET, callback=set_quiet)] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help=_VERBOSE, callback=set_verbose)] = False,
+    color: Annotated[str | None, typer.Option("--color", metavar="WHEN", help=_COLOR, callback=set_color)] = None,
     version: Annotated[
         bool, typer.Option("--version", "-V", help="Show the version and exit", callback=_show_version, is_eager=True)
     ] = False,
@@ -263,14 +323,10 @@ _EVERYWHERE = ("quiet", "verbose", "color")
 
 
 def _everywhere(
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", callback=verbosity.set_quiet, expose_value=False, hidden=True)
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", callback=set_quiet, expose_value=False, hidden=True)] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", callback=verbosity.set_verbose, expose_value=False, hidden=True)
+        bool, typer.Option("--verbose", "-v", callback=set_verbose, expose_value=False, hidden=True)
     ] = False,
-    color: Annotated[
-        str | None, typer.Option("--color", callback=verbosity.set_color, expose_value=False, hidden=True)
-    ] = None,
+    color: Annotated[str | None, typer.Option("--color", callback=set_color, expose_value=False, hidden=True)] = None,
 ) -> None:
     """Declare the options that every command accepts."""

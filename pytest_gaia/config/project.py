@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.stages import LedgerSettings, Stage
 from pytest_gaia.config.tolerance import Tolerance, tolerance_of
+from pytest_gaia.config.variables import DOTENV_FILE, read_dotenv
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.files.dotenv import DOTENV_FILE, read_dotenv
 
 if TYPE_CHECKING:
     # Decoding loads msgspec, which a project without settings does not need.

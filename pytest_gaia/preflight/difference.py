@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_gaia.config.deployfiles.model import App, Check, Deployment, Served
+from pytest_gaia.config.deployfiles.read import as_environment
 from pytest_gaia.config.deployfiles.values import Table
 from pytest_gaia.config.platform import Platform
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.files import env_place, inside, standing
-from pytest_gaia.preflight.spelling import as_environment
 from pytest_gaia.secrets.masks import MASK, mask_url
 from pytest_gaia.secrets.names import is_secret_name
 from pytest_gaia.secrets.shapes import is_literal, secret_shape

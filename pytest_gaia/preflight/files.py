@@ -7,10 +7,10 @@ from itertools import product
 
 from pytest_gaia.config.addresses import is_loopback, is_private
 from pytest_gaia.config.deployfiles.model import App, Deployment, Source
+from pytest_gaia.config.deployfiles.read import Environments
 from pytest_gaia.config.platform import Platform
 from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight._workflows.model import Workflow
-from pytest_gaia.preflight.spelling import Environments
 
 DEFAULT_ALLOWED = ("app", "min_machines", "memory", "cpus")
 """allowed differences between staging and production by default"""

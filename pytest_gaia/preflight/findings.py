@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from pytest_gaia.config.deployfiles.read import meant
 from pytest_gaia.files.toml import Place
-from pytest_gaia.preflight.spelling import meant
 
 Severity = Literal["error", "warning", "note"]
 """``error`` blocks; ``warning`` blocks only with ``--strict``; ``note`` never blocks"""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 
 from pytest_gaia.config.deployfiles.model import Deployment
+from pytest_gaia.config.deployfiles.read import Environments
 from pytest_gaia.preflight._checks import (
     artifacts,
     availability,
@@ -20,7 +21,6 @@ from pytest_gaia.preflight._checks import (
 )
 from pytest_gaia.preflight.files import DeployFiles
 from pytest_gaia.preflight.findings import OWN_CHECKS, Check, Finding, finding, order, read_allowances, settle
-from pytest_gaia.preflight.spelling import Environments
 
 _MODULES: tuple[ModuleType, ...] = (
     names,

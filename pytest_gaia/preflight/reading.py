@@ -7,7 +7,9 @@ from pathlib import Path
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.deployfiles.read import (
     COMPOSE_ENVIRONMENT,
+    KNOWN,
     DeployFolder,
+    Environments,
     compose_file,
     shown,
     unrecognized,
@@ -23,7 +25,6 @@ from pytest_gaia.preflight._workflows.model import GITHUB_FOLDER, GITLAB_FILE, W
 from pytest_gaia.preflight._workflows.scripts import names_read
 from pytest_gaia.preflight.difference import check_allowed
 from pytest_gaia.preflight.files import Allowed, Claim, DeployFiles, Secrets
-from pytest_gaia.preflight.spelling import KNOWN, Environments
 
 
 def read_deploy_files(project: Project, needed: Collection[str] | None = None) -> DeployFiles:

@@ -24,7 +24,7 @@ from pytest_gaia.deploy.outcome import digests, running_image
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.files.writing import PRIVATE, add_line, make_folder, make_ignored_folder, read_lines, write_file
 from pytest_gaia.rollout.model import Progress, Rollout, Step, StepResult
-from pytest_gaia.system.locks import try_hold
+from pytest_gaia.system.processes import try_hold
 
 FOLDER = ".gaia/deployments"
 

@@ -28,7 +28,7 @@ from pytest_gaia.errors import SandboxError
 from pytest_gaia.sandbox._processes import HOST, NO_SPACE, Account, Child, ReservedPort, ended, failed, spawn, succeeded
 from pytest_gaia.sandbox.binaries import PostgresBinaries
 from pytest_gaia.sandbox.directories import cache_directory
-from pytest_gaia.system.locks import try_hold
+from pytest_gaia.system.processes import try_hold
 
 if TYPE_CHECKING:
     # A thread imports it while the server starts.

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pytest_gaia.system import locks
+from pytest_gaia.system import processes
 
 if TYPE_CHECKING:
     # The process that starts a sandbox has it, and the supervisor does not need it.
@@ -78,12 +78,12 @@ def create_run() -> tuple[Path, int]:
 
 def hold(directory: Path, lock: str = LOCK) -> int:
     """Lock a run's folder until the returned descriptor is closed. Raises ``OSError``."""
-    return locks.hold(directory / lock)
+    return processes.hold(directory / lock)
 
 
 def is_held(directory: Path, lock: str = LOCK) -> bool:
     """Whether a run's folder is locked: by default, whether its supervisor runs or is about to start."""
-    return locks.is_held(directory / lock)
+    return processes.is_held(directory / lock)
 
 
 def cache_directory() -> Path | None:

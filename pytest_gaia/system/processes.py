@@ -1,20 +1,29 @@
 """Start processes without the signing key, and wait for them without blocking signals.
 
 Git runs without prompts, without side effects of reading, and without replaced objects.
+
+Locks between processes are files. The system releases them when a process ends, in any way. The file of a lock is never
+removed, because two processes could then hold two files of the same name.
 """
 
+import fcntl
 import math
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import AnyStr
 
 from pytest_gaia.system.signals import ROUND, rounds
 
 KEY_VARIABLE, KEY_FILE_VARIABLE = "GAIA_SIGNING_KEY", "GAIA_SIGNING_KEY_FILE"
+
+_PAUSE = 0.05
+"""seconds between two attempts, because a blocking call misses signals that another thread gets"""
+_FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def without_signing_key(environ: Mapping[str, str]) -> dict[str, str]:
@@ -103,3 +112,52 @@ def said(found: subprocess.CompletedProcess[bytes], line: int = -1) -> str:
     """Return one line of the error output of git: the last one, or the one at index ``line``."""
     lines = found.stderr.decode(errors="replace").strip().splitlines()
     return lines[line].removeprefix("fatal: ").rstrip(".") if lines else f"it ended with {found.returncode}"
+
+
+def hold(path: Path) -> int:
+    """Wait for the lock. It is held until the returned descriptor is closed in all processes that have it.
+
+    Raises ``OSError`` if the file cannot be created or locked.
+    """
+    while (descriptor := try_hold(path)) is None:
+        time.sleep(_PAUSE)
+    return descriptor
+
+
+def try_hold(path: Path) -> int | None:
+    """Return a descriptor as ``hold`` does, or None if another process holds the lock."""
+    descriptor = os.open(path, _FLAGS | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def held(path: Path) -> Iterator[int]:
+    """Wait for the lock, and hold it during the block."""
+    descriptor = hold(path)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock. Does not create the file."""
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

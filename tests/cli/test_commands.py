@@ -20,7 +20,6 @@ ALLOWED = {
     "pytest_gaia.cli",
     "pytest_gaia.cli.aliases",
     "pytest_gaia.cli.app",
-    "pytest_gaia.cli.verbosity",
     "pytest_gaia.errors",
     "pytest_gaia.printable",
     "pytest_gaia.renamed",

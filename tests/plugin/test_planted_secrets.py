@@ -103,6 +103,7 @@ class Echo(BaseHTTPRequestHandler):
         login = self.path == "/login"
         body = json.dumps({"access_token": self.token} if login else {"path": self.path}).encode()
         self.send_response(200 if login else 404)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         if cookie := self.headers.get("x-set-cookie"):
             self.send_header("Set-Cookie", f"session={cookie}; HttpOnly")

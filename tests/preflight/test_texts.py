@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.config.deployfiles.read import Environments, as_environment
 from pytest_gaia.preflight.files import addresses, databases, fly_app_of, said_region
-from pytest_gaia.preflight.spelling import Environments, as_environment
 from pytest_gaia.secrets.names import is_secret_name
 from pytest_gaia.secrets.shapes import is_literal, is_placeholder, password_hosts, secret_shape
 

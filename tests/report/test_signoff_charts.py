@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from pytest_gaia.report.signoff._charts import WIDTH, Chart, latency, passes
+from pytest_gaia.report.signoff.documents import WIDTH, Chart, latency, passes
 from pytest_gaia.report.signoff.page import SHOWN_RUNS
 from tests.report.signoff_pages import full_page
 

@@ -120,7 +120,7 @@ def test_every_mismatch_of_a_response_is_told_with_the_exchange() -> None:
         started=0.0,
         elapsed=0.1,
     )
-    response = Response(200, Headers([]), b'{"a": "1"}', '{"a": "1"}', exchange)
+    response = Response(200, Headers([("content-type", "application/json")]), b'{"a": "1"}', '{"a": "1"}', exchange)
     assert shaped(response, {"a": TEXT}) == {"a": "1"}
     with pytest.raises(UnexpectedResponse) as caught:
         shaped(response, {"a": COUNT, "b": TEXT})

@@ -16,7 +16,7 @@ import pytest
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.promote import _journal as promote_journal
 from pytest_gaia.rollout import journal as rollout_journal
-from pytest_gaia.system.locks import held, hold, is_held, try_hold
+from pytest_gaia.system.processes import held, hold, is_held, try_hold
 
 WHEN = "2026-01-02T03:04:05+00:00"
 
@@ -101,7 +101,7 @@ def test_who_waits_gets_it_when_it_is_free(tmp_path: Path) -> None:
 
 def test_a_process_that_is_killed_frees_it_unless_another_has_inherited_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    program = "import sys, pathlib, time; from pytest_gaia.system.locks import hold; hold(pathlib.Path(sys.argv[1])); print(); time.sleep(60)"
+    program = "import sys, pathlib, time; from pytest_gaia.system.processes import hold; hold(pathlib.Path(sys.argv[1])); print(); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pytest_gaia.cli.app import CHOSEN
 from pytest_gaia.cli.options import (
     AsJson,
     Confirm,
@@ -26,7 +27,6 @@ from pytest_gaia.cli.options import (
 )
 from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
 from pytest_gaia.cli.runs.testing import run_environment
-from pytest_gaia.cli.verbosity import CHOSEN
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult, StepResult

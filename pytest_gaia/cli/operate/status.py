@@ -12,10 +12,10 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from pytest_gaia.cli.app import CHOSEN
 from pytest_gaia.cli.operate.watch import probe_once, watch_environment
 from pytest_gaia.cli.options import INTERRUPTED, complete_name, options_here, seconds
 from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
-from pytest_gaia.cli.verbosity import CHOSEN
 from pytest_gaia.config.environment import Environment, not_configured
 from pytest_gaia.config.resolve import Options, resolve_each
 from pytest_gaia.deploy.process import ending

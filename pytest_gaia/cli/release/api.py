@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pytest_gaia.cli.app import CHOSEN
 from pytest_gaia.cli.options import (
     AsJson,
     EnvironmentName,
@@ -17,7 +18,6 @@ from pytest_gaia.cli.options import (
     options_here,
 )
 from pytest_gaia.cli.output import echo_json, echo_lines, show_table
-from pytest_gaia.cli.verbosity import CHOSEN
 from pytest_gaia.config.resolve import resolve
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.expectations.apis import Api, Apis, Baseline, NamedOperation, removed_without_tests

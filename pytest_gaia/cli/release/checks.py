@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from pytest_gaia.cli.app import CHOSEN
 from pytest_gaia.cli.options import AsJson, complete_release, environment_option
 from pytest_gaia.cli.output import echo_json, echo_lines, show_table
 from pytest_gaia.cli.release.ledger import head_digits
-from pytest_gaia.cli.verbosity import CHOSEN
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.gate.check import Check
 from pytest_gaia.promotion.gate.gate import CHECKS, Gate, evaluate

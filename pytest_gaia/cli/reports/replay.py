@@ -7,8 +7,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from pytest_gaia.cli.app import CHOSEN
 from pytest_gaia.cli.options import environment_option, options_here
-from pytest_gaia.cli.verbosity import CHOSEN
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.report import footer

@@ -24,8 +24,7 @@ from pytest_gaia.errors import ConfigError, ReportFailed
 from pytest_gaia.files.writing import make_folder
 from pytest_gaia.report.viewer.page import Settings, remote_references, shareable
 from pytest_gaia.report.viewer.results import Results, branch_of, earlier_runs, history_file, read_results
-from pytest_gaia.system.locks import hold
-from pytest_gaia.system.processes import git
+from pytest_gaia.system.processes import git, hold
 from pytest_gaia.wording import counted
 
 HELP = """\

@@ -19,8 +19,8 @@ from pytest_gaia.config.deployfiles.read import shown
 from pytest_gaia.config.deployfiles.values import committed_variables, is_open, written_out
 from pytest_gaia.config.platform import Kind
 from pytest_gaia.config.platforms.check import name_problem
+from pytest_gaia.config.variables import DOTENV_FILE, read_dotenv
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.files.dotenv import DOTENV_FILE, read_dotenv
 from pytest_gaia.printable import one_line
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_gaia.config.variables import DOTENV_FILE, dotenv_entries
 from pytest_gaia.errors import ConfigError, nearest
-from pytest_gaia.files.dotenv import DOTENV_FILE, dotenv_entries
 from pytest_gaia.files.toml import Place, nearest_place
 from pytest_gaia.system.processes import git
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_gaia.config.deployfiles.model import COMPLETED, App, Deployment
+from pytest_gaia.config.deployfiles.read import meant
 from pytest_gaia.config.deployfiles.values import is_open
 from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.files import DeployFiles, head, standing
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.spelling import meant
 
 _HEALTHY = "service_healthy"
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytest_gaia.config.deployfiles.model import App
+from pytest_gaia.config.deployfiles.read import meant
 from pytest_gaia.preflight.files import DeployFiles, standing
 from pytest_gaia.preflight.findings import Found, check
-from pytest_gaia.preflight.spelling import meant
 
 _CHECK = "interval timeout grace_period restart_limit method path protocol tls_skip_verify tls_server_name headers"
 _SERVED = (

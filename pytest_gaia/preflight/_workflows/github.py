@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from pytest_gaia.config.deployfiles.read import Environments
 from pytest_gaia.preflight._workflows.conditions import Known, Value, evaluate, filled, outcomes, truth
 from pytest_gaia.preflight._workflows.model import Command, Job, Variable, YamlFile, as_list, as_table
 from pytest_gaia.preflight._workflows.scripts import SH, Script, Shell, action, commands, named_shell
-from pytest_gaia.preflight.spelling import Environments
 
 _BY_HAND = {"workflow_dispatch", "workflow_call"}
 _OWN_GROUP = re.compile(r"github\.(?:sha|run_id|run_number)\b")

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_gaia.config.deployfiles.read import Environments
 from pytest_gaia.files.toml import Place
-from pytest_gaia.preflight.spelling import Environments
 
 GITHUB_FOLDER = ".github/workflows"
 GITLAB_FILE = ".gitlab-ci.yml"

@@ -18,7 +18,7 @@ import msgspec
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError
 from pytest_gaia.files.writing import make_folder
 from pytest_gaia.promotion.ledger.stores import GitReference, Taken
-from pytest_gaia.system.locks import held
+from pytest_gaia.system.processes import held
 from pytest_gaia.system.signals import join
 
 LIFETIME = timedelta(minutes=10)

@@ -13,7 +13,7 @@ import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.files.writing import add_line, make_ignored_folder, read_lines
-from pytest_gaia.system.locks import try_hold
+from pytest_gaia.system.processes import try_hold
 
 FOLDER = ".gaia/promotions"
 

@@ -16,13 +16,19 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.resolve import Options, resolve_each
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.printable import visible
-from pytest_gaia.promotion.gate.gate import Gate, evaluate
-from pytest_gaia.promotion.gate.situation import Situation
-from pytest_gaia.promotion.ledger.ledger import counted, problems_of
-from pytest_gaia.promotion.ledger.statements import DeploymentPredicate, GatePredicate, RunPredicate
+from pytest_gaia.promotion.gate.check import Check
+from pytest_gaia.promotion.gate.gate import LONGEST_WAIVER, RERUN, WAIVER_ROLE, Gate, evaluate
+from pytest_gaia.promotion.gate.situation import Evidence, Situation, approvers
+from pytest_gaia.promotion.ledger.ledger import Entry, counted, problems_of
+from pytest_gaia.promotion.ledger.statements import (
+    DeploymentPredicate,
+    GatePredicate,
+    RunPredicate,
+    SignoffPredicate,
+    WaiverPredicate,
+)
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.release.kept import Release
-from pytest_gaia.promotion.signoff import _checks as checks
 from pytest_gaia.promotion.signoff import _tests as tests
 from pytest_gaia.promotion.signoff._changes import changes, compared_apis, removed_operations, way_back
 from pytest_gaia.promotion.signoff._context import (
@@ -38,7 +44,16 @@ from pytest_gaia.promotion.signoff._context import (
     stages_to,
 )
 from pytest_gaia.promotion.signoff._environments import environments, history, images, objectives, releases
-from pytest_gaia.report.signoff.page import Fact, SignOffDecision, SignOffPage
+from pytest_gaia.report.signoff.page import (
+    Approval,
+    Fact,
+    GateCheck,
+    Proof,
+    Signature,
+    SignOffDecision,
+    SignOffPage,
+    Waiver,
+)
 from pytest_gaia.secrets.redaction import Redactor, secrets_around
 
 _KINDS = {"registry": "from images in a registry", "local": "from images on one machine"}
@@ -127,7 +142,7 @@ def _with_files(context: PageContext, wanted: ReportOptions) -> PageContext:
 
 def _page(context: PageContext, gates: Sequence[tuple[Situation, Gate]]) -> SignOffPage:
     gate = gates[-1][1]
-    waived = (*gate.waived, *checks.waived_before(context))
+    waived = (*gate.waived, *_waived_before(context))
     ran, planned = tests.ran_of_planned(context)
     return SignOffPage(
         decision=decision_of(gate, waived),
@@ -140,11 +155,11 @@ def _page(context: PageContext, gates: Sequence[tuple[Situation, Gate]]) -> Sign
         version=__version__,
         head=context.entries[-1].sha256,
         facts=tuple(_facts(context)),
-        waivers=checks.waivers(context, gates),
+        waivers=_waivers(context, gates),
         environments=environments(context),
         images=images(context),
-        checks=checks.gate_checks(gate, context.entries),
-        approvals=checks.approvals(gates),
+        checks=_gate_checks(gate, context.entries),
+        approvals=_approvals(gates),
         known=tests.known_failures(context),
         removed=removed_operations(context),
         compared=compared_apis(context),
@@ -156,7 +171,7 @@ def _page(context: PageContext, gates: Sequence[tuple[Situation, Gate]]) -> Sign
         history=history(context),
         releases=releases(context),
         way_back=way_back(context),
-        signatures=checks.signatures(gate, context.target),
+        signatures=_signatures(gate, context.target),
         verdicts_known=any(seen.verdict for seen in context.runs.values()),
         ran=ran,
         planned=planned,
@@ -260,3 +275,134 @@ def _cleaned(value: object, text: Callable[[str], str]) -> object:
         found = {field.name: _cleaned(getattr(value, field.name), text) for field in dataclasses.fields(value)}
         return dataclasses.replace(value, **found)
     return value
+
+
+def _gate_checks(gate: Gate, entries: Sequence[Entry]) -> tuple[GateCheck, ...]:
+    """Return the checks of the decision: waived ones first, then those that did not pass."""
+    ordered = sorted(gate.checks, key=lambda item: (item.finding.status != "waived", item.good))
+    return tuple(
+        GateCheck(
+            id=item.id,
+            title=item.title,
+            when="before deployment" if item.group == "pre-deploy" else "after deployment",
+            status=item.finding.status,
+            good=item.good,
+            reason=plain_times(item.finding.reason),
+            next="" if item.good else item.finding.next,
+            proofs=tuple(_proof(entry) for entry in _found(item, entries)),
+        )
+        for item in ordered
+    )
+
+
+def _approvals(gates: Sequence[tuple[Situation, Gate]]) -> tuple[Approval, ...]:
+    """Return every release check on the way, and who approved it or which key signed its evidence."""
+    return tuple(
+        _row(situation, item)
+        for situation, gate in gates
+        for item in gate.checks
+        if item.in_pipeline or item.id.startswith("signed-")
+    )
+
+
+def _waivers(context: PageContext, gates: Sequence[tuple[Situation, Gate]]) -> tuple[Waiver, ...]:
+    """Return every waiver of this release with a valid signature; those in force come first."""
+    found = [
+        _waiver(context, situation, gate, waiver)
+        for situation, gate in gates
+        for waiver in situation.evidence(WaiverPredicate)
+    ]
+    return tuple(sorted(found, key=lambda waiver: not waiver.in_force))
+
+
+def _waived_before(context: PageContext) -> tuple[str, ...]:
+    """Return the checks that were waived when the earlier gates decided: ``check (in ENVIRONMENT)``."""
+    decisions = ((each.environment, each.newest(GatePredicate)) for each in context.situations[:-1])
+    return tuple(
+        f"{item} (in {name})" for name, decision in decisions if decision for item in decision.says.decision.waived
+    )
+
+
+def _signatures(gate: Gate, situation: Situation) -> tuple[Signature, ...]:
+    """Return a line to sign on for each role that approves the release as a whole, with what the ledger holds."""
+    return tuple(_signature(gate, situation, role) for role in situation.stage.sign or (WAIVER_ROLE,))
+
+
+def _signature(gate: Gate, situation: Situation, role: str) -> Signature:
+    check = next((each for each in gate.checks if each.id == f"signed-{role}" and each.good), None)
+    entry = next(_found(check, situation.entries), None) if check else None
+    says = entry.predicate if entry else None
+    if entry is None or not isinstance(says, SignoffPredicate):
+        return Signature(role)
+    return Signature(role, says.signer, moment(entry.time) if entry.time else "")
+
+
+def _found(item: Check, entries: Sequence[Entry]) -> Iterator[Entry]:
+    by_hash = {entry.sha256: entry for entry in entries}
+    return (by_hash[sha256] for sha256 in item.finding.evidence if sha256 in by_hash)
+
+
+def _proof(entry: Entry) -> Proof:
+    signed_by = ", ".join(key.name for key in entry.signers) or "no key"
+    return Proof(entry.sequence, entry.sha256, entry.word, moment(entry.time) if entry.time else "", signed_by)
+
+
+def _row(situation: Situation, item: Check) -> Approval:
+    entry = next(_found(item, situation.entries), None)
+    says = entry.predicate if entry else None
+    who = until = ""
+    if isinstance(says, SignoffPredicate | WaiverPredicate):
+        who, until = f"{says.signer} ({says.role})", moment(datetime.fromisoformat(says.until))
+    elif entry is not None:
+        who = ", ".join(key.name for key in entry.signers) or "no key"
+    return Approval(
+        edge=f"{situation.stage.previous or 'new'} → {situation.environment}",
+        title=item.title,
+        status=item.finding.status,
+        good=item.good,
+        reason=plain_times(item.finding.reason),
+        who=who,
+        when=moment(entry.time) if entry and entry.time else "",
+        until=until,
+    )
+
+
+def _waiver(context: PageContext, situation: Situation, gate: Gate, waiver: Evidence[WaiverPredicate]) -> Waiver:
+    says = waiver.says
+    until = min(datetime.fromisoformat(says.until), waiver.time + LONGEST_WAIVER)
+    keys = ", ".join(key.name for key in approvers(waiver.entry, situation.release))
+    state, in_force = _state(context, situation, gate, waiver, until)
+    return Waiver(
+        check=says.check,
+        environment=situation.environment,
+        owner=says.signer,
+        approver=f"{keys} ({says.role})" if keys else f"no key ({says.role})",
+        reason=says.reason,
+        given=moment(waiver.time),
+        until=moment(until),
+        age_days=(context.now - waiver.time).days,
+        state=state,
+        in_force=in_force,
+    )
+
+
+def _state(
+    context: PageContext, situation: Situation, gate: Gate, waiver: Evidence[WaiverPredicate], until: datetime
+) -> tuple[str, bool]:
+    """Return the state of the waiver today, and whether it is in force."""
+    item = next((each for each in gate.checks if each.id == waiver.says.check), None)
+    if item is not None and item.finding.status == "waived" and waiver.sha256 in item.finding.evidence:
+        return "in force", True
+    decision = situation.newest(GatePredicate)
+    earlier = situation is not context.target
+    if earlier and decision is not None and waiver.says.check in decision.says.decision.waived:
+        return f"used by the gate on {moment(decision.time)}", True
+    if waiver.says.role != WAIVER_ROLE:
+        return f"invalid: only a {WAIVER_ROLE} can waive", False
+    if situation.now > until:
+        return "expired", False
+    if item is None:
+        return "no longer required", False
+    if item.good:
+        return "not needed: the check passed", False
+    return "older than the last rejected run" if item.id == RERUN else "replaced by a later waiver", False

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config.variables import read_dotenv
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.files.dotenv import read_dotenv
 
 if TYPE_CHECKING:
     from pathlib import Path
