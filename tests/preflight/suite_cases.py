@@ -200,6 +200,8 @@ RIGHT = [
     test("unread-response", "await db.execute('DELETE FROM x')"),
     test("truth-of-response", "response = await orders.get('/x')\nassert response.status == 200"),
     test("truth-of-response", "assert (await orders.get('/x')).expect(200)"),
+    test("truth-of-response", "response = (await orders.get('/x')).expect(200)\nassert response"),
+    test("truth-of-response", "response = await orders.get('/x')\nresponse.expect(200)\nassert response"),
     test("truth-of-response", "assert (await orders.get('/x')).json()"),
     test("not-called", "(await orders.get('/x')).expect(200)"),
     test("many-statuses", "(await orders.get('/x')).expect(200, 204, 404)"),

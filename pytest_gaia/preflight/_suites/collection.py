@@ -150,7 +150,7 @@ def generator_test(file: SuiteFile) -> Iterator[Found]:
 
 _OWN = (
     *("gaia_run", "gaia_env", "gaia_deployments", "gaia_argument", "gaia_loop", "gaia_clients", "gaia_contract"),
-    *("gaia_tokens", "gaia_secret", "services"),
+    *("gaia_tokens", "gaia_sandbox", "gaia_secret", "services"),
 )
 """fixtures of every run; ``tests/preflight/test_suites.py`` compares them with the plugin"""
 

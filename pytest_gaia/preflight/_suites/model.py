@@ -29,7 +29,8 @@ METHODS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         **dict.fromkeys(("as_user", "with_key", "anonymous"), ("function", "http")),
         "stream": ("context", "stream"),
     },
-    "response": {"expect": ("function", "response"), **dict.fromkeys(("json", "field"), ("function", "content"))},
+    "response": {"expect": ("function", "expected"), **dict.fromkeys(("json", "field"), ("function", "content"))},
+    "expected": {"expect": ("function", "expected"), **dict.fromkeys(("json", "field"), ("function", "content"))},
     "stream": {"collect": ("coroutine", "content")},
     "nats": {
         **dict.fromkeys(("open", "publish", "request"), ("coroutine", "")),
@@ -268,7 +269,7 @@ class SuiteFile(Source):
             return isinstance(node, ast.Assert)
         if isinstance(node.func, ast.Attribute):
             owner = self.kind(node.func.value)
-            known = owner is not None and owner.name in ("response", "events")
+            known = owner is not None and owner.name in ("response", "expected", "events")
             return node.func.attr in _EXPECTING or known or self.dotted(node.func) == "pytest.fail"
         file, function = self.defined(node.func)
         return function is not None and file.asserts(function)

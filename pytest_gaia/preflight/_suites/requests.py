@@ -62,17 +62,20 @@ def _function(node: ast.AST) -> ast.AST:
 def truth_of_response(file: SuiteFile) -> Iterator[Found]:
     """A condition tests whether a response is true.
 
-    Every response would be true, whatever its status is. Therefore it has no truth value, and the test raises `TypeError`.
+    Every response would be true, whatever its status is. Therefore it raises `TypeError`, unless `expect` accepted it.
 
     Fix: write `.expect(200)`, or compare `response.status`.
     """
     for node in _conditions(file):
-        if file.kind(node) == Kind("response") and not _expects(node):
+        if file.kind(node) == Kind("response") and not _is_expected(file, node):
             yield file.found(node, f"{_shown(node)} has no truth value")
 
 
-def _expects(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "expect"
+def _is_expected(file: SuiteFile, node: ast.AST) -> bool:
+    """Whether ``expect`` is called on a response in the same function."""
+    calls = (each.func for each in ast.walk(file.scope(node)) if isinstance(each, ast.Call))
+    owners = [each.value for each in calls if isinstance(each, ast.Attribute) and each.attr == "expect"]
+    return isinstance(node, ast.Name) and any(isinstance(each, ast.Name) and each.id == node.id for each in owners)
 
 
 def _conditions(file: SuiteFile) -> Iterator[ast.AST]:
