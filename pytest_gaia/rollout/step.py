@@ -1,16 +1,28 @@
-"""One service of a rollout: observe, deploy, wait until it converges, evaluate."""
+"""Roll out services one by one: observe, deploy, wait until the service converges, evaluate the result."""
 
 import random
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from pytest_gaia.deploy.contract import DeployHook, Observation, Phase, Reply, Request
+from pytest_gaia.deploy.contract import DeployHook, Observation, Phase, Reply, Request, utc_now
 from pytest_gaia.deploy.hooks import BUILT_IN
 from pytest_gaia.deploy.outcome import Outcome, Wanted, classify, converged, digests, running_image
 from pytest_gaia.deploy.process import ending
-from pytest_gaia.errors import DeployFailed, DeployUnavailable
-from pytest_gaia.rollout.model import DOING, Progress, Rollout, Step, StepOutcome, StepResult
+from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable, GaiaError
+from pytest_gaia.rollout.journal import Recorder, holder, only_one
+from pytest_gaia.rollout.model import (
+    DOING,
+    GOOD,
+    Progress,
+    Rollout,
+    RolloutInterrupted,
+    RolloutResult,
+    Step,
+    StepOutcome,
+    StepResult,
+)
 from pytest_gaia.system.signals import wait_for
 
 _FIRST, _LONGEST = 1.0, 30.0
@@ -242,3 +254,177 @@ def _moving(seen: Observation) -> bool:
         machine.state in _MOVING or (machine.state == "started" and machine.passing + machine.critical < machine.checks)
         for machine in seen.machines
     )
+
+
+_SILENT = Progress()
+_PACE = Pace()
+
+
+def roll_out(
+    rollout: Rollout, hook: DeployHook, *, progress: Progress = _SILENT, dry_run: bool = False, pace: Pace = _PACE
+) -> RolloutResult:
+    """Deploy or roll back the services of ``rollout`` in order; stop at the first one that fails.
+
+    Every service is observed before the first one changes. A problem that only the user can fix (a missing tool, no
+    login, an unknown app) therefore changes nothing. A healthy service that already runs the wanted image with the
+    same deploy file is skipped. Each change is written to the journal before and after it happens.
+
+    With ``dry_run``, the hook only returns its commands; nothing is changed or written. A rollout that would be
+    refused returns the exit code of the refusal.
+
+    Returns the result of each service. Raises ``ConfigError`` for problems that only the user can fix,
+    ``DeployLocked`` (13) if another rollout of the environment is in progress, and ``RolloutInterrupted`` (a
+    ``KeyboardInterrupt``) with the result so far.
+    """
+    worker = Worker(rollout, hook, progress, pace)
+    started, began = utc_now(), pace.clock()
+    if dry_run:
+        planned = tuple(worker.plan(step) for step in rollout.steps)
+        return RolloutResult(
+            rollout.environment,
+            rollout.action,
+            planned,
+            started,
+            0.0,
+            dry_run=True,
+            notes=tuple(line.strip() for line in rollout.refused.splitlines()),
+            refused=rollout.refused,
+        )
+    recorder = Recorder(rollout, progress)
+    with only_one(recorder.lock, rollout.environment, holder(rollout.action)):
+        notes = recorder.interrupted_before()
+        course = Course(rollout, worker, recorder, progress)
+        interruption = course.run()
+    steps = course.results()
+    result = RolloutResult(
+        environment=rollout.environment,
+        action=rollout.action,
+        steps=steps,
+        started=started,
+        elapsed=pace.clock() - began,
+        go_on=go_on(rollout, steps),
+        notes=notes,
+    )
+    if interruption is not None:
+        raise RolloutInterrupted(result) from interruption
+    return result
+
+
+class Course:
+    """One rollout, from the first observation to its end."""
+
+    def __init__(self, rollout: Rollout, worker: Worker, recorder: Recorder, progress: Progress) -> None:
+        self._rollout = rollout
+        self._worker = worker
+        self._recorder = recorder
+        self._progress = progress
+        self._ended: dict[str, StepResult] = {}
+        self._current: Step | None = None
+        """the service that may have changed; its result is not known yet"""
+        self._first: Observation | None = None
+
+    def run(self) -> KeyboardInterrupt | None:
+        """Roll out all services; return what interrupted the rollout, if anything did.
+
+        Raises ``ConfigError`` for problems that only the user can fix, if no service has been deployed yet.
+        """
+        outcome = "interrupted"
+        self._progress.begun(self._rollout)
+        try:
+            if self._look_at_all():
+                self._recorder.begin()
+                self._take_each()
+            outcome = "done" if all(result.good for result in self.results()) else "stopped"
+        except ConfigError:
+            outcome = "stopped"
+            raise
+        except KeyboardInterrupt as interruption:
+            return interruption
+        finally:
+            self._recorder.finish(outcome)
+        return None
+
+    def results(self) -> tuple[StepResult, ...]:
+        """Return one result for each service, in order."""
+        return tuple(self._ended.get(step.service) or self._not_deployed(step) for step in self._rollout.steps)
+
+    def _look_at_all(self) -> bool:
+        """Observe every service before the first one changes; return whether all observations succeeded."""
+        for step in self._rollout.steps:
+            self._progress.waiting(step.service, "checking what runs")
+            try:
+                seen = self._worker.begin(step)
+            except ConfigError:
+                raise
+            except GaiaError as problem:
+                self._end(step, _failed(step, problem))
+                return False
+            self._first = self._first or seen
+        return True
+
+    def _take_each(self) -> None:
+        for step in self._rollout.steps:
+            result = self._take(step)
+            self._recorder.end(step, result)
+            self._current = None
+            self._end(step, result)
+            if not result.good:
+                return
+
+    def _take(self, step: Step) -> StepResult:
+        try:
+            before = self._first or self._worker.look(step)
+            self._first = None
+            if self._worker.is_there(step, before) and self._recorder.knows(step, before):
+                return _unchanged(step, before)
+            self._recorder.start(step, before, well=self._worker.is_well(step, before))
+            self._current = step
+            return self._worker.carry_out(step, before)
+        except GaiaError as problem:
+            result = _failed(step, problem)
+            if isinstance(problem, ConfigError) and not self._changed():
+                self._recorder.end(step, result)
+                raise
+            return result
+
+    def _changed(self) -> bool:
+        return any(result.outcome != "unchanged" for result in self._ended.values())
+
+    def _end(self, step: Step, result: StepResult) -> None:
+        self._ended[step.service] = result
+        self._progress.ended(result)
+
+    def _not_deployed(self, step: Step) -> StepResult:
+        if step == self._current:
+            return StepResult(
+                step.service, step.app, "in doubt", "the rollout was interrupted while it was being deployed"
+            )
+        return StepResult(step.service, step.app, "not begun")
+
+
+def go_on(rollout: Rollout, results: Sequence[StepResult]) -> str:
+    """Return the command line that continues with the remaining services; empty if there are none."""
+    left = [result.service for result in results if result.outcome not in GOOD]
+    if not left:
+        return ""
+    image = "--image" if rollout.action == "deploy" else "--to"
+    words = ["gaia", rollout.action, rollout.environment, "--services", ",".join(left)]
+    for step in rollout.steps:
+        if step.service in left and step.image:
+            words += [image, f"{step.service}={step.image}"]
+    words += ["--region", rollout.region] if rollout.region else []
+    words += ["--rebuild"] if rollout.rebuild else []
+    words += [] if rollout.remote_only else ["--no-remote-only"]
+    return shlex.join(words)
+
+
+def _unchanged(step: Step, seen: Observation) -> StepResult:
+    return StepResult(
+        step.service, step.app, "unchanged", version=seen.version, image=running_image(seen) or None,
+        digests=digests(seen), before=seen, after=seen,
+    )  # fmt: skip
+
+
+def _failed(step: Step, problem: GaiaError) -> StepResult:
+    outcome: StepOutcome = "unavailable" if isinstance(problem, DeployUnavailable) else "failed"
+    return StepResult(step.service, step.app, outcome, str(problem))

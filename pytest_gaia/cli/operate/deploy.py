@@ -28,9 +28,9 @@ from pytest_gaia.cli.options import (
 from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
 from pytest_gaia.cli.runs.testing import run_environment
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult, StepResult
 from pytest_gaia.rollout.plan import plan_rollout, split_images, split_services
+from pytest_gaia.rollout.step import roll_out
 from pytest_gaia.system.signals import like_interrupts
 
 HELP = """\

@@ -33,10 +33,16 @@ from pytest_gaia.observation.documents import (
     load,
 )
 from pytest_gaia.printable import one_line
-from pytest_gaia.promotion.api.check import CHECK_ID, ApiCheck, check, check_release
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote.checks import environment_apart, record_check
+from pytest_gaia.promotion.promote.checks import (
+    API,
+    ApiCheck,
+    check_release,
+    compare,
+    environment_apart,
+    record_check,
+)
 from pytest_gaia.promotion.promote.signing import signers_for
 from pytest_gaia.report.layout import aligned
 from pytest_gaia.verdict.evidence import RecordedRun
@@ -330,7 +336,7 @@ def show_difference(
             raise ConfigError(
                 "--attest needs a release and its target: pass --release RELEASE -e ENV instead of A and B."
             )
-        _end(check(_side(promotion, a), _side(promotion, b), now.date()), None, as_json=as_json)
+        _end(compare(_side(promotion, a), _side(promotion, b), now.date()), None, as_json=as_json)
     if release is None or env is None or a is not None:
         raise ConfigError("Pass two sides (gaia api diff A B), or a release (gaia api diff --release RELEASE -e ENV).")
     found = promotion.release(release)
@@ -339,7 +345,7 @@ def show_difference(
         signers_for(promotion, env)
     result = check_release(promotion, env, found, now)
     says = (result.status, result.reason, result.findings)
-    _end(result, record_check(promotion, env, found, CHECK_ID, says, now) if attest else None, as_json=as_json)
+    _end(result, record_check(promotion, env, found, API, says, now) if attest else None, as_json=as_json)
 
 
 def _end(result: ApiCheck, entry: Entry | None, *, as_json: bool) -> None:

@@ -17,7 +17,7 @@ from pytest_gaia.promotion.gate.gate import CHECKS, Gate, evaluate
 from pytest_gaia.promotion.gate.situation import Situation
 from pytest_gaia.promotion.ledger.ledger import problems_of
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote.checks import CHECK_ID, check_experimental, record_check
+from pytest_gaia.promotion.promote.checks import EXPERIMENTAL, check_experimental, record_check
 from pytest_gaia.promotion.promote.plan import environment_of
 from pytest_gaia.promotion.release.comparison import Comparison, check_running, look
 from pytest_gaia.promotion.release.kept import Release
@@ -229,11 +229,17 @@ def attest_experimental_features(
     promotion = Promotion.here()
     found, now = promotion.release(release), datetime.now(UTC)
     status, reason, findings = check_experimental(promotion, env, found, now)
-    entry = record_check(promotion, env, found, CHECK_ID, (status, reason, findings), now)
+    entry = record_check(promotion, env, found, EXPERIMENTAL, (status, reason, findings), now)
     word, code = _RESULTS[status]
     if as_json:
         echo_json(
-            {"check": CHECK_ID, "status": word, "reason": reason, "findings": list(findings), "entry": entry.sequence}
+            {
+                "check": EXPERIMENTAL,
+                "status": word,
+                "reason": reason,
+                "findings": list(findings),
+                "entry": entry.sequence,
+            }
         )
     else:
         typer.echo(f"{word}: {reason}\nrecorded in the ledger as entry {entry.sequence}")

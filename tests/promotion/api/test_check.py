@@ -10,8 +10,7 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import Platform, Service
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.observation.documents import Fetched, Snapshot, fetch
-from pytest_gaia.promotion.api.check import ApiCheck, undecided
-from pytest_gaia.promotion.api.check import check as check_on
+from pytest_gaia.promotion.promote.checks import ApiCheck, compare, undecided
 from tests.cli.documents import document
 from tests.plugin.conftest import ScriptedServer, server
 
@@ -23,7 +22,7 @@ NONE = Fetched("auth", problem="GET /openapi.json returned 404", published=False
 
 
 def check(before: Snapshot, after: Snapshot) -> ApiCheck:
-    return check_on(before, after, date(2026, 11, 30))
+    return compare(before, after, date(2026, 11, 30))
 
 
 def side(**documents: object) -> Snapshot:
