@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError, nearest
 
+_FORMS = {
+    "status": (1, " STATUS [JSON]"),
+    "slow": (1, " SECONDS"),
+    "drop": (1, " FIELD"),
+    "set": (2, " FIELD JSON"),
+    "shorten": (1, " FIELD"),
+    "double": (1, " FIELD"),
+    "header": (2, " NAME JSON"),
+}
+"""kind → least number of arguments, and what they are"""
 _NUMBER = re.compile(r"\d+(\.\d+)?")
-KINDS = ("status", "reset", "slow", "drop", "set")
+BASIC = ("status", "reset", "slow", "drop", "set")
+"""kinds that are generated unless others are chosen"""
+FURTHER = ("header", "shorten", "double", "stale", "accept_any_key")
+KINDS = (*BASIC, *FURTHER, "noop")
 FIELDS = 14
 """fields of a response for which faults are generated, in breadth-first order"""
 SLOW = 0.5
@@ -36,9 +49,9 @@ class Fault(msgspec.Struct, frozen=True, order=True):
     route: Route
     kind: str
     field: str = ""
-    """of ``drop`` and ``set``"""
+    """of ``drop``, ``set``, ``shorten`` and ``double``; the name of ``header``"""
     value: str = ""
-    """as JSON: the value of ``set``, the seconds of ``slow``, the status of ``status``"""
+    """as JSON: the value of ``set`` and ``header``, the seconds of ``slow``, the status of ``status``"""
     body: str = ""
     """of ``status``, as JSON"""
 
@@ -54,7 +67,9 @@ class Fault(msgspec.Struct, frozen=True, order=True):
                 return {**common, "status": json.loads(self.value), "body": json.loads(self.body or "null")}
             case "slow":
                 return {**common, "delay": json.loads(self.value)}
-            case "drop":
+            case "header":
+                return {**common, "name": self.field, "value": json.loads(self.value)}
+            case "drop" | "shorten" | "double":
                 return {**common, "field": self.field}
             case "set":
                 return {**common, "field": self.field, "value": json.loads(self.value)}
@@ -71,12 +86,12 @@ def parse(line: str, place: str) -> Fault:
         raise ConfigError(f"{place}: expected SERVICE METHOD ROUTE KIND, such as `gateway GET /health reset`: {line!r}")
     if kind not in KINDS:
         raise ConfigError(f"{place}: unknown kind of fault {kind!r}; {nearest(kind, KINDS)}")
+    least, form = _FORMS.get(kind, (0, ""))
+    with_field = form.startswith((" FIELD", " NAME"))
     words = rest[0].split(maxsplit=1)
-    wanted = {"reset": (0,), "slow": (1,), "drop": (1,), "set": (2,), "status": (1, 2)}[kind]
-    if len(words) not in wanted:
-        form = {"slow": " SECONDS", "drop": " FIELD", "set": " FIELD JSON", "status": " STATUS [JSON]"}.get(kind, "")
+    if not least <= len(words) <= len(form.split()):
         raise ConfigError(f"{place}: expected {kind}{form}: {line!r}")
-    field, values = (words[0], words[1:]) if kind in ("drop", "set") else ("", words)
+    field, values = (words[0], words[1:]) if with_field else ("", words)
     if kind in ("slow", "status") and not _NUMBER.fullmatch(values[0]):
         raise ConfigError(f"{place}: {values[0]!r} is not a number: {line!r}")
     try:
@@ -97,20 +112,35 @@ class Seen(msgspec.Struct):
     """whether a fixture of a wider scope than function requested it"""
     fields: dict[str, str] = {}
     """path of a field → its value as JSON"""
+    denied: bool = False
+    """whether there was a response with status 401"""
+    changes: bool = False
+    """whether a test got different responses to the same GET"""
 
 
-def faults_of(seen: Seen) -> Iterator[Fault]:
-    """Yield the faults for one route."""
-    yield Fault(seen.route, "status", value="500")
-    yield Fault(seen.route, "status", value="200", body="{}")
-    yield Fault(seen.route, "reset")
-    yield Fault(seen.route, "slow", value=_json(SLOW))
+def faults_of(seen: Seen, kinds: Collection[str] = BASIC) -> list[Fault]:
+    """Return the faults of these kinds for one route."""
+    found = [
+        Fault(seen.route, "status", value="500"),
+        Fault(seen.route, "status", value="200", body="{}"),
+        Fault(seen.route, "reset"),
+        Fault(seen.route, "slow", value=_json(SLOW)),
+    ]
+    if seen.denied:
+        found.append(Fault(seen.route, "accept_any_key"))
+    if seen.changes:
+        found.append(Fault(seen.route, "stale"))
+    if seen.fields:
+        found.append(Fault(seen.route, "header", "content-type", _json("text/plain")))
     for field, text in seen.fields.items():
         value = json.loads(text)
-        yield Fault(seen.route, "drop", field)
+        found.append(Fault(seen.route, "drop", field))
         if value is not None:
-            yield Fault(seen.route, "set", field, "null")
-        yield Fault(seen.route, "set", field, _json(another(value)))
+            found.append(Fault(seen.route, "set", field, "null"))
+        found.append(Fault(seen.route, "set", field, _json(another(value))))
+        if isinstance(value, list) and value:
+            found += [Fault(seen.route, kind, field) for kind in ("shorten", "double")]
+    return [fault for fault in found if fault.kind in kinds]
 
 
 def another(value: Any) -> Any:

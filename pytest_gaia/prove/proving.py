@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
 from pytest_gaia.errors import ConfigError, GaiaError, SandboxError, nearest
 from pytest_gaia.prove.cells import Batch, Cell, Cells, Checked, Failed, Map, Mapped, Ready, Tried
-from pytest_gaia.prove.faults import Fault, Route, Seen, faults_of
+from pytest_gaia.prove.faults import BASIC, Fault, Route, Seen, faults_of
 from pytest_gaia.prove.settings import Settings
 
 SLOWEST = 1.5
@@ -182,10 +182,12 @@ class Choice:
     sample: int | None = None
     """number of random faults"""
     seed: int = 0
+    kinds: Collection[str] = BASIC
+    """kinds of generated faults"""
 
     def generated(self, mapped: Mapped) -> list[Fault]:
         """Return the faults of all routes. Raises ``ConfigError`` if there are none."""
-        known = [each for seen in mapped.routes for each in faults_of(seen)]
+        known = [each for seen in mapped.routes for each in faults_of(seen, self.kinds)]
         if not known:
             raise ConfigError("no test that passes sends a request, so there are no faults to try.")
         return known

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_gaia.prove.faults import Fault
+from pytest_gaia.prove.faults import FURTHER, Fault
 from pytest_gaia.prove.proving import Proof
 from pytest_gaia.prove.settings import MOST_EXCLUDED, Settings
 from pytest_gaia.report.layout import aligned
@@ -114,6 +114,8 @@ def kind_of(fault: Fault) -> str:
         return "field null" if fault.value == "null" else "field of another value"
     if fault.kind == "drop":
         return "field missing"
+    if fault.kind in FURTHER:
+        return fault.kind
     return " ".join(filter(None, (fault.kind, fault.value, fault.body)))
 
 

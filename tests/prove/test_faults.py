@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.prove.faults import FIELDS, Fault, Route, Seen, another, faults_of, fields_of, parse
+from pytest_gaia.prove.faults import FIELDS, FURTHER, Fault, Route, Seen, another, faults_of, fields_of, parse
 
 ROUTE = Route("gateway", "GET", "/api/v0.2/usage/{user_id}")
 
@@ -64,6 +64,15 @@ def test_each_route_has_faults_of_the_whole_response_and_of_each_field() -> None
         "drop end",
         'set end "another"',
     ]
+
+
+def test_further_kinds_are_generated_on_demand() -> None:
+    seen = Seen(ROUTE, fields={"items": "[1]", "none": "[]"}, denied=True, changes=True)
+    found = [str(fault).removeprefix(f"{ROUTE} ") for fault in faults_of(seen, FURTHER)]
+
+    assert found == ["accept_any_key", "stale", 'header content-type "text/plain"', "shorten items", "double items"]
+    assert [str(parse(f"{ROUTE} {line}", "here")).removeprefix(f"{ROUTE} ") for line in found] == found
+    assert faults_of(Seen(ROUTE), FURTHER) == []
 
 
 @pytest.mark.parametrize("value", ["text", "another", 3, 2.5, True, False, [1], [], {"a": 1}, {}])

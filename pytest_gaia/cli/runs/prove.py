@@ -21,7 +21,7 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, checked_api, resolve
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.prove.cells import Cells
-from pytest_gaia.prove.faults import parse
+from pytest_gaia.prove.faults import BASIC, FURTHER, parse
 from pytest_gaia.prove.proving import Choice, Proving
 from pytest_gaia.prove.report import as_json as results_of
 from pytest_gaia.prove.report import lines_of, reasons_to_hold
@@ -74,6 +74,9 @@ def prove(
     fault: Annotated[
         list[str] | None, typer.Option(metavar="FAULT", help="Try this fault, one line of the report; repeatable")
     ] = None,
+    kinds: Annotated[
+        str | None, typer.Option(metavar="KIND,…", help="Generate these kinds of faults; all: every kind")
+    ] = None,
     sample: Annotated[int | None, typer.Option(metavar="N", min=1, help="Try N random faults")] = None,
     seed: Annotated[int, typer.Option(metavar="S", help="Seed of --sample")] = 0,
     budget: Annotated[str | None, typer.Option(metavar="TIME", help="Try faults for at most TIME, such as 5m")] = None,
@@ -98,8 +101,8 @@ def prove(
     options = replace(options_here(env, "--env"), simulate=simulate, sandbox_api=checked_api(api, "--api"))
     settings = Settings.of(options.project.suites, options.project.rootdir)
     given = [parse(line, "--fault") for line in fault or ()]
-    file = catalog or (None if given or write_catalog else settings.catalog)
-    choice = Choice(settings, given, read_catalog(file) if file else None, bool(suites), sample, seed)
+    file = catalog or (None if given or write_catalog or kinds else settings.catalog)
+    choice = Choice(settings, given, read_catalog(file) if file else None, bool(suites), sample, seed, _kinds(kinds))
     limit = seconds(budget, "--budget") if budget else math.inf
     arguments = _arguments(options, suites or ())
     began = time.monotonic()
@@ -133,6 +136,17 @@ def prove(
     if held:
         echo_error(f"gaia: HOLD: {'; '.join(held)}.")
         raise typer.Exit(EXIT_CODES["HOLD"])
+
+
+def _kinds(given: str | None) -> tuple[str, ...]:
+    known = (*BASIC, *FURTHER)
+    if given is None:
+        return BASIC
+    names = known if given == "all" else tuple(name.strip() for name in given.split(","))
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"--kinds: unknown kind of fault {name!r}; {nearest(name, (*known, 'all'))}")
+    return names
 
 
 def _arguments(options: Options, suites: Sequence[str]) -> list[str]:

@@ -9,6 +9,10 @@ kind               arguments (with their defaults)          effect for the clien
 ``reset``                                                   the connection is reset
 ``drop``           ``field``                                the field is missing: ``summary.total_cost``, ``items.*.id``
 ``set``            ``field``, ``value``                     the field has that value
+``shorten``        ``field``                                the list lacks its last item
+``double``         ``field``                                the list has its items twice
+``header``         ``name``, ``value``                      the header has that value
+``stale``                                                   the response to the first request with that URL
 ``noop``                                                    a write gets its normal response, and changes nothing
 ``accept_any_key``                                          every API key is accepted
 ``sse_truncate``   ``after`` = 3 events                     the event stream ends early
@@ -38,6 +42,10 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "reset": {},
     "drop": {"field": REQUIRED},
     "set": {"field": REQUIRED, "value": REQUIRED},
+    "shorten": {"field": REQUIRED},
+    "double": {"field": REQUIRED},
+    "header": {"name": REQUIRED, "value": REQUIRED},
+    "stale": {},
     "noop": {},
     "accept_any_key": {},
     "sse_truncate": {"after": 3},
@@ -52,6 +60,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "delay": (int, float),
     "status": (int,),
     "field": (str,),
+    "name": (str,),
     "after": (int,),
     "move": (str,),
     "before": (str,),
@@ -66,7 +75,8 @@ STATELESS = ("gateway", "auth", "web")
 ONLY_REFERENCES = ("noop", "accept_any_key")
 """kinds that a program of a project cannot have, because they change what a service does"""
 
-REWRITES = ("drop", "set", "sse_truncate", "sse_reorder")
+REWRITES = ("drop", "set", "shorten", "double", "header", "stale", "sse_truncate", "sse_reorder")
+_OF_JSON = ("drop", "set", "shorten", "double")
 _DATA = b"data: "
 _END = b"\n\n"
 
@@ -81,6 +91,8 @@ class Fault:
     route: str | None = None
     method: str | None = None
     left: int | None = None
+    kept: dict[tuple[str, str, bytes], tuple[Message, bytes]] = field(default_factory=dict)
+    """method, path and query → the first response; for ``stale``"""
     removed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def meets(self, service: str, method: str, path: str) -> bool:
@@ -170,7 +182,8 @@ def _complete(kind: str, arguments: Mapping[str, object]) -> dict[str, Any]:
 class Rewriter:
     """A replacement for ``send`` that buffers the response and applies faults to it."""
 
-    def __init__(self, send: Send, faults: Sequence[Fault]) -> None:
+    def __init__(self, scope: Scope, send: Send, faults: Sequence[Fault]) -> None:
+        self._request = (scope["method"], scope["path"], scope["query_string"])
         self._send = send
         self._faults = faults
         self._start: Message = {}
@@ -186,10 +199,16 @@ class Rewriter:
             await self._finish(b"".join(self._body))
 
     async def _finish(self, body: bytes) -> None:
+        for fault in self._faults:
+            if fault.kind == "stale":
+                self._start, body = fault.kept.setdefault(self._request, (self._start, body))
         headers = {name.lower(): value for name, value in self._start["headers"]}
         streams = headers.get(b"content-type", b"").startswith(b"text/event-stream")
         for fault in self._faults:
             body = _rewrite_events(body, fault) if streams else _rewrite_json(body, fault)
+        for fault in self._faults:
+            if fault.kind == "header":
+                headers[fault.arguments["name"].lower().encode()] = str(fault.arguments["value"]).encode()
         if b"content-length" in headers:
             headers[b"content-length"] = str(len(body)).encode()
         await self._send({**self._start, "headers": list(headers.items())})
@@ -230,17 +249,22 @@ def _keys(parent: Any, name: str) -> list[Any]:
 
 
 def _rewrite_json(body: bytes, fault: Fault) -> bytes:
-    if fault.kind not in ("drop", "set"):
+    if fault.kind not in _OF_JSON:
         return body
     try:
         content = json.loads(body)
     except ValueError:
         return body
     path = fault.arguments["field"].split(".")
-    if fault.kind == "drop":
-        drop_field(content, path)
-    else:
-        set_field(content, path, fault.arguments["value"])
+    match fault.kind:
+        case "drop":
+            drop_field(content, path)
+        case "set":
+            set_field(content, path, fault.arguments["value"])
+        case _:
+            for found in _descend(content, path if path != [""] else []):
+                if isinstance(found, list):
+                    found[:] = found[:-1] if fault.kind == "shorten" else found * 2
     return encode(content)
 
 
@@ -294,7 +318,7 @@ class Faulty:
             if await _met(fault, scope, receive, send):
                 return
         rewrites = [fault for fault in met if fault.kind in REWRITES]
-        await self._app(scope, receive, Rewriter(send, rewrites) if rewrites else send)
+        await self._app(scope, receive, Rewriter(scope, send, rewrites) if rewrites else send)
 
 
 async def _met(fault: Fault, scope: Scope, receive: Receive, send: Send) -> bool:

@@ -97,6 +97,29 @@ async def test_set_changes_the_field(platform: Platform, field: str, value: obje
     assert found == value
 
 
+@pytest.mark.parametrize(("kind", "count"), [("shorten", 1), ("double", 4)])
+async def test_lists_are_shortened_and_doubled(platform: Platform, kind: str, count: int) -> None:
+    platform.fault("chat", kind, field="providers")
+    content = await platform.content(PROVIDERS)
+
+    assert (len(content["providers"]), content["total_providers"]) == (count, 2)
+
+
+async def test_a_header_is_replaced(platform: Platform) -> None:
+    platform.fault("gateway", "header", name="Content-Type", value="text/plain")
+    response = await platform.ask(PROVIDERS)
+
+    assert response.headers.get_list("content-type") == ["text/plain"]
+    assert response.json()["total_providers"] == 2
+
+
+async def test_a_stale_response_is_the_first_one_with_its_url(platform: Platform) -> None:
+    platform.fault("gateway", "stale", route="/health")
+    responses = [(await platform.ask(f"GET /health{query}")).text for query in ("", "", "?other")]
+
+    assert responses[0] == responses[1] != responses[2]
+
+
 async def test_drop_and_set_reach_into_events(platform: Platform) -> None:
     platform.fault("chat", "drop", field="reasoning")
     platform.fault("chat", "set", field="provider", value="nobody")
