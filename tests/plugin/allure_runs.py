@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tests.evident import give_evidence
 from tests.forking.runs import run_pytest
 from tests.plugin.conftest import SETTINGS
 
@@ -60,6 +61,7 @@ def make_project(folder: Path, checks: str, *, toml: str = TOML, expectations: d
     """Make a project with one suite in ``folder``."""
     suite = folder / "suites" / "small"
     suite.mkdir(parents=True)
+    give_evidence(suite.parent)
     (folder / "gaia.toml").write_text(toml)
     (folder / "pyproject.toml").write_text(SETTINGS)
     (suite / "test_small.py").write_text(checks)

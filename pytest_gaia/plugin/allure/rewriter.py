@@ -166,8 +166,8 @@ def _why(report: pytest.TestReport, outcome: Outcome) -> str:
         return f"xfail: {vars(report).get('wasxfail') or 'no reason given'}"
     if outcome == "unexpected pass":
         return f"expected to fail: {', '.join(_expectations([report]))}"
-    # Why expectations did not match.
-    return "\n".join(text for title, text in report.sections if title == "expectations")
+    # Why expectations did not match, or why a pass has no evidence.
+    return "\n".join(text for title, text in report.sections if title in ("expectations", "evidence"))
 
 
 def _expectations(reports: Iterable[pytest.TestReport]) -> tuple[str, ...]:

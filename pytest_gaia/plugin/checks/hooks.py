@@ -389,6 +389,7 @@ class CheckHooks:
         evidence.fixtures = self._basis.fixtures(item, test)
         if not evidence.fixtures:
             evidence.no_evidence = self._masks.text(self._basis.why_none(item, test))
+            report.sections.append(("evidence", evidence.no_evidence))
             Showing("without evidence").apply(item, report)
 
     def _add(
