@@ -160,7 +160,7 @@ def test_a_killed_run_leaves_what_it_knew(
 SECRETS = """
 import os, pytest
 
-KEY = os.environ["GAIA_SMALL_API_KEY"]
+KEY = os.environ["THE_SAME"]
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJtdSJ9.c2lnbmF0dXJl"
 
 @pytest.fixture
@@ -186,6 +186,7 @@ def test_no_secret_is_kept(
     small: pytest.Pytester, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("GAIA_SMALL_API_KEY", KEY)
+    monkeypatch.setenv("THE_SAME", KEY)
     (small.path / FILE).write_text(SECRETS)
     (small.path / "suites" / "small" / "test_broken.py").write_text(f"{SECRETS}\nraise RuntimeError(KEY)\n")
     (small.path / "suites" / "small" / "test_skipped.py").write_text(

@@ -21,7 +21,7 @@ FILE = "suites/small/test_small.py"
 SUITE = """
 import os, pytest
 
-KEY, OTHER = os.environ["GAIA_SMALL_API_KEY"], os.environ["OTHER_TOKEN"]
+KEY, OTHER = os.environ["THE_SAME"], os.environ["OTHER_TOKEN"]
 
 @pytest.mark.parametrize("value", ["plain", KEY, OTHER, KEY + "!"])
 def test_values(value):
@@ -44,6 +44,7 @@ IDS = [
 @pytest.fixture
 def small(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.setenv("GAIA_SMALL_API_KEY", KEY)
+    monkeypatch.setenv("THE_SAME", KEY)
     monkeypatch.setenv("OTHER_TOKEN", OTHER)
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     settings = project.path / "pyproject.toml"
