@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
+from pytest_gaia.clients.http.client import HttpClient
 from suites.naming import new_name
 from suites.personas.lifecycle import ROUTE, Personas
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Generator
 
-    from pytest_gaia.clients.http.client import HttpClient
     from pytest_gaia.clients.http.responses import Response
     from pytest_gaia.config.environment import Environment
 
 ROOT_LIMIT = 60
 """limit of requests of one client to the gateway's root in a minute"""
+
+LATE = 0.45
+"""most seconds of a response in the sandbox; usually it takes less than 0.1, also on a busy machine"""
+MET = pytest.StashKey[set[str]]()
+"""services that have responded"""
 
 
 @pytest.fixture
@@ -61,6 +66,29 @@ async def root_responses(gateway: HttpClient, gaia_env: Environment) -> list[Res
 def anonymous(gateway: HttpClient) -> HttpClient:
     """The client of the gateway without credentials."""
     return gateway.anonymous()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Fail a test that passed if a response took too long.
+
+    Only in the sandbox, on loopback and with one test at a time: elsewhere the network and other users take time, and
+    ``[[env.NAME.slo]]`` in gaia.toml has the objectives.
+    """
+    yield
+    values: dict[str, Any] = getattr(item, "funcargs", {})
+    env: Environment | None = values.get("gaia_env")
+    if env is None or not env.sandbox or env.concurrency > 1:
+        return
+    met = item.config.stash.setdefault(MET, set())
+    late = []
+    for client in (value for value in values.values() if isinstance(value, HttpClient)):
+        for exchange in client.exchanges:
+            # The first response of a service includes its start.
+            if exchange.service in met and exchange.elapsed > LATE:
+                late.append(f"{exchange.request.method} {exchange.route} took {exchange.elapsed * 1000:.0f} ms")
+            met.add(exchange.service)
+    assert not late, f"late responses, more than {LATE * 1000:.0f} ms: {', '.join(dict.fromkeys(late))}"
 
 
 def pytest_make_parametrize_id(val: Any) -> str | None:

@@ -102,6 +102,8 @@ SHARE = _kind("a share of 1", lambda value: _is_number(value) and 0 <= value <= 
 MOMENT = _kind("a moment in ISO 8601", _parses(datetime.fromisoformat, length=range(16, 40)))
 DAY = _kind("a day, as YYYY-MM-DD", _parses(date.fromisoformat, length=range(10, 11)))
 UUID = _kind("a UUID", _parses(uuid.UUID, length=range(36, 37)))
+VERSION = _kind("a version", lambda value: isinstance(value, str) and bool(re.fullmatch(r"v?\d+(\.\d+)*", value)))
+PATH = _kind("a path", lambda value: isinstance(value, str) and value.startswith("/"))
 NOTHING = _kind("null", lambda value: value is None)
 OBJECT = _kind("an object", lambda value: isinstance(value, dict))
 
@@ -121,6 +123,15 @@ def like(pattern: str) -> Rule:
     return _kind(f"text like {pattern}", lambda value: isinstance(value, str) and bool(re.fullmatch(pattern, value)))
 
 
+def holding(*words: str) -> Rule:
+    """Text that contains one of ``words``, in any case."""
+
+    def fits(value: Any) -> bool:
+        return isinstance(value, str) and any(word.lower() in value.lower() for word in words)
+
+    return _kind("text with " + " or ".join(map(repr, words)), fits)
+
+
 def maybe(shape: Shape) -> Rule:
     """Null, or a value of this shape."""
 
@@ -129,6 +140,11 @@ def maybe(shape: Shape) -> Rule:
             yield from mismatches(value, shape, at)
 
     return Rule("something or null", problems)
+
+
+REFUSED: Shape = {"detail": holding("authenticat", "credentials", "API key")}
+"""the response to a request without a valid key or token"""
+NOT_FOUND: Shape = {"detail": holding("not found")}
 
 
 def each(shape: Shape, *, least: int = 0) -> Rule:

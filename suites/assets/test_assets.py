@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from suites.services import NOWHERE, OFFERS_V03, require_up
-from suites.shapes import COUNT, MOMENT, OBJECT, TEXT, each, equal, named, shaped
+from suites.shapes import COUNT, MOMENT, NOT_FOUND, OBJECT, PATH, REFUSED, TEXT, VERSION, each, equal, holding, shaped
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
@@ -35,7 +35,7 @@ async def test_the_gateway_lists_the_assets(gateway: HttpClient) -> None:
 
 async def test_an_unknown_asset_is_not_found(gateway: HttpClient) -> None:
     response = await gateway.get("/api/v1/assets/{asset_id}", path_params={"asset_id": NOWHERE})
-    assert response.expect(404).field("detail")
+    shaped(response.expect(404), NOT_FOUND)
 
 
 @pytest.mark.gaia(writes=True, experimental=True)
@@ -48,7 +48,7 @@ async def test_an_incomplete_request_is_rejected(gateway: HttpClient) -> None:
 async def test_the_gateway_lists_the_assets_of_the_service(gateway: HttpClient) -> None:
     content = shaped((await gateway.get("/api/v1/assets")).expect(200), DETAILED)
     assert content["total"] >= len(content["assets"])
-    shaped((await gateway.anonymous().get("/api/v1/assets")).expect(401), {"detail": TEXT})
+    shaped((await gateway.anonymous().get("/api/v1/assets")).expect(401), REFUSED)
 
 
 @pytest.mark.gaia(operations=[OFFERS_V03])
@@ -62,6 +62,7 @@ async def test_the_service_lists_its_assets(gateway: HttpClient, asset: HttpClie
     await require_up(gateway, "asset")
     content = shaped((await asset.get(f"{route}/")).expect(200), DETAILED)
     assert content["total"] >= len(content["assets"])
+    assert content["assets"] or not content["total"]
 
 
 @pytest.mark.gaia(requires=["asset:direct"])
@@ -69,7 +70,7 @@ async def test_the_service_lists_its_assets(gateway: HttpClient, asset: HttpClie
 async def test_the_service_requires_a_key_for_its_assets(gateway: HttpClient, asset: HttpClient, route: str) -> None:
     await require_up(gateway, "asset")
     (await asset.get(f"{route}/")).expect(200)
-    (await asset.anonymous().get(f"{route}/")).expect(401)
+    shaped((await asset.anonymous().get(f"{route}/")).expect(401), REFUSED)
 
 
 @pytest.mark.gaia(requires=["asset:direct"], writes=True)
@@ -86,14 +87,19 @@ async def test_the_service_names_what_a_request_lacks(
 ) -> None:
     await require_up(gateway, "asset")
     response = (await asset.post(f"{route}/request", json=content)).expect(422)
-    shaped(response, {"detail": each({"type": TEXT, "loc": each(TEXT), "msg": TEXT})})
+    shaped(response, {"detail": each({"type": TEXT, "loc": each(TEXT), "msg": TEXT, "input": equal(content)})})
     assert missing <= {problem["loc"][-1] for problem in response.field("detail") if problem["type"] == "missing"}
 
 
 @pytest.mark.gaia(requires=["asset:direct"])
 async def test_the_service_introduces_itself(gateway: HttpClient, asset: HttpClient) -> None:
     await require_up(gateway, "asset")
-    described: Shape = {"service": TEXT, "version": TEXT, "description": TEXT, "endpoints": named(TEXT, least=1)}
+    described: Shape = {
+        "service": holding("asset"),
+        "version": VERSION,
+        "description": TEXT,
+        "endpoints": dict.fromkeys(("assets", "health", "docs"), PATH),
+    }
     content = shaped((await asset.anonymous().get("/")).expect(200), described)
     (await asset.anonymous().get(content["endpoints"]["health"])).expect(200)
 
@@ -103,5 +109,6 @@ async def test_the_service_introduces_itself(gateway: HttpClient, asset: HttpCli
 async def test_the_service_reports_its_parts(gateway: HttpClient, asset: HttpClient, route: str) -> None:
     await require_up(gateway, "asset")
     shaped((await asset.anonymous().get(f"{route}/test")).expect(200), ALIVE)
-    parts: Shape = {"status": equal("healthy"), "timestamp": MOMENT, "services": named(TEXT, least=1)}
+    services = dict.fromkeys(("database", "nats", "storage", "external_apis"), TEXT)
+    parts: Shape = {"status": equal("healthy"), "timestamp": MOMENT, "services": services}
     shaped((await asset.anonymous().get(f"{route}/health")).expect(200), parts)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.shapes import COUNT, FLAG, TEXT, equal, shaped
+from suites.shapes import COUNT, FLAG, TEXT, equal, maybe, shaped
 from suites.stream.test_stream import of_type, streamed
 
 if TYPE_CHECKING:
@@ -22,15 +22,26 @@ pytestmark = pytest.mark.gaia(requires=["chat"])
 CHAT = "/api/v0.2/chat"
 GREETING = "Say hello."
 
+USAGE: Shape = {"input_tokens": COUNT, "output_tokens": COUNT, "total_tokens": COUNT}
 REPLY: Shape = {
     "response": TEXT,
     "provider": TEXT,
     "model": TEXT,
-    "usage": {"input_tokens": COUNT, "output_tokens": COUNT, "total_tokens": COUNT},
+    "usage": USAGE,
     "response_time_ms": COUNT,
     "reasoning": TEXT,
     "fallback_used": FLAG,
 }
+PLAIN_REPLY: Shape = {
+    "response": TEXT,
+    "provider": TEXT,
+    "model": TEXT,
+    "usage": maybe(USAGE),
+    "response_time_ms": maybe(COUNT),
+    "reasoning": maybe(TEXT),
+    "fallback_used": maybe(FLAG),
+}
+"""the routes that choose no model have these fields too, with null"""
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.chat.test_chat import GREETING, REPLY
-from suites.shapes import TEXT, shaped
+from suites.chat.test_chat import GREETING, PLAIN_REPLY, REPLY
+from suites.shapes import COUNT, FLAG, REFUSED, shaped
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
@@ -23,9 +23,10 @@ async def test_the_multi_provider_route_responds(chat: HttpClient) -> None:
 
 async def test_the_plain_route_responds(chat: HttpClient) -> None:
     response = (await chat.post("/chat/", json={"message": GREETING})).expect(200)
-    shaped(response, {"response": TEXT, "provider": TEXT, "model": TEXT})
+    shaped(response, PLAIN_REPLY)
 
 
 async def test_the_service_requires_a_key(chat: HttpClient) -> None:
-    assert (await chat.get("/chat/status")).expect(200).field("message_count") >= 0
-    (await chat.anonymous().get("/chat/status")).expect(401)
+    status = shaped((await chat.get("/chat/status")).expect(200), {"message_count": COUNT, "has_history": FLAG})
+    assert status["has_history"] == (status["message_count"] > 0)
+    shaped((await chat.anonymous().get("/chat/status")).expect(401), REFUSED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from suites.shapes import FLAG, MOMENT, OBJECT, STRING, TEXT, each, maybe, shaped
+from suites.shapes import FLAG, MOMENT, OBJECT, STRING, TEXT, each, equal, maybe, shaped
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
@@ -26,6 +26,14 @@ PERSONA: Shape = {
     "created_at": MOMENT,
     "updated_at": MOMENT,
 }
+
+
+TIMES = ("created_at", "updated_at")
+
+
+def timeless(persona: dict[str, Any]) -> dict[str, Any]:
+    """Return a persona without its times: those of a new persona have no zone, and an update changes one."""
+    return {name: value for name, value in persona.items() if name not in TIMES}
 
 
 class Personas:
@@ -74,10 +82,8 @@ class Personas:
         return list(shaped(response, {"personas": each(PERSONA)})["personas"])
 
 
-def persona_in(response: Response) -> dict[str, Any]:
+def persona_in(response: Response, **more: Shape) -> dict[str, Any]:
     """Return the persona of a successful response; raise ``UnexpectedResponse`` for other fields."""
-    content: dict[str, Any] = shaped(response, {"success": FLAG, "message": TEXT, "persona": PERSONA})
-    if not content["success"]:
-        raise response.unexpected("returned success: false")
-    persona: dict[str, Any] = content["persona"]
+    shape: Shape = {"success": equal(True), "message": TEXT, "persona": PERSONA, **more}
+    persona: dict[str, Any] = shaped(response, shape)["persona"]
     return persona

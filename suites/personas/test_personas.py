@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from suites.naming import PREFIX
-from suites.personas.lifecycle import COLLECTION, PERSONA, ROUTE, Personas, persona_in
+from suites.personas.lifecycle import COLLECTION, PERSONA, ROUTE, Personas, persona_in, timeless
 from suites.services import NOWHERE, OFFERS_V03
-from suites.shapes import COUNT, TEXT, each, equal, shaped, some
+from suites.shapes import COUNT, FLAG, TEXT, each, equal, shaped, some
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
@@ -42,8 +42,12 @@ async def test_version_1_lists_the_personas(gateway: HttpClient) -> None:
 
 
 @pytest.mark.gaia(command="personas-current")
-async def test_there_is_always_a_current_persona(gateway: HttpClient) -> None:
-    assert persona_in((await gateway.get(CURRENT)).expect(200))["is_active"]
+async def test_there_is_always_a_current_persona(gateway: HttpClient, existing_personas: Personas) -> None:
+    current = persona_in((await gateway.get(CURRENT)).expect(200))
+    assert current["is_active"]
+    # It is the default persona, which is not listed, if there is no other.
+    listed = {one["id"]: one for one in await existing_personas.listed()}
+    assert current == listed.get(current["id"], current)
 
 
 @pytest.mark.gaia(writes=True, command="personas-create")
@@ -87,20 +91,19 @@ async def test_the_chosen_persona_is_the_current_one(
 @pytest.mark.gaia(writes=True)
 async def test_an_update_changes_only_the_given_fields(gateway: HttpClient, personas: Personas) -> None:
     made = await personas.create()
-    change = {"description": "changed by a check"}
+    expected = {**made, "description": "changed by a check"}
+    change = {"description": expected["description"]}
     response = await gateway.put(ROUTE, path_params={"persona_id": made["id"]}, json=change)
-    assert persona_in(response.expect(200))["description"] == change["description"]
-    read = persona_in((await personas.read(made["id"])).expect(200))
-    same = ("id", "name", "system_prompt", "personality_traits", "capabilities")
-    assert {name: read[name] for name in same} == {name: made[name] for name in same}
-    assert read["description"] == change["description"]
+    read = await personas.read(made["id"])
+    assert timeless(persona_in(response.expect(200))) == timeless(expected)
+    assert timeless(persona_in(read.expect(200))) == timeless(expected)
 
 
 @pytest.mark.gaia(writes=True)
 async def test_a_deleted_persona_is_gone(gateway: HttpClient, personas: Personas) -> None:
     made = await personas.create()
     response = (await gateway.delete(ROUTE, path_params={"persona_id": made["id"]})).expect(200)
-    shaped(response, {"success": equal(True), "persona_id": equal(made["id"])})
+    shaped(response, {"success": equal(True), "message": TEXT, "persona_id": equal(made["id"])})
     assert made["id"] in (await personas.read(made["id"])).expect(404).field("detail")
     assert made["id"] not in [one["id"] for one in await personas.listed()]
 
@@ -146,12 +149,13 @@ async def test_a_persona_without_a_required_field_is_rejected(
 
 @pytest.mark.gaia(writes=True, command="personas-initialize")
 async def test_the_first_persona_is_created_only_once(gateway: HttpClient, personas: Personas) -> None:
-    listed = []
+    listed: list[dict[str, Any]] = []
     for _ in range(2):
-        shaped((await gateway.post(INITIALIZE)).expect(200), {"success": equal(True)})
+        first = persona_in((await gateway.post(INITIALIZE)).expect(200), was_created=equal(False) if listed else FLAG)
         # Other checks make and remove theirs meanwhile.
-        listed.append({one["id"] for one in await personas.listed() if not one["name"].startswith(PREFIX)})
-    assert listed[0] == listed[1] != set()
+        listed.append({one["id"]: one for one in await personas.listed() if not one["name"].startswith(PREFIX)})
+        assert timeless(first) == timeless(listed[-1].get(first["id"], {}))
+    assert listed[0].keys() == listed[1].keys()
 
 
 @pytest.mark.gaia(writes=True)

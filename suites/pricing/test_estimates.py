@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from suites.pricing.test_pricing import MODEL
 from suites.shapes import AMOUNT, MOMENT, TEXT, equal, shaped, some
 
 if TYPE_CHECKING:
@@ -38,17 +39,18 @@ async def test_an_estimate_is_price_times_quantity(gateway: HttpClient, quality:
     assert estimate["total_cost"] == pytest.approx(5 * estimate["cost_per_unit"], abs=CENT)
     tiers = (await gateway.get("/api/v0.2/assets/pricing/cost-estimator/dalle-tiers")).expect(200)
     assert estimate["cost_per_unit"] == tiers.field(f"tiers.0.{quality}_cost")
+    assert estimate["tier_fee"] == tiers.field("tiers.0.monthly_fee")
 
 
 @pytest.mark.gaia(core=True, command="provider-comparison")
 @pytest.mark.parametrize("quantity", [1, 10])
 async def test_offers_are_compared_and_the_cheapest_is_first(gateway: HttpClient, quantity: int) -> None:
-    query = {"operation": "image_generation", "quantity": quantity}
+    query = {"operation": "image_generation", "quantity": quantity, "quality": "standard"}
     shape: Shape = {
         "operation": equal("image_generation"),
         "quantity": equal(quantity),
-        "quality": TEXT,
-        "providers": some({"provider": TEXT, "cost_per_unit": AMOUNT, "total_cost": AMOUNT, "model": TEXT}),
+        "quality": equal("standard"),
+        "providers": some({"provider": TEXT, "cost_per_unit": AMOUNT, "total_cost": AMOUNT, "model": MODEL}),
         "cheapest_provider": TEXT,
         "comparison_time": MOMENT,
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from suites.shapes import AMOUNT, COUNT, DAY, MOMENT, TEXT, each, equal, named, shaped, some
+from suites.shapes import AMOUNT, COUNT, DAY, MOMENT, TEXT, each, equal, named, one_of, shaped, some
 from suites.together import together
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ pytestmark = pytest.mark.gaia(requires=["chat"])
 PRICING = "/api/v0.2/assets/pricing"
 CENT = 0.01
 
+MODEL = one_of("tier_based", "credit_based", "per_image", "token_based")
 TIER: Shape = {
     "name": TEXT,
     "monthly_fee": AMOUNT,
@@ -27,7 +28,7 @@ TIER: Shape = {
     "hd_cost": AMOUNT,
 }
 PRICE_LIST: Shape = {
-    "pricing": {"model": TEXT, "provider": TEXT, "last_updated": MOMENT},
+    "pricing": {"model": MODEL, "provider": TEXT, "quality": equal("standard"), "last_updated": MOMENT},
     "effective_date": MOMENT,
     "currency": equal("USD"),
 }
@@ -37,8 +38,8 @@ async def providers(gateway: HttpClient) -> list[dict[str, Any]]:
     """Return the providers that have prices."""
     one: Shape = {
         "name": TEXT,
-        "pricing_model": TEXT,
-        "status": TEXT,
+        "pricing_model": MODEL,
+        "status": one_of("active", "inactive", "deprecated"),
         "last_updated": MOMENT,
         "capabilities": some(TEXT),
     }
@@ -75,14 +76,18 @@ async def test_a_higher_tier_costs_more_and_allows_more(gateway: HttpClient) -> 
         "pricing_model": TEXT,
         "tiers": some(TIER),
         "currency": equal("USD"),
-        "billing_cycle": TEXT,
+        "billing_cycle": one_of("monthly", "yearly"),
     }
-    tiers = shaped(response, shape)["tiers"]
+    content = shaped(response, shape)
+    tiers = content["tiers"]
     for field in ("monthly_fee", "images_per_minute", "monthly_limit"):
         assert [tier[field] for tier in tiers] == sorted({tier[field] for tier in tiers}), field
     assert all(0 < tier["standard_cost"] <= tier["hd_cost"] for tier in tiers)
     listed = (await gateway.get(f"{PRICING}/current", params={"provider": "dalle"})).expect(200)
     assert listed.field("pricing.tiers") == tiers
+    assert listed.field("pricing.model") == content["pricing_model"]
+    (dalle,) = [provider for provider in await providers(gateway) if provider["name"] == "dalle"]
+    assert dalle["tier_count"] == len(tiers)
 
 
 @pytest.mark.gaia(core=True, command="meshy-packages")
@@ -92,13 +97,18 @@ async def test_a_bigger_package_has_no_higher_price_per_credit(gateway: HttpClie
         "provider": equal("meshy"),
         "pricing_model": TEXT,
         "packages": some({"name": TEXT, "credits": COUNT, "cost": AMOUNT}),
-        "operations": named(COUNT, least=1),
+        "operations": dict.fromkeys(("text_to_3d", "texture_generation", "refinement"), COUNT),
         "currency": equal("USD"),
     }
-    packages = shaped(response, shape)["packages"]
-    assert [package["credits"] for package in packages] == sorted({package["credits"] for package in packages})
+    content = shaped(response, shape)
+    packages = content["packages"]
+    assert len({package["name"] for package in packages}) == len(packages)
+    for field in ("credits", "cost"):
+        assert [package[field] for package in packages] == sorted({package[field] for package in packages}), field
     per_credit = [package["cost"] / package["credits"] for package in packages]
     assert per_credit == sorted(per_credit, reverse=True)
+    listed = (await gateway.get(f"{PRICING}/current", params={"provider": "meshy"})).expect(200)
+    assert listed.field("pricing.model") == content["pricing_model"]
 
 
 @pytest.mark.gaia(core=True, command="pricing-analytics")
@@ -120,3 +130,6 @@ async def test_costs_by_provider_add_up_to_the_total(gateway: HttpClient) -> Non
     assert days == sorted(set(days))
     costs = [operation["cost"] for operation in content["top_cost_operations"]]
     assert costs == sorted(costs, reverse=True)
+    if content["total_cost"]:
+        assert days
+        assert costs

@@ -11,7 +11,7 @@ from suites.together import together
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
-    from suites.shapes import Shape
+    from suites.shapes import Fields, Shape
 
 pytestmark = pytest.mark.gaia(requires=["chat"])
 
@@ -21,13 +21,13 @@ STATE = one_of("healthy", "degraded", "warning", "unhealthy", "unknown")
 PROVIDER: Shape = {
     "id": TEXT,
     "name": TEXT,
-    "status": TEXT,
+    "status": one_of("available", "unavailable", "degraded", "disabled"),
     "health": STATE,
     "models": some(TEXT),
     "capabilities": some(TEXT),
     "last_health_check": maybe(MOMENT),
 }
-MODEL: Shape = {
+MODEL: Fields = {
     "id": TEXT,
     "name": TEXT,
     "capabilities": some(TEXT),
@@ -67,6 +67,7 @@ async def test_the_list_counts_its_providers(gateway: HttpClient) -> None:
 async def test_a_provider_has_the_models_in_the_list(gateway: HttpClient, command_argument: str | None) -> None:
     models_of = {provider["id"]: provider["models"] for provider in await listed(gateway)}
     wanted = [command_argument] if command_argument else list(models_of)
+    known = {model["id"]: model for model in (await gateway.get("/api/v0.2/models")).expect(200).field("models")}
     route = "/api/v0.2/providers/{provider}/models"
     responses = await together(*(gateway.get(route, path_params={"provider": provider}) for provider in wanted))
     for provider, response in zip(wanted, responses, strict=True):
@@ -74,6 +75,10 @@ async def test_a_provider_has_the_models_in_the_list(gateway: HttpClient, comman
         assert content["total"] == len(content["models"])
         assert {model["id"] for model in content["models"]} == set(models_of[provider])
         for model in content["models"]:
+            summary = known.get(model["id"], {})
+            assert {name: model[name] for name in MODEL if name in summary} == {
+                name: summary[name] for name in MODEL if name in summary
+            }
             assert 0 < model["max_tokens"] <= model["context_window"], model["id"]
             assert 0 < model["pricing"]["input_tokens_per_million"] <= model["pricing"]["output_tokens_per_million"]
 

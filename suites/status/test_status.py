@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from suites.shapes import COUNT, FLAG, MOMENT, OBJECT, TEXT, each, equal, named, shaped
+from suites.shapes import COUNT, FLAG, MOMENT, TEXT, VERSION, each, equal, named, one_of, shaped
 
 if TYPE_CHECKING:
     from pytest_gaia.clients.http.client import HttpClient
-    from suites.shapes import Shape
+    from suites.shapes import Fields, Shape
 
 pytestmark = pytest.mark.gaia(requires=["chat"])
 
@@ -20,6 +20,7 @@ CACHES: Shape = {
     "persona_cache_keys": each(TEXT),
     "tools_cache_keys": each(TEXT),
 }
+DONE: Shape = {"status": equal("success"), "message": TEXT}
 
 
 def assert_keys_counted(caches: dict[str, Any]) -> None:
@@ -33,7 +34,7 @@ def assert_keys_counted(caches: dict[str, Any]) -> None:
 async def test_streaming_is_ready(gateway: HttpClient) -> None:
     status: Shape = {
         "status": equal("ready"),
-        "performance_mode": TEXT,
+        "performance_mode": one_of("optimized", "standard"),
         "message_count": COUNT,
         "has_history": FLAG,
         "cache_status": CACHES,
@@ -54,7 +55,9 @@ async def test_the_caches_count_their_keys(gateway: HttpClient) -> None:
 @pytest.mark.gaia(core=True)
 @pytest.mark.parametrize("path", ["/api/v0.2/chat/status", "/api/v1/chat/status"])
 async def test_history_is_there_when_messages_are(gateway: HttpClient, path: str) -> None:
-    content = shaped((await gateway.get(path)).expect(200), {"message_count": COUNT, "has_history": FLAG})
+    version: Fields = {"api_version": VERSION} if path.startswith("/api/v0.2/") else {}
+    shape: Shape = {"message_count": COUNT, "has_history": FLAG, **version}
+    content = shaped((await gateway.get(path)).expect(200), shape)
     assert content["has_history"] == (content["message_count"] > 0)
 
 
@@ -74,12 +77,12 @@ async def test_a_cache_is_invalidated_by_a_request_with_a_body(gateway: HttpClie
 
 @pytest.mark.gaia(writes=True)
 async def test_the_prompt_is_reloaded(gateway: HttpClient) -> None:
-    shaped((await gateway.post("/api/v0.2/chat/reload-prompt")).expect(200), OBJECT)
+    shaped((await gateway.post("/api/v0.2/chat/reload-prompt")).expect(200), DONE)
 
 
 @pytest.mark.gaia(writes=True)
 async def test_the_prompt_is_reloaded_by_a_request_with_a_body(gateway: HttpClient) -> None:
-    shaped((await gateway.post("/api/v0.2/chat/reload-prompt", json={})).expect(200), OBJECT)
+    shaped((await gateway.post("/api/v0.2/chat/reload-prompt", json={})).expect(200), DONE)
 
 
 async def _cached_activities(gateway: HttpClient) -> list[str]:
@@ -91,4 +94,4 @@ async def _cached_activities(gateway: HttpClient) -> list[str]:
 async def _invalidate(gateway: HttpClient, json: Any) -> None:
     path = "/api/v0.2/chat/stream/cache/invalidate"
     response = await gateway.post(path, params={"cache_type": "all"}, json=json)
-    shaped(response.expect(200), {"status": equal("success")})
+    shaped(response.expect(200), DONE)

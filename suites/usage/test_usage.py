@@ -46,7 +46,7 @@ async def test_usage_of_all_providers_adds_up(gateway: HttpClient) -> None:
     shape: Shape = {
         **TOTALS,
         "providers": named(PROVIDER, least=1),
-        "billing_period": {"start": DAY, "end": TEXT},
+        "billing_period": {"start": DAY, "end": MOMENT},
         "as_of": MOMENT,
     }
     content = shaped((await gateway.get(f"{USAGE}/current")).expect(200), shape)
@@ -93,7 +93,7 @@ async def test_the_rest_is_the_limit_minus_the_usage(gateway: HttpClient) -> Non
         "openai_gpt": ("token_limit", "tokens_used", "tokens_remaining"),
     }
     shape: Shape = {
-        "billing_period": {"start": DAY, "end": TEXT},
+        "billing_period": {"start": DAY, "end": MOMENT},
         "limits": {provider: dict.fromkeys(fields, COUNT) for provider, fields in quotas.items()},
         "warnings": each(OBJECT),
     }
@@ -101,6 +101,8 @@ async def test_the_rest_is_the_limit_minus_the_usage(gateway: HttpClient) -> Non
     for provider, fields in quotas.items():
         limit, used, remaining = (limits[provider][field] for field in fields)
         assert remaining == limit - used, provider
+    tiers = (await gateway.get("/api/v0.2/assets/pricing/cost-estimator/dalle-tiers")).expect(200).field("tiers")
+    assert limits["dalle"].get("current_tier") in [tier["name"] for tier in tiers]
 
 
 @pytest.mark.gaia(core=True, command="billing-current")
@@ -141,6 +143,7 @@ async def test_the_report_adds_up_in_both_of_its_breakdowns(gateway: HttpClient)
     assert sum(content["cost_categories"].values()) == pytest.approx(content["summary"]["total_cost"], abs=CENT)
     costs = [operation["cost"] for operation in content["top_operations"]]
     assert costs == sorted(costs, reverse=True)
+    assert costs or not content["summary"]["total_cost"]
 
 
 @pytest.mark.gaia(writes=True)
