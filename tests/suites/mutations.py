@@ -51,6 +51,7 @@ _CURRENT = (
     _drop("health", "/health", "version"),
     _set("health", "/openapi.json", "paths", {}),
     Mutation("health", "asset", "stop"),
+    Mutation("health", "gateway", "slow", "/health", {"delay": 0.5}),
     _set("health", "/health", "database.status", "disconnected", "chat"),
     _set("health", "/health", "database.responsive", value=False, service="auth"),
     _drop("health", f"{V02}/", "endpoints.personas", "chat"),
