@@ -6,7 +6,9 @@ A page holds a comment such as `<!-- generated: gaia-commands -->`, and a senten
 import argparse
 import json
 import re
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -19,6 +21,7 @@ from pytest_gaia.config import services
 from pytest_gaia.config.schema import schema
 from pytest_gaia.preflight.suites import ALL_CHECKS, TOPICS
 
+ROOT = Path(__file__).parents[2]
 _PLACE = re.compile(r"<!-- generated: (?P<what>[\w-]+) -->")
 
 
@@ -154,6 +157,16 @@ def suite_checks() -> Iterator[str]:
         yield ""
 
 
+def possible_ways() -> Iterator[str]:
+    """Yield a table of the ways around a run that stay possible, from the tables in ci/ways."""
+    yield "| way | why a run does not stop it | found in the code by |\n|---|---|---|"
+    for path in sorted((ROOT / "ci" / "ways").glob("*.toml")):
+        for row in tomllib.loads(path.read_text(encoding="utf-8")).get("way", ()):
+            if "possible" in row:
+                check = f"`{row['check']}`" if "check" in row else ""
+                yield f"| {_cell(row['title'])} | {_cell(row['possible'])} | {check} |"
+
+
 def _type(value: dict[str, Any]) -> str:
     if "anyOf" in value:
         return " or ".join(map(_type, value["anyOf"]))
@@ -180,6 +193,7 @@ def _escaped(text: str) -> str:
 _GENERATORS = {
     "fixtures": fixtures,
     "gaia-commands": gaia_commands,
+    "possible-ways": possible_ways,
     "pytest-options": pytest_options,
     "pytest-settings": pytest_settings,
     "services": services_tables,
