@@ -93,6 +93,10 @@ def test_a_run_of_all_suites_is_full(small: pytest.Pytester, arguments: tuple[st
     assert verdict["counts"]["passed"] >= 3
 
 
+NOT_MATCHING = (
+    "suites/other/test_other.py::test_away (does not match python_functions), suites/other/test_other.py::test_three "
+    "(does not match python_functions), suites/small/test_small.py::test_two (does not match python_functions) were not collected"
+)
 PARTS = {
     ("-m", "small"): "-m small deselected 2 of 4 tests",
     ("-m", "small", "-n2"): "-m small deselected 2 of 4 tests",
@@ -107,7 +111,7 @@ PARTS = {
     ("--ignore=suites/other",): "--ignore=suites/other was given; suites/other/test_other.py was not collected",
     ("--ignore-glob=*/other", "-n2"): "--ignore-glob=*/other was given; suites/other/test_other.py was not collected",
     ("-o", "python_files=test_small.py"): "-o python_files=test_small.py was given",
-    ("-o", "python_functions=test_one"): "-o python_functions=test_one was given",
+    ("-o", "python_functions=test_one"): f"-o python_functions=test_one was given; {NOT_MATCHING}",
 }  # fmt: skip
 
 
@@ -155,6 +159,66 @@ def test_what_a_hook_leaves_out_makes_a_run_partial(small: pytest.Pytester, hook
     assert (verdict["verdict"], verdict["partial"]) == ("PARTIAL", [reason])
 
 
+UNUSUAL = """
+import unittest
+import pytest
+
+class TestClient:
+    def __init__(self): pass
+
+class TestHelper:
+    __test__ = False
+    def __init__(self): pass
+    def test_connection(self): return True
+
+class TestCase(unittest.TestCase):
+    def test_it(self): pass
+
+@pytest.fixture
+def test_data(): pass
+
+def test_not(): return True
+test_not.__test__ = False
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "settings", "left_out"),
+    [
+        (UNUSUAL, "", []),
+        ("class TestX:\n    def __init__(self): pass\n    def test_it(self): pass\n", "", ["TestX (has __init__)"]),
+        ("class TestX:\n    def __new__(cls): pass\n    def test_it(self): pass\n", "", ["TestX (has __new__)"]),
+        (
+            "import dataclasses\nclass Base:\n    def test_it(self): pass\n@dataclasses.dataclass\nclass TestX(Base): pass\n",
+            "",
+            ["TestX (has __init__)"],
+        ),
+        (
+            "def test_x(): pass\n",
+            'python_functions = ["test_[a-w]*"]',
+            ["test_x (does not match python_functions)"],
+        ),
+        (
+            "class TestX:\n    def test_it(self): pass\n",
+            'python_classes = ["Check"]',
+            ["TestX (does not match python_classes)"],
+        ),
+    ],
+    ids=["helpers", "__init__", "__new__", "a dataclass", "python_functions", "python_classes"],
+)
+def test_what_is_named_like_a_test_and_not_collected_makes_a_run_partial(
+    small: pytest.Pytester, code: str, settings: str, left_out: list[str]
+) -> None:
+    small.path.joinpath("suites", "other", "test_more.py").write_text(code)
+    file = small.path / "pyproject.toml"
+    file.write_text(f"{file.read_text()}\n{settings}\n")
+
+    # In the tests of this repository, warnings are errors.
+    _, verdict = run(small, "-W", "ignore::pytest.PytestCollectionWarning")
+
+    assert verdict["partial"] == [f"suites/other/test_more.py::{each} was not collected" for each in left_out]
+
+
 def test_what_a_hook_of_the_workers_leaves_out_makes_a_run_partial(small: pytest.Pytester) -> None:
     small.makeconftest(IGNORES + DESELECTS.replace("2:", "1:"))
 
@@ -198,7 +262,9 @@ def test_settings_narrow_a_run_as_the_command_line_does(
 
 
 @pytest.mark.parametrize(
-    ("setting", "partial"), [("test_one", ["-c other.ini was given"]), ("test", [])], ids=["narrower", "the same"]
+    ("setting", "partial"),
+    [("test_one", ["-c other.ini was given", NOT_MATCHING]), ("test", [])],
+    ids=["narrower", "the same"],
 )
 def test_another_file_of_settings_counts_where_it_decides_otherwise_what_is_a_test(
     small: pytest.Pytester, setting: str, partial: list[str]

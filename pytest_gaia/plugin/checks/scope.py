@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
+from inspect import isclass, isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ _COLLECTING = (
     "testpaths",
 )
 """settings of pytest that determine what is a test"""
+_LIKE_TESTS = ("test_", "Test")
 _PYTHON_FILES = ("test_*.py", "*_test.py")
 _NO_SUITES = (".*", "__pycache__", "node_modules", "venv", "*.egg")
 """folders that contain no tests"""
@@ -51,7 +53,10 @@ class CollectionHooks:
     def __init__(
         self, scope: Scope, taken_out: Callable[[list[str]], None], uncollected: Callable[[list[str]], None]
     ) -> None:
-        """``taken_out`` receives node ids that a hook removed without reporting it, ``uncollected`` missing files."""
+        """``taken_out`` receives node ids that a hook removed without reporting it.
+
+        ``uncollected`` receives files that were not read, and functions and classes that look like tests.
+        """
         self._scope = scope
         self._taken_out = taken_out
         self._uncollected = uncollected
@@ -59,13 +64,16 @@ class CollectionHooks:
         self._open: dict[int, pytest.Item] = {}
         self._seen: set[Path] = set()
         self._dropped: list[str] = []
+        self._unusual: list[str] = []
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_pycollect_makeitem(
         self, collector: pytest.Module | pytest.Class, name: str, obj: object
     ) -> Generator[None, object, object]:
-        """Note tests that a hook drops while pytest creates them."""
+        """Note tests that a hook drops while pytest creates them, and those that pytest does not collect."""
         made = yield
+        if name.startswith(_LIKE_TESTS) and (why := _uncollected(collector, made, obj)):
+            self._unusual.append(f"{collector.nodeid}::{name} ({why})")
         if made == [] and (collector.istestfunction(obj, name) or collector.istestclass(obj, name)):
             self._dropped.append(f"{collector.nodeid}::{name}")
         return made
@@ -93,8 +101,8 @@ class CollectionHooks:
         self._open.clear()
         if missing:
             self._taken_out(missing)
-        if files := self._scope.missing(self._seen):
-            self._uncollected(files)
+        if missing := [*self._scope.missing(self._seen), *self._unusual]:
+            self._uncollected(missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +203,30 @@ class Scope:
 
     def _shown(self, path: Path) -> str:
         return os.path.relpath(path, self.config.rootpath).replace(os.sep, "/")
+
+
+def _uncollected(collector: pytest.Module | pytest.Class, made: object, obj: object) -> str:
+    """Return why pytest does not collect a function or class that is named like a test; empty if it does, or need not.
+
+    ``made`` is what pytest made of ``obj``. ``__test__ = False`` is a decision of the project.
+    """
+    if getattr(obj, "__test__", None) is False:
+        return ""
+    if made is None and isfunction(obj):
+        return "does not match python_functions"
+    if not isclass(obj) or not _has_tests(collector, obj):
+        return ""
+    if made is None:
+        return "does not match python_classes"
+    constructors = [each for each in ("__init__", "__new__") if getattr(obj, each) is not getattr(object, each)]
+    # Plugins return it in a list. The collector of a class of unittest is of another type.
+    collected = made if isinstance(made, list) else [made]
+    return f"has {constructors[0]}" if constructors and any(type(each) is pytest.Class for each in collected) else ""
+
+
+def _has_tests(collector: pytest.Module | pytest.Class, of: type) -> bool:
+    parents = of.__mro__[:-1]
+    return any(isfunction(each) and collector.funcnamefilter(n) for base in parents for n, each in vars(base).items())
 
 
 def _words(settings: Mapping[str, Any], name: str) -> object:
