@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -92,12 +92,22 @@ class Checked(msgspec.Struct, tag="checked"):
     """those that failed; what they caught does not count"""
 
 
-Reply = Ready | Failed | Mapped | Tried | Checked
+class Ended(msgspec.Struct, tag="ended"):
+    """The process has ended, or was killed because it did not reply in time."""
+
+    reason: str
+    late: bool = False
+    """whether it was killed"""
+
+
+Reply = Ready | Failed | Mapped | Tried | Checked | Ended
 
 
 _END_SECONDS = 15.0
 """how long a process may take to tear down its fixtures and to stop its sandbox"""
 _LAST_LINES = 15
+LONGEST = 120.0
+"""seconds that one fault may take; after that, it counts as caught"""
 _OPTIONS = ("-p", "pytest_gaia.plugin.proving", "-p", "no:cacheprovider", "-p", "no:allure_pytest")
 
 
@@ -109,6 +119,8 @@ class Cell:
         self._log = folder / f"cell-{number}.log"
         self._decoder = msgspec.json.Decoder(Reply)
         self._rest = b""
+        self.heard = time.monotonic()
+        """time of the last message"""
         self.socket, theirs = socket.socketpair()
         try:
             with self._log.open("wb") as log:
@@ -129,25 +141,29 @@ class Cell:
             theirs.close()
 
     def send(self, request: Request) -> None:
-        """Send one request. Raises ``SandboxError`` if the process has ended."""
-        try:
+        """Send one request."""
+        self.heard = time.monotonic()
+        # If the process has ended, so do its replies.
+        with suppress(OSError):
             self.socket.sendall(msgspec.json.encode(request) + b"\n")
-        except OSError:
-            raise self.ended() from None
 
     def receive(self) -> Iterator[Reply]:
-        """Yield the replies that have arrived. Raises ``SandboxError`` if the process has ended."""
-        received = self.socket.recv(1 << 20)
+        """Yield the replies that have arrived."""
+        self.heard = time.monotonic()
+        try:
+            received = self.socket.recv(1 << 20)
+        except OSError:
+            received = b""
         if not received:
-            raise self.ended()
+            yield self._ended()
+            return
         *lines, self._rest = (self._rest + received).split(b"\n")
         yield from (self._decoder.decode(line) for line in lines)
 
-    def ended(self) -> SandboxError:
-        """Return an error with the end of the output."""
+    def _ended(self) -> Ended:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_END_SECONDS)
-        return SandboxError(f"pytest ended unexpectedly (exit code {self._process.returncode}).\n{self.output()}")
+        return Ended(f"pytest ended unexpectedly (exit code {self._process.returncode}).\n{self.output()}")
 
     def output(self) -> str:
         """Return the last lines of the output."""
@@ -201,14 +217,18 @@ class Cells:
         self._selector.register(cell.socket, selectors.EVENT_READ, cell)
         return cell
 
-    def end(self, cell: Cell) -> None:
-        """End one."""
+    def replace(self, cell: Cell) -> None:
+        """End one, and start another one."""
         self._selector.unregister(cell.socket)
         cell.close()
         cell.wait(time.monotonic() + _END_SECONDS)
         self.all.remove(cell)
+        self.start()
 
-    def replies(self) -> Iterator[tuple[Cell, Reply]]:
-        """Yield the replies that arrive within a short time. Raises ``SandboxError`` if a process ends."""
+    def replies(self, awaited: Container[Cell] = ()) -> Iterator[tuple[Cell, Reply]]:
+        """Yield the replies that arrive within a short time, and the end of an ``awaited`` process that does not reply."""
         for key, _ in self._selector.select(ROUND):
             yield from ((key.data, reply) for reply in key.data.receive())
+        now = time.monotonic()
+        for cell in [cell for cell in self.all if cell in awaited and now - cell.heard > LONGEST]:
+            yield cell, Ended(f"no reply within {LONGEST:g} s", late=True)

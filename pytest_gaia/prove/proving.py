@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from pytest_gaia.errors import ConfigError, GaiaError, SandboxError, nearest
-from pytest_gaia.prove.cells import Batch, Cell, Cells, Checked, Failed, Map, Mapped, Ready, Tried
+from pytest_gaia.prove.cells import LONGEST, Batch, Cell, Cells, Checked, Ended, Failed, Map, Mapped, Ready, Tried
 from pytest_gaia.prove.faults import BASIC, Fault, Route, Seen, faults_of
 from pytest_gaia.prove.settings import Settings
 
@@ -79,7 +79,7 @@ class Proving:
         asked = False
         while not self._stopped():
             for cell, reply in self._cells.replies():
-                if isinstance(reply, Failed):
+                if isinstance(reply, Failed | Ended):
                     raise _failure(reply, cell)
                 if isinstance(reply, Mapped):
                     self._idle.append(cell)
@@ -103,7 +103,7 @@ class Proving:
                 self._begin(self._idle.pop(), self._waiting.popleft())
             if over and not self._running:
                 return
-            for cell, reply in self._cells.replies():
+            for cell, reply in self._cells.replies(self._running):
                 self._handle(proof, cell, reply)
             proof.seconds = time.monotonic() - began
             share = f", {proof.score:.0%} caught" if proof.tried else ""
@@ -138,6 +138,8 @@ class Proving:
                 self._idle.append(cell)
             case Failed():
                 raise _failure(reply, cell)
+            case Ended():
+                self._continue_after(proof, cell, reply)
             case Tried(fault=fault):
                 proof.tried[fault] = reply
             case Checked(broken=broken):
@@ -147,8 +149,20 @@ class Proving:
                     return
                 self._again(proof, batch, broken)
                 # Its state is not that of the beginning any more.
-                self._cells.end(cell)
-                self._cells.start()
+                self._cells.replace(cell)
+
+    def _continue_after(self, proof: Proof, cell: Cell, end: Ended) -> None:
+        """Try what is left of a batch in another process; the fault that made this one hang is caught."""
+        batch = self._running.pop(cell, None)
+        if batch is None or (not end.late and self._attempts[batch.number] >= _ATTEMPTS):
+            raise _failure(end, cell)
+        left = [fault for fault in batch.faults if fault not in proof.tried]
+        if end.late and left:
+            fault = left.pop(0)
+            proof.tried[fault] = Tried(batch.number, fault, end.reason, 0, LONGEST)
+        if left:
+            self._waiting.append(Batch(batch.number, left, batch.tests, batch.fresh))
+        self._cells.replace(cell)
 
     def _again(self, proof: Proof, batch: Batch, broken: Sequence[str]) -> None:
         """Try faults again that tests caught which fail without a fault now; at the end without these tests."""
@@ -162,7 +176,9 @@ class Proving:
         self._waiting.append(Batch(batch.number, doubtful, tests, batch.fresh))
 
 
-def _failure(reply: Failed, cell: Cell) -> GaiaError:
+def _failure(reply: Failed | Ended, cell: Cell) -> GaiaError:
+    if isinstance(reply, Ended):
+        return SandboxError(reply.reason)
     if reply.unavailable:
         return SandboxError(f"{reply.reason}\n{cell.output()}")
     return ConfigError(f"the tests cannot begin:\n{reply.reason}")

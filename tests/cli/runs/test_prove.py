@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.conftest import GAIA, Outcome
+from tests.sandbox.test_failures import hide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,6 +139,53 @@ def test_a_run_that_cannot_begin_says_why(suite: Path, gaia: Gaia) -> None:
         "gaia: the tests cannot begin:\n"
         "checks/health/test_health.py: E   ModuleNotFoundError: No module named 'nothing_of_this_name'\n"
     )
+
+
+def test_a_sandbox_that_does_not_start_says_why(
+    suite: Path, gaia: Gaia, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide("uvicorn", tmp_path / "site", monkeypatch)
+
+    outcome = gaia("prove", "-n", "1")
+
+    assert outcome.code == 12
+    assert outcome.err.startswith("gaia: the sandbox did not start")
+    assert "pip install 'pytest-gaia[sandbox]'" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_fault_that_ends_pytest_ends_the_command(suite: Path, gaia: Gaia) -> None:
+    text = (
+        "import os\n"
+        "async def test_health(gateway):\n"
+        '    if "status" not in (await gateway.get("/health")).json():\n'
+        "        os._exit(3)\n"
+    )
+    (suite / "checks" / "health" / "test_health.py").write_text(text, encoding="utf-8")
+
+    outcome = gaia("prove", "-n", "1", "--fault", "gateway GET /health drop status")
+
+    assert outcome.code == 12
+    assert outcome.err.startswith("gaia: pytest ended unexpectedly (exit code 3).\n")
+
+
+@pytest.mark.slow("processes")
+def test_a_fault_that_makes_a_test_hang_is_caught(suite: Path, gaia: Gaia, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_gaia.prove.cells.LONGEST", 10.0)
+    text = (
+        "import asyncio\n"
+        "async def test_health(gateway):\n"
+        '    while "status" not in (await gateway.get("/health")).json():\n'
+        "        await asyncio.sleep(0.1)\n"
+    )
+    (suite / "checks" / "health" / "test_health.py").write_text(text, encoding="utf-8")
+    faults = [f"gateway GET /health drop {field}" for field in ("status", "version")]
+
+    outcome = gaia("prove", "-n", "1", "--json", *(word for each in faults for word in ("--fault", each)))
+
+    found = json.loads(outcome.out)
+    assert found["caught_by"] == {faults[0]: "no reply within 10 s"}
+    assert found["survivors"] == [faults[1]]
 
 
 def family(pid: int) -> dict[int, str]:
