@@ -62,7 +62,7 @@ def read_suites(project: Project, more: Iterable[Path] = ()) -> SuiteFiles:
 def python_files(project: Project, paths: Iterable[Path]) -> list[Path]:
     """Return the Python files in ``paths``, and the ``conftest.py`` of the folders around them, in order."""
     found: dict[Path, None] = {}
-    for path in map(Path.absolute, paths):
+    for path in map(Path, map(os.path.abspath, paths)):
         folders = [each for each in path.parents if each.is_relative_to(project.rootdir.absolute())]
         found |= dict.fromkeys(each / _CONFTEST for each in reversed(folders) if (each / _CONFTEST).is_file())
         found |= dict.fromkeys(_below(path) if path.is_dir() else [path])
