@@ -21,7 +21,7 @@ def always_true(file: SuiteFile) -> Iterator[Found]:
 
     A tuple, a text or a generator is true whatever it contains: `assert (a == b, "text")` never fails.
 
-    Fix: write `assert a == b, "text"`, without parentheses around both.
+    Fix: write the comparison that was meant, such as `assert a == b, "text"` without parentheses.
     """
     for node in file.of(ast.Assert):
         what = _truth(node.test)
@@ -76,7 +76,7 @@ def broad_except(file: SuiteFile) -> Iterator[Found]:
 
     `except Exception` and `suppress(Exception)` also catch the errors of assertions and of requests, so the test passes.
 
-    Fix: catch the one error that may occur, outside of the assertion, or remove the handler.
+    Fix: remove the handler, or catch the one error that may occur. If an expectation may fail: `with response.may_fail("why")`.
     """
     for node in file.of(ast.Try, ast.TryStar):
         if _may_fail(file, node.body):
@@ -101,7 +101,7 @@ def broad_except(file: SuiteFile) -> Iterator[Found]:
 def _broad(file: SuiteFile, node: ast.expr | None) -> str:
     """Return how a handler reads that also catches failed expectations; empty for any other one."""
     if node is None:
-        return "except:"
+        return "a bare except"
     for each in node.elts if isinstance(node, ast.Tuple) else [node]:
         name = file.dotted(each)
         is_own = name.startswith("pytest_gaia") and name.rpartition(".")[2] in _OWN_ERRORS

@@ -293,7 +293,7 @@ def network_import(file: SuiteFile) -> Iterator[Found]:
         key = library[0].strip(".") if library else name
         if key not in seen:
             seen.add(key)
-            yield file.found(node, f"{name} connects without the clients of this package")
+            yield file.found(node, f"{name} connects without a client of pytest-gaia")
 
 
 def _is_annotation(file: SuiteFile, node: ast.AST) -> bool:
