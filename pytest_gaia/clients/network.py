@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import ipaddress
+import mmap
 import os
 import socket
 import sys
 import sysconfig
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -22,7 +24,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from pytest_gaia.clients.reasons import hide
-from pytest_gaia.clients.running import RUNNING, Recorder, RunningTest
+from pytest_gaia.clients.running import RUNNING, Recorder, RunningTest, UnnoticedFailure
 from pytest_gaia.config.addresses import Endpoint, endpoint_of, is_loopback, matches
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import DirectConnectionRefused, RefusedAgain
@@ -155,6 +157,9 @@ class NetworkGuard:
     _asked: str = ""
     """name that was resolved last"""
     _resolves: bool = False
+    _process: int = field(default_factory=os.getpid)
+    _shared: mmap.mmap | None = None
+    """memory for a refusal of a forked process"""
     _before: dict[str, Callable[[tuple[Any, ...]], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -167,6 +172,7 @@ class NetworkGuard:
 
     def begin(self) -> None:
         """Begin to watch this process."""
+        self._shared = mmap.mmap(-1, 4096)
         self._before = dict(_handlers)
         _active.append(self)
         _handlers.clear()
@@ -308,8 +314,11 @@ class NetworkGuard:
         return described.identifier if described else service
 
     def _test(self) -> RunningTest:
-        """Return the test that connects; the current one for a thread, and for what a test has left behind."""
+        """Return the test that connects; the current one for a thread pool, and for what a test has left behind."""
         test = RUNNING.get()
+        if test is None:
+            # A thread has a context of its own.
+            test = getattr(threading.current_thread(), "_gaia_test", None)
         return test if isinstance(test, RunningTest) and not test.ended else self.recorder.current
 
     def _place(self, test: RunningTest) -> str:
@@ -321,12 +330,32 @@ class NetworkGuard:
         return f"{os.path.relpath(file, self.rootdir) if file.startswith(f'{self.rootdir}{os.sep}') else file}:{line}"
 
     def _refuse(self, what: str, reason: str, todo: str) -> NoReturn:
-        """Raise the error for a refused connection."""
+        """Record a refusal with the running test, which fails whatever it does with the error, and raise it."""
         test = self._test()
-        message = f"{self._place(test)} connects to {what} without its client; refused, nothing was sent.\nReason: {reason}.\n{todo}"
+        first = f"{self._place(test)} connects to {what} without its client; refused, nothing was sent"
+        rest = f"Reason: {reason}.\n{todo}"
+        if os.getpid() == self._process:
+            self._record(test, first, rest)
+        elif self._shared is not None:
+            # A forked process, whose memory the test does not see.
+            text = f"{first}\n{rest}".encode()[: len(self._shared) - 1]
+            self._shared[: len(text)] = text
         test.connects += 1
         # Some clients would try again for minutes, whatever they catch.
-        raise (RefusedAgain if test.connects > _ATTEMPTS else DirectConnectionRefused)(message)
+        raise (RefusedAgain if test.connects > _ATTEMPTS else DirectConnectionRefused)(f"{first}.\n{rest}")
+
+    def _record(self, test: RunningTest, first: str, rest: str) -> None:
+        known = test.watched.failures if test.watched is not None else []
+        if all(each.what != first for each in known):
+            fix = rest.replace("\n", "\n  ")
+            self.recorder.add_failure(UnnoticedFailure(DirectConnectionRefused.kind, first, fix=fix), test)
+
+    def collect(self, test: RunningTest) -> None:
+        """Record a refusal of a process that ``test`` has forked."""
+        if self._shared is not None and self._shared[0]:
+            first, _, rest = self._shared[:].rstrip(b"\0").decode(errors="replace").partition("\n")
+            self._shared[:] = bytes(len(self._shared))
+            self._record(test, f"{first} (in a forked process)", rest)
 
 
 def _text(host: object) -> str:

@@ -19,7 +19,9 @@ from pytest_gaia.files.decoding import OldNames
 Texts: TypeAlias = str | list[str]
 Status: TypeAlias = Annotated[int, Meta(ge=100, le=599)]
 Method: TypeAlias = Literal["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
-Kind: TypeAlias = Literal["assertion", "http", "timeout", "unreachable", "error", "background", "swallowed"]
+Kind: TypeAlias = Literal[
+    "assertion", "http", "timeout", "unreachable", "error", "background", "swallowed", "direct connection"
+]
 Phase: TypeAlias = Literal["setup", "call", "teardown"]
 
 

@@ -22,10 +22,20 @@ from pytest_gaia.secrets.masks import unkeyed
 
 PHASES = ("setup", "call", "teardown")
 
-KINDS = ("assertion", "http", "timeout", "unreachable", "error", "background", "swallowed", "crash")
+KINDS = (
+    "assertion",
+    "http",
+    "timeout",
+    "unreachable",
+    "error",
+    "background",
+    "swallowed",
+    "direct connection",
+    "crash",
+)
 """kinds of failures: assertion, unexpected HTTP response, timeout, no connection, other exception, exception in a thread, task,
 callback or finalizer, expectation whose error was caught, end of the process"""
-UNNOTICED = frozenset(("background", "swallowed"))
+UNNOTICED = frozenset(("background", "swallowed", "direct connection"))
 """kinds that pytest does not notice, and that a signature must name"""
 
 DIRECT = "direct"

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from pytest_gaia.errors import ServiceError, UnexpectedResponse
+from pytest_gaia.errors import DirectConnectionRefused, ServiceError, UnexpectedResponse
 from pytest_gaia.system.signals import held_back
 from pytest_gaia.verdict.evidence import Failure, Phase, State, TestRecord
 
@@ -68,7 +68,7 @@ def _failure_of(error: BaseException, redact: Callable[[str], str]) -> Failure:
 
 
 def _kind(error: BaseException) -> str:
-    if isinstance(error, ServiceError):
+    if isinstance(error, (ServiceError, DirectConnectionRefused)):
         return error.kind
     if isinstance(error, AssertionError):
         return "assertion"

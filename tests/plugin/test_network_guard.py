@@ -9,6 +9,7 @@ import pytest
 from tests.plugin import connecting
 from tests.plugin.concurrency.conftest import counting
 from tests.plugin.concurrency.runs import GAIA, NUMBERS, Ended, Server, make_project, run
+from tests.plugin.expectations import SHADOWED
 from tests.slow import with_workers
 
 __all__ = ["counting"]
@@ -30,8 +31,54 @@ def test_no_way_to_connect_without_a_client_works_where_writing_is_forbidden(
     ended = run_suite(tmp_path, counting, "writes = false", number)
 
     assert set(counting.seen) == {"GET /items"}
-    for way in connecting.WAYS:
-        assert f"test_connects[{way}]" in ended.output
+    kinds = {
+        each["node"].partition("[")[2].rstrip("]"): {
+            phase["failure"]["kind"] for phase in each["phases"] if "failure" in phase
+        }
+        for each in ended.tests
+    }
+    # A thread of a pool belongs to no test, so the failure is that of the current one.
+    assert [way for way in connecting.WAYS if "direct connection" not in kinds[way] and way != "an executor"] == []
+    assert kinds["an executor"]
+
+
+def test_a_refusal_names_its_place_and_what_to_do_and_only_its_kind_covers_it(tmp_path: Path, counting: Server) -> None:
+    source = """
+import urllib.request
+
+async def test_ignores(shop):
+    (await shop.get("/items")).expect(200)
+    try:
+        urllib.request.urlopen(shop.base_url + "/items", data=b"{}")
+    except OSError:
+        pass
+
+async def test_raises(shop):
+    (await shop.get("/items")).expect(200)
+    urllib.request.urlopen(shop.base_url + "/items", data=b"{}")
+"""
+    project = make_project(tmp_path, source, gaia=GAIA.replace("writes = true", "writes = false"))
+    expect(project, "test_ignores", "error")
+    expect(project, "test_raises", "error")
+    ended = run(project, counting.url, 1)
+
+    assert ended.code == 1, ended.output
+    assert set(counting.seen) == {"GET /items"}
+    assert "2 failed" in ended.output
+    first = f"suites/small/test_small.py:7 connects to shop at {counting.url[7:]} without its client; refused"
+    assert first in ended.output
+    assert 'Use the fixture shop, or mark the test: @pytest.mark.gaia(direct="why")' in ended.output
+
+    expect(project, "test_ignores", "direct connection")
+    assert "1 failed, 1 expected failure" in run(project, counting.url, 1).output
+
+
+def expect(project: Path, test: str, kind: str) -> None:
+    """Expect failures of a kind."""
+    folder = project / "suites" / "expectations"
+    folder.mkdir(exist_ok=True)
+    tests = f'tests = ["suites/small/test_small.py::{test}"]'
+    (folder / f"{test.replace('_', '-')}.toml").write_text(f'{SHADOWED}{tests}\nmatch = {{ kind = "{kind}" }}\n')
 
 
 OTHERS = """

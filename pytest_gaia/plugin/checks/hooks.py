@@ -151,6 +151,8 @@ class CheckHooks:
         """Outermost wrapper, after pytest's own xfail: hand over the results of a test with its last report."""
         evidence = self.latest if item is self._item and self.latest else self._turn_to(item)
         current = self.run.recorder.current
+        if self.run.network is not None:
+            self.run.network.collect(current)
         if call.excinfo is not None or current.not_sent or current.watched is not None:
             self._read(call, current)
         self._made = False

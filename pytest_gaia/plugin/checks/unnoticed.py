@@ -29,7 +29,7 @@ import pytest
 
 import pytest_gaia
 from pytest_gaia.clients.running import RUNNING, Recorder, RunningTest, UnnoticedFailure, Watched
-from pytest_gaia.errors import GaiaError, UnexpectedResponse
+from pytest_gaia.errors import DirectConnectionRefused, GaiaError, UnexpectedResponse
 
 __tracebackhide__ = True
 """its functions are between other code and what that calls"""
@@ -253,8 +253,10 @@ class Watch:
         watched.failures += filter(None, map(_lost, (*watched.tasks, *watched.of_setup, *watched.futures)))
         if phase == "teardown":
             watched.failures += self._remains(test, watched)
-        found, watched.failures = tuple(watched.failures), []
-        return found
+        found, watched.failures = watched.failures, []
+        if isinstance(raised, DirectConnectionRefused):
+            return tuple(each for each in found if each.kind != raised.kind or each.what not in str(raised))
+        return tuple(found)
 
     def _remains(self, test: RunningTest, watched: Watched) -> Iterator[UnnoticedFailure]:
         """Yield a failure for each task that had to end with its test; what else goes on can fail later."""
