@@ -154,6 +154,7 @@ def test_a_sandbox_that_does_not_start_says_why(
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.slow("processes")
 def test_a_fault_that_ends_pytest_ends_the_command(suite: Path, gaia: Gaia) -> None:
     text = (
         "import os\n"
