@@ -404,6 +404,7 @@ def test_without_suites_a_full_run_is_what_pytest_collects_by_itself(
     project.makepyprojecttoml(f"{SETTINGS}\n{testpaths}\n")
     monkeypatch.setenv("GAIA_SMALL_GATEWAY_URL", server.url)
     for folder in ("checks", "build"):
-        project.mkdir(folder).joinpath("test_one.py").write_text("def test_one(): pass\n")
+        test = "async def test_one(gateway): await gateway.get('/health')\n"
+        project.mkdir(folder).joinpath("test_one.py").write_text(test)
 
     assert run(project, *arguments)[1]["verdict"] == word

@@ -171,6 +171,29 @@ def test_a_removed_test_is_named_before_the_deployment_until_a_waiver_accepts_it
 
 
 @pytest.mark.slow("processes")
+def test_a_wider_setting_is_named_before_the_deployment_until_a_waiver_accepts_it(promotable: Promotable) -> None:
+    first = promotable.create_release().short
+    assert promotable.promote().returncode == 0
+    promotable.configure("\n[env.stage.stage]\nmax_evidence_age = '9d'\nrequire_signed = false\n")
+    second = promotable.create_release().short
+    kinds = promotable.kinds
+
+    done = promotable.promote()
+
+    assert done.returncode == 11, done.stdout + done.stderr
+    assert f"1 setting wider since release {first}: stage.max_evidence_age: was 7d, is 9d" in done.stdout
+    assert "Nothing was deployed" in done.stdout
+    assert promotable.kinds == kinds
+    waive = [str(GAIA), "release", "waive", second, "settings-kept", "-e", "stage", "--until", "1d", "--reason", "x"]
+    subprocess.run(waive, cwd=promotable.rootdir, check=True, capture_output=True)
+
+    done = promotable.promote()
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "waived by" in done.stdout
+
+
+@pytest.mark.slow("processes")
 def test_a_path_outside_of_the_suites_is_not_loaded(
     promotable: Promotable, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
