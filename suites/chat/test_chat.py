@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from suites.shapes import COUNT, FLAG, TEXT, equal, maybe, shaped
+from suites.shapes import COUNT, FLAG, MOMENT, TEXT, VERSION, equal, maybe, shaped
 from suites.stream.test_stream import of_type, streamed
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pytest_gaia.clients.http.client import HttpClient
     from pytest_gaia.config.environment import Environment
-    from suites.shapes import Shape
+    from suites.shapes import Fields, Shape
 
 pytestmark = pytest.mark.gaia(requires=["chat"])
 
@@ -99,7 +99,9 @@ async def test_a_stream_counts_the_tokens_of_its_response(gateway: HttpClient) -
 async def test_a_cleared_history_is_empty(new_user: HttpClient, history: str) -> None:
     async with new_user.stream("/api/v0.2/chat/stream", json={"message": GREETING}) as events:
         await events.collect()
-    shaped((await new_user.delete(history)).expect(200), {"status": equal("success"), "message": TEXT})
+    more: Fields = {"timestamp": MOMENT} if "stream" in history else {"api_version": VERSION}
+    cleared: Shape = {"status": equal("success"), "message": TEXT, **more}
+    shaped((await new_user.delete(history)).expect(200), cleared)
     after = (await new_user.get("/api/v0.2/chat/stream/status")).expect(200)
     left = after.field("message_count")
     assert left == 0, f"after DELETE {history} messages are left: {left}"

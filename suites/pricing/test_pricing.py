@@ -107,8 +107,11 @@ async def test_a_bigger_package_has_no_higher_price_per_credit(gateway: HttpClie
         assert [package[field] for package in packages] == sorted({package[field] for package in packages}), field
     per_credit = [package["cost"] / package["credits"] for package in packages]
     assert per_credit == sorted(per_credit, reverse=True)
-    listed = (await gateway.get(f"{PRICING}/current", params={"provider": "meshy"})).expect(200)
-    assert listed.field("pricing.model") == content["pricing_model"]
+    query = {"provider": "meshy"}
+    listed = (await gateway.get(f"{PRICING}/current", params=query)).expect(200).field("pricing")
+    assert listed["model"] == content["pricing_model"]
+    for field in ("packages", "operations"):
+        assert listed.get(field, content[field]) == content[field]
 
 
 @pytest.mark.gaia(core=True, command="pricing-analytics")
