@@ -77,6 +77,10 @@ async def test_history_has_every_day_once_and_adds_up(gateway: HttpClient, days:
     history, total = content["usage_history"], content["summary"]
     first = date.fromisoformat(content["period"]["start_date"])
     assert [entry["date"] for entry in history] == [f"{first + timedelta(offset)}" for offset in range(days)]
+    for entry in history:
+        parts = entry["breakdown"].values()
+        assert entry["total_cost"] == pytest.approx(sum(part["cost"] for part in parts), abs=CENT), entry["date"]
+        assert entry["total_requests"] == sum(part["requests"] for part in parts), entry["date"]
     assert total["total_cost"] == pytest.approx(sum(entry["total_cost"] for entry in history), abs=CENT)
     assert total["total_requests"] == sum(entry["total_requests"] for entry in history)
     assert total["average_daily_cost"] == pytest.approx(total["total_cost"] / days, abs=CENT)
