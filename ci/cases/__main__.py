@@ -82,10 +82,10 @@ def check(case: Case, port: int) -> list[str]:
             target.write_text(text.replace("{port}", str(port)), encoding="utf-8")
         environ = _environ(case, folder, port)
         for command in case.before:
-            code, output = _run(command.replace("{port}", str(port)), folder, environ)
+            code, output = run_command(command.replace("{port}", str(port)), folder, environ)
             if code:
                 return [f"{command}: exit {code}", output]
-        code, output = _run(case.run.replace("{port}", str(port)), folder, environ)
+        code, output = run_command(case.run.replace("{port}", str(port)), folder, environ)
         written = [path.read_bytes().decode(errors="replace") for path in _new_files(case, folder)]
     problems = [f"exit {code}, not {case.exit}"] if code != case.exit else []
     problems += [f"does not show: {text}" for text in case.shows if text not in output]
@@ -108,7 +108,8 @@ def _new_files(case: Case, folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _run(command: str, folder: Path, environ: Mapping[str, str]) -> tuple[int, str]:
+def run_command(command: str, folder: Path, environ: Mapping[str, str]) -> tuple[int, str]:
+    """Run a command line in a folder, and return its exit code and its output. ``gaia`` runs in a fork of this process."""
     words = shlex.split(command)
     if words[0] == "gaia":
         return _run_here(words[1:], folder, environ)

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+ALSO_EVERY_DAY = {
+    "body-is-pass",
+    "swallowed-by-except",
+    "thread",
+    "lost-task",
+    "deselected-by-hook",
+    "refusal-swallowed",
+}
+"""ways that the everyday tests try with concurrent tests, too: one of each kind"""
+
+
 def parameters(table: str) -> list[Any]:
     """Return every way of a table, with every number of concurrent tests that its row names."""
     return [_parameter(way, number) for way in ways(table) for number in ("1", *way.also)]
@@ -24,6 +35,8 @@ def _parameter(way: Way, number: str) -> Any:
     marks = [pytest.mark.xfail(strict=True, reason=way.missing)] if way.missing else []
     if number.startswith("-n"):
         marks.append(pytest.mark.slow("workers"))
+    elif number != "1" and way.id not in ALSO_EVERY_DAY:
+        marks.append(pytest.mark.slow("matrix"))
     return pytest.param(way, number, id=f"{way.id}, {number}", marks=marks)
 
 
