@@ -164,7 +164,9 @@ class Promotion:
         built = self._with_images(self.stage(name).services or ())
         services, required = (None, ()) if environment is None else (environment.services, environment.required)
         settings = settings_of(project, name, self.ledger.keys)
-        return Declared(project.role(name), project.platform, services, required, built, suites, settings)
+        return Declared(
+            project.role(name), project.platform, services, required, built, suites, tuple(project.stages), settings
+        )
 
     def _with_images(self, services: Iterable[str]) -> tuple[str, ...]:
         platform = self.project.platform

@@ -162,7 +162,8 @@ def _refused(plan: Plan, changed: tuple[str, ...], *, as_json: bool) -> int:
 
 
 def _show_ending(plan: Plan, ending: Ending, *, only: Part | None, as_json: bool) -> None:
-    advice = f"{_again(plan)} --only evidence" if only == "run" else _advice(plan, ending)
+    ran = only == "run" and ending.gate is None
+    advice = f"{_again(plan)} --only evidence" if ran else _advice(plan, ending)
     if as_json:
         _echo_ending(plan, ending.gate, ending.exit_code, ending.reason, advice)
         return

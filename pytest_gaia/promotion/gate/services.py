@@ -37,9 +37,9 @@ def kept_tests(situation: Situation, planned: Collection[str] | None = None) -> 
         return passed("nothing was promoted before" if before is None else "the last promoted run lists no tests")
     run = situation.newest(RunPredicate)
     now = run.says if run is not None and planned is None else None
-    if now is None and planned is None:
+    if planned is None and (now is None or not now.details.plan):
         again = f"gaia promote {situation.environment} {situation.release.short}"
-        return pending(f"no valid run of this release in {situation.environment}", again)
+        return pending(f"no complete run of this release in {situation.environment}", again)
     unexecuted = now.details.unexecuted if now else {}
     known = {*now.executed, *unexecuted} if now else set(planned or ())
     gone = sorted(before.says.executed - known)

@@ -147,6 +147,8 @@ class Declared:
     """services that a deploy tool deploys there, and whose images a release therefore needs"""
     suites: frozenset[str] | None = None
     """names of the suites; None if they are unknown"""
+    environments: tuple[str, ...] = ()
+    """all environments of the project; empty if they are unknown"""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """settings that decide what is tested with, see :mod:`~pytest_gaia.promotion.gate.settings`"""
 
@@ -189,9 +191,13 @@ class Situation:
         return [each for each in found if _about(each.says) == about and each.entry.subjects == self.release.subjects()]
 
     def last_promoted(self, environment: str) -> list[Evidence[Any]]:
-        """Return the run and the deployment of the release, this one or another, that last passed the gate there."""
-        passed = [each for each in self._valid(GatePredicate) if _about(each.says)[0] == environment]
-        passed = [each for each in passed if each.says.decision.verdict == "PROMOTE"]
+        """Return the run and the deployment of the release, this one or another, that last passed the gate there.
+
+        An environment without promotions follows the last one with its role that the project no longer declares: a new
+        name is no new beginning.
+        """
+        promoted = [each for each in self._valid(GatePredicate) if each.says.decision.verdict == "PROMOTE"]
+        passed = [each for each in promoted if _about(each.says)[0] == environment] or self._renamed(promoted)
         if not passed:
             return []
         gate = passed[-1]
@@ -200,6 +206,13 @@ class Situation:
             about = [each for each in self._valid(kind) if _about(each.says) == _about(gate.says)]
             found += [each for each in about if each.entry.sequence < gate.entry.sequence][-1:]
         return found
+
+    def _renamed(self, promoted: Sequence[Evidence[GatePredicate]]) -> list[Evidence[GatePredicate]]:
+        known, role = self.declared.environments, self.declared.role
+        if not (known and role):
+            return []
+        roles = {_about(each.says)[0]: each.says.details.role for each in self._valid(RunPredicate)}
+        return [each for each in promoted if (name := _about(each.says)[0]) not in known and roles.get(name) == role]
 
     def runs_before(self, environment: str) -> Iterator[Evidence[RunPredicate]]:
         """Yield the run of each other release that passed the gate of ``environment``, newest first.

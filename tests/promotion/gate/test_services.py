@@ -321,7 +321,9 @@ def test_a_removed_test_holds_until_a_waiver_and_is_only_named_where_tests_chang
     for environment in ("dev", "staging"):
         promoted(pipeline, environment, passed=BEFORE)
     pipeline.release = release_of("orders", "db")
-    assert examined(pipeline, "staging").finding.reason == "no valid run of this release in staging"
+    assert examined(pipeline, "staging").finding.reason == "no complete run of this release in staging"
+    pipeline.run("staging", verdict="REJECT", plan="", planned=0)
+    assert examined(pipeline, "staging").finding.reason == "no complete run of this release in staging"
     for environment in ("dev", "staging"):
         pipeline.run(environment, passed=BEFORE[:1])
 

@@ -322,6 +322,24 @@ def test_before_the_first_promotion_only_writes_to_production_are_wider(
     assert kept(asked(pipeline, environment, now)).finding.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("role", "known", "good"),
+    [("staging", ("dev", "qa"), False), ("staging", ("dev", "qa", "staging"), True), ("dev", ("dev", "qa"), True)],
+)
+def test_another_name_of_the_environment_is_no_new_beginning(
+    pipeline: Pipeline, role: str, known: tuple[str, ...], good: bool
+) -> None:
+    pipeline.run("staging", role="staging", settings={"core_only": False})
+    pipeline.gate("staging", verdict="PROMOTE")
+    pipeline.release = made_release("b")
+    entries = pipeline.keyring.ledger(pipeline.folder).entries()
+    now = declared("qa", role=role, environments=known, settings={"core_only": True})
+
+    gate = evaluate(Situation("qa", now, STAGES["staging"], pipeline.release, entries, pipeline.now))
+
+    assert kept(gate).good is good
+
+
 def test_entries_of_earlier_versions_have_no_settings(pipeline: Pipeline) -> None:
     promoted(pipeline, "staging", {})
 
