@@ -119,4 +119,4 @@ async def test_histories_of_two_users_are_apart(gateway: HttpClient, gaia_tokens
         assert status.field("has_history") is True
         assert (await other.get("/api/v0.2/chat/stream/status")).expect(200).field("message_count") == 0
     finally:
-        await one.delete("/api/v0.2/chat/stream/history")
+        (await one.delete("/api/v0.2/chat/stream/history")).expect(200)
