@@ -253,10 +253,12 @@ class Watch:
         watched.failures += filter(None, map(_lost, (*watched.tasks, *watched.of_setup, *watched.futures)))
         if phase == "teardown":
             watched.failures += self._remains(test, watched)
-        found, watched.failures = watched.failures, []
+        # pytest notices what ended the phase.
+        found = tuple(each for each in watched.failures if each.error is None or id(each.error) not in ended_by)
+        watched.failures = []
         if isinstance(raised, DirectConnectionRefused):
             return tuple(each for each in found if each.kind != raised.kind or each.what not in str(raised))
-        return tuple(found)
+        return found
 
     def _remains(self, test: RunningTest, watched: Watched) -> Iterator[UnnoticedFailure]:
         """Yield a failure for each task that had to end with its test; what else goes on can fail later."""
