@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 from pytest_gaia.printable import one_line, visible
@@ -30,6 +31,8 @@ _PLAIN_WORD = re.compile(r"[a-z]{1,12}|[A-Z][a-z]{1,11}|\d{1,9}")
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _LONGEST_KEY = 200
 """maximum lines that are masked if the end of a private key is missing"""
+_SHORT = 100
+"""characters of a text whose result is remembered"""
 _NAME = r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,99})"
 # A table of variables (as of `env`) has one per line; elsewhere a value ends with its word or quotes.
 _TABLE = re.compile(rf"^(?P<head>(?:export |declare -x )?{_NAME}=)(?P<value>.+)$", re.MULTILINE)
@@ -49,6 +52,8 @@ class Redactor:
         self._forms: dict[str, str] = {}
         self._index = FormIndex()
         self._headers: set[str] = set()
+        # Reports, and headers of responses, repeat the same short texts for each test.
+        self._repeated = lru_cache(maxsize=1000)(self._redacted)
         for value in values:
             self.learn(value)
 
@@ -72,6 +77,7 @@ class Redactor:
             if len(part) < SHORTEST or part in self._names or MASKED.search(part):
                 continue
             self._names[part] = name
+            self._repeated.cache_clear()
             # Tests create many tokens with the same beginning; all forms of each would slow down the search.
             shaped = any(token == (0, len(part), JWT) for token in tokens(part))
             for form in [part] if shaped else forms_of(part):
@@ -92,6 +98,9 @@ class Redactor:
 
         ``limit`` truncates it to so many characters; a secret that begins before the limit is masked completely.
         """
+        return self._repeated(text) if limit is None and len(text) <= _SHORT else self._redacted(text, limit)
+
+    def _redacted(self, text: str, limit: int | None = None) -> str:
         if not text.isascii():
             # A response may contain half of a surrogate pair, which cannot be written.
             text = text.encode(errors="backslashreplace").decode()

@@ -142,10 +142,9 @@ class Response:
             raise self.unexpected(f"returned something that is not JSON ({error}){hint}") from None
 
     def _check_type(self) -> None:
-        kind = self.headers.get("content-type", "")
-        name = kind.partition(";")[0].strip().lower()
+        name = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if name not in _JSON_TYPES and not name.endswith("+json"):
-            found = f"with the content type {kind!r}" if kind else "without a content type"
+            found = f"with the content type {name!r}" if name else "without a content type"
             raise self.unexpected(f"responded {found}, expected application/json; json(any_type=True) accepts it")
 
     def expect(self, *statuses: int) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from operator import sub
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ class Basis:
         return f"{(path.relative_to(self._rootdir) if inside else path).as_posix()}:{code.co_firstlineno}"
 
 
+@lru_cache(maxsize=64)
 def _is_installed(function: Any) -> bool:
     parts = Path(function.__code__.co_filename).parts
     return "site-packages" in parts or "dist-packages" in parts or function.__module__.startswith("pytest_gaia.")
