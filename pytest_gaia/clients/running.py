@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import ref
 
 if TYPE_CHECKING:
     import asyncio
@@ -61,6 +62,7 @@ class RunningTest:
     """One attempt of a test: its recorded exchanges, statements and messages, and whether it may write."""
 
     __slots__ = (
+        "__weakref__",
         "_messages",
         "_statements",
         "called",
@@ -168,6 +170,33 @@ CURRENT = "current"
 
 RUNNING: ContextVar[RunningTest | str | None] = ContextVar("gaia_running_test", default=None)
 """the test that code belongs to; None for code in a context of its own, such as a thread"""
+
+
+def own_generators(loop: Any) -> None:
+    """Let an async generator on ``loop`` end in the name of the test that has begun it.
+
+    The garbage collector can end it during any test, in the context of that one.
+    """
+    begin, end = loop._asyncgen_firstiter_hook, loop._asyncgen_finalizer_hook  # noqa: SLF001 - asyncio has no public name
+    owners: dict[int, Callable[[], RunningTest | None] | str | None] = {}
+    """by the identity of a generator, which is that of a later one if no entry is left"""
+
+    def begins(generator: Any) -> None:
+        test = RUNNING.get()
+        owners[id(generator)] = ref(test) if isinstance(test, RunningTest) else test
+        begin(generator)
+
+    def ends(generator: Any) -> None:
+        owner = owners.pop(id(generator), None)
+        token = RUNNING.set(owner() if callable(owner) else owner)
+        try:
+            end(generator)
+        finally:
+            RUNNING.reset(token)
+
+    # The loop passes them to Python whenever it runs. Loops in C have no such attributes.
+    with contextlib.suppress(AttributeError):
+        loop._asyncgen_firstiter_hook, loop._asyncgen_finalizer_hook = begins, ends  # noqa: SLF001
 
 
 class Recorder:

@@ -142,7 +142,7 @@ def test_tables_may_be_written_out(write: Write) -> None:
         ("match", "match = { sttus = 503 }", ":8: match.sttus: unknown key; did you mean status?"),
         ("match", "match = { status = true }", ":8: match.status: expected a whole number or a list, got true or false"),
         ("match", "match = { status = 42 }", ":8: match.status: expected a whole number >= 100"),
-        ("match", 'match = { kind = "htp" }', ":8: match.kind: unknown value 'htp'; did you mean http? Known: assertion, error"),
+        ("match", 'match = { kind = "htp" }', ":8: match.kind: unknown value 'htp'; did you mean http? Known: assertion, background, direct connection, error"),
         ("match", 'match = { method = "get" }', ":8: match.method: unknown value 'get'"),
         ("match", 'match = { via = "direkt" }', ":8: match.via: unknown value 'direkt'; did you mean direct?"),
         ("match", 'match = { service = ["chat", "aset"] }', ":8: match.service: unknown service 'aset'; did you mean asset?"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -281,6 +282,21 @@ async def test_leaves_a_request_behind_that_waits(clients: Clients) -> None:
     kept.append(asyncio.create_task(later("after a read", twice)))
 
 
+async def test_leaves_a_generator_behind(clients: Clients) -> None:
+    async def open_end() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await note("a generator", clients.post)
+
+    generator = open_end()
+    await anext(generator)
+    # A cycle, which only the garbage collector ends.
+    cycle: list[Any] = [generator]
+    cycle.append(cycle)
+    left.append("a generator")
+
+
 # The tests below may write.
 
 
@@ -288,6 +304,7 @@ async def test_leaves_a_request_behind_that_waits(clients: Clients) -> None:
 async def test_while_this_one_writes(clients: Clients) -> None:
     context_of_a_writer.append(contextvars.copy_context())
     begun.set()
+    gc.collect()
     (await clients.orders.post("/permitted")).expect(200)
     await true(lambda: len(tried) == len(left))
     assert tried == dict.fromkeys(left, "WriteRefused")
