@@ -203,7 +203,7 @@ def test_deploy_files_of_another_commit_hold(promotable: Promotable, capsys: pyt
 @pytest.mark.parametrize(
     "name",
     [
-        "suites/conftest.py",
+        "suites/health/conftest.py",
         "suites/local/conftest.py",
         "suites/expectations/notes.md",
         "keys/notes.txt",
