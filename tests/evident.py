@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     import pytest
 
 
-def give_evidence(suites: Path) -> None:
-    """Copy this file into the folder of the suites."""
-    (suites / "conftest.py").write_text(Path(__file__).read_text())
+def give_evidence(folder: Path, more: str = "") -> None:
+    """Copy this file into a folder of tests, followed by ``more`` code."""
+    (folder / "conftest.py").write_text(f"{Path(__file__).read_text()}\n{more}")
 
 
 def pytest_collection_modifyitems(session: pytest.Session) -> None:

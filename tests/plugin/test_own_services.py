@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.evident import give_evidence
 from tests.observation.test_server_probes import running, wait_for
 from tests.slow import with_workers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.plugin.conftest import ScriptedServer
+from tests.plugin.conftest import ScriptedServer
 
 SHOP = """\
 [services.orders]
@@ -39,6 +40,7 @@ services = ["orders"]
 def shop(project: pytest.Pytester, server: ScriptedServer) -> pytest.Pytester:
     """A project that declares its own services; ``server`` is the only one that runs."""
     project.makefile(".toml", gaia=f'{SHOP}[env.shop.urls]\norders = "{server.url}"\n')
+    give_evidence(project.path)
     server.answers["/ready"] = [(200, {"status": "ok"})]
     for path in ("/orders/7", "/orders/7/confirm", "/quotes"):
         server.answers[path] = [(200, {"path": path})]
@@ -154,7 +156,9 @@ def test_the_list_of_fixtures_names_the_declaration(shop: pytest.Pytester) -> No
 
 
 def test_a_fixture_of_the_project_takes_precedence(shop: pytest.Pytester) -> None:
-    shop.makeconftest("import pytest\n@pytest.fixture(scope='session')\ndef orders(orders): return ('root', orders)")
+    give_evidence(
+        shop.path, "import pytest\n@pytest.fixture(scope='session')\ndef orders(orders): return ('root', orders)"
+    )
     nested = shop.mkpydir("nested")
     (nested / "conftest.py").write_text(
         "import pytest\n@pytest.fixture\nasync def orders(orders): yield ('nested', *orders)"
