@@ -189,9 +189,10 @@ class ProvingHooks:
     def _try(self, session: pytest.Session, batch: Batch) -> None:
         tests = [self._items[node] for node in batch.tests]
         caught: dict[str, pytest.Item] = {}
-        for fault in batch.faults:
+        for number, fault in enumerate(batch.faults):
             began = time.monotonic()
-            if batch.fresh:
+            # Also before the first one, so that the result does not depend on the batches before.
+            if batch.fresh or not number:
                 self._start_again(session)
             self._inject(fault)
             try:

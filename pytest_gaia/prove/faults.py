@@ -72,7 +72,9 @@ class Fault(msgspec.Struct, frozen=True, order=True):
             case "drop" | "shorten" | "double":
                 return {**common, "field": self.field}
             case "set":
-                return {**common, "field": self.field, "value": json.loads(self.value)}
+                value = json.loads(self.value)
+                # The state of the services may be another one than when the fault was generated.
+                return {**common, "field": self.field, "value": value, "different": value is not None}
         return common
 
 

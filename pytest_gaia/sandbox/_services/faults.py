@@ -8,7 +8,8 @@ kind               arguments (with their defaults)          effect for the clien
 ``status``         ``status`` = 500, ``body`` = None        that status, and ``body`` as JSON (a detail by default)
 ``reset``                                                   the connection is reset
 ``drop``           ``field``                                the field is missing: ``summary.total_cost``, ``items.*.id``
-``set``            ``field``, ``value``                     the field has that value
+``set``            ``field``, ``value``,                    the field has that value; with ``different``, a field that has
+                   ``different`` = False                    it already gets another one
 ``shorten``        ``field``                                the list lacks its last item
 ``double``         ``field``                                the list has its items twice
 ``header``         ``name``, ``value``                      the header has that value
@@ -41,7 +42,7 @@ KINDS: Mapping[str, Mapping[str, Any]] = {
     "status": {"status": 500, "body": None},
     "reset": {},
     "drop": {"field": REQUIRED},
-    "set": {"field": REQUIRED, "value": REQUIRED},
+    "set": {"field": REQUIRED, "value": REQUIRED, "different": False},
     "shorten": {"field": REQUIRED},
     "double": {"field": REQUIRED},
     "header": {"name": REQUIRED, "value": REQUIRED},
@@ -223,13 +224,32 @@ def drop_field(content: Any, path: Sequence[str]) -> None:
             del parent[key]
 
 
-def set_field(content: Any, path: Sequence[str], value: object) -> None:
-    """Set or add the field at ``path``; ``*`` matches every key or item."""
+def set_field(content: Any, path: Sequence[str], value: object, *, different: bool = False) -> None:
+    """Set or add the field at ``path``; ``*`` matches every key or item.
+
+    ``different``: a field that has the value already gets another one of the same type.
+    """
     *parents, name = path
     for parent in _descend(content, parents):
         keys = _keys(parent, name)
         for key in keys or ([name] if isinstance(parent, dict) and name != "*" else []):
-            parent[key] = value
+            has_it = different and keys and parent[key] == value
+            parent[key] = _other(value) if has_it else value
+
+
+def _other(value: Any) -> object:
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str():
+            return f"{value} one"
+        case list():
+            return [*value, "another"]
+        case dict():
+            return {**value, "another": 1}
+    return "another"
 
 
 def _descend(content: Any, path: Sequence[str]) -> list[Any]:
@@ -260,7 +280,7 @@ def _rewrite_json(body: bytes, fault: Fault) -> bytes:
         case "drop":
             drop_field(content, path)
         case "set":
-            set_field(content, path, fault.arguments["value"])
+            set_field(content, path, fault.arguments["value"], different=fault.arguments["different"])
         case _:
             for found in _descend(content, path if path != [""] else []):
                 if isinstance(found, list):

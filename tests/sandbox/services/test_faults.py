@@ -12,6 +12,7 @@ import pytest
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.sandbox._services import Faults
+from pytest_gaia.sandbox._services.faults import set_field
 from pytest_gaia.sandbox.directories import REFERENCES
 from tests.sandbox.services.platform import events_of
 
@@ -118,6 +119,18 @@ async def test_a_stale_response_is_the_first_one_with_its_url(platform: Platform
     responses = [(await platform.ask(f"GET /health{query}")).text for query in ("", "", "?other")]
 
     assert responses[0] == responses[1] != responses[2]
+
+
+@pytest.mark.parametrize("value", [2, 2.0, True, "claude", [], {}, None])
+def test_a_different_value_replaces_one_that_is_equal(value: object) -> None:
+    content: Any = {"field": value, "items": [{"field": value}, {"field": "x"}]}
+
+    set_field(content, ["field"], value, different=True)
+    set_field(content, ["items", "*", "field"], value, different=True)
+    set_field(content, ["added"], value, different=True)
+
+    found = [content["field"], *(each["field"] for each in content["items"]), content["added"]]
+    assert [each == value for each in found] == [False, False, True, True]
 
 
 async def test_drop_and_set_reach_into_events(platform: Platform) -> None:
