@@ -64,8 +64,6 @@ class Step:
     environ: Mapping[str, str] = field(default_factory=dict)
     shows: Sequence[str] = ()
     hides: Sequence[str] = ()
-    missing: str = ""
-    """what Gaia does not have yet, so that the result is another one"""
 
     @property
     def is_long(self) -> bool:

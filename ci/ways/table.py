@@ -54,8 +54,6 @@ class Way:
     """whether a write reaches a service"""
     check: str = ""
     """the finding of ``gaia suites check``, if it has one"""
-    missing: str = ""
-    """what Gaia does not have yet, so that the outcome is another one"""
 
     @property
     def only_gaia(self) -> bool:

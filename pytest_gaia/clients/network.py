@@ -43,6 +43,9 @@ UNSEEN = (
 )
 """modules whose connections cause no audit event"""
 
+_SPAWNING = frozenset({"multiprocessing.popen_spawn_posix", "multiprocessing.popen_forkserver"})
+"""modules that start processes without an audit event"""
+
 MARKER = '@pytest.mark.gaia(direct="why")'
 
 _CHILDREN = ("subprocess.Popen", "os.system", "os.posix_spawn", "os.fork", "os.forkpty", "os.exec")
@@ -198,6 +201,8 @@ class NetworkGuard:
             _handlers.update(self._before)
         if self.environment.direct == "refuse":
             self.findings.unseen = {name for name in UNSEEN if name in sys.modules}
+            if not _SPAWNING.isdisjoint(sys.modules):
+                self.findings.unseen.add("multiprocessing")
 
     def may_write(self) -> bool:
         """Whether the running test may write."""

@@ -81,6 +81,11 @@ def launch(config: pytest.Config) -> Run | None:
     add_settings(config)
     seed = _shuffle_seed(config.option.gaia_shuffle)
     _refuse_lost_asserts()
+    if config.option.gaia_require_full and runs_no_tests(config.option):
+        raise ConfigError(
+            "--gaia-require-full: another option, such as --collect-only or --setup-plan, makes pytest run no test, so this run "
+            "would end with exit code 0 without a verdict. Remove that option; it can also be in addopts or PYTEST_ADDOPTS."
+        )
     suites = suite_names(project.suites)
     for suite in suites:
         config.addinivalue_line("markers", f"{suite}: the tests of suites/{suite}")

@@ -14,15 +14,9 @@ if TYPE_CHECKING:
 
 def parameters() -> list[Any]:
     """Return every way; those that promote are slow."""
+    slow = pytest.mark.slow("processes")
     return [
-        pytest.param(
-            step,
-            id=step.id,
-            marks=[
-                *([pytest.mark.slow("processes")] if step.is_long or step.state == "promoted" else []),
-                *([pytest.mark.xfail(strict=True, reason=step.missing)] if step.missing else []),
-            ],
-        )
+        pytest.param(step, id=step.id, marks=[slow] if step.is_long or step.state == "promoted" else [])
         for step in steps()
     ]
 

@@ -32,7 +32,7 @@ def parameters(table: str) -> list[Any]:
 
 
 def _parameter(way: Way, number: str) -> Any:
-    marks = [pytest.mark.xfail(strict=True, reason=way.missing)] if way.missing else []
+    marks = []
     if number.startswith("-n"):
         marks.append(pytest.mark.slow("workers"))
     elif number != "1" and way.id not in ALSO_EVERY_DAY:

@@ -202,7 +202,9 @@ class CheckHooks:
             # A subtest.
             accept(error)
             return
-        found = self.watch.found(self.run.recorder.current, error, call.when)
+        # A skip hides what led to it.
+        ended_by = None if isinstance(error, phases.SKIPS) else error
+        found = self.watch.found(self.run.recorder.current, ended_by, call.when)
         if not found:
             return
         text = "\n\n".join(map(self.watch.text, found))

@@ -130,7 +130,8 @@ def with_native_xfail(phase: Phase, report: pytest.TestReport, masks: Masks) -> 
     return phase
 
 
-NO_FAILURES = (Skipped, NotApplicable, pytest.xfail.Exception)
+SKIPS = (Skipped, NotApplicable)
+NO_FAILURES = (*SKIPS, pytest.xfail.Exception)
 
 
 def raised_in(call: pytest.CallInfo[None], not_sent: Mapping[str, str]) -> pytest.ExceptionInfo[BaseException] | None:
