@@ -21,6 +21,7 @@ FILES, TESTS, EXPECTATIONS = 100, 100, 1000
 _TEST = """
 import pytest
 
+@pytest.mark.gaia(offline=True)
 @pytest.mark.parametrize("number", range({tests}))
 def test_trivial(number):
     pass
@@ -144,7 +145,7 @@ def _project(files: int, expectations: int) -> Iterator[tuple[Path, dict[str, tu
 
 
 def _write(project: Path, files: int, expectations: int) -> None:
-    (project / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = session\n")
+    (project / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = session\nmarkers = gaia\n")
     (project / "gaia.toml").write_text(
         '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n'
         "[env.bench.tolerance]\nmax_expectation_age_days = 100000\n"
