@@ -28,6 +28,8 @@ class Proof:
     mapped: Mapped
     planned: list[Fault]
     excluded: list[Fault] = field(default_factory=list)
+    excluded_share: float = 0.0
+    """of all faults, also those that a sample leaves out"""
     complete: bool = False
     """whether all faults of the project are planned, so that the score can be compared with that of other runs"""
     tried: dict[Fault, Tried] = field(default_factory=dict)
@@ -226,4 +228,5 @@ class Choice:
             # S311: it keeps nothing secret.
             chosen = set(Random(self.seed).sample(range(len(kept)), self.sample))  # noqa: S311
             planned = [fault for at, fault in enumerate(kept) if at in chosen]
-        return Proof(mapped, planned, excluded, complete=not self.partial and len(planned) == len(kept))
+        share = len(excluded) / len(known) if known else 0.0
+        return Proof(mapped, planned, excluded, share, complete=not self.partial and len(planned) == len(kept))

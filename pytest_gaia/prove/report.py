@@ -23,20 +23,15 @@ def reasons_to_hold(proof: Proof, settings: Settings, min_score: float | None) -
         return found
     if settings.score is not None and round(percent, 1) < settings.score:
         found.append(f"the score is {percent:.1f} %, and was {settings.score:g} % ({settings.place}: score)")
-    if excluded_share(proof) > MOST_EXCLUDED:
+    if proof.excluded_share > MOST_EXCLUDED:
         found.append(
-            f"{settings.place} excludes {excluded_share(proof):.1%} of the faults, and may exclude {MOST_EXCLUDED:.0%}"
+            f"{settings.place} excludes {proof.excluded_share:.1%} of the faults, and may exclude {MOST_EXCLUDED:.0%}"
         )
     found += [
         f"{place}: the accepted survivor `{entry.fault}` has expired on {entry.expires} ({entry.owner})"
         for entry, place in settings.expired()
     ]
     return found
-
-
-def excluded_share(proof: Proof) -> float:
-    """Return the share of the faults that is excluded."""
-    return len(proof.excluded) / (len(proof.excluded) + len(proof.planned))
 
 
 def lines_of(proof: Proof, settings: Settings, seconds: float) -> Iterator[str]:
@@ -65,7 +60,7 @@ def lines_of(proof: Proof, settings: Settings, seconds: float) -> Iterator[str]:
 def _notes(proof: Proof, settings: Settings) -> Iterator[str]:
     yield from _about_accepted(proof, settings)
     if proof.excluded:
-        yield f"{settings.place} excludes {counted(len(proof.excluded), 'fault')}, {excluded_share(proof):.1%}"
+        yield f"{settings.place} excludes {counted(len(proof.excluded), 'fault')}, {proof.excluded_share:.1%}"
     if proof.complete and settings.score is not None and round(100 * proof.score, 1) > settings.score:
         yield f"the score has risen; set score = {100 * proof.score:.1f} in {settings.place}"
     for names, what in (
@@ -146,6 +141,7 @@ def as_json(proof: Proof, settings: Settings, seconds: float) -> dict[str, Any]:
         "survivors": [str(fault) for fault in proof.survivors if fault not in settings.accepted],
         "accepted": [str(fault) for fault in proof.survivors if fault in settings.accepted],
         "excluded": [str(fault) for fault in proof.excluded],
+        "excluded_share": round(100 * proof.excluded_share, 2),
         "not_requested": [str(route) for route in proof.not_requested],
         "caught_by": {str(fault): each.caught for fault, each in sorted(proof.tried.items()) if each.caught},
         "left_out": {"failing": proof.mapped.broken, "slow": proof.mapped.slow, "unsettled": proof.unsettled},

@@ -96,6 +96,7 @@ def test_the_score_and_the_survivors(suite: Path, gaia: Gaia) -> None:
     ]
     assert found["not_requested"] == ["gateway GET /gone"]
     assert found["excluded"] == ['gateway GET /health set version "another"']
+    assert found["excluded_share"] == 14.29
     assert found["caught_by"][accepted] == "checks/health/test_health.py::test_anything"
     assert found["suites"] == {"health": {"caught": 3, "faults": 5}}
     assert outcome.err == (
