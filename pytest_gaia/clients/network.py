@@ -199,6 +199,9 @@ class NetworkGuard:
             _active.remove(self)
             _handlers.clear()
             _handlers.update(self._before)
+
+    def note_unseen(self) -> None:
+        """Note what the guard cannot see, after the last test."""
         if self.environment.direct == "refuse":
             self.findings.unseen = {name for name in UNSEEN if name in sys.modules}
             if not _SPAWNING.isdisjoint(sys.modules):
@@ -353,7 +356,8 @@ class NetworkGuard:
         known = test.watched.failures if test.watched is not None else []
         if all(each.what != first for each in known):
             fix = rest.replace("\n", "\n  ")
-            self.recorder.add_failure(UnnoticedFailure(DirectConnectionRefused.kind, first, fix=fix), test)
+            failure = UnnoticedFailure(DirectConnectionRefused.kind, first, fix=fix)
+            self.recorder.add_failure(failure, test if test.node else None)
 
     def collect(self, test: RunningTest) -> None:
         """Record a refusal of a process that ``test`` has forked."""

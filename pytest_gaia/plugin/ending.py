@@ -11,11 +11,11 @@ import atexit
 import inspect
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from pluggy import PluginValidationError
@@ -205,7 +205,7 @@ def _withdraw(config: pytest.Config) -> None:
 
 
 def _watch_process(config: pytest.Config) -> None:
-    """Let ``os._exit(0)`` exit with 0 only if the run may exit with 0.
+    """Let ``os._exit(0)`` exit with 0 only if the run may exit with 0, and let no other program replace the process.
 
     It bypasses every other guard. Forked processes are not affected. If pytest is the program, the guard stays active,
     because ``atexit`` callbacks run after pytest.
@@ -229,17 +229,30 @@ def _watch_process(config: pytest.Config) -> None:
                 sys.stdout.flush()
             end(code)
 
-    _set_exit(watched)
+    replaced: dict[str, Callable[..., NoReturn]] = {"_exit": end, "execv": os.execv, "execve": os.execve}
+    _set_functions({"_exit": watched, "execv": _refusing(os.execv), "execve": _refusing(os.execve)})
     if _is_program():
         atexit.register(last)
     else:
-        config.add_cleanup(lambda: _set_exit(end))
+        config.add_cleanup(lambda: _set_functions(replaced))
 
 
-def _set_exit(function: Callable[[int], NoReturn]) -> None:
-    # In the system's module, too, from which ``os`` imports it.
+def _refusing(replace: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+    """Return ``replace``, which replaces a process by another program, for forked processes only."""
+    process = os.getpid()
+
+    def replacing(*arguments: Any) -> NoReturn:
+        if os.getpid() == process:
+            raise PermissionError("refused: another program would replace this run, and end it without a verdict")
+        replace(*arguments)
+
+    return replacing
+
+
+def _set_functions(functions: Mapping[str, Callable[..., NoReturn]]) -> None:
+    # In the system's module, too, from which ``os`` imports them.
     for module in (os, sys.modules[os.name]):
-        vars(module)["_exit"] = function
+        vars(module).update(functions)
 
 
 def _is_program() -> bool:

@@ -133,7 +133,7 @@ class Run:
     limits: dict[str, "ServiceLimits"] = field(default_factory=dict)
     """service → limits of its HTTP requests in this process"""
     network: "NetworkGuard | None" = None
-    """the network guard, from the first test on; None on the sandbox, which belongs to this run"""
+    """the network guard of this process; None on the sandbox, which belongs to this run"""
     withheld: dict[str, str] = field(default_factory=dict, repr=False)
     """variables with credentials that were removed from this process"""
     late: list[str] = field(default_factory=list)
@@ -262,7 +262,7 @@ class Run:
     def guard_network(self) -> None:
         """Begin to find connections to services that no client opens. Raises ``SandboxError`` if there is no environment."""
         environment = self.environment
-        if environment.sandbox and not environment.simulated:
+        if self.network is not None or (environment.sandbox and not environment.simulated):
             return
         from pytest_gaia.clients.network import NetworkGuard, OtherHosts
         from pytest_gaia.config.catalogue import Catalogue

@@ -59,6 +59,15 @@ class CheckHooks:
         self._unnoticed_text = ""
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Guard the network before code of the project runs, but in the sandbox, whose addresses are not known yet."""
+        if not self.run.declared.sandbox:
+            try:
+                self.run.guard_network()
+            except ConfigError as error:
+                raise pytest.UsageError(str(error)) from None
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Mark suites before ``-m`` evaluates markers, read the needs of each test, and apply ``--gaia-command``."""
         self._masks = Masks(self.run, colours=has_colours(config))
@@ -108,11 +117,20 @@ class CheckHooks:
         self.run.late += map(self._masks.text, self.watch.end())
         gc.unfreeze()
         if self.run.network is not None:
-            self.run.network.end()
+            self.run.network.note_unseen()
+            if distributes(session.config):
+                # They are the workers.
+                self.run.network.findings.children = 0
         if self.run.is_worker:
             tell_reduced(session.config, self.run)
             tell_network(session.config, self.run)
             tell_nodes(session.config, LATE, self.run.late)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Guard the network also against hooks of the project at the end."""
+        if self.run.network is not None:
+            self.run.network.end()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
