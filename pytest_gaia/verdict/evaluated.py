@@ -37,6 +37,8 @@ _NAMED = 20
 """most tests that a reason lists"""
 _UNPROVED = 'no baseline shows whether an earlier release did; for the first one, set tolerance.baseline = "optional"'
 _NO_EXPECTATIONS = ExpectationSet()
+_PASSES: tuple[Outcome, ...] = ("passed", "unexpected pass", "without evidence")
+"""passes; a run needs one of them, and a pass without evidence is a reason for HOLD of its own"""
 _OWN_CODES = (2, 3, 4)
 """pytest's exit codes: interrupted, internal error, usage error"""
 _SELECTED = ("ran", "crashed", "never ran")
@@ -154,7 +156,7 @@ def _holding(
         (facts.interrupted, facts.interrupted),
         (not facts.planned, "no test was selected"),
         (
-            not (counts["passed"] or counts["unexpected pass"] or counts["without evidence"]),
+            not (any(counts[outcome] for outcome in _PASSES) or (facts.partial and counts["passed offline"])),
             "no test that talks to a service passed" if counts["passed offline"] else "no test passed",
         ),
         (counts["without evidence"], numbered(counts["without evidence"], "without evidence")),

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pytest_gaia.preflight.files import DeployFiles
     from pytest_gaia.preflight.findings import Finding
 
+pytestmark = pytest.mark.gaia(offline=True)
+
 TOPICS = tuple(dict.fromkeys(check.topic for check in ALL_CHECKS if check.severity == "error"))
 
 

@@ -62,10 +62,11 @@ BUSY = """
 import asyncio
 
 async def test_sends_many(gateway):
-    await asyncio.gather(*(gateway.get("/x") for _ in range(4)))
+    for response in await asyncio.gather(*(gateway.get("/x") for _ in range(4))):
+        assert response.status
 
 async def test_sends_one(gateway):
-    await gateway.get("/x")
+    assert (await gateway.get("/x")).status
 """
 
 

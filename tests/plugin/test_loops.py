@@ -85,9 +85,11 @@ def test_asynchronous_tests_of_other_runners_are_left_to_them(
 
         # First, because anyio would make a fixture for it that is a coroutine function.
         @pytest.mark.anyio
+        @pytest.mark.gaia(offline=True)
         async def test_anyio(gateway, anyio_backend_name):
             assert anyio_backend_name == "asyncio"
 
+        @pytest.mark.gaia(offline=True)
         class TestCase(unittest.IsolatedAsyncioTestCase):
             @pytest.fixture(autouse=True)
             def client(self, gateway):
@@ -97,6 +99,7 @@ def test_asynchronous_tests_of_other_runners_are_left_to_them(
                 pass
 
         @pytest.mark.own
+        @pytest.mark.gaia(offline=True)
         async def test_own(gateway):
             pass
 
@@ -188,6 +191,8 @@ def test_a_chosen_loop_and_a_factory_of_loops_stay(pytester: pytest.Pytester, se
         """
         import asyncio
         import pytest
+
+        pytestmark = pytest.mark.gaia(offline=True)
 
         @pytest.mark.asyncio(loop_factories=["own"])
         async def test_factory(gateway):

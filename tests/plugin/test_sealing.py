@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.evident import give_evidence
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -37,6 +39,7 @@ def project(pytester: pytest.Pytester, server: ScriptedServer) -> pytest.Pyteste
         folder = pytester.path / "suites" / suite
         folder.mkdir(parents=True)
         (folder / f"test_{suite}.py").write_text(TESTS)
+    give_evidence(pytester.path / "suites")
     return pytester
 
 

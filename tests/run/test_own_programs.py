@@ -40,14 +40,13 @@ urls = { orders = "https://orders.example.com" }
 """
 
 TESTS = """
-import json, os, time, urllib.request
+import json, os, time
 import pytest
 
 @pytest.mark.gaia(requires=["orders"])
 @pytest.mark.parametrize("number", range(4))
-def test_orders(gaia_env, gaia_run, number):
-    with urllib.request.urlopen(gaia_env.urls["orders"] + "/health") as response:
-        seen = json.load(response)
+async def test_orders(orders, gaia_run, number):
+    seen = (await orders.get("/health")).json(any_type=True)
     assert seen["env"]["WHO"] == gaia_run.process
     with open("seen.jsonl", "a") as file:
         print(json.dumps(seen), file=file, flush=True)

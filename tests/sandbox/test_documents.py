@@ -22,7 +22,8 @@ def section(title: str) -> str:
 
 def rows(title: str) -> dict[str, str]:
     """Return the rows of the table below a heading: the code in its first column → the rest."""
-    return dict(re.findall(r"^\| `([a-z_A-Z]+)` \|(.*)\|$", section(title), re.MULTILINE))
+    found = re.findall(r"^\| (`[a-z_A-Z]+`(?:, `[a-z_A-Z]+`)*) \|(.*)\|$", section(title), re.MULTILINE)
+    return {name.strip("`"): rest for names, rest in found for name in names.split(", ")}
 
 
 def test_every_kind_of_fault_is_described() -> None:

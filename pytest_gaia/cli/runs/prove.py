@@ -54,8 +54,8 @@ accepted survivors, and excluded faults.
 \b
 Exit codes:
   0    the faults were tried, and the score is high enough
-  11   HOLD: the score is below --min-score or `score` in prove.toml, an accepted
-       survivor has expired, or too many faults are excluded
+  11   HOLD: the score is below --min-score or `score` in prove.toml, an
+       accepted survivor has expired, or too many faults are excluded
   12   the sandbox did not start
   4    usage error
   130  interrupted

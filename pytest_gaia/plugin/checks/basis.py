@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from operator import sub
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,8 @@ class Basis:
 
     def __init__(self, rootdir: Path) -> None:
         self._rootdir = rootdir
+        self._callers: list[str] | None = None
+        """what calls the tests instead of pytest"""
         self._shared: set[object] = set()
         """definitions of fixtures of a wider scope than function with evidence"""
 
@@ -53,15 +54,16 @@ class Basis:
 
     def why_none(self, item: pytest.Item, test: RunningTest) -> str:
         """Return why a test has no evidence: what replaces its call or a fixture, or that it exchanged nothing."""
-        reasons = [*self._replaced(item)]
+        if self._callers is None:
+            functions = functions_calling_tests(item.config)
+            own = [function for function in functions if not _is_installed(function)]
+            self._callers = [f"its call is made by {self._place(each)} (pytest_pyfunc_call)" for each in own]
+        reasons = [*self._callers, *self._replaced(item)]
         if test.exchanges and not test.of_fixtures[0]:
             reasons.append("no request got a response")
         return "; ".join(reasons) or "it exchanged nothing with a service"
 
     def _replaced(self, item: pytest.Item) -> Iterator[str]:
-        for function in functions_calling_tests(item.config):
-            if not _is_installed(function):
-                yield f"its call is made by {self._place(function)} (pytest_pyfunc_call)"
         for name, definitions in used_fixtures(item, _BY_PYTEST).items():
             first, *_, last = (*definitions[:1], *definitions)
             if first.func.__module__.startswith("pytest_gaia.") and not last.func.__module__.startswith("pytest_gaia."):
@@ -74,7 +76,6 @@ class Basis:
         return f"{(path.relative_to(self._rootdir) if inside else path).as_posix()}:{code.co_firstlineno}"
 
 
-@lru_cache(maxsize=64)
 def _is_installed(function: Any) -> bool:
     parts = Path(function.__code__.co_filename).parts
     return "site-packages" in parts or "dist-packages" in parts or function.__module__.startswith("pytest_gaia.")

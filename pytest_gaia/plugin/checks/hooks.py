@@ -182,8 +182,6 @@ class CheckHooks:
         self.raised = None
         if self._found is None and report.outcome == "passed" and "wasxfail" not in report.__dict__:
             self._add_pass(evidence, item, call, report)
-            if report.sections or report.user_properties:
-                self._masks.report(report)
         else:
             self._add(evidence, item, call, report)
             self._add_unnoticed(report, evidence)
@@ -400,8 +398,11 @@ class CheckHooks:
             test.called = test.completed.copy()
             if exchanged and evidence.clean and (reason := self._passed_without(evidence)):
                 Showing("not applicable", reason).apply(item, report)
-            elif not has_own(test):
-                self._find_basis(item, report, evidence)
+        if report.sections or report.user_properties:
+            self._masks.report(report)
+        if call.when == "call" and report.passed and not has_own(test):
+            # Its own text is masked already.
+            self._find_basis(item, report, evidence)
 
     def _find_basis(self, item: pytest.Item, report: pytest.TestReport, evidence: Evidence) -> None:
         """Find evidence of a passed test that itself completed nothing, or why there is none."""
