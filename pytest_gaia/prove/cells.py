@@ -161,12 +161,13 @@ class Cell:
         yield from (self._decoder.decode(line) for line in lines)
 
     def _ended(self) -> Ended:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_END_SECONDS)
-        return Ended(f"pytest ended unexpectedly (exit code {self._process.returncode}).\n{self.output()}")
+        output = self.output()
+        return Ended(f"pytest ended unexpectedly (exit code {self._process.returncode}).\n{output}")
 
     def output(self) -> str:
-        """Return the last lines of the output."""
+        """Wait until the process has ended, and return the last lines of its output, which is buffered before."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS)
         lines = self._log.read_text("utf-8", "replace").strip().splitlines()
         return "\n".join(f"  {line}" for line in lines[-_LAST_LINES:])
 
