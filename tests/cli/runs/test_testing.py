@@ -182,7 +182,9 @@ import pytest
 
 
 @pytest.mark.gaia(command="chat")
-def test_chat(gaia_argument, gaia_env):
+@pytest.mark.asyncio(loop_scope="session")
+async def test_chat(gaia_argument, gaia_env, gateway):
+    (await gateway.get("/health")).expect(200)
     assert gaia_argument == ("Test",)
     assert gaia_env.name == "sandbox"
 
