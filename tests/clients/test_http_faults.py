@@ -105,6 +105,20 @@ async def test_after_a_stale_connection_no_other_that_was_idle_is_used(connect: 
     assert server.connections == 4
 
 
+async def test_a_connection_is_not_used_again_after_an_error_of_the_server(connect: Connect) -> None:
+    """A server whose code raises an exception often closes the connection after the response."""
+
+    async def fails(request: Received, writer: asyncio.StreamWriter) -> None:
+        status = "500 Internal Server Error" if request.target == "/fails" else "200 OK"
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    async with peer(fails) as server:
+        gateway = connect({"gateway": server.url}).http("gateway")
+        for path in ("/works", "/fails", "/works", "/works"):
+            await gateway.get(path)
+    assert [each.connection for each in server.received] == [1, 1, 2, 2]
+
+
 async def test_a_post_on_a_stale_connection_is_never_sent_twice(connect: Connect) -> None:
     async with peer(closes_when_idle) as server:
         gateway = connect({"gateway": server.url}).http("gateway")

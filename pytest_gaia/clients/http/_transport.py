@@ -25,6 +25,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextvars import Token
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Literal, Protocol, TypeAlias
 
 import httpx
@@ -193,8 +194,9 @@ class Transport:
                 self._discard(len(self._idle))
             raise
         self._idle.append((slot, asyncio.get_running_loop().time()))
-        if self._is_closed:
-            self._discard(1)
+        # A server that fails often closes its connection just after the response, and would reset the next request.
+        if self._is_closed or response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._in_background(self._idle.pop()[0].aclose())
 
     async def _send(self, slot: httpx.AsyncHTTPTransport, message: httpx.Request, progress: Progress) -> httpx.Response:
         try:
