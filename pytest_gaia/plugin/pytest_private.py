@@ -205,6 +205,12 @@ def used_fixtures(item: pytest.Item, by_pytest: tuple[str, ...]) -> dict[str, tu
     return used
 
 
+def has_replaced_fixtures(item: pytest.Item) -> bool:
+    """Whether a fixture that a test gets has the name of another one, which it replaces."""
+    request = getattr(item, "_request", None)
+    return request is not None and any(len(each) > 1 for each in request._arg2fixturedefs.values())
+
+
 def functions_calling_tests(config: pytest.Config) -> list[Any]:
     """Return the functions that implement ``pytest_pyfunc_call``, without wrappers."""
     return [each.function for each in config.hook.pytest_pyfunc_call.get_hookimpls() if not each.wrapper]

@@ -351,7 +351,7 @@ def _is_unproved(classification: Classification, context: Context) -> bool:
 
 
 def _at_once(record: TestRecord, outcome: Classification) -> bool:
-    return outcome.outcome in ("passed", "unexpected pass") and record.attempt == 1 and not record.earlier
+    return outcome.outcome in (*_PASSES, "passed offline") and record.attempt == 1 and not record.earlier
 
 
 def _facts(

@@ -170,6 +170,8 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag=
         """Whether the test or a fixture that it uses completed an exchange, a statement or a message."""
         if self.statements or self.messages or self.fixtures:
             return True
+        if not self.exchanges:
+            return False
         end = max((phase.exchanges for phase in self.phases if phase.when != "teardown"), default=0)
         return sum(each.status is not None for each in self.exchanges[:end]) > self.of_fixtures
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_gaia.clients.running import RunningTest
-from pytest_gaia.plugin.pytest_private import functions_calling_tests, used_fixtures
+from pytest_gaia.plugin.pytest_private import functions_calling_tests, has_replaced_fixtures, used_fixtures
 
 _BY_PYTEST = ("_xunit_", "_unittest_")
 """beginnings of the names of the fixtures by which pytest calls functions such as ``setup_module``"""
@@ -64,7 +64,9 @@ class Basis:
         return "; ".join(reasons) or "it exchanged nothing with a service"
 
     def _replaced(self, item: pytest.Item) -> Iterator[str]:
-        for name, definitions in used_fixtures(item, _BY_PYTEST).items():
+        # Nearly no test has any, and looking for the fixtures that it uses takes time.
+        used = used_fixtures(item, _BY_PYTEST) if has_replaced_fixtures(item) else {}
+        for name, definitions in used.items():
             first, *_, last = (*definitions[:1], *definitions)
             if first.func.__module__.startswith("pytest_gaia.") and not last.func.__module__.startswith("pytest_gaia."):
                 yield f"fixture {name} is that of {self._place(last.func)}, not of pytest-gaia"
