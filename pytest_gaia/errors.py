@@ -12,6 +12,7 @@
     ├── ReportFailed           the tool that builds the HTML report failed                   exit 1
     ├── SandboxError           the sandbox could not start, or did not respond               exit 12
     ├── WriteRefused           a write was blocked
+    │   └── DirectConnectionRefused  a connection that no client opened was blocked
     ├── NotApplicable          the environment does not offer what a test needs
     └── ServiceError           a request to a service failed
         ├── Unreachable        no connection: refused, unknown host, connection reset

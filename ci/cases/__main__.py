@@ -113,6 +113,13 @@ def run_command(command: str, folder: Path, environ: Mapping[str, str]) -> tuple
     words = shlex.split(command)
     if words[0] == "gaia":
         return _run_here(words[1:], folder, environ)
+    return run_apart(words, folder, environ)
+
+
+def run_apart(
+    words: Sequence[str], folder: Path, environ: Mapping[str, str], seconds: float = SECONDS
+) -> tuple[int, str]:
+    """Run a command in a process of its own for at most ``seconds``; return its exit code and its output."""
     try:
         done = subprocess.run(
             [sys.executable, "-m", *words] if words[0] == "pytest" else words,
@@ -121,11 +128,11 @@ def run_command(command: str, folder: Path, environ: Mapping[str, str]) -> tuple
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=SECONDS,
+            timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired as late:
-        return -signal.SIGALRM, f"{(late.stdout or b'').decode()}\nno end after {SECONDS} s"
+        return -signal.SIGALRM, f"{(late.stdout or b'').decode(errors='replace')}\nno end after {seconds:g} s"
     return done.returncode, done.stdout.decode(errors="replace")
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci.cases.__main__ import run_apart
 from ci.ways.service import Service, database_and_broker
 from ci.ways.table import PLAIN_CLIENT, concurrency_of, filled, write_project
 
@@ -55,7 +56,9 @@ def tried(way: Way, folder: Path, *, command: str = GAIA, number: str = "1", sta
             (folder / "conftest.py").write_bytes(PLAIN_CLIENT.read_bytes())
         values |= {"env": way.env, "args": filled(way.args, values), "concurrency": concurrency_of(number)}
         given = {name: filled(value, values) for name, value in way.environ.items()}
-        code, output = (start or _start)(shlex.split(filled(command, values)), folder, _environ(service.url) | given)
+        code, output = (start or partial(run_apart, seconds=SECONDS))(
+            shlex.split(filled(command, values)), folder, _environ(service.url) | given
+        )
         noted = folder / "written.txt"
         written = [*service.written, *(noted.read_text(encoding="utf-8").splitlines() if noted.exists() else ())]
         return Seen(code, output, _word(code, folder, command), tuple(written))
@@ -83,20 +86,3 @@ def _environ(url: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GAIA_", "PYTEST_", "GITHUB_"))}
     path = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", "")))
     return kept | {"COLUMNS": "400", "PATH": path, "SHOP_URL": url}
-
-
-def _start(words: Sequence[str], folder: Path, environ: Mapping[str, str]) -> tuple[int, str]:
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", *words] if words[0] == "pytest" else words,
-            cwd=folder,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as late:
-        return -1, f"{(late.stdout or b'').decode(errors='replace')}\nno end after {SECONDS} s"
-    return done.returncode, done.stdout.decode(errors="replace")

@@ -143,23 +143,25 @@ class ProvingHooks:
         seconds: dict[str, float] = {}
         broken, slow = [], []
         for item, following in zip(session.items, (*session.items[1:], None), strict=True):
-            began = time.monotonic()
-            outcome = self._outcome(item, following)
-            seconds[item.nodeid] = time.monotonic() - began
-            if seconds[item.nodeid] > request.slowest:
+            outcome, took = self._timed(item, following)
+            if took > request.slowest:
                 # It may have waited for the machine.
-                began = time.monotonic()
-                outcome = self._outcome(item, following)
-                seconds[item.nodeid] = min(seconds[item.nodeid], time.monotonic() - began)
-            if outcome is None or outcome.blocks or outcome.outcome not in ("passed", "expected failure"):
-                if outcome is None or outcome.blocks:
-                    broken.append(item.nodeid)
-            elif seconds[item.nodeid] > request.slowest:
+                outcome, again = self._timed(item, following)
+                took = min(took, again)
+            seconds[item.nodeid] = took
+            if outcome is None or outcome.blocks:
+                broken.append(item.nodeid)
+            elif took > request.slowest and outcome.outcome in ("passed", "expected failure"):
                 slow.append(item.nodeid)
-            if outcome is None or outcome.outcome != "passed" or item.nodeid in slow:
-                self._received.pop(item.nodeid, None)
+            elif outcome.outcome == "passed":
+                continue
+            self._received.pop(item.nodeid, None)
         self._mapping = False
         return Mapped(self._routes(session, seconds), self._suites(session), broken, slow)
+
+    def _timed(self, item: pytest.Item, following: pytest.Item | None) -> tuple[Classification | None, float]:
+        began = time.monotonic()
+        return self._outcome(item, following), time.monotonic() - began
 
     def _routes(self, session: pytest.Session, seconds: dict[str, float]) -> list[Seen]:
         seen: dict[Route, Seen] = {}
@@ -190,13 +192,12 @@ class ProvingHooks:
         tests = [self._items[node] for node in batch.tests]
         caught: dict[str, pytest.Item] = {}
         for number, fault in enumerate(batch.faults):
-            began = time.monotonic()
             # Also before the first one, so that the result does not depend on the batches before.
             if batch.fresh or not number:
                 self._start_again(session)
             self._inject(fault)
             try:
-                item, count = self._first_failure(session, tests[:SLOW_TESTS] if fault.kind == "slow" else tests)
+                item = self._first_failure(session, tests[:SLOW_TESTS] if fault.kind == "slow" else tests)
             finally:
                 self._heal()
             if item is not None:
@@ -204,20 +205,17 @@ class ProvingHooks:
                 # It probably catches the next fault of the route, too.
                 tests.remove(item)
                 tests.insert(0, item)
-            self._line.send(Tried(batch.number, fault, item.nodeid if item else "", count, time.monotonic() - began))
+            self._line.send(Tried(fault, item.nodeid if item else ""))
         if batch.fresh:
             self._start_again(session)
         broken = [item for item in caught.values() if self._blocks(session, item)]
         if broken:
             self._start_again(session)
             broken = [item for item in broken if self._blocks(session, item)]
-        self._line.send(Checked(batch.number, [item.nodeid for item in broken]))
+        self._line.send(Checked([item.nodeid for item in broken]))
 
-    def _first_failure(self, session: pytest.Session, tests: Sequence[pytest.Item]) -> tuple[pytest.Item | None, int]:
-        for number, item in enumerate(tests, 1):
-            if self._blocks(session, item):
-                return item, number
-        return None, len(tests)
+    def _first_failure(self, session: pytest.Session, tests: Sequence[pytest.Item]) -> pytest.Item | None:
+        return next((item for item in tests if self._blocks(session, item)), None)
 
     def _blocks(self, session: pytest.Session, item: pytest.Item) -> bool:
         # The next test is not known yet. With the session as next item, its fixtures stay alive.

@@ -75,19 +75,14 @@ class Mapped(msgspec.Struct, tag="mapped"):
 class Tried(msgspec.Struct, tag="tried"):
     """Result of one fault."""
 
-    batch: int
     fault: Fault
-    caught: str
+    caught: str = ""
     """the test that failed; empty if none did"""
-    tests: int
-    """number of tests that ran"""
-    seconds: float
 
 
 class Checked(msgspec.Struct, tag="checked"):
     """End of a batch: the tests that caught something ran once more, without a fault."""
 
-    batch: int
     broken: list[str]
     """those that failed; what they caught does not count"""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from pytest_gaia.errors import ConfigError, GaiaError, SandboxError, nearest
-from pytest_gaia.prove.cells import LONGEST, Batch, Cell, Cells, Checked, Ended, Failed, Map, Mapped, Ready, Tried
+from pytest_gaia.prove.cells import Batch, Cell, Cells, Checked, Ended, Failed, Map, Mapped, Ready, Tried
 from pytest_gaia.prove.faults import BASIC, Fault, Route, Seen, faults_of
 from pytest_gaia.prove.settings import Settings
 
@@ -35,7 +35,6 @@ class Proof:
     tried: dict[Fault, Tried] = field(default_factory=dict)
     unsettled: list[str] = field(default_factory=list)
     """tests that failed without a fault after a fault; what they caught does not count"""
-    seconds: float = 0.0
 
     @property
     def routes(self) -> dict[Route, Seen]:
@@ -100,16 +99,16 @@ class Proving:
         began = time.monotonic()
         self._plan(proof)
         while (self._waiting or self._running) and not self._stopped():
-            over = time.monotonic() - began > budget
+            seconds = time.monotonic() - began
+            over = seconds > budget
             while self._idle and self._waiting and not over:
                 self._begin(self._idle.pop(), self._waiting.popleft())
             if over and not self._running:
                 return
             for cell, reply in self._cells.replies(self._running):
                 self._handle(proof, cell, reply)
-            proof.seconds = time.monotonic() - began
             share = f", {proof.score:.0%} caught" if proof.tried else ""
-            self._tell(f"{len(proof.tried)} of {len(proof.planned)} faults{share}, {proof.seconds:.0f} s")
+            self._tell(f"{len(proof.tried)} of {len(proof.planned)} faults{share}, {seconds:.0f} s")
 
     def _plan(self, proof: Proof) -> None:
         by_route: dict[Route, list[Fault]] = {}
@@ -127,7 +126,7 @@ class Proving:
             if route in routes:
                 self._waiting.append(Batch(number, faults, list(routes[route].tests), routes[route].shared))
             else:
-                proof.tried |= {fault: Tried(number, fault, "", 0, 0.0) for fault in faults}
+                proof.tried |= {fault: Tried(fault) for fault in faults}
 
     def _begin(self, cell: Cell, batch: Batch) -> None:
         self._running[cell] = batch
@@ -161,7 +160,7 @@ class Proving:
         left = [fault for fault in batch.faults if fault not in proof.tried]
         if end.late and left:
             fault = left.pop(0)
-            proof.tried[fault] = Tried(batch.number, fault, end.reason, 0, LONGEST)
+            proof.tried[fault] = Tried(fault, end.reason)
         if left:
             self._waiting.append(Batch(batch.number, left, batch.tests, batch.fresh))
         self._cells.replace(cell)

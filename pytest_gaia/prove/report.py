@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_gaia.prove.faults import FURTHER, Fault
-from pytest_gaia.prove.proving import Proof
+from pytest_gaia.prove.proving import SLOWEST, Proof
 from pytest_gaia.prove.settings import MOST_EXCLUDED, Settings
 from pytest_gaia.report.layout import aligned
 from pytest_gaia.wording import counted, listed
@@ -66,7 +66,7 @@ def _notes(proof: Proof, settings: Settings) -> Iterator[str]:
     for names, what in (
         ([str(route) for route in proof.not_requested], "requested by no test that passes"),
         (proof.mapped.broken, "does not pass without a fault, and was left out"),
-        (proof.mapped.slow, "takes more than 1.5 s, and was left out"),
+        (proof.mapped.slow, f"takes more than {SLOWEST:g} s, and was left out"),
         (proof.unsettled, "failed after a fault was removed; what it caught does not count"),
     ):
         if names:

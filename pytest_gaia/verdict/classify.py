@@ -11,7 +11,7 @@ import msgspec
 from pytest_gaia.expectations.apis import MISSING_ROUTE, Apis, NamedOperation, lacking_reason
 from pytest_gaia.expectations.expectation import Expectation, ExpectationSet, Resolution
 from pytest_gaia.expectations.subjects import PHASES, UNNOTICED, Context, FailureDetails, Subject, mismatch
-from pytest_gaia.verdict.evidence import Phase, TestRecord, Wire
+from pytest_gaia.verdict.evidence import Phase, TestRecord, Wire, until_teardown
 
 Outcome = Literal[
     "passed",
@@ -181,8 +181,8 @@ def passed_without(phases: Sequence[Phase], exchanges: Sequence[Wire], apis: Api
 
     Requests of its teardown do not count.
     """
-    end = max((phase.exchanges for phase in phases if phase.when != "teardown"), default=0)
-    found = (_missing(each, apis) for each in exchanges[:end] if each.status in MISSING_ROUTE)
+    called = exchanges[: until_teardown(phases)]
+    found = (_missing(each, apis) for each in called if each.status in MISSING_ROUTE)
     return tuple(dict.fromkeys(filter(None, found)))
 
 

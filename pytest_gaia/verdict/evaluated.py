@@ -39,6 +39,7 @@ _UNPROVED = 'no baseline shows whether an earlier release did; for the first one
 _NO_EXPECTATIONS = ExpectationSet()
 _PASSES: tuple[Outcome, ...] = ("passed", "unexpected pass", "without evidence")
 """passes; a run needs one of them, and a pass without evidence is a reason for HOLD of its own"""
+_AT_ONCE = frozenset((*_PASSES, "passed offline"))
 _OWN_CODES = (2, 3, 4)
 """pytest's exit codes: interrupted, internal error, usage error"""
 _SELECTED = ("ran", "crashed", "never ran")
@@ -351,7 +352,7 @@ def _is_unproved(classification: Classification, context: Context) -> bool:
 
 
 def _at_once(record: TestRecord, outcome: Classification) -> bool:
-    return outcome.outcome in (*_PASSES, "passed offline") and record.attempt == 1 and not record.earlier
+    return outcome.outcome in _AT_ONCE and record.attempt == 1 and not record.earlier
 
 
 def _facts(

@@ -98,6 +98,11 @@ class Phase(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """number of exchanges of the test until the end of this phase"""
 
 
+def until_teardown(phases: Iterable[Phase]) -> int:
+    """Return the number of exchanges of a test without those of its teardown."""
+    return max((phase.exchanges for phase in phases if phase.when != "teardown"), default=0)
+
+
 class Wire(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One HTTP exchange, without bodies."""
 
@@ -172,8 +177,8 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag=
             return True
         if not self.exchanges:
             return False
-        end = max((phase.exchanges for phase in self.phases if phase.when != "teardown"), default=0)
-        return sum(each.status is not None for each in self.exchanges[:end]) > self.of_fixtures
+        called = self.exchanges[: until_teardown(self.phases)]
+        return sum(each.status is not None for each in called) > self.of_fixtures
 
     @property
     def clean(self) -> bool:

@@ -12,3 +12,13 @@ environments = ["small"]
 expect = "fail"
 """
 """all of a rule but the tests that it selects and the failures that it matches"""
+
+KNOWN = """
+reason = "a reason"
+issue = "GAIA-1"
+owner = "@team"
+created = 2026-11-01
+expires = 2099-01-01
+environments = ["small"]
+"""
+"""all of an expectation but the tests that it selects and the failures that it covers"""

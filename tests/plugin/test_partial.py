@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.plugin.conftest import SETTINGS, add_suite
+from tests.plugin.expectations import KNOWN
 from tests.slow import with_workers
 
 if TYPE_CHECKING:
@@ -33,15 +34,8 @@ def test_three(): pass
 @pytest.mark.gaia(requires=["nats"])
 def test_away(): raise AssertionError("must not run")
 """
-EXPECTATION = """
-reason = "a reason"
-issue = "GAIA-1"
-owner = "@team"
-created = 2026-11-01
-expires = 2099-01-01
-environments = ["small"]
-tests = ["suites/small"]
-match = { kind = "assertion" }
+EXPECTATION = f"""{KNOWN}tests = ["suites/small"]
+match = {{ kind = "assertion" }}
 max_failures = 1
 """
 WORKERS = pytest.mark.parametrize("workers", [(), with_workers("-n2")], ids=["one", "workers"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.plugin.conftest import add_suite
+from tests.plugin.expectations import KNOWN
 from tests.plugin.ways import verdict
 from tests.slow import in_full, with_workers
 
@@ -142,14 +143,7 @@ async def test_fails(gateway):
     AFTERWARDS
 """
 
-EXPECTATION = """
-reason = "a reason"
-issue = "GAIA-1"
-owner = "@team"
-created = 2026-11-01
-expires = 2099-01-01
-environments = ["small"]
-tests = ["suites/small/test_small.py::test_fails"]
+EXPECTATION = f"""{KNOWN}tests = ["suites/small/test_small.py::test_fails"]
 """
 
 

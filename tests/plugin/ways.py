@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.plugin.expectations import KNOWN
 from tests.slow import in_full
 
 PASSES = "def test_passes(): pass\n"
@@ -15,15 +16,8 @@ FAILS = "def test_fails(): assert False, 'broken'\n"
 
 ZERO = 'kind = "strict"'
 
-EXPECTATION = """
-reason = "a reason"
-issue = "GAIA-1"
-owner = "@team"
-created = 2026-11-01
-expires = 2099-01-01
-environments = ["small"]
-tests = ["suites/small/test_small.py::test_fails"]
-match = { kind = "assertion", message = "broken" }
+EXPECTATION = f"""{KNOWN}tests = ["suites/small/test_small.py::test_fails"]
+match = {{ kind = "assertion", message = "broken" }}
 """
 
 _ENVIRONMENT = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.small]\n[env.small.tolerance]\nmax_expectation_age_days = 100000\n'

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.preflight.sets import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 G_STAGING, G_PRODUCTION = "fly.gateway.staging.toml", "fly.gateway.production.toml"
 A_STAGING, A_PRODUCTION = "fly.auth.staging.toml", "fly.auth.production.toml"
@@ -79,3 +83,13 @@ def step(check: str, command: str, job: str = "production") -> Case:
     old = f"- run: {deploy}" if job == "production" else "- run: |\n          gaia config check --format github"
     after = new if job == "production" else f"- run: {command}  # wrong\n      {old}"
     return case(check, (DEPLOY, old, after))
+
+
+def numbered(checks: Iterable[str]) -> list[str]:
+    """Return a test ID for each case of these checks."""
+    seen: Counter[str] = Counter()
+    names = []
+    for check in checks:
+        seen[check] += 1
+        names.append(f"{check}-{seen[check]}")
+    return names

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_gaia.files.yaml import read_yaml
 from pytest_gaia.preflight.lint import ALL_CHECKS
+from tests.preflight.cases import numbered
 from tests.preflight.not_wrong import NOT_WRONG
 from tests.preflight.sets import MARK, changed, look, marked_line, spots
 from tests.preflight.wrong_elsewhere import WRONG_ELSEWHERE
@@ -24,16 +24,7 @@ if TYPE_CHECKING:
 FOUND = [*WRONG_NAMES, *WRONG_SETTINGS, *WRONG_ELSEWHERE]
 
 
-def numbered(cases: list[Case]) -> list[str]:
-    seen: Counter[str] = Counter()
-    names = []
-    for each in cases:
-        seen[each.check] += 1
-        names.append(f"{each.check}-{seen[each.check]}")
-    return names
-
-
-@pytest.mark.parametrize("case", FOUND, ids=numbered(FOUND))
+@pytest.mark.parametrize("case", FOUND, ids=numbered(each.check for each in FOUND))
 def test_a_usage_error_is_found_at_its_line(case: Case, tmp_path: Path) -> None:
     directory = changed(tmp_path, *case.changes)
     file = next(change.file for change in case.changes if MARK in change.new)
@@ -43,7 +34,7 @@ def test_a_usage_error_is_found_at_its_line(case: Case, tmp_path: Path) -> None:
     assert (file, marked_line(directory, file), case.check) in found
 
 
-@pytest.mark.parametrize("case", NOT_WRONG, ids=numbered(NOT_WRONG))
+@pytest.mark.parametrize("case", NOT_WRONG, ids=numbered(each.check for each in NOT_WRONG))
 def test_what_only_looks_like_a_usage_error_is_passed_over(case: Case, tmp_path: Path) -> None:
     found = look(changed(tmp_path, *case.changes))
 

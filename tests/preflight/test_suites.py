@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from pytest_gaia.plugin import Fixtures
 from pytest_gaia.preflight._suites.collection import _OWN
 from pytest_gaia.preflight._suites.model import _CLASSES, METHODS, SuiteFiles
 from pytest_gaia.preflight.suites import ALL_CHECKS, CHECKS, check_suites, read_suites
+from tests.preflight.cases import numbered
 from tests.preflight.suite_cases import RIGHT, WRONG, Case
 
 ROOT = Path(__file__).parents[2]
@@ -29,15 +29,6 @@ OTHERS = {
     "suites/asking.py": "from suites import asked\nasync def ask(client): ...\n",
     "suites/admin/conftest.py": "import pytest\n@pytest.fixture\ndef admin(orders):\n    return orders.with_key('x')\n",
 }
-
-
-def numbered(cases: list[Case]) -> list[str]:
-    seen: Counter[str] = Counter()
-    names = []
-    for each in cases:
-        seen[each.check] += 1
-        names.append(f"{each.check}-{seen[each.check]}")
-    return names
 
 
 @pytest.fixture
@@ -57,7 +48,7 @@ def lines_found(suites: SuiteFiles, case: Case) -> list[int]:
     return [each.place.line for each in found if each.place.file == case.file]
 
 
-@pytest.mark.parametrize("case", WRONG, ids=numbered(WRONG))
+@pytest.mark.parametrize("case", WRONG, ids=numbered(each.check for each in WRONG))
 def test_a_habit_that_hides_failures_is_found_at_its_line(case: Case, suites: SuiteFiles) -> None:
     wrong = [number for number, line in enumerate(case.code.splitlines(), start=1) if "# wrong" in line]
 
@@ -65,7 +56,7 @@ def test_a_habit_that_hides_failures_is_found_at_its_line(case: Case, suites: Su
     assert lines_found(suites, case) == wrong
 
 
-@pytest.mark.parametrize("case", RIGHT, ids=numbered(RIGHT))
+@pytest.mark.parametrize("case", RIGHT, ids=numbered(each.check for each in RIGHT))
 def test_code_that_only_looks_similar_is_not_reported(case: Case, suites: SuiteFiles) -> None:
     assert lines_found(suites, case) == []
 

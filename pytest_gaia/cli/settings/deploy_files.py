@@ -8,7 +8,17 @@ import typer
 
 from pytest_gaia.cli.options import AsJson, complete_name
 from pytest_gaia.cli.output import echo_json, echo_lines, show_table, write_json
-from pytest_gaia.cli.settings.findings import Findings, Format, Output, explanation, format_of, named, numbers
+from pytest_gaia.cli.settings.findings import (
+    Explain,
+    Findings,
+    Form,
+    Output,
+    Strict,
+    explanation,
+    format_of,
+    named,
+    numbers,
+)
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.deployfiles.read import OTHER_SPELLINGS
 from pytest_gaia.config.project import Project
@@ -78,14 +88,11 @@ def check_files(
         str | None,
         typer.Argument(metavar="ENV", help="Show only what concerns this environment", autocompletion=complete_name),
     ] = None,
-    explain: Annotated[
-        str | None,
-        typer.Option(metavar="CHECK", help="Show why CHECK matters, and how to fix its findings", show_default=False),
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings, too")] = False,
+    explain: Explain = None,
+    strict: Strict = False,
     secrets: Annotated[bool, typer.Option("--secrets", help="Ask Fly which secrets are set; needs a login")] = False,
     as_json: AsJson = False,
-    form: Annotated[Format, typer.Option("--format", help="Format of the output; github adds annotations")] = "text",
+    form: Form = "text",
     output: Output = None,
 ) -> None:
     """Check the deploy files and CI files of this project."""

@@ -20,6 +20,12 @@ from pytest_gaia.report.sarif import code_quality, sarif
 from pytest_gaia.wording import counted
 
 Format = Literal["text", "json", "github", "gitlab", "sarif"]
+Explain = Annotated[
+    str | None,
+    typer.Option(metavar="CHECK", help="Show why CHECK matters, and how to fix its findings", show_default=False),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings, too")]
+Form = Annotated[Format, typer.Option("--format", help="Format of the output; github adds annotations")]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the result to FILE", show_default=False)
 ]

@@ -7,7 +7,17 @@ import typer
 
 from pytest_gaia.cli.options import AsJson
 from pytest_gaia.cli.output import echo_lines
-from pytest_gaia.cli.settings.findings import Findings, Format, Output, explanation, format_of, named, numbers
+from pytest_gaia.cli.settings.findings import (
+    Explain,
+    Findings,
+    Form,
+    Output,
+    Strict,
+    explanation,
+    format_of,
+    named,
+    numbers,
+)
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.preflight.suites import ALL_CHECKS, check_suites, name_of, python_files, read_suites
@@ -50,13 +60,10 @@ def check(
     paths: Annotated[
         list[Path] | None, typer.Argument(metavar="PATH", help="Files and folders; default: all suites of the project")
     ] = None,
-    explain: Annotated[
-        str | None,
-        typer.Option(metavar="CHECK", help="Show why CHECK matters, and how to fix its findings", show_default=False),
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings, too")] = False,
+    explain: Explain = None,
+    strict: Strict = False,
     as_json: AsJson = False,
-    form: Annotated[Format, typer.Option("--format", help="Format of the output; github adds annotations")] = "text",
+    form: Form = "text",
     output: Output = None,
 ) -> None:
     """Check the test files of this project."""

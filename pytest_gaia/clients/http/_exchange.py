@@ -80,8 +80,9 @@ class Link:
     ) -> Call:
         """Return the request to send.
 
-        ``headers`` override those of ``identity`` and ``body``. ``limit`` is the one of this response, in bytes. Raises ``TypeError`` or ``ValueError`` for an invalid
-        argument, ``WriteRefused`` for a write that is not permitted, ``NotApplicable`` without a route.
+        ``headers`` override those of ``identity`` and ``body``. ``limit`` is the one of this response, in bytes. Raises
+        ``TypeError`` or ``ValueError`` for an invalid argument, ``WriteRefused`` for a write that is not permitted,
+        ``NotApplicable`` without a route.
         """
         verb = text(method, "method").upper()
         route = self.route_of(verb, text(template, "path"))

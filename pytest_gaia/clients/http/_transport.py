@@ -193,10 +193,11 @@ class Transport:
                 # The server has probably closed the others, too.
                 self._discard(len(self._idle))
             raise
-        self._idle.append((slot, asyncio.get_running_loop().time()))
         # A server that fails often closes its connection just after the response, and would reset the next request.
         if self._is_closed or response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._in_background(self._idle.pop()[0].aclose())
+            self._in_background(slot.aclose())
+        else:
+            self._idle.append((slot, asyncio.get_running_loop().time()))
 
     async def _send(self, slot: httpx.AsyncHTTPTransport, message: httpx.Request, progress: Progress) -> httpx.Response:
         try:

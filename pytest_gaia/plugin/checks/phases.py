@@ -1,6 +1,6 @@
 """Conversion of pytest's reports to phases and results, and of outcomes back to reports."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import currentframe
@@ -25,7 +25,7 @@ from pytest_gaia.printable import without_colors
 from pytest_gaia.report.layout import terms
 from pytest_gaia.run.session import Run
 from pytest_gaia.verdict.classify import PhaseOutcome, is_unnoticed
-from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire
+from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire, until_teardown
 from pytest_gaia.verdict.gathering import MESSAGE_LIMIT, failure_of
 
 PASSES_ALONE = ("concurrent tests", "passes when run alone: other tests disturb something that it shares")
@@ -138,8 +138,8 @@ def raised_in(call: pytest.CallInfo[None], not_sent: Mapping[str, str]) -> pytes
     """Return what a phase raised, as a skip if a client or a fixture reported that the environment lacks something.
 
     This applies to the setup and the call of a test only. If code of the project raised ``NotApplicable``, the test is skipped.
-    An exception in a subtest fails the subtest. A test that passes or
-    skips although a request was ``not_sent`` (service → reason) has caught an error that counts.
+    An exception in a subtest fails the subtest. A test that passes or skips although a request was ``not_sent``
+    (service → reason) has caught an error that counts.
     """
     raised = call.excinfo
     caught = call.when == "call" if raised is None else isinstance(raised.value, NO_FAILURES)
@@ -323,7 +323,7 @@ class Evidence(msgspec.Struct, gc=False):
             of_fixtures=running.of_fixtures[0],
             fixtures=self.fixtures,
             no_evidence=self.no_evidence,
-            unread=self._unread(running, running.unread) if running.unread else (),
+            unread=self._unread(running),
         )
         if not self.clean:
             self.earlier += tuple(phase for phase in self.phases if phase.outcome == "failed")
@@ -332,10 +332,11 @@ class Evidence(msgspec.Struct, gc=False):
         self.fixtures, self.no_evidence = (), ""
         return record
 
-    def _unread(self, running: RunningTest, known: Container[int]) -> tuple[str, ...]:
+    def _unread(self, running: RunningTest) -> tuple[str, ...]:
         """Return the requests of a passed test of whose responses it has read nothing, without those of its teardown."""
-        end = max((phase.exchanges for phase in self.phases if phase.when != "teardown"), default=0)
-        unread = [each for each in running.exchanges[:end] if id(each) in known] if self.clean else ()
+        if not running.unread or not self.clean:
+            return ()
+        unread = [each for each in running.exchanges[: until_teardown(self.phases)] if id(each) in running.unread]
         return tuple(f"{each.request.method} {each.route} of {each.service}, {each.status}" for each in unread)
 
 

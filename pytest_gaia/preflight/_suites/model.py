@@ -97,6 +97,9 @@ class SuiteFile(Source):
     """One Python file of the suites: a test file, a ``conftest.py``, or a module that they import."""
 
     suites: SuiteFiles = field(kw_only=True)
+    _known: dict[tuple[Scope, str], Kind | None] = field(default_factory=dict)
+    """kind of each name that was asked for"""
+    _asserting: dict[Function, bool] = field(default_factory=dict)
 
     @cached_property
     def functions(self) -> dict[str, Function]:
@@ -222,10 +225,6 @@ class SuiteFile(Source):
                 return self._known[key]
         return None
 
-    @cached_property
-    def _known(self) -> dict[tuple[Scope, str], Kind | None]:
-        return {}
-
     def _of_binding(self, node: ast.AST, name: str, scope: Scope) -> Kind | None:
         if isinstance(node, ast.arg):
             return self._of_parameter(node, name, scope)
@@ -282,10 +281,6 @@ class SuiteFile(Source):
             self._asserting[function] = self.expects(self.inside(function))
         return self._asserting[function]
 
-    @cached_property
-    def _asserting(self) -> dict[Function, bool]:
-        return {}
-
 
 @dataclass
 class SuiteFiles:
@@ -296,6 +291,7 @@ class SuiteFiles:
     strict_xfail: bool = False
     """whether the settings of pytest make ``xfail`` strict"""
     files: list[SuiteFile] = field(default_factory=list)
+    _kinds: dict[str, Kind | None] = field(default_factory=dict)
 
     def add(self, name: str, text: str) -> SuiteFile:
         """Parse one file. Raises ``SyntaxError`` if it is no valid Python."""
@@ -341,16 +337,14 @@ class SuiteFiles:
 
     def is_imported(self, file: SuiteFile) -> bool:
         """Whether another file imports something of ``file``."""
-        if not self._imported:
-            for name in (name for each in self.files for name in each.imports.values()):
-                parts = name.split(".")
-                self._imported.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
         parts = file.module.split(".")
         return any(".".join(parts[start:]) in self._imported for start in range(len(parts)))
 
     @cached_property
     def _imported(self) -> set[str]:
-        return set()
+        """The dotted names that files import, and those of the modules around them."""
+        names = (name.split(".") for each in self.files for name in each.imports.values())
+        return {".".join(parts[:end]) for parts in names for end in range(1, len(parts) + 1)}
 
     @cached_property
     def bases(self) -> set[str]:
@@ -370,10 +364,6 @@ class SuiteFiles:
             own = self.clients.get(name) or _OWN_FIXTURES.get(name)
             self._kinds[name] = (kinds.pop() if len(kinds) == 1 else None) if kinds else own
         return self._kinds[name]
-
-    @cached_property
-    def _kinds(self) -> dict[str, Kind | None]:
-        return {}
 
 
 _OWN_FIXTURES = {"services": Kind("services"), "gaia_contract": Kind("contract")}

@@ -35,6 +35,7 @@ class Source:
     imports: dict[str, str] = field(default_factory=dict)
     """local name → dotted name of what is imported"""
     _nodes: dict[type[ast.AST], list[Any]] = field(default_factory=lambda: defaultdict(list))
+    _bound: dict[Scope, dict[str, list[ast.AST]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         open_nodes: list[ast.AST] = [self.tree]
@@ -163,10 +164,6 @@ class Source:
                     found[node.name].append(node)
             self._bound[scope] = dict(found)
         return self._bound[scope]
-
-    @cached_property
-    def _bound(self) -> dict[Scope, dict[str, list[ast.AST]]]:
-        return {}
 
     def loads(self, name: str, scope: ast.AST) -> list[ast.Name]:
         """Return where ``scope``, functions in it included, uses the value of a name."""
