@@ -144,4 +144,4 @@ def test_an_exchange_with_a_busy_service_reduces_its_limit_and_the_summary_says_
         assert result.outlines.count(line) == 1
         server.answers["/x"] = [(429, {}), (200, {})]
 
-    assert "429" not in project.runpytest_subprocess(*arguments(server)).stdout.str()
+    assert "returned 429" not in project.runpytest_subprocess(*arguments(server)).stdout.str()

@@ -25,11 +25,11 @@ auth = { secret = "MAIL_KEY", header = "x-mail" }
 kind = "postgres"
 """
 GIVEN = {
-    "GAIA_API_KEY": "key-of-small-7f3b",
-    "GAIA_OTHER_API_KEY": "key-of-other-7f3b",
-    "GAIA_SMALL_JWT_SECRET": "secret-of-small-7f3b-secret-of-small",
-    "GAIA_MAIL_MAIL_KEY": "key-of-mail-7f3b",
-    "GAIA_SMALL_DB_URL": "postgresql://reader:password-7f3b@127.0.0.1:1/db",
+    "GAIA_API_KEY": "key-of-small-7f3bqxz",
+    "GAIA_OTHER_API_KEY": "key-of-other-7f3bqxz",
+    "GAIA_SMALL_JWT_SECRET": "secret-of-small-7f3bqxz-secret-of-small",
+    "GAIA_MAIL_MAIL_KEY": "key-of-mail-7f3bqxz",
+    "GAIA_SMALL_DB_URL": "postgresql://reader:password-7f3bqxz@127.0.0.1:1/db",
 }
 SOURCE = f"""
 import os
@@ -70,7 +70,7 @@ def test_only_where_writing_is_forbidden_credentials_leave_the_variables(
     assert done.returncode == 0, done.stdout
     assert "shown shop" in done.stdout
     for text in (done.stdout, done.stderr, *(each.read_text() for each in project.glob("*.*") if each.is_file())):
-        assert "7f3b" not in text
+        assert "7f3bqxz" not in text
 
 
 def test_the_process_has_them_again_after_the_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
