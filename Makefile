@@ -50,7 +50,7 @@ test-all:
 
 test-lowest:
 	@ci/setup lowest
-	@PYTHONDONTWRITEBYTECODE= BROWSER_TESTS= .venv-lowest/bin/python -m pytest tests $(PARALLEL) -q -m 'not slow'
+	@PYTHONDONTWRITEBYTECODE= BROWSER_TESTS= DOCKER_TESTS= .venv-lowest/bin/python -m pytest tests $(PARALLEL) -q -m 'not slow'
 
 lint:
 	@ci/setup test

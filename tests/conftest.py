@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from hypothesis import settings
 
 from tests import slow
-from tests.browser.tools import pytest_terminal_summary
 from tests.fake_tools import fake_tools
 from tests.forking.client import end_of_forking, take_measuring_over
+from tests.left_out import pytest_terminal_summary
 from tests.signals import unignored_signals
 
 if TYPE_CHECKING:

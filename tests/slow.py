@@ -20,6 +20,7 @@ KINDS = {
     "processes": "whole commands as processes, interrupted and resumed; runs for Allure; ci.cases",
     "projects": "other projects, or this one installed from its package",
     "servers": "servers that start slowly: RabbitMQ",
+    "docker": "deployments on a real Docker engine, and the commands that look at them",
     "browser": "pages in Chromium, and the runs that create them",
     "matrix": "further combinations of a test that `make test` runs once",
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.report.signoff.documents import html
-from tests.browser.tools import leave_out
+from tests import left_out
 from tests.report.signoff_pages import bare_page, full_page, large_page, small_page
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def pdftotext() -> str:
     """The program that extracts the text of a PDF."""
     found = shutil.which("pdftotext")
     if found is None:
-        leave_out("pdftotext is not installed")
+        left_out.PAGES.leave_out("pdftotext is not installed")
     return found
 
 

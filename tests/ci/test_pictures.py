@@ -18,7 +18,7 @@ from ci.pictures.recording import Recording, Written, record
 from ci.pictures.screen import COLORS, frames_of
 from ci.pictures.steady import Steady
 from ci.pictures.svg import Drawing
-from tests.browser.tools import REQUIRED
+from tests.left_out import PAGES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ BYTES = (
 @pytest.fixture
 def terminal() -> None:
     """Skip without the library that emulates a terminal, which only the profile ``pictures`` installs."""
-    if os.environ.get(REQUIRED) != "required":
+    if os.environ.get(PAGES.required) != "required":
         pytest.importorskip("pyte", reason="pyte is not installed; ci/setup pictures installs it")
 
 

@@ -20,7 +20,7 @@ def test_an_unknown_profile_is_refused() -> None:
 
     assert result.returncode == 4
     assert (
-        "unknown profile 'demon'; choose from: demo, test, bench, docs, peers, pictures, lowest, browser"
+        "unknown profile 'demon'; choose from: demo, test, bench, docs, peers, pictures, lowest, browser, servers, docker"
         in result.stderr
     )
 
