@@ -60,6 +60,8 @@ class DeploySettings:
     """services to deploy when none is selected; by default all with a deploy file"""
     deadline: float = 600.0
     """seconds for the deployment of one service"""
+    stable_for: float = 10.0
+    """seconds that a container must run after a deployment has started it"""
     consecutive_successes: int = 3
     """successful health probes in a row that readiness requires after a deployment"""
     org: str | None = None

@@ -66,6 +66,7 @@ class DeployTable(Struct, frozen=True, forbid_unknown_fields=True):
     command: Annotated[tuple[str, ...], Meta(min_length=1)] | UnsetType = UNSET
     services: tuple[Text, ...] | UnsetType = UNSET
     deadline: Annotated[float, Meta(gt=0, le=7200)] | UnsetType = UNSET
+    stable_for: Annotated[float, Meta(ge=0, le=600)] | UnsetType = UNSET
     consecutive_successes: Annotated[int, Meta(ge=1, le=100)] | UnsetType = UNSET
     org: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET
     context: Annotated[str, Meta(min_length=1)] | UnsetType = UNSET

@@ -7,8 +7,8 @@ unchanged, 75 retry, any other failed. All phases are idempotent.
 
 import datetime
 import threading
-from collections.abc import Callable
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -59,8 +59,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     region: str | None = None
     rebuild: bool = False
     remote_only: bool = True
-    beside: tuple[str, ...] | None = None
-    """names in the tool of services to start together with ``app``; None for all its dependencies"""
     attempt: int = 1
     deadline: float = 600.0
     """time limit of the phase, in seconds"""
@@ -69,6 +67,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """for Kubernetes: context in the kubeconfig"""
     namespace: str | None = None
     """for Kubernetes: namespace of the workload"""
+    compare: bool = False
+    """for ``observe``: whether to compare what runs with the deploy files"""
     directory: str | None = None
     """absolute path of the project, in which the tool runs and builds; None for the working directory"""
 
@@ -78,8 +78,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     state: str
-    """``started``, ``stopped``, ``suspended``, ``starting`` … (the states of Fly); ``completed`` for a container that runs
-    once and succeeded, which counts as ``started``"""
+    """``started``, ``stopped``, ``suspended``, ``starting`` … (the states of Fly); for containers also ``restarting`` and
+    ``paused``, and ``completed`` for one that runs once and succeeded, which counts as ``started``"""
+    label: str = ""
+    """its name in messages, such as ``container shop-orders-1``; empty for ``machine ID``"""
     group: str = ""
     """process group on Fly; empty if there is none or it is unknown"""
     region: str | None = None
@@ -97,6 +99,18 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     crashed: bool = False
     """whether it crashed or ran out of memory since its last start"""
     memory_mb: int | None = None
+    started_at: str = ""
+    """time of its last start, ISO 8601; empty if the tool does not report it"""
+    exit_code: int | None = None
+    """of a container that has ended, which Docker does not start again by itself unless it is ``restarting``"""
+    out_of_memory: bool = False
+    """whether it ended because it exceeded its memory limit"""
+    ended_by: Literal["", "stop", "kill"] = ""
+    """the request that ended it, if that is known"""
+    restarts: int = 0
+    """how often the tool has started it again after a failure"""
+    error: str = ""
+    """why it did not start, in the tool's words"""
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +127,10 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """what the rollout still lacks, according to the tool; empty if it is complete, or if the tool does not report it"""
     taken: str = ""
     """time of the observation, ISO 8601 in UTC"""
+    differences: tuple[str, ...] = ()
+    """how what runs differs from the deploy files, each a sentence; only if the request asked for them"""
+    elsewhere: str = ""
+    """what responds instead at its address, such as a container of another project; empty for nothing"""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,5 +163,18 @@ class DeployHook(Protocol):
         The reply to a failure is ``failed``, or ``retry`` for a temporary one (rate limit, 5xx, no network, a lease held by
         another process). Raises ``ConfigError`` if only the user can fix the problem (the tool is not installed, or not
         logged in), and ``UnknownApp`` for an app that does not exist.
+        """
+        ...
+
+
+@runtime_checkable
+class JointHook(DeployHook, Protocol):
+    """A deploy hook that runs a phase for several services at once, such as all services of one compose file."""
+
+    def run_all(self, requests: Sequence[Request], log: Callable[[str, str], None]) -> tuple[Reply, ...]:
+        """Run one phase for services of one environment; return one reply each, in their order.
+
+        ``log`` gets the name of the service (the first one if that is unknown) and each line of the tool, with secrets
+        masked. Raises as :meth:`DeployHook.run`.
         """
         ...

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Self, TypeAlias
 
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request
+from pytest_gaia.deploy.states import SERVING, condition, conditions, label
 
 Kind: TypeAlias = Literal["deployed", "deployed_with_tool_error", "phantom", "failed", "split", "unchanged"]
 """
@@ -25,7 +26,6 @@ _GONE = re.compile(
     r"could not find image|manifest unknown|manifest for \S+ not found|no such image|failed to resolve .*: not found",
     re.IGNORECASE,
 )
-_SERVING = ("started", "completed")
 _SHOWN = 3
 """machines that a reason names"""
 _COMPARED = 19
@@ -74,7 +74,7 @@ def classify(tool: Reply, before: Observation, after: Observation, wanted: Wante
     ``after`` decides; the result of the tool only selects the name of the outcome. If the tool reported no release number,
     every machine must run the newest release of the app. This detects a machine that returned to the old image.
     """
-    changed = _fingerprint(before) != _fingerprint(after)
+    changed = fingerprint(before) != fingerprint(after)
     if wanted.version is None and changed:
         wanted = replace(wanted, version=after.version)
     reason = converged(after, wanted)
@@ -82,7 +82,11 @@ def classify(tool: Reply, before: Observation, after: Observation, wanted: Wante
         if not changed:
             # Nothing was replaced: good if that was not necessary, but not after a failure of the tool.
             return Outcome("failed", _message(tool)) if tool.status in ("failed", "retry") else Outcome("unchanged")
-        return Outcome("deployed") if tool.status in ("done", "unchanged") else _despite_error(tool)
+        return (
+            Outcome("deployed", _manner(before, after))
+            if tool.status in ("done", "unchanged")
+            else _despite_error(tool)
+        )
     says_done = tool.status in ("done", "unchanged")
     if _is_split(after, wanted):
         return Outcome("split", reason if says_done else f"{reason}; {_message(tool)}")
@@ -105,9 +109,9 @@ def converged(observation: Observation, wanted: Wanted) -> str:
         shown = ", ".join(f"{_short(digest)} ×{number}" for digest, number in digests.items())
         return _and(f"{len(digests)} different images run: {shown}", observation.incomplete)
     problems = [
-        f"machine {machine.id} {problem}"
+        f"{label(machine)} {problem}"
         for machine in observation.machines
-        if (problem := next(_problems(machine, wanted), ""))
+        if (problem := next(_problems(machine, wanted, observation.taken), ""))
     ]
     more = f", and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     return _and("; ".join(problems[:_SHOWN]) + more, observation.incomplete)
@@ -115,7 +119,7 @@ def converged(observation: Observation, wanted: Wanted) -> str:
 
 def _running(observation: Observation) -> Counter[str | None]:
     """Count the machines by digest. A machine that never ran, because its image cannot be pulled, has none."""
-    ran = (each for each in observation.machines if each.digest is not None or each.state in _SERVING)
+    ran = (each for each in observation.machines if each.digest is not None or each.state in SERVING)
     return Counter(machine.digest for machine in ran)
 
 
@@ -162,23 +166,16 @@ def name_and_tag(reference: str) -> tuple[str, str]:
     return name, tag or "latest"
 
 
-def _problems(machine: Machine, wanted: Wanted) -> Iterator[str]:
+def _problems(machine: Machine, wanted: Wanted, taken: str) -> Iterator[str]:
     """Yield the problems of one machine, the most informative first."""
-    if not machine.host_ok:
-        yield "is on a host that does not respond"
-    if machine.digest is None and machine.state not in _SERVING:
-        yield f"is {machine.state}, not started"
+    found = condition(machine, taken)
+    if not machine.host_ok or (machine.digest is None and machine.state not in SERVING):
+        yield found.text
     yield from _differences(machine, wanted)
-    if machine.crashed:
-        yield "crashed or ran out of memory after it started"
-    if machine.state not in _SERVING:
-        yield f"is {machine.state}, not started"
-    if machine.cordoned:
-        yield "is cordoned, so it gets no requests"
+    if not found.good:
+        yield found.text
     if machine.checks == 0 and wanted.groups.get(machine.group, wanted.checks_required):
         yield "has no health check, so its health is unknown"
-    if machine.critical or machine.passing < machine.checks:
-        yield f"passes {machine.passing} of {machine.checks} health checks"
 
 
 def _differences(machine: Machine, wanted: Wanted) -> Iterator[str]:
@@ -199,11 +196,24 @@ def _is_split(observation: Observation, wanted: Wanted) -> bool:
     return len({any(_differences(machine, wanted)) for machine in observation.machines}) > 1
 
 
-def _fingerprint(observation: Observation) -> tuple[object, ...]:
+def fingerprint(observation: Observation) -> tuple[object, ...]:
     """Return values that only a deployment changes; with release numbers, scaling does not count."""
     runs = {(machine.digest, machine.image, machine.version) for machine in observation.machines}
-    containers = () if observation.version is not None else sorted(machine.id for machine in observation.machines)
+    containers = () if observation.version is not None else sorted(_identity(each) for each in observation.machines)
     return observation.exists, observation.version, frozenset(runs), tuple(containers)
+
+
+def _identity(machine: Machine) -> tuple[str, str]:
+    return machine.id, machine.started_at
+
+
+def _manner(before: Observation, after: Observation) -> str:
+    """Return how a deployment changed ``before``, if it did not replace the machines; empty if it did."""
+    if after.machines and all(each.state == "completed" for each in after.machines):
+        return "ran once, and ended with exit code 0"
+    down = next(conditions(before.machines, before.taken), "")
+    same = {each.id for each in before.machines} == {each.id for each in after.machines}
+    return f"{down}; it was started again" if same and down and before.version is None else ""
 
 
 def _despite_error(tool: Reply) -> Outcome:

@@ -38,12 +38,13 @@ def observe_services(rollout: Rollout, hook: DeployHook, *, pace: Pace = _PACE) 
     Tools run in parallel. A hook in this process runs for one service at a time on this thread, as its code may expect.
     """
     patience = min(rollout.deadline, PATIENCE)
-    look = partial(_look, Worker(replace(rollout, deadline=patience), hook, Progress(), pace))
-    if hook.name == "plugin" or len(rollout.steps) < 2:
-        return tuple(map(look, rollout.steps))
+    worker = Worker(replace(rollout, deadline=patience), hook, Progress(), pace)
+    groups = worker.groups()
+    if hook.name == "plugin" or len(groups) < 2:
+        return tuple(observed for group in groups for observed in _look(worker, group))
     # After an interruption, wait for running tools, which end within their deadline.
-    observations = run_all({step.service: partial(look, step) for step in rollout.steps}, abandoned=False)
-    return tuple(observations[step.service] for step in rollout.steps)
+    looks = run_all({group[0].service: partial(_look, worker, group) for group in groups}, abandoned=False)
+    return tuple(observed for group in groups for observed in looks[group[0].service])
 
 
 def changes(before: Sequence[ServiceObservation], after: Sequence[ServiceObservation]) -> Iterator[str]:
@@ -59,13 +60,16 @@ def changes(before: Sequence[ServiceObservation], after: Sequence[ServiceObserva
             yield f"{then.service} changed during the run: {changed}"
 
 
-def _look(worker: Worker, step: Step) -> ServiceObservation:
+def _look(worker: Worker, group: Sequence[Step]) -> tuple[ServiceObservation, ...]:
     try:
-        return ServiceObservation(step.service, step.app, worker.look(step))
+        seen = worker.look(group)
     except UnknownApp:
-        return ServiceObservation(step.service, step.app, Observation(app=step.app, exists=False))
+        return tuple(
+            ServiceObservation(each.service, each.app, Observation(app=each.app, exists=False)) for each in group
+        )
     except GaiaError as problem:
-        return ServiceObservation(step.service, step.app, problem=str(problem))
+        return tuple(ServiceObservation(each.service, each.app, problem=str(problem)) for each in group)
+    return tuple(ServiceObservation(each.service, each.app, seen[each.service]) for each in group)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from pytest_gaia.config.addresses import hosts_in, is_loopback
@@ -18,6 +18,7 @@ from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.deploy.contract import Machine, Observation
 from pytest_gaia.deploy.hooks import hook_for
+from pytest_gaia.deploy.states import SUSPENDED, condition, conditions
 from pytest_gaia.errors import GaiaError
 from pytest_gaia.observation.deployed import ServiceObservation, observe_services
 from pytest_gaia.observation.sampling import CONNECTED, Reading, sample
@@ -26,15 +27,36 @@ from pytest_gaia.rollout.journal import Journal
 from pytest_gaia.rollout.plan import ALL, apps_of, plan_rollout
 
 AppState: TypeAlias = Literal[
-    "healthy", "connected", "completed", "degraded", "suspended", "stopped", "absent", "not deployed", "unknown"
+    "healthy",
+    "connected",
+    "completed",
+    "starting",
+    "degraded",
+    "suspended",
+    "paused",
+    "stopped",
+    "crashed",
+    "absent",
+    "not deployed",
+    "unknown",
 ]
 """``connected``: it accepts connections, and its protocol reports no health; ``completed``: a one-off task such as a migration that ended with 0; ``suspended``: started by the next request; ``absent``: the environment does not have it"""
 EnvironmentState: TypeAlias = Literal[
-    "healthy", "running", "suspended", "stopped", "degraded", "not deployed", "unknown"
+    "healthy", "running", "starting", "suspended", "stopped", "degraded", "not deployed", "unknown"
 ]
 """``running`` and ``stopped`` are states of an environment on this machine"""
 
-_ASLEEP = ("stopped", "suspended")
+_BY_WORD: Mapping[str, AppState] = {
+    "starting": "starting",
+    "paused": "paused",
+    "stopped": "stopped",
+    "suspended": "stopped",
+    "killed": "stopped",
+    "crashed": "crashed",
+    "out of memory": "crashed",
+    "restarting": "crashed",
+}
+"""word of the condition of all machines → state of their app; ``degraded`` for others"""
 _COMPLETED: Literal["completed"] = "completed"
 _NO_EVIDENCE = (_COMPLETED, CONNECTED)
 """states that do not affect that of the environment"""
@@ -90,7 +112,7 @@ class EnvironmentView:
     @property
     def as_expected(self) -> bool:
         """Whether it is in an acceptable state."""
-        return self.state not in ("degraded", "unknown")
+        return self.state not in ("starting", "degraded", "unknown")
 
     def app(self, service: str) -> AppView | None:
         """Return the app of ``service``, if there is one."""
@@ -233,10 +255,14 @@ def _of_machines(observation: Observation, kept: str, *, local: bool) -> tuple[A
     if not machines:
         reason = "the app has no machine" if observation.exists else ""
         return ("stopped", "") if local else ("not deployed", reason)
-    problems = [f"machine {one.id} {problem}" for one in machines if (problem := _problem(one))]
+    # On Fly, a request starts machines that are stopped or suspended.
+    asleep = (
+        () if local else tuple(one for one in machines if one.state in SUSPENDED and not one.crashed and one.host_ok)
+    )
+    problems = list(conditions(tuple(one for one in machines if one not in asleep), observation.taken))
     if problems:
         more = f", and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        return "degraded", "; ".join(problems[:_SHOWN]) + more
+        return _worst(machines), "; ".join(problems[:_SHOWN]) + more
     if (images := len({machine.digest for machine in machines})) > 1:
         return "degraded", f"its machines run {images} images"
     if observation.incomplete:
@@ -245,22 +271,18 @@ def _of_machines(observation: Observation, kept: str, *, local: bool) -> tuple[A
         return "healthy", ""
     if all(machine.state == _COMPLETED for machine in machines):
         return _COMPLETED, ""
-    if kept and not local:
+    if kept:
         return "degraded", f"all machines are suspended, but {kept}"
-    return ("stopped" if local else "suspended"), ""
+    return "suspended", ""
 
 
-def _problem(machine: Machine) -> str:
-    """Return the most specific problem of a machine; empty if there is none."""
-    awake = machine.state == "started"
-    found = (
-        (not machine.host_ok, "is on a host that does not respond"),
-        (machine.crashed, "crashed or ran out of memory"),
-        (not awake and machine.state not in (*_ASLEEP, _COMPLETED), f"is {machine.state}"),
-        (machine.cordoned, "is cordoned and gets no requests"),
-        (awake and machine.passing < machine.checks, f"passes {machine.passing} of {machine.checks} health checks"),
-    )
-    return next((problem for holds, problem in found if holds), "")
+def _worst(machines: Sequence[Machine]) -> AppState:
+    """Return the state of an app from those of its machines; at least one of them is in no good condition."""
+    words = {condition(one).word for one in machines}
+    if len(words) == 1:
+        (word,) = words
+        return _BY_WORD.get(word, "degraded")
+    return "degraded"
 
 
 def _of_apps(found: set[AppState], *, local: bool) -> EnvironmentState:
@@ -271,12 +293,12 @@ def _of_apps(found: set[AppState], *, local: bool) -> EnvironmentState:
         return "not deployed"
     if states <= {"healthy", "suspended"} and "healthy" in states:
         return "running" if local else "healthy"
-    if len(states) == 1:
-        (state,) = states
-        assert state != "connected"
-        assert state != "completed"
-        assert state != "absent"
-        return state
+    if "starting" in states and states <= {"healthy", "starting"}:
+        return "starting"
+    alone: tuple[EnvironmentState, ...] = get_args(EnvironmentState)
+    for state in alone:
+        if states == {state}:
+            return state
     # An unknown app may be healthy; any other mixture is degraded.
     return "unknown" if states <= {"healthy", "suspended", "unknown"} else "degraded"
 
@@ -293,6 +315,8 @@ def _reason(apps: Sequence[AppView], state: EnvironmentState) -> str:
 def _is_reason(app: AppView, state: EnvironmentState) -> bool:
     if state == "degraded":
         return app.state not in ("healthy", "connected", "completed", "suspended", "absent")
+    if state == "starting":
+        return app.state == "starting"
     return state == "unknown" and app.state in ("unknown", "connected")
 
 

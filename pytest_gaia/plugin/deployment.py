@@ -20,9 +20,9 @@ from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.plugin.terminal.progress import begin_line, erase_line, show_briefly, write
 from pytest_gaia.report import services as report
 from pytest_gaia.report.services import ending
+from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult, Step, StepResult
 from pytest_gaia.rollout.plan import plan_rollout, split_images, split_services
-from pytest_gaia.rollout.step import roll_out
 from pytest_gaia.run.session import Run
 from pytest_gaia.system.signals import like_interrupts
 from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceSeen

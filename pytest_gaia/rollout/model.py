@@ -51,8 +51,8 @@ class Step:
     """for a rollback: how ``image`` was found"""
     checks_required: bool = True
     """whether a machine without a health check is unhealthy"""
-    beside: tuple[str, ...] | None = None
-    """names, in the tool, of the services to start together with ``app``; None: all dependencies"""
+    needs: tuple[str, ...] = ()
+    """names, in the tool, of what it depends on directly or indirectly"""
     groups: Mapping[str, bool] = field(default_factory=dict)
     """process group on Fly → whether its machines need a health check, from the deploy file"""
 
@@ -71,6 +71,8 @@ class Rollout:
     remote_only: bool = True
     deadline: float = 600.0
     """time limit for one service, in seconds"""
+    stable_for: float = 10.0
+    """seconds that a machine must run after its start, if the tool reports that"""
     context: str | None = None
     namespace: str | None = None
     """where the hook kubernetes deploys"""

@@ -1,13 +1,12 @@
 """Plan a rollout: services, order, deploy files and images."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_gaia.config.deployfiles.model import COMPLETED, App, Deployment
+from pytest_gaia.config.deployfiles.model import App, Deployment
 from pytest_gaia.config.environment import DeploySettings, Environment
-from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.services import TOOLS
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.rollout.model import Action, Rollout, Step
@@ -40,7 +39,11 @@ def plan_rollout(
     """
     settings_of(environment)
     apps = apps_of(deployment)
-    chosen = _after_needs(choose(environment, deployment, apps, services), apps)
+    chosen = choose(environment, deployment, apps, services)
+    if not images:
+        # Compose also applies what the services depend on.
+        chosen = _with_needs(chosen, apps)
+    chosen = _after_needs(chosen, apps)
     wanted = dict(images or {})
     _check_images(wanted, chosen, environment.name, rebuild=rebuild)
     refused = _without_image(environment, chosen, wanted)
@@ -49,9 +52,13 @@ def plan_rollout(
         refused = _undeclared(environment, deployment, named) or _refused(deployment, named)
     if check and refused:
         raise ConfigError(refused)
-    steps = [step_of(environment, service, apps.get(service), wanted.get(service)) for service in chosen]
+    named_units = {app.name: app for app in apps.values()}
+    steps = [
+        replace(step, needs=_needs(step.app, named_units))
+        for step in (step_of(environment, service, apps.get(service), wanted.get(service)) for service in chosen)
+    ]
     return replace(
-        rollout_of(environment, rootdir, _once(steps, deployment, environment.platform)),
+        rollout_of(environment, rootdir, steps),
         region=region,
         rebuild=rebuild,
         remote_only=remote_only,
@@ -68,6 +75,7 @@ def rollout_of(environment: Environment, rootdir: Path, steps: Iterable[Step], a
         steps=tuple(steps),
         action=action,
         deadline=settings.deadline,
+        stable_for=settings.stable_for,
         context=settings.context,
         namespace=settings.namespace,
     )
@@ -162,21 +170,17 @@ def _after_needs(chosen: Sequence[str], apps: Mapping[str, App]) -> tuple[str, .
     return tuple(ordered)
 
 
-def _once(steps: Iterable[Step], deployment: Deployment | None, platform: Platform) -> Iterator[Step]:
-    """Yield ``steps`` such that only the first step that needs a one-shot container starts it."""
-    named = {app.name: app for app in deployment.apps} if deployment is not None else {}
-    one_shots = {name for app in named.values() for name, how in app.waits_for.items() if how == COMPLETED}
-    one_shots |= {name for name, app in named.items() if app.service in platform and platform[app.service].once}
-    started: set[str] = set()
-    for step in steps:
-        # A service with its own image is started without its dependencies.
-        needs = _needs(step.app, named) if step.image is None else ()
-        if one_shots & started & set(needs):
-            beside = tuple(name for name in needs if name not in started)
-            yield replace(step, beside=beside)
-        else:
-            yield step
-        started |= {step.app, *needs}
+def _with_needs(chosen: Sequence[str], apps: Mapping[str, App]) -> tuple[str, ...]:
+    """Return ``chosen`` and the services on which they depend in a compose file."""
+    named = {app.name: app for app in apps.values()}
+    needed = (
+        named[unit].service
+        for each in chosen
+        if each in apps
+        for unit in _needs(apps[each].name, named)
+        if unit in named
+    )
+    return tuple(dict.fromkeys((*chosen, *needed)))
 
 
 def _needs(name: str, named: Mapping[str, App]) -> tuple[str, ...]:

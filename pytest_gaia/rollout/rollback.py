@@ -197,7 +197,7 @@ class _Search:
 
     def _found(self, service: str, gone: Mapping[str, str]) -> Step | None:
         self._history.refuse_to_go_further(service)
-        now = self._worker.look(step_of(self._environment, service, self._apps.get(service), None))
+        now = self._worker.look([step_of(self._environment, service, self._apps.get(service), None)])[service]
         if seen := self._history.last_well(service, now):
             return self._step(service, seen.image, f"ran well until {seen.when}{_passed_over(gone)}", seen)
         if (earlier := _earlier(self._hook, now.app, now)) and earlier[0] not in gone:

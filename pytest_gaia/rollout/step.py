@@ -1,28 +1,17 @@
-"""Roll out services one by one: observe, deploy, wait until the service converges, evaluate the result."""
+"""Roll out a group of services: observe, deploy, wait until they converge, evaluate the result."""
 
 import random
-import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pytest_gaia.deploy.contract import DeployHook, Observation, Phase, Reply, Request, utc_now
+from pytest_gaia.deploy.contract import DeployHook, JointHook, Observation, Phase, Reply, Request
 from pytest_gaia.deploy.hooks import BUILT_IN
-from pytest_gaia.deploy.outcome import Outcome, Wanted, classify, converged, digests, running_image
+from pytest_gaia.deploy.outcome import Outcome, Wanted, classify, converged, digests, fingerprint, running_image
 from pytest_gaia.deploy.process import ending
-from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable, GaiaError
-from pytest_gaia.rollout.journal import Recorder, holder, only_one
-from pytest_gaia.rollout.model import (
-    DOING,
-    GOOD,
-    Progress,
-    Rollout,
-    RolloutInterrupted,
-    RolloutResult,
-    Step,
-    StepOutcome,
-    StepResult,
-)
+from pytest_gaia.deploy.states import age, condition, is_final, label
+from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
+from pytest_gaia.rollout.model import DOING, Progress, Rollout, Step, StepOutcome, StepResult
 from pytest_gaia.system.signals import wait_for
 
 _FIRST, _LONGEST = 1.0, 30.0
@@ -78,27 +67,44 @@ class Worker:
     progress: Progress
     pace: Pace
 
-    def plan(self, step: Step) -> StepResult:
-        """Return the commands of ``step``. Nothing is changed."""
-        reply = self._ask("plan", step, self.rollout.deadline)
+    def plan(self) -> tuple[StepResult, ...]:
+        """Return the commands of every step. Nothing is changed."""
         outcomes: dict[str, StepOutcome] = {"failed": "failed", "retry": "unavailable"}
-        outcome = outcomes.get(reply.status, "planned")
-        return StepResult(
-            step.service, step.app, outcome, reply.message, image=step.image, commands=reply.commands, tail=reply.tail
-        )
+        replies = ((step, reply) for group in self.groups() for step, reply in self._planned(group))
+        return tuple(
+            StepResult(
+                step.service, step.app, outcomes.get(reply.status, "planned"), reply.message,
+                image=step.image, commands=reply.commands, tail=reply.tail,
+            )
+            for step, reply in replies
+        )  # fmt: skip
 
-    def begin(self, step: Step) -> Observation:
+    def _planned(self, group: Sequence[Step]) -> Iterator[tuple[Step, Reply]]:
+        replies = self._ask("plan", group, self.rollout.deadline)
+        return ((step, replies[step.service]) for step in group)
+
+    def groups(self) -> tuple[tuple[Step, ...], ...]:
+        """Return the steps that are taken together, in order: all of them if the hook can do that, otherwise each alone."""
+        steps = self.rollout.steps
+        return (steps,) if isinstance(self.hook, JointHook) else tuple((step,) for step in steps)
+
+    def begin(self, steps: Sequence[Step]) -> Mapping[str, Observation]:
         """Observe, and let a built-in adapter refuse what it cannot deploy: its plan changes nothing.
 
-        Raises ``ConfigError`` if it refuses, and as :meth:`look`.
+        Raises ``ConfigError`` if it refuses, or if something else responds at the address of a service, and as :meth:`look`.
         """
-        seen = self.look(step)
+        seen = self.look(steps)
+        for step in steps:
+            if obstacle := _obstacle(seen[step.service]):
+                raise ConfigError(
+                    f"{step.service} cannot be deployed to {self.rollout.environment}: {obstacle} Nothing was changed."
+                )
         if self.hook.name in BUILT_IN:
-            self.plan(step)
+            self._ask("plan", steps, self.rollout.deadline)
         return seen
 
-    def look(self, step: Step, until: float | None = None) -> Observation:
-        """Observe; retry until the deadline while the tool is rate-limited or does not respond.
+    def look(self, steps: Sequence[Step], until: float | None = None) -> Mapping[str, Observation]:
+        """Return service → observation; retry until the deadline while the tool is rate-limited or does not respond.
 
         Raises ``DeployUnavailable`` if it never responded, ``DeployFailed`` if the hook cannot observe.
         """
@@ -106,30 +112,46 @@ class Worker:
         end = began + self.rollout.deadline if until is None else max(until, began + _LAST_LOOK)
         attempt = 1
         while True:
-            reply = self._ask("observe", step, end - self.pace.clock(), attempt)
-            if reply.observation is not None and reply.status in ("done", "unchanged"):
-                return reply.observation
+            replies = self._ask("observe", steps, end - self.pace.clock(), attempt)
+            seen = {service: each.observation for service, each in replies.items() if _has_observed(each)}
+            missing = [step for step in steps if step.service not in seen]
+            if not missing:
+                return {service: each for service, each in seen.items() if each is not None}
+            step = missing[0]
+            reply = replies[step.service]
             if reply.status != "retry":
                 raise DeployFailed(f"{step.app} cannot be observed: {reply.message or 'the hook gives no reason'}")
             attempt += 1
             if not self._wait(step, reply.message, self.pace.before_attempt(attempt), end):
                 raise DeployUnavailable(f"{step.app} could not be observed in time: {reply.message}")
 
-    def carry_out(self, step: Step, before: Observation) -> StepResult:
-        """Deploy until the tool succeeds or fails, or the time is up; return the observed result."""
+    def carry_out(self, steps: Sequence[Step], before: Mapping[str, Observation]) -> tuple[StepResult, ...]:
+        """Deploy until the tool succeeds or fails, or the time is up; return the observed results, in order."""
         began = self.pace.clock()
         until = began + self.rollout.deadline
         attempt = 0
         while True:
             attempt += 1
-            reply = self._ask(self.rollout.action, step, until - self.pace.clock(), attempt)
-            after, outcome = self._settled(step, reply, before, until)
-            done = _result(step, outcome, reply, before, after, attempt, self.pace.clock() - began)
+            replies = self._ask(self.rollout.action, steps, until - self.pace.clock(), attempt)
+            ends = self._settled(steps, replies, before, until)
+            elapsed = self.pace.clock() - began
+            done = {
+                step.service: _result(
+                    step, ends[step.service][1], replies[step.service], before[step.service], ends[step.service][0],
+                    attempt, elapsed,
+                )
+                for step in steps
+            }  # fmt: skip
             # A tool that failed may still have deployed; retry only if it has not.
-            if outcome.good or reply.status != "retry":
-                return done
-            if not self._wait(step, reply.message, self.pace.before_attempt(attempt + 1), until):
-                return done if outcome.kind == "split" else _unavailable(done, reply, self.rollout.deadline)
+            again = [step for step in steps if replies[step.service].status == "retry" and not done[step.service].good]
+            if again:
+                message = replies[again[0].service].message
+                if self._wait(again[0], message, self.pace.before_attempt(attempt + 1), until):
+                    continue
+            for step in again:
+                if done[step.service].outcome != "split":
+                    done[step.service] = _unavailable(done[step.service], replies[step.service], self.rollout.deadline)
+            return _without_consequences(steps, done)
 
     def is_there(self, step: Step, seen: Observation) -> bool:
         """Whether the requested image, by digest, runs on all machines and is healthy."""
@@ -144,21 +166,30 @@ class Worker:
         """Whether one image runs on all machines and passes every check."""
         return not converged(seen, Wanted(None, None, step.checks_required, step.groups))
 
-    def _settled(self, step: Step, reply: Reply, before: Observation, until: float) -> tuple[Observation, Outcome]:
-        """Observe and evaluate until the target runs, nothing changes any more, or the time is up."""
+    def _settled(
+        self, steps: Sequence[Step], replies: Mapping[str, Reply], before: Mapping[str, Observation], until: float
+    ) -> Mapping[str, tuple[Observation, Outcome]]:
+        """Observe and evaluate until every target runs, nothing changes any more, or the time is up."""
+        watches = {step.service: self._watch(step, replies[step.service], before[step.service]) for step in steps}
+        open_ones = list(steps)
+        ends: dict[str, tuple[Observation, Outcome]] = {}
+        while True:
+            seen = self.look(open_ones, until)
+            now = self.pace.clock()
+            for step in open_ones:
+                ends[step.service] = watches[step.service].evaluate(seen[step.service], now)
+            open_ones = [step for step in open_ones if not watches[step.service].is_over]
+            if not open_ones or now >= until:
+                return ends
+            for step in open_ones:
+                self.progress.waiting(step.service, watches[step.service].reason)
+            pause = min(self.pace.between_looks(), until - now)
+            self.pace.wait(min((pause, *(each for step in open_ones if (each := watches[step.service].left(now))))))
+
+    def _watch(self, step: Step, reply: Reply, before: Observation) -> "Watch":
         request = self._request(self.rollout.action, step)
         wanted = Wanted.of(request, reply, checks_required=step.checks_required, groups=step.groups)
-        watch = _Watch(self.pace.clock(), _STUCK_AFTER if reply.status in ("done", "unchanged") else 0.0)
-        while True:
-            seen = self.look(step, until)
-            now = self.pace.clock()
-            outcome = classify(reply, before, seen, wanted)
-            if watch.is_over(seen, now, good=outcome.good) or now >= until:
-                return seen, outcome
-            pause = min(self.pace.between_looks(), until - now)
-            again = "checking again: a machine can return to its old image"
-            self.progress.waiting(step.service, again if outcome.good else converged(seen, wanted))
-            self.pace.wait(pause)
+        return Watch(reply, before, wanted, self.rollout.stable_for)
 
     def _wait(self, step: Step, reason: str, seconds: float, until: float) -> bool:
         """Wait and return True; return False immediately if the deadline comes first."""
@@ -168,13 +199,17 @@ class Worker:
         self.pace.wait(seconds)
         return True
 
-    def _ask(self, phase: Phase, step: Step, left: float, attempt: int = 1) -> Reply:
+    def _ask(self, phase: Phase, steps: Sequence[Step], left: float, attempt: int = 1) -> Mapping[str, Reply]:
         if phase not in ("plan", "observe"):
             again = f", attempt {attempt}" if attempt > 1 else ""
-            self.progress.waiting(step.service, f"{DOING[self.rollout.action]} {step.image or step.app}{again}")
-        return self.hook.run(
-            self._request(phase, step, deadline=max(1.0, left), attempt=attempt), self._log(step.service)
-        )
+            for step in steps:
+                self.progress.waiting(step.service, f"{DOING[self.rollout.action]} {step.image or step.app}{again}")
+        requests = [self._request(phase, step, deadline=max(1.0, left), attempt=attempt) for step in steps]
+        if isinstance(self.hook, JointHook):
+            replies: Sequence[Reply] = self.hook.run_all(requests, self.progress.line)
+        else:
+            replies = [self.hook.run(each, self._log(each.service)) for each in requests]
+        return {step.service: reply for step, reply in zip(steps, replies, strict=True)}
 
     def _log(self, service: str) -> Callable[[str], None]:
         return lambda line: self.progress.line(service, line)
@@ -193,7 +228,6 @@ class Worker:
             region=rollout.region,
             rebuild=rollout.rebuild,
             remote_only=rollout.remote_only,
-            beside=step.beside,
             attempt=attempt,
             deadline=deadline,
             dry_run=phase == "plan",
@@ -223,23 +257,120 @@ def _result(
     )
 
 
-class _Watch:
-    """Decides when to stop: enough good observations in a row, or no change for too long."""
+class Watch:
+    """Evaluates the observations of one service, and decides when its outcome is certain.
 
-    def __init__(self, now: float, patience: float) -> None:
-        self._patience = patience
-        self._still = now
-        self._last: tuple[object, ...] = ()
+    A machine whose start is known must have run for ``stable_for`` seconds without a restart. Of other machines, enough
+    good observations in a row are required, because one that is about to return to its old image passes the first.
+    """
+
+    def __init__(self, reply: Reply, before: Observation, wanted: Wanted, stable_for: float) -> None:
+        self._reply = reply
+        self._before = before
+        self._wanted = wanted
+        self._stable_for = stable_for
+        self._has_failed = reply.status not in ("done", "unchanged")
+        self._still = 0.0
+        self._last: tuple[object, ...] | None = None
+        self._restarts: dict[str, int] = {}
         self._good = 0
+        self._young: float | None = None
+        """seconds until the newest machine has run long enough; None if the start of a machine is unknown"""
+        self._until = 0.0
+        self.is_over = False
+        self.reason = ""
+        """what it waits for"""
 
-    def is_over(self, seen: Observation, now: float, *, good: bool) -> bool:
-        state = (seen.exists, seen.version, seen.machines)
+    def evaluate(self, seen: Observation, now: float) -> tuple[Observation, Outcome]:
+        """Return ``seen`` with its outcome, and set :attr:`is_over` and :attr:`reason`."""
+        outcome = classify(self._reply, self._before, seen, self._wanted)
+        looping = self._looping(seen)
+        if looping:
+            outcome = Outcome("failed", looping)
+        state = (seen.exists, seen.version, [fingerprint(seen), *map(condition, seen.machines)])
         if state != self._last:
             self._last, self._still = state, now
-        self._good = self._good + 1 if good else 0
-        if good:
-            return self._good >= _SURE_AFTER
-        return not _moving(seen) and now - self._still >= self._patience
+        self._good = self._good + 1 if outcome.good else 0
+        self._young = _seconds_to(self._stable_for, seen)
+        self._until = now + (self._young or 0.0)
+        if looping:
+            self.is_over = True
+        elif outcome.good:
+            self.is_over = self._good >= _SURE_AFTER if self._young is None else not self._young
+            again = "checking again: a machine can return to its old image"
+            self.reason = again if self._young is None else f"watching whether it runs for {self._stable_for:g} s"
+        else:
+            patience = 0.0 if self._has_failed or _is_final(seen) else _STUCK_AFTER
+            self.is_over = not _moving(seen, tool_failed=self._has_failed) and now - self._still >= patience
+            self.reason = converged(seen, self._wanted)
+        return seen, outcome
+
+    def left(self, now: float) -> float | None:
+        """Return the seconds until the next observation can be the last one; None if that is unknown."""
+        left = self._until - now
+        return left if self._good and self._young and left > 0 else None
+
+    def _looping(self, seen: Observation) -> str:
+        """Return the reason if a machine was restarted since the last observation; empty if none was."""
+        counts = {each.id: each.restarts for each in seen.machines}
+        grown = [each for each in seen.machines if each.restarts > self._restarts.get(each.id, each.restarts)]
+        self._restarts = counts
+        if not grown:
+            return ""
+        now = condition(grown[0])
+        state = now.text if now.word == "restarting" else f"it was restarted while it was watched{_and(now.text)}"
+        return f"{label(grown[0])} keeps failing: {state.removeprefix('is restarting: ')}"
+
+
+def _and(text: str) -> str:
+    return f", and {text}" if text else ""
+
+
+def _seconds_to(stable_for: float, seen: Observation) -> float | None:
+    """Return the seconds until every machine has run for ``stable_for``; None if the start of one is unknown."""
+    running = [each for each in seen.machines if each.state == "started"]
+    ages = [age(each, seen.taken) for each in running]
+    known = [each for each in ages if each is not None]
+    if len(known) < len(ages) or (not running and not all(each.started_at for each in seen.machines)):
+        return None
+    return max((stable_for - each for each in known if each < stable_for), default=0.0)
+
+
+def _obstacle(seen: Observation) -> str:
+    """Return what keeps a service from being deployed, in sentences; empty for nothing."""
+    if seen.elsewhere:
+        return f"its place is taken by {seen.elsewhere}. Stop or remove that first."
+    paused = next((each for each in seen.machines if condition(each).word == "paused"), None)
+    return "" if paused is None else f"{label(paused)} is paused. Continue it first: docker compose unpause {seen.app}."
+
+
+def _has_observed(reply: Reply) -> bool:
+    return reply.observation is not None and reply.status in ("done", "unchanged")
+
+
+def _without_consequences(steps: Sequence[Step], done: Mapping[str, StepResult]) -> tuple[StepResult, ...]:
+    """Return ``done`` in order, where a service that only waited for one that failed was not begun."""
+    bad = {step.app: step.service for step in steps if not done[step.service].good}
+    results = []
+    for step in steps:
+        result = done[step.service]
+        cause = next((bad[each] for each in step.needs if each in bad), "")
+        if step.app in bad and cause and _never_started(result):
+            result = replace(result, outcome="not begun", reason=f"it waits for {cause}")
+        results.append(result)
+    return tuple(results)
+
+
+def _never_started(result: StepResult) -> bool:
+    """Whether no machine of a service was started or replaced."""
+    before, after = result.before, result.after
+    if before is None or after is None:
+        return False
+    return fingerprint(before) == fingerprint(after) or all(each.state == "created" for each in after.machines)
+
+
+def _is_final(seen: Observation) -> bool:
+    return any(is_final(each) for each in seen.machines if not condition(each).good)
 
 
 def _unavailable(done: StepResult, reply: Reply, deadline: float) -> StepResult:
@@ -247,184 +378,14 @@ def _unavailable(done: StepResult, reply: Reply, deadline: float) -> StepResult:
     return replace(done, outcome="unavailable", reason=reason)
 
 
-def _moving(seen: Observation) -> bool:
+def _moving(seen: Observation, *, tool_failed: bool) -> bool:
     """Whether a change is in progress, or a check is undecided."""
+    if _is_final(seen):
+        return False
     started = all(machine.state == "started" for machine in seen.machines)
     return (started and seen.incomplete != "") or any(
-        machine.state in _MOVING or (machine.state == "started" and machine.passing + machine.critical < machine.checks)
+        # After a failure of the tool, nothing starts a machine that it has only created.
+        (machine.state in _MOVING and not (tool_failed and machine.state == "created"))
+        or (machine.state == "started" and machine.passing + machine.critical < machine.checks)
         for machine in seen.machines
     )
-
-
-_SILENT = Progress()
-_PACE = Pace()
-
-
-def roll_out(
-    rollout: Rollout, hook: DeployHook, *, progress: Progress = _SILENT, dry_run: bool = False, pace: Pace = _PACE
-) -> RolloutResult:
-    """Deploy or roll back the services of ``rollout`` in order; stop at the first one that fails.
-
-    Every service is observed before the first one changes. A problem that only the user can fix (a missing tool, no
-    login, an unknown app) therefore changes nothing. A healthy service that already runs the wanted image with the
-    same deploy file is skipped. Each change is written to the journal before and after it happens.
-
-    With ``dry_run``, the hook only returns its commands; nothing is changed or written. A rollout that would be
-    refused returns the exit code of the refusal.
-
-    Returns the result of each service. Raises ``ConfigError`` for problems that only the user can fix,
-    ``DeployLocked`` (13) if another rollout of the environment is in progress, and ``RolloutInterrupted`` (a
-    ``KeyboardInterrupt``) with the result so far.
-    """
-    worker = Worker(rollout, hook, progress, pace)
-    started, began = utc_now(), pace.clock()
-    if dry_run:
-        planned = tuple(worker.plan(step) for step in rollout.steps)
-        return RolloutResult(
-            rollout.environment,
-            rollout.action,
-            planned,
-            started,
-            0.0,
-            dry_run=True,
-            notes=tuple(line.strip() for line in rollout.refused.splitlines()),
-            refused=rollout.refused,
-        )
-    recorder = Recorder(rollout, progress)
-    with only_one(recorder.lock, rollout.environment, holder(rollout.action)):
-        notes = recorder.interrupted_before()
-        course = Course(rollout, worker, recorder, progress)
-        interruption = course.run()
-    steps = course.results()
-    result = RolloutResult(
-        environment=rollout.environment,
-        action=rollout.action,
-        steps=steps,
-        started=started,
-        elapsed=pace.clock() - began,
-        go_on=go_on(rollout, steps),
-        notes=notes,
-    )
-    if interruption is not None:
-        raise RolloutInterrupted(result) from interruption
-    return result
-
-
-class Course:
-    """One rollout, from the first observation to its end."""
-
-    def __init__(self, rollout: Rollout, worker: Worker, recorder: Recorder, progress: Progress) -> None:
-        self._rollout = rollout
-        self._worker = worker
-        self._recorder = recorder
-        self._progress = progress
-        self._ended: dict[str, StepResult] = {}
-        self._current: Step | None = None
-        """the service that may have changed; its result is not known yet"""
-        self._first: Observation | None = None
-
-    def run(self) -> KeyboardInterrupt | None:
-        """Roll out all services; return what interrupted the rollout, if anything did.
-
-        Raises ``ConfigError`` for problems that only the user can fix, if no service has been deployed yet.
-        """
-        outcome = "interrupted"
-        self._progress.begun(self._rollout)
-        try:
-            if self._look_at_all():
-                self._recorder.begin()
-                self._take_each()
-            outcome = "done" if all(result.good for result in self.results()) else "stopped"
-        except ConfigError:
-            outcome = "stopped"
-            raise
-        except KeyboardInterrupt as interruption:
-            return interruption
-        finally:
-            self._recorder.finish(outcome)
-        return None
-
-    def results(self) -> tuple[StepResult, ...]:
-        """Return one result for each service, in order."""
-        return tuple(self._ended.get(step.service) or self._not_deployed(step) for step in self._rollout.steps)
-
-    def _look_at_all(self) -> bool:
-        """Observe every service before the first one changes; return whether all observations succeeded."""
-        for step in self._rollout.steps:
-            self._progress.waiting(step.service, "checking what runs")
-            try:
-                seen = self._worker.begin(step)
-            except ConfigError:
-                raise
-            except GaiaError as problem:
-                self._end(step, _failed(step, problem))
-                return False
-            self._first = self._first or seen
-        return True
-
-    def _take_each(self) -> None:
-        for step in self._rollout.steps:
-            result = self._take(step)
-            self._recorder.end(step, result)
-            self._current = None
-            self._end(step, result)
-            if not result.good:
-                return
-
-    def _take(self, step: Step) -> StepResult:
-        try:
-            before = self._first or self._worker.look(step)
-            self._first = None
-            if self._worker.is_there(step, before) and self._recorder.knows(step, before):
-                return _unchanged(step, before)
-            self._recorder.start(step, before, well=self._worker.is_well(step, before))
-            self._current = step
-            return self._worker.carry_out(step, before)
-        except GaiaError as problem:
-            result = _failed(step, problem)
-            if isinstance(problem, ConfigError) and not self._changed():
-                self._recorder.end(step, result)
-                raise
-            return result
-
-    def _changed(self) -> bool:
-        return any(result.outcome != "unchanged" for result in self._ended.values())
-
-    def _end(self, step: Step, result: StepResult) -> None:
-        self._ended[step.service] = result
-        self._progress.ended(result)
-
-    def _not_deployed(self, step: Step) -> StepResult:
-        if step == self._current:
-            return StepResult(
-                step.service, step.app, "in doubt", "the rollout was interrupted while it was being deployed"
-            )
-        return StepResult(step.service, step.app, "not begun")
-
-
-def go_on(rollout: Rollout, results: Sequence[StepResult]) -> str:
-    """Return the command line that continues with the remaining services; empty if there are none."""
-    left = [result.service for result in results if result.outcome not in GOOD]
-    if not left:
-        return ""
-    image = "--image" if rollout.action == "deploy" else "--to"
-    words = ["gaia", rollout.action, rollout.environment, "--services", ",".join(left)]
-    for step in rollout.steps:
-        if step.service in left and step.image:
-            words += [image, f"{step.service}={step.image}"]
-    words += ["--region", rollout.region] if rollout.region else []
-    words += ["--rebuild"] if rollout.rebuild else []
-    words += [] if rollout.remote_only else ["--no-remote-only"]
-    return shlex.join(words)
-
-
-def _unchanged(step: Step, seen: Observation) -> StepResult:
-    return StepResult(
-        step.service, step.app, "unchanged", version=seen.version, image=running_image(seen) or None,
-        digests=digests(seen), before=seen, after=seen,
-    )  # fmt: skip
-
-
-def _failed(step: Step, problem: GaiaError) -> StepResult:
-    outcome: StepOutcome = "unavailable" if isinstance(problem, DeployUnavailable) else "failed"
-    return StepResult(step.service, step.app, outcome, str(problem))

@@ -60,7 +60,7 @@ def test_one_machine_that_runs_what_is_wanted_has_converged() -> None:
             "machine m1 has no health check, so its health is unknown",
         ),
         (observed(machine(checks=2)), PROMOTED, "machine m1 passes 1 of 2 health checks"),
-        (observed(machine(critical=1)), PROMOTED, "machine m1 passes 1 of 1 health checks"),
+        (observed(machine(critical=1)), PROMOTED, "machine m1 is unhealthy: it passes 1 of 1 health checks"),
         (observed(machine(crashed=True)), PROMOTED, "machine m1 crashed or ran out of memory after it started"),
         (
             observed(machine(), machine("m2", OLD), machine("m3", OLD)),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.deploy.hooks import CommandHook, hook_for
+from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.plan import plan_rollout
-from pytest_gaia.rollout.step import roll_out
 from tests.deploy.executables import a_request, executable
 from tests.docs.pages import ROOT
 from tests.rollout.deploy_files import Clock

@@ -8,7 +8,14 @@ from typing import Any, get_args
 import pytest
 
 from pytest_gaia.deploy.contract import Machine, Observation
-from pytest_gaia.observation.overview import AppState, AppView, asked_app, deployed_app, environment_view
+from pytest_gaia.observation.overview import (
+    AppState,
+    AppView,
+    EnvironmentView,
+    asked_app,
+    deployed_app,
+    environment_view,
+)
 from pytest_gaia.observation.sampling import Reading
 from tests.projects import gaia_environment
 
@@ -39,21 +46,42 @@ def test_an_app_whose_machines_are_well_is_healthy_and_reports_what_runs() -> No
 
 
 @pytest.mark.parametrize(
-    ("wrong", "reason"),
+    ("wrong", "state", "reason"),
     [
-        ({"passing": 0}, "machine m1 passes 0 of 1 health checks"),
-        ({"state": "starting"}, "machine m1 is starting"),
-        ({"state": "failed"}, "machine m1 is failed"),
-        ({"crashed": True}, "machine m1 crashed or ran out of memory"),
-        ({"cordoned": True}, "machine m1 is cordoned and gets no requests"),
-        ({"host_ok": False}, "machine m1 is on a host that does not respond"),
-        ({"crashed": True, "state": "stopped"}, "machine m1 crashed or ran out of memory"),
+        ({"passing": 0}, "degraded", "machine m1 passes 0 of 1 health checks"),
+        ({"state": "starting"}, "starting", "machine m1 is starting, not started"),
+        ({"state": "failed"}, "degraded", "machine m1 is failed, not started"),
+        ({"crashed": True}, "crashed", "machine m1 crashed or ran out of memory after it started"),
+        ({"cordoned": True}, "degraded", "machine m1 is cordoned, so it gets no requests"),
+        ({"host_ok": False}, "degraded", "machine m1 is on a host that does not respond"),
+        ({"crashed": True, "state": "stopped"}, "crashed", "machine m1 crashed or ran out of memory"),
+        (
+            {"state": "stopped", "exit_code": 3, "label": "container a-1"},
+            "crashed",
+            "container a-1 crashed with exit code 3",
+        ),
+        ({"state": "paused"}, "paused", "machine m1 is paused"),
     ],
 )
-def test_a_machine_that_is_not_well_makes_its_app_degraded(wrong: dict[str, Any], reason: str) -> None:
-    view = deployed_app("auth", seen(machine(**wrong)))
+def test_a_machine_in_bad_condition_decides_the_state_of_its_app(
+    wrong: dict[str, Any], state: str, reason: str
+) -> None:
+    view = deployed_app("auth", seen(machine(**wrong)), local=True)
 
-    assert (view.state, view.reason) == ("degraded", reason)
+    assert (view.state, view.reason) == (state, reason)
+    if wrong.get("state") not in ("stopped", "suspended"):
+        assert deployed_app("auth", seen(machine(**wrong))).state == state
+
+
+def test_an_environment_is_starting_as_long_as_a_service_is() -> None:
+    def local(*apps: AppView) -> EnvironmentView:
+        return environment_view(gaia_environment("local"), apps, source="compose", local=True)
+
+    view = local(app("auth", "healthy"), app("chat", "starting", "container chat-1 is starting for 3 s"))
+
+    assert (view.state, view.as_expected) == ("starting", False)
+    assert view.reason == "chat: container chat-1 is starting for 3 s"
+    assert local(app("auth", "crashed"), app("chat", "starting")).state == "degraded"
 
 
 def test_a_one_shot_that_has_ended_well_is_completed_and_degrades_nothing() -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.errors import ConfigError, DeployLocked
+from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.journal import Journal, only_one
 from pytest_gaia.rollout.model import RolloutInterrupted, RolloutResult
-from pytest_gaia.rollout.step import roll_out
 from tests.rollout.deploy_files import Clock, Listener, fly_hook, fly_rollout
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import pytest
 
 from pytest_gaia.config.environment import DeploySettings
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.journal import Journal
 from pytest_gaia.rollout.model import RolloutResult
 from pytest_gaia.rollout.plan import plan_rollout
-from pytest_gaia.rollout.step import roll_out
 from tests.config.reading import files_in
 from tests.projects import gaia_environment
 from tests.rollout.deploy_files import Clock, Listener, fly_hook, fly_rollout, image, write_fly_files

@@ -28,9 +28,9 @@ from pytest_gaia.cli.options import (
 from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
 from pytest_gaia.cli.runs.testing import run_environment
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult, StepResult
 from pytest_gaia.rollout.plan import plan_rollout, split_images, split_services
-from pytest_gaia.rollout.step import roll_out
 from pytest_gaia.system.signals import like_interrupts
 
 HELP = """\
@@ -296,9 +296,10 @@ def _step(step: StepResult) -> dict[str, object]:
 
 
 def _show_commands(result: RolloutResult) -> None:
+    # One command may be for several services.
+    for command in dict.fromkeys(command for step in result.steps for command in step.commands):
+        typer.echo(shlex.join(command))
     for step in result.steps:
-        for command in step.commands:
-            typer.echo(shlex.join(command))
         if step.reason:
             # On stderr: standard output has commands only.
             typer.echo(f"# {step.service}: {step.reason}", err=True)
@@ -308,15 +309,24 @@ def _show_steps(result: RolloutResult) -> None:
     show_table(
         ("service", "app", "outcome", "version", "image", "seconds"), [_row(step, result) for step in result.steps]
     )
-    for step in result.steps:
-        if not step.good:
-            for line in step.tail[-_TAIL:]:
-                typer.echo(f"{step.service} | {line}", err=True)
+    # One run of the tool may have been for several services.
+    for tail, services in _tails(result).items():
+        for line in tail[-_TAIL:]:
+            typer.echo(f"{', '.join(services)} | {line}", err=True)
     for step in result.steps:
         if step.reason:
             typer.echo(f"{step.service}: {step.reason}")
     if result.go_on:
         typer.echo(f"To continue: {result.go_on}")
+
+
+def _tails(result: RolloutResult) -> dict[tuple[str, ...], list[str]]:
+    """Return the last lines of the tool → the services that were not deployed."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for step in result.steps:
+        if not step.good and step.tail:
+            found.setdefault(step.tail, []).append(step.service)
+    return found
 
 
 def _row(step: StepResult, result: RolloutResult) -> tuple[str, ...]:

@@ -119,17 +119,13 @@ def override_of(text: str, path: Path, name: str, *, environment: str) -> App:
     )
 
 
-def one_shots(path: Path, name: str, platform: Platform, environment: str) -> frozenset[str]:
-    """Return the services of the compose file at ``path`` that run once.
+def one_shots(services: Mapping[str, Any], platform: Platform, environment: str) -> frozenset[str]:
+    """Return those of ``services``, the table of a compose file, that run once.
 
     A declared service does so only with ``once = true``; another one if others wait until it succeeds. A restart policy
-    does not show that: a server that ends with exit code 0 has stopped serving. Raises ``ConfigError`` for a file that
-    cannot be read.
+    does not show that: a server that ends with exit code 0 has stopped serving.
     """
-    document, _ = read_yaml(read_text(path, name), name)
-    services = document.get("services") if isinstance(document, dict) else None
-    tables = services.items() if isinstance(services, dict) else ()
-    found = {str(unit): each for unit, each in tables if isinstance(each, dict)}
+    found = {str(unit): each for unit, each in services.items() if isinstance(each, dict)}
     images = {unit: str(each.get("image") or "") for unit, each in found.items()}
     declared = {unit: each for unit, each in _service_names(images, platform, environment).items() if each in platform}
     waited_for = (conditions(each.get("depends_on")) for each in found.values())

@@ -1,10 +1,15 @@
-"""The hook ``compose``: deploy services of a compose file on this machine with ``up``, and observe them with ``ps``."""
+"""The hook ``compose``: deploy the services of a compose file with one ``up``, and observe their containers.
+
+Compose runs in the folder of the compose file, without ``--file``. It therefore reads what it would read for the user:
+override files, COMPOSE_FILE, ``.env`` and profiles.
+"""
 
 import json
 import math
+import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,140 +19,27 @@ from msgspec.structs import replace
 from pytest_gaia.config.deployfiles.compose import one_shots
 from pytest_gaia.config.deployfiles.read import override_file
 from pytest_gaia.config.platform import Platform
+from pytest_gaia.config.variables import dotenv_entries
+from pytest_gaia.deploy.compose.containers import (
+    Container,
+    Image,
+    containers,
+    images,
+    last_end,
+    names,
+    requests_to_end,
+)
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request, utc_now
-from pytest_gaia.deploy.outcome import digest_of, repository_of
+from pytest_gaia.deploy.outcome import digest_of
 from pytest_gaia.deploy.process import Finished, find_tool, run_tool
+from pytest_gaia.deploy.states import condition
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 from pytest_gaia.secrets.redaction import masker
-
-_STATES = {
-    "running": "started",
-    "exited": "stopped",
-    "paused": "suspended",
-    "restarting": "starting",
-    "dead": "failed",
-    "removing": "destroying",
-}
-"""state of a container → state of a machine; ``created`` is the same in both"""
-_ONE_OFF = "com.docker.compose.oneoff=True"
-"""label of containers created by `docker compose run`"""
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """The image of one container."""
-
-    id: str
-    """``sha256:…`` of the image's configuration"""
-    references: tuple[str, ...] = ()
-    """``repository@sha256:…`` for each registry; empty for an image built on this machine"""
-    oom_killed: bool = False
-
-    def digest(self, wanted: str | None, repository: str) -> str:
-        """Return the ``wanted`` digest if it is one of this image, or else another one of it."""
-        known = [(digest, name) for name, _, digest in (each.partition("@") for each in self.references) if digest]
-        if wanted is not None and wanted in (self.id, *(digest for digest, _ in known)):
-            return wanted
-        own = (digest for digest, name in known if name == repository)
-        return next(own, known[0][0] if known else self.id)
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """One line of ``docker compose ps -a --format json``."""
-
-    id: str
-    service: str
-    image: str
-    state: str
-    health: str
-    """``healthy``, ``unhealthy``, ``starting``; empty without a health check"""
-    exit_code: int
-    port: int | None
-    """port on the host"""
-
-    def well(self, *, may_end: bool = False) -> bool:
-        """Whether it runs and is not unhealthy, or (with ``may_end``) ended successfully."""
-        if self.state == "running":
-            return self.health in ("", "healthy")
-        return may_end and self.completed
-
-    @property
-    def completed(self) -> bool:
-        """Whether it ended with exit code 0."""
-        return self.state == "exited" and self.exit_code == 0
-
-    def machine(self, image: Image, wanted: str | None, *, may_end: bool = False) -> Machine:
-        """Return it as a machine; ``wanted`` is the wanted digest, ``may_end`` whether it runs only once."""
-        ended_badly = self.state in ("exited", "restarting") and self.exit_code != 0
-        completed = may_end and self.completed
-        return Machine(
-            id=self.id[:12],
-            state="completed" if completed else _STATES.get(self.state, self.state),
-            image=self.image,
-            digest=image.digest(wanted, repository_of(self.image)),
-            checks=int(self.health != ""),
-            passing=int(self.health == "healthy"),
-            critical=int(self.health == "unhealthy"),
-            crashed=ended_badly or self.state == "dead" or (image.oom_killed and self.state != "running"),
-        )
-
-
-def containers(output: str) -> tuple[Container, ...]:
-    """Parse the output of ``ps``: one object per line, or one array in older versions. Raises ``ValueError``."""
-    return tuple(_container(values) for values in _objects(output) if _ONE_OFF not in str(values.get("Labels", "")))
-
-
-def images(inspected: str, referred: str) -> Mapping[str, Image]:
-    """Return container id → image.
-
-    ``inspected`` has one line "id image-id oom-killed" for each container, ``referred`` one line "image-id [references]"
-    for each image.
-    """
-    references = {
-        words[0]: tuple(json.loads(words[1]) or ())
-        for words in (line.split(None, 1) for line in referred.splitlines())
-        if len(words) == 2 and words[1].startswith(("[", "null"))
-    }
-    lines = (line.split() for line in inspected.splitlines())
-    return {
-        words[0]: Image(words[1], references.get(words[1], ()), words[2:] == ["true"])
-        for words in lines
-        if len(words) >= 2 and words[1].startswith("sha256:")
-    }
-
-
-def _objects(output: str) -> Iterator[dict[str, Any]]:
-    text = output.strip()
-    if text.startswith("["):
-        yield from json.loads(text)
-        return
-    for line in text.splitlines():
-        # There may be warnings between the lines.
-        if line.startswith("{"):
-            yield json.loads(line)
-
-
-def _container(values: Mapping[str, Any]) -> Container:
-    return Container(
-        id=str(values.get("ID", "")),
-        service=str(values.get("Service", "")),
-        image=str(values.get("Image", "")),
-        state=str(values.get("State", "")).lower(),
-        health=str(values.get("Health") or "").lower(),
-        exit_code=int(values.get("ExitCode") or 0),
-        port=_published(values.get("Publishers") or ()),
-    )
-
-
-def _published(publishers: Iterable[Mapping[str, Any]]) -> int | None:
-    ports = (int(each.get("PublishedPort") or 0) for each in publishers)
-    return next((port for port in ports if port), None)
-
 
 _ONLY_THE_USER = (
     (r"cannot connect to the docker daemon|docker daemon is not running",
      "the Docker daemon does not respond; start Docker"),
+    (r"context .* not found|context not found", "the Docker context does not exist; `docker context ls` lists those that do"),
     (r"permission denied while trying to connect", "this user has no permission to use Docker; add it to the group docker"),
     (r"is not a docker command|unknown (?:shorthand )?flag: '?-{0,2}f|unknown command: docker compose",
      "Docker has no `compose` command; install the compose plugin, version 2"),
@@ -190,15 +82,24 @@ _INSTALL = "Install Docker with its compose plugin (version 2)."
 _QUIET = {"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain", "NO_COLOR": "1", "DOCKER_CLI_HINTS": "false"}
 _SPARE = 0.1
 """share of the deadline after the time limit of `up`, so that `up` can report what it waited for"""
-_VERBS = ("up", "build", "ps")
-_INSPECT = ("container", "inspect", "--format", "{{.Id}} {{.Image}} {{.State.OOMKilled}}")
-_IMAGES = ("image", "inspect", "--format", "{{.Id}} {{json .RepoDigests}}")
+_VERBS = ("up", "build", "config", "ps", "inspect", "events")
+_IMAGE = ("{{.Id}} {{json .RepoDigests}}",)
+_ATTEMPTS = 2
+"""attempts to get an image from a registry"""
+_AFTERWARDS = 15.0
+"""seconds to find out what a failed `up` has done"""
+_LABEL = "label=com.docker.compose."
+_LINE = re.compile(r"\bContainer (\S+) ")
+_ONCE = re.compile(r"container \S+ exited \(0\)")
+_GONE = re.compile(
+    r"cannot connect to the docker daemon|error during connect|unexpected eof|connection reset", re.IGNORECASE
+)
 _RECENT = 60.0
 _LINES = "200"
 
 
 class ComposeHook:
-    """Deploy one service of a compose file. Regions and remote builders do not apply."""
+    """Deploy services of a compose file. Regions and remote builders do not apply."""
 
     name = "compose"
 
@@ -206,167 +107,337 @@ class ComposeHook:
         self._platform = platform
 
     def run(self, request: Request, log: Callable[[str], None]) -> Reply:
+        """Run one phase for one service. Raises as :meth:`run_all`."""
+        return self.run_all([request], lambda _, line: log(line))[0]
+
+    def run_all(self, requests: Sequence[Request], log: Callable[[str, str], None]) -> tuple[Reply, ...]:
         """Run one phase. Raises ``ConfigError`` for problems that only the user can fix."""
-        if request.config is None:
-            raise ConfigError(f"compose: no compose file for {request.service} in {request.environment}.")
-        if request.region is not None:
+        first = requests[0]
+        if first.config is None:
+            raise ConfigError(f"compose: no compose file for {first.service} in {first.environment}.")
+        if first.region is not None:
             raise ConfigError("--region: compose runs on this machine only; remove the option.")
-        job = _Job(request, self._platform, log)
-        if request.phase == "plan" or (request.dry_run and request.phase != "observe"):
-            return Reply(status="done", commands=job.commands(), message=job.remark())
-        return job.observe() if request.phase == "observe" else job.deploy()
+        job = _Job(requests, first.config, self._platform, log)
+        if first.phase == "plan" or (first.dry_run and first.phase != "observe"):
+            plan = Reply(status="done", commands=job.commands())
+            return (replace(plan, message=job.remark()), *[plan] * (len(requests) - 1))
+        return job.observe() if first.phase == "observe" else job.deploy()
+
+
+@dataclass(frozen=True, slots=True)
+class _Project:
+    """What Compose reads in a folder."""
+
+    name: str
+    services: Mapping[str, Mapping[str, Any]]
+
+    def ports(self, service: str) -> tuple[int, ...]:
+        """Return the published ports of ``service`` on the host."""
+        given = (str(each.get("published") or "") for each in self.services.get(service, {}).get("ports") or ())
+        return tuple(int(each) for each in given if each.isdecimal())
 
 
 class _Job:
-    """One phase for one service."""
+    """One phase for some services of one project."""
 
-    def __init__(self, request: Request, platform: Platform, log: Callable[[str], None]) -> None:
-        self._request = request
+    def __init__(
+        self, requests: Sequence[Request], config: str, platform: Platform, log: Callable[[str, str], None]
+    ) -> None:
+        self._requests = requests
         self._platform = platform
         self._log = log
         self._redact = masker()
-        self._until = time.monotonic() + request.deadline
-        going_back = request.phase == "rollback"
-        self._image = request.previous if going_back and request.previous else request.image
-        self._one_shots: frozenset[str] | None = None
+        self._config = Path(config)
+        self._until = time.monotonic() + requests[0].deadline
+        self._images = {each.app: image for each in requests if (image := _image(each))}
+        self._project: _Project | None = None
 
     def commands(self) -> tuple[Command, ...]:
-        """Return the exact commands that deploy the service."""
-        wait = str(max(1, int(self._request.deadline * (1 - _SPARE))))
+        """Return the exact commands that deploy the services."""
+        wait = str(max(1, int(self._requests[0].deadline * (1 - _SPARE))))
         up = ("up", "--detach", "--wait", "--wait-timeout", wait)
         # After `--`, no name is taken for an option.
-        service = ("--", self._request.app)
-        if self._image:
+        units = tuple(each.app for each in self._requests)
+        built = tuple(each for each in units if each not in self._images and self._is_built(each))
+        build = [(*self._compose(), "build", *(["--no-cache"] if self._requests[0].rebuild else []), "--", *built)]
+        if self._images:
             # --no-deps keeps the images of the other services, which those in the file would replace.
-            return ((*self._compose("--file", "-"), *up, "--no-build", "--no-deps", *service),)
-        rebuilt = ((*self._compose(), "build", "--no-cache", "--pull", *service),)
-        beside = self._request.beside
-        # Otherwise a service that runs once would run again as a dependency.
-        names = service if beside is None else ("--no-deps", "--", *beside, self._request.app)
-        return (*(rebuilt if self._request.rebuild else ()), (*self._compose(), *up, *names))
+            return (*(build if built else ()), (*self._with_images(), *up, "--no-build", "--no-deps", "--", *units))
+        return (*(build if built else ()), (*self._compose(), *up, "--", *units))
 
     def remark(self) -> str:
         """Return what the commands do not show."""
-        path = override_file(Path(str(self._request.config)))
-        remarks = [
-            *([f"standard input: {self._override(self._image)}"] if self._image else []),
-            *([f"{path.name} is not applied, because Compose reads it only without --file"] if path else []),
-        ]
-        return "; ".join(remarks)
+        return f"standard input: {self._override(self._images)}" if self._images else ""
 
-    def deploy(self) -> Reply:
-        """Run the commands. ``up`` also fails if a container that runs once succeeds, so ``ps`` decides."""
-        override = self._override(self._found_here()) if self._image else None
-        for command in self.commands():
-            finished = self._run(command, stdin=override)
+    def deploy(self) -> tuple[Reply, ...]:
+        """Run the commands. ``up`` also fails if a container that runs once succeeds, so the containers decide."""
+        override = self._override({unit: self._found_here(each) for unit, each in self._images.items()})
+        commands = self.commands()
+        for command in commands:
+            finished = self._run(command, stdin=override if self._images else None)
             if not finished.ok:
-                return self._failed(command, finished)
-        return Reply(status="done", commands=self.commands(), image=self._image)
+                return self._failed(command, finished, override if self._images else None)
+        return tuple(Reply(status="done", commands=commands, image=_image(each)) for each in self._requests)
 
-    def observe(self) -> Reply:
-        """Return the containers of the service, and the image that each of them runs."""
-        listing = (*self._compose(), "ps", "--all", "--format", "json", "--", self._request.app)
-        finished = self._run(listing)
-        if not finished.ok:
-            return self._failed(listing, finished)
-        observation = self._observation([each for each in self._read(finished) if each.service == self._request.app])
-        image = observation.machines[0].image if observation.machines else None
-        return Reply(status="done", commands=(listing,), image=image, observation=observation)
+    def observe(self) -> tuple[Reply, ...]:
+        """Return the containers of each service, and the image that each of them runs."""
+        found = self._containers()
+        folder = self._config.parent
+        own = [each for each in found if each.is_of(folder)]
+        machines = self._machines(own)
+        elsewhere = self._elsewhere(own, [each for each in found if not each.is_of(folder)])
+        taken = utc_now("microseconds")
+        replies = []
+        for request in self._requests:
+            mine = [each for each in own if each.service == request.app]
+            ports = [port for each in mine for port in each.ports]
+            seen = Observation(
+                app=request.app,
+                exists=bool(mine),
+                machines=tuple(machines[each.id] for each in mine if each.id in machines),
+                hostname=f"localhost:{ports[0]}" if ports else None,
+                taken=taken,
+                elsewhere=elsewhere.get(request.app, ""),
+            )
+            image = seen.machines[0].image if seen.machines else None
+            replies.append(Reply(status="done", image=image, observation=seen))
+        return tuple(replies)
 
-    def _observation(self, found: Sequence[Container]) -> Observation:
-        return Observation(
-            app=self._request.app,
-            exists=bool(found),
-            machines=self._machines(found) if found else (),
-            hostname=next((f"localhost:{each.port}" for each in found if each.port), None),
-            taken=utc_now(),
-        )
+    def _containers(self) -> tuple[Container, ...]:
+        """Return the containers of the project, without those of ``docker compose run``."""
+        filters = (f"{_LABEL}project={self._read().name}", f"{_LABEL}oneoff=False")
+        listed = self._listed("ps", "--all", "--quiet", "--no-trunc", *(f"--filter={each}" for each in filters))
+        return self._inspected(tuple(names(listed)))
 
-    def _machines(self, found: Sequence[Container]) -> tuple[Machine, ...]:
-        ids = [each.id for each in found]
-        inspected = self._run((_TOOL, *_INSPECT, *ids)).stdout
-        named = sorted({words[1] for line in inspected.splitlines() if len(words := line.split()) > 1})
-        referred = self._run((_TOOL, *_IMAGES, *named)).stdout if named else ""
-        known = images(inspected, referred)
-        wanted = digest_of(self._image or "")
-        return tuple(
-            each.machine(known[full], wanted, may_end=self._may_end(each))
+    def _inspected(self, ids: Sequence[str]) -> tuple[Container, ...]:
+        if not ids:
+            return ()
+        finished = self._run((_TOOL, "container", "inspect", *ids))
+        text = finished.stdout.strip()
+        # A container that was removed meanwhile is missing in the output.
+        if not finished.ok and not text.startswith("["):
+            raise self._problem("docker inspect", finished)
+        try:
+            return containers(text)
+        except ValueError as problem:
+            raise ConfigError(f"docker inspect: invalid JSON ({problem}). {_INSTALL}") from None
+
+    def _machines(self, found: Sequence[Container]) -> dict[str, Machine]:
+        """Return container id → machine."""
+        named = sorted({each.image for each in found})
+        known = images(self._run((_TOOL, "image", "inspect", "--format", *_IMAGE, *named)).stdout) if named else {}
+        ended = self._requests_to_end(found)
+        return {
+            each.id: each.machine(
+                known.get(each.image, Image(each.image)),
+                digest_of(self._images.get(each.service, "")),
+                may_end=self._may_end(each),
+                ended_by=ended.get(each.id, ""),
+            )
             for each in found
-            for full in known
-            if full.startswith(each.id)
-        )
+        }
 
-    def _failed(self, command: Command, finished: Finished) -> Reply:
+    def _requests_to_end(self, found: Sequence[Container]) -> Mapping[str, str]:
+        """Return container id → ``stop`` or ``kill``, as far as the engine still knows."""
+        since = last_end(found)
+        if not since:
+            return {}
+        kinds = ("--filter=event=stop", "--filter=event=kill", "--filter=event=start")
+        span = ("--since", since.partition(".")[0] + "Z", "--until", f"{time.time():.0f}")
+        listed = self._run((_TOOL, "events", *span, *kinds, "--format", "{{.ID}} {{.Action}}"))
+        return requests_to_end(listed.stdout)
+
+    def _elsewhere(self, own: Sequence[Container], others: Sequence[Container]) -> dict[str, str]:
+        """Return service → what responds instead of its containers, for services that do not run."""
+        project = self._read()
+        running = {each.service for each in own if not each.has_ended and each.ports}
+        idle = [each.app for each in self._requests if each.app not in running and project.ports(each.app)]
+        found = {
+            each.service: f"container {each.name}, which was created from {each.folder}"
+            for each in others
+            if each.service in idle and not each.has_ended
+        }
+        ports = {port: each for each in idle for port in project.ports(each)}
+        if not ports:
+            return found
+        listed = self._listed("ps", "--quiet", "--no-trunc", *(f"--filter=publish={port}" for port in ports))
+        for each in self._inspected(tuple(names(listed))):
+            is_own = (
+                each.project == project.name and each.service in project.services and each.is_of(self._config.parent)
+            )
+            for port in each.ports:
+                if port in ports and not is_own:
+                    found.setdefault(ports[port], f"{_described(each, project)} (port {port})")
+        return found
+
+    def _failed(self, command: Command, finished: Finished, override: str | None) -> tuple[Reply, ...]:
         text = "\n".join(finished.stderr_tail)
-        last = next((line for line in reversed(finished.stderr_tail) if line.strip()), "no output")
         verb = next((word for word in command if word in _VERBS), "")
         shown = f"docker compose {verb}"
-        if why := usage_error_in(text):
-            raise ConfigError(f"{shown}: {why}. Output: {last}")
-        reply = Reply(status="failed", commands=(command,), image=self._image, tail=finished.stderr_tail)
+        last = _last(finished)
+        if _GONE.search(text) and verb == "up":
+            raise DeployUnavailable(f"{shown}: Docker stopped responding: {last}")
+        reply = Reply(status="failed", commands=(command,), tail=finished.stderr_tail)
+        reply = replace(reply, message=f"{shown} ended with exit code {finished.exit_code}: {last}")
         if finished.timed_out:
-            return replace(
-                reply, message=f"{shown} exceeded its time limit of {self._request.deadline:g} s and was stopped."
-            )
-        if is_temporary(text):
-            return replace(reply, status="retry", message=f"{shown}: {last}")
-        if verb == "up" and self._all_well():
-            why = (
-                f"{shown} ended with exit code {finished.exit_code}, because a container that runs once has succeeded."
-            )
-            return replace(reply, status="done", message=why)
-        return replace(reply, message=f"{shown} ended with exit code {finished.exit_code}: {last}")
+            limit = f"{self._requests[0].deadline:g}"
+            reply = replace(reply, message=f"{shown} exceeded its time limit of {limit} s and was stopped.")
+        elif is_temporary(text):
+            if self._requests[0].attempt >= _ATTEMPTS:
+                raise DeployUnavailable(
+                    f"{shown}: an image is not on this machine, and its registry cannot be reached: {last}"
+                )
+            reply = replace(reply, status="retry", message=f"{shown}: {last}")
+        elif why := usage_error_in(text):
+            raise ConfigError(f"{shown}: {why}. Output: {last}")
+        # `up` may have used all the time.
+        self._until = max(self._until, time.monotonic() + _AFTERWARDS)
+        applied = self._applied(override) if verb == "up" else frozenset()
+        done = "" if _ONCE.search(last) is None else "because a container that runs once has succeeded"
+        replies = []
+        for each in self._requests:
+            one = replace(reply, image=_image(each))
+            if each.app in applied:
+                note = f"{shown} ended with exit code {finished.exit_code}, {done}." if done else ""
+                one = replace(one, status="done", message=note)
+            replies.append(one)
+        return tuple(replies)
 
-    def _all_well(self) -> bool:
-        finished = self._run((*self._compose(), "ps", "--all", "--format", "json"))
-        found = self._read(finished) if finished.ok else ()
-        is_there = any(each.service == self._request.app for each in found)
-        return is_there and all(each.well(may_end=self._may_end(each)) for each in found)
+    def _applied(self, override: str | None) -> frozenset[str]:
+        """Return the services whose containers have the wanted configuration and image, and are in good condition."""
+        prefix = self._with_images() if self._images else self._compose()
+        listed = self._run((*prefix, "config", "--hash", "*"), stdin=override).stdout
+        wanted = {words[0]: words[1] for line in listed.splitlines() if len(words := line.split()) == 2}
+        found: dict[str, list[Container]] = {}
+        for each in self._containers():
+            found.setdefault(each.service, []).append(each)
+        machines = self._machines([each for group in found.values() for each in group])
+        references = {unit: str(self._read().services.get(unit, {}).get("image") or "") for unit in found}
+        asked = sorted({each for unit, each in references.items() if each and unit not in self._images})
+        current = {each: self._image_id(each) for each in asked}
+        return frozenset(
+            unit
+            for unit, group in found.items()
+            if all(
+                each.config_hash == wanted.get(unit)
+                and condition(machines[each.id]).good
+                and current.get(references[unit]) in (None, each.image)
+                for each in group
+            )
+        )
+
+    def _image_id(self, reference: str) -> str | None:
+        finished = self._run((_TOOL, "image", "inspect", "--format", "{{.Id}}", reference))
+        return finished.stdout.strip() or None
 
     def _may_end(self, container: Container) -> bool:
-        """Whether ``container`` is meant to run only once. Reads the compose file only for a container that has ended.
+        """Whether ``container`` is meant to run only once.
 
         The description of a service decides, and the compose file only for containers of no described service.
         """
-        if not container.completed:
+        if container.exit_code != 0:
             return False
-        service = self._request.service
-        if container.service == self._request.app and service in self._platform:
+        service = next((each.service for each in self._requests if each.app == container.service), "")
+        if service in self._platform:
             return self._platform[service].once
-        if self._one_shots is None:
-            path = Path(str(self._request.config))
-            self._one_shots = one_shots(path, path.name, self._platform, self._request.environment)
-        return container.service in self._one_shots
+        return container.service in one_shots(self._read().services, self._platform, self._requests[0].environment)
 
-    def _read(self, finished: Finished) -> tuple[Container, ...]:
-        try:
-            return containers(finished.stdout)
-        except ValueError as problem:
-            raise ConfigError(f"docker compose ps: invalid JSON ({problem}). {_INSTALL}") from None
+    def _is_built(self, unit: str) -> bool:
+        return bool(self._read().services.get(unit, {}).get("build"))
 
-    def _override(self, image: str | None) -> str:
-        return json.dumps({"services": {self._request.app: {"image": image}}})
+    def _read(self) -> _Project:
+        """Return the project as Compose reads it. Raises ``ConfigError`` with its reason for one that it refuses."""
+        if self._project is None:
+            finished = self._run((*self._compose(), "config", "--format", "json"))
+            if not finished.ok:
+                raise self._problem("docker compose config", finished)
+            document = json.loads(finished.stdout)
+            self._project = _Project(str(document.get("name", "")), document.get("services") or {})
+        return self._project
 
-    def _found_here(self) -> str | None:
+    def _listed(self, *words: str) -> str:
+        finished = self._run((_TOOL, *words))
+        if not finished.ok:
+            raise self._problem(f"docker {words[0]}", finished)
+        return finished.stdout
+
+    def _problem(self, shown: str, finished: Finished) -> ConfigError | DeployUnavailable | DeployFailed:
+        text, last = "\n".join(finished.stderr_tail), _last(finished)
+        if finished.timed_out:
+            return DeployUnavailable(f"{shown} exceeded its time limit.")
+        if why := usage_error_in(text):
+            return ConfigError(f"{shown}: {why}. Output: {last}")
+        if is_temporary(text):
+            return DeployUnavailable(f"{shown}: {last}")
+        if shown == "docker compose config":
+            return ConfigError(f"{shown}: {last}")
+        return DeployFailed(f"{shown} ended with exit code {finished.exit_code}: {last}")
+
+    def _override(self, given: Mapping[str, str]) -> str:
+        return json.dumps({"services": {unit: {"image": image} for unit, image in given.items()}})
+
+    def _found_here(self, image: str) -> str:
         """Return the id of an image that was built on this machine, which has no digest; else the image."""
-        digest = digest_of(self._image or "")
-        known = digest is not None and self._run((_TOOL, "image", "inspect", "--format", "{{.Id}}", digest)).ok
-        return digest if known else self._image
+        digest = digest_of(image)
+        return digest if digest is not None and self._image_id(digest) else image
 
-    def _compose(self, *options: str) -> Command:
-        return (_TOOL, "compose", "--file", str(self._request.config), *options)
+    def _compose(self) -> Command:
+        return (_TOOL, "compose")
+
+    def _with_images(self) -> Command:
+        """Return Compose with the files that it reads by itself, and one more from standard input."""
+        files = (word for path in _files(self._config) for word in ("--file", str(path)))
+        return (*self._compose(), *files, "--file", "-")
 
     def _run(self, command: Command, stdin: str | None = None) -> Finished:
         return run_tool(
             (find_tool(_TOOL, install=_INSTALL), *command[1:]),
             deadline=max(0.0, self._until - time.monotonic()),
+            cwd=self._config.parent,
             stdin=stdin,
             env=_QUIET,
-            environment=self._request.environment,
+            environment=self._requests[0].environment,
             ends=self._platform.variable_ends,
-            log=self._log,
+            log=self._line,
             redact=self._redact,
         )
+
+    def _line(self, line: str) -> None:
+        """Log a line for the service whose container it names."""
+        named = _LINE.search(line)
+        found = (each for each in self._requests if named and f"-{each.app}-" in f"{named[1]}-")
+        self._log(next(found, self._requests[0]).service, line)
+
+
+def _files(config: Path) -> tuple[Path, ...]:
+    """Return the files that Compose reads in the folder of ``config``: those in COMPOSE_FILE, if that is set."""
+    given = os.environ.get("COMPOSE_FILE", "")
+    dotenv = config.with_name(".env")
+    if not given and dotenv.is_file():
+        given = dotenv_entries(dotenv.read_text(encoding="utf-8", errors="replace"), dotenv.name).get(
+            "COMPOSE_FILE", ("", 0)
+        )[0]
+    if given:
+        return tuple(config.parent / each for each in given.split(os.environ.get("COMPOSE_PATH_SEPARATOR", os.pathsep)))
+    override = override_file(config)
+    return (config, override) if override else (config,)
+
+
+def _image(request: Request) -> str | None:
+    going_back = request.phase == "rollback" and request.previous
+    return request.previous if going_back else request.image
+
+
+def _last(finished: Finished) -> str:
+    return next((line.strip() for line in reversed(finished.stderr_tail) if line.strip()), "no output")
+
+
+def _described(container: Container, project: _Project) -> str:
+    if not container.project:
+        return f"container {container.name}"
+    if container.project == project.name:
+        return f"container {container.name} of the service {container.service}, which is no longer in the compose file"
+    return f"container {container.name} of the Compose project {container.project} in {container.folder}"
 
 
 def logs(

@@ -38,8 +38,8 @@ from pytest_gaia.promotion.promote.rollback import RollbackPlan, outcome_of, rol
 from pytest_gaia.promotion.promote.signing import signers_for
 from pytest_gaia.promotion.release.comparison import check_running, look
 from pytest_gaia.report.services import missing
+from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import Progress, Rollout, RolloutInterrupted, RolloutResult
-from pytest_gaia.rollout.step import roll_out
 from pytest_gaia.system.processes import exit_code_of, without_signing_key
 from pytest_gaia.verdict.evaluated import evaluate_run
 from pytest_gaia.verdict.results_log import decode_run, time_of

@@ -138,13 +138,12 @@ def test_a_word_that_is_a_service_is_no_environment(tmp_path: Path) -> None:
 
 
 def test_only_a_declared_service_with_once_and_an_unknown_one_that_is_waited_for_end(tmp_path: Path) -> None:
-    file = tmp_path / "compose.yaml"
-    ends = "{condition: service_completed_successfully}"
-    file.write_text(
-        f"services:\n  web: {{depends_on: {{orders: {ends}, kv: {ends}, seed: {ends}}}}}\n"
-        "  orders: {}\n  kv: {image: redis}\n  seed: {}\n  schema: {}\n  other: {}\n",
-        encoding="utf-8",
-    )
+    ends = {"condition": "service_completed_successfully"}
+    services: dict[str, object] = {
+        "web": {"depends_on": dict.fromkeys(("orders", "kv", "seed"), ends)},
+        "kv": {"image": "redis"},
+    }
+    services |= {"orders": {}, "seed": {}, "schema": {}, "other": {}}
     (tmp_path / "gaia.toml").write_text(SHOP, encoding="utf-8")
 
-    assert one_shots(file, file.name, Project(tmp_path).platform, "local") == {"seed", "schema"}
+    assert one_shots(services, Project(tmp_path).platform, "local") == {"seed", "schema"}

@@ -10,8 +10,8 @@ import pytest
 from pytest_gaia.config.environment import DeploySettings
 from pytest_gaia.deploy.compose.hook import ComposeHook
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.plan import plan_rollout
-from pytest_gaia.rollout.step import roll_out
 from tests.config.reading import files_in
 from tests.projects import ON_GAIA, gaia_environment
 from tests.rollout.deploy_files import Clock, Listener

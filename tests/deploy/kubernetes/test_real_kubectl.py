@@ -18,7 +18,7 @@ from ci.fakes.replay import kubernetes_api as api
 from pytest_gaia.deploy.contract import UnknownApp
 from pytest_gaia.deploy.kubernetes._hook import KubernetesHook
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.rollout.step import roll_out
+from pytest_gaia.rollout.course import roll_out
 from tests.deploy.executables import a_request
 from tests.deploy.kubernetes.test_rollout import image, plan
 from tests.rollout.deploy_files import Clock

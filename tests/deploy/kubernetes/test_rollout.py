@@ -11,10 +11,10 @@ from pytest_gaia.config.environment import DeploySettings, Environment
 from pytest_gaia.config.platform import Platform, Service
 from pytest_gaia.deploy.kubernetes._hook import KubernetesHook
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.rollout.course import roll_out
 from pytest_gaia.rollout.model import RolloutInterrupted
 from pytest_gaia.rollout.plan import plan_rollout
 from pytest_gaia.rollout.rollback import plan_rollback
-from pytest_gaia.rollout.step import roll_out
 from tests.rollout.deploy_files import Clock, Listener
 
 if TYPE_CHECKING:

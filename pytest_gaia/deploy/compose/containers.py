@@ -1,0 +1,205 @@
+"""Containers of a Compose project, from ``docker inspect``, and what their states mean."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_gaia.config.deployfiles.read import compose_file
+from pytest_gaia.deploy.contract import Machine
+from pytest_gaia.deploy.outcome import repository_of
+
+_STATES = {
+    "running": "started",
+    "exited": "stopped",
+    "dead": "failed",
+    "removing": "destroying",
+}
+"""status of a container → state of a machine; others are the same in both"""
+_ENDED = ("exited", "restarting", "dead")
+_LABEL = "com.docker.compose."
+_HEALTH = ("healthy", "unhealthy", "starting")
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image on this machine."""
+
+    id: str
+    """``sha256:…`` of the image's configuration"""
+    references: tuple[str, ...] = ()
+    """``repository@sha256:…`` for each registry; empty for an image that was built on this machine"""
+
+    def digest(self, wanted: str | None, repository: str) -> str:
+        """Return the ``wanted`` digest if it is one of this image, or else another one of it."""
+        known = [(digest, name) for name, _, digest in (each.partition("@") for each in self.references) if digest]
+        if wanted is not None and wanted in (self.id, *(digest for digest, _ in known)):
+            return wanted
+        own = (digest for digest, name in known if name == repository)
+        return next(own, known[0][0] if known else self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container, as ``docker inspect`` describes it."""
+
+    values: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Its full id."""
+        return str(self.values["Id"])
+
+    @property
+    def name(self) -> str:
+        """Its name, without the slash at the start."""
+        return str(self.values.get("Name", "")).removeprefix("/")
+
+    @property
+    def service(self) -> str:
+        """The service in the compose file; empty if Compose did not create it."""
+        return self._label("service")
+
+    @property
+    def project(self) -> str:
+        """The project of Compose; empty if Compose did not create it."""
+        return self._label("project")
+
+    @property
+    def folder(self) -> str:
+        """The folder from which Compose created it."""
+        return self._label("project.working_dir")
+
+    @property
+    def config_hash(self) -> str:
+        """The hash of the configuration with which Compose created it."""
+        return self._label("config-hash")
+
+    @property
+    def image(self) -> str:
+        """The id of its image."""
+        return str(self.values.get("Image", ""))
+
+    @property
+    def reference(self) -> str:
+        """The reference of the image with which it was created."""
+        return str(self._config.get("Image") or self.image)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its last run has ended."""
+        return self._state.get("Status") in _ENDED
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of its last run, if that has ended."""
+        return int(self._state.get("ExitCode") or 0) if self.has_ended else None
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether its last run exceeded its memory limit."""
+        return bool(self._state.get("OOMKilled"))
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The published ports on the host."""
+        bound = ((self.values.get("NetworkSettings") or {}).get("Ports") or {}).values()
+        return tuple(dict.fromkeys(int(each["HostPort"]) for found in bound for each in found or ()))
+
+    def is_of(self, folder: Path) -> bool:
+        """Whether it was created from ``folder``, or from a folder that no longer has a compose file."""
+        origin = Path(self.folder)
+        return origin in (folder, folder.resolve()) or compose_file(origin) is None
+
+    def machine(self, image: Image, wanted: str | None, *, may_end: bool, ended_by: str = "") -> Machine:
+        """Return it as a machine. ``wanted`` is the wanted digest, ``may_end`` whether it runs only once."""
+        state = self._state
+        status = str(state.get("Status", ""))
+        health = str((state.get("Health") or {}).get("Status", ""))
+        checked = health in _HEALTH
+        completed = may_end and status == "exited" and self.exit_code == 0
+        return Machine(
+            id=self.id[:12],
+            label=f"container {self.name}",
+            state="completed" if completed else _STATES.get(status, status),
+            image=self.reference,
+            digest=image.digest(wanted, repository_of(self.reference)),
+            checks=int(checked),
+            passing=int(health == "healthy"),
+            critical=int(health == "unhealthy"),
+            crashed=status == "dead",
+            started_at=_time(state.get("StartedAt")),
+            exit_code=None if completed else self.exit_code,
+            out_of_memory=self.has_ended and self.out_of_memory,
+            ended_by="stop" if ended_by == "stop" else "kill" if ended_by == "kill" else "",
+            restarts=int(self.values.get("RestartCount") or 0),
+            error=str(state.get("Error") or ""),
+        )
+
+    @property
+    def _state(self) -> Mapping[str, Any]:
+        return self.values.get("State") or {}
+
+    @property
+    def _config(self) -> Mapping[str, Any]:
+        return self.values.get("Config") or {}
+
+    def _label(self, name: str) -> str:
+        return str((self._config.get("Labels") or {}).get(_LABEL + name, ""))
+
+
+def containers(inspected: str) -> tuple[Container, ...]:
+    """Parse the output of ``docker inspect`` for containers. Raises ``ValueError``."""
+    return tuple(map(Container, json.loads(inspected or "[]")))
+
+
+def images(inspected: str) -> Mapping[str, Image]:
+    """Return image id → image, from one line "id [references]" for each."""
+    found = (line.split(None, 1) for line in inspected.splitlines())
+    return {
+        words[0]: Image(words[0], tuple(json.loads(words[1]) or ()))
+        for words in found
+        if len(words) == 2 and words[1].startswith(("[", "null"))
+    }
+
+
+def requests_to_end(events: str) -> Mapping[str, str]:
+    """Return container id → ``stop`` or ``kill``: the last request to end it, from one line "id action" for each event.
+
+    ``docker stop`` also sends signals, whose events come before its own.
+    """
+    ended: dict[str, str] = {}
+    for identifier, _, action in (line.partition(" ") for line in events.splitlines()):
+        if action in ("stop", "kill"):
+            ended[identifier] = action
+        elif action in ("start", "restart"):
+            ended.pop(identifier, None)
+    return ended
+
+
+def last_end(found: Sequence[Container]) -> str:
+    """Return the earliest time at which one of ``found`` that was ended by a signal did so; empty for none."""
+    ends = (str(each.values.get("State", {}).get("FinishedAt", "")) for each in found if _may_be_requested(each))
+    return min(ends, default="")
+
+
+def _may_be_requested(container: Container) -> bool:
+    """Whether a request may have ended it: the exit code is that of a signal or of success."""
+    return container.exit_code in (0, 130, 137, 143) and not container.out_of_memory
+
+
+def _time(text: object) -> str:
+    """Return a time of Docker with microseconds, as ISO 8601; empty for none."""
+    found = str(text or "")
+    if not found or found.startswith("0001-"):
+        return ""
+    seconds, dot, fraction = found.removesuffix("Z").partition(".")
+    return f"{seconds}{dot}{fraction[:6].ljust(6, '0') if dot else ''}+00:00"
+
+
+def names(lines: str) -> Iterator[str]:
+    """Yield the first word of each line."""
+    for line in lines.splitlines():
+        if words := line.split():
+            yield words[0]
