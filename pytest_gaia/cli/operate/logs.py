@@ -12,7 +12,7 @@ import typer
 from pytest_gaia.cli.options import EnvironmentName, Target, complete_service, seconds, target
 from pytest_gaia.cli.output import echo_error, echo_json
 from pytest_gaia.config.deployfiles.model import App
-from pytest_gaia.deploy.compose import hook as compose_logs
+from pytest_gaia.deploy.compose import tool as compose_logs
 from pytest_gaia.deploy.fly import operations as fly_operations
 from pytest_gaia.deploy.fly.shapes import LogLine
 from pytest_gaia.deploy.process import ending

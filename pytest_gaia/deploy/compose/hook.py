@@ -5,7 +5,6 @@ override files, COMPOSE_FILE, ``.env`` and profiles.
 """
 
 import json
-import math
 import os
 import re
 import time
@@ -29,6 +28,7 @@ from pytest_gaia.deploy.compose.containers import (
     names,
     requests_to_end,
 )
+from pytest_gaia.deploy.compose.tool import INSTALL, QUIET, TOOL, is_temporary, usage_error_in
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request, utc_now
 from pytest_gaia.deploy.outcome import digest_of
 from pytest_gaia.deploy.process import Finished, find_tool, run_tool
@@ -36,50 +36,9 @@ from pytest_gaia.deploy.states import condition
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 from pytest_gaia.secrets.redaction import masker
 
-_ONLY_THE_USER = (
-    (r"cannot connect to the docker daemon|docker daemon is not running",
-     "the Docker daemon does not respond; start Docker"),
-    (r"context .* not found|context not found", "the Docker context does not exist; `docker context ls` lists those that do"),
-    (r"permission denied while trying to connect", "this user has no permission to use Docker; add it to the group docker"),
-    (r"is not a docker command|unknown (?:shorthand )?flag: '?-{0,2}f|unknown command: docker compose",
-     "Docker has no `compose` command; install the compose plugin, version 2"),
-    (r"no such service", "the service is not in the compose file"),
-    (r"no configuration file provided|(?:open|stat) \S+(?:\.ya?ml|\.env)\S*: no such file",
-     "the compose file, or a file in it, is missing"),
-    (r"yaml: |validating .*: |additional propert|undefined (?:network|volume|service)|invalid compose project",
-     "the compose file is malformed"),
-    (r"required variable .* is missing|invalid interpolation format", "a variable of the compose file is not set"),
-    (r"pull access denied|manifest (?:unknown|for .* not found)|repository does not exist|no such image",
-     "the image does not exist, or this user may not pull it; check its name, or run `docker login`"),
-    (r"unauthorized|authentication required", "the registry needs a login; run `docker login`"),
-)  # fmt: skip
-"""pattern in the output → meaning, and what to do; a retry would not help"""
-
-_TEMPORARY = re.compile(
-    r"toomanyrequests|too many requests|\b429\b|rate limit|\b50[0234]\b|internal server error|bad gateway"
-    r"|service unavailable|tls handshake timeout|i/o timeout|connection (?:reset|refused)|no such host"
-    r"|error during connect"
-    r"|temporary failure in name resolution|server misbehaving|request canceled|unexpected eof",
-    re.IGNORECASE,
-)
-
-
-def usage_error_in(text: str) -> str:
-    """Return the problem in ``text`` that only the user can fix; empty if there is none."""
-    return next((why for pattern, why in _ONLY_THE_USER if re.search(pattern, text, re.IGNORECASE)), "")
-
-
-def is_temporary(text: str) -> bool:
-    """Whether ``text`` contains a temporary failure of a registry or a network."""
-    return _TEMPORARY.search(text) is not None
-
-
 Command: TypeAlias = tuple[str, ...]
 
 _NONE = Platform()
-_TOOL = "docker"
-_INSTALL = "Install Docker with its compose plugin (version 2)."
-_QUIET = {"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain", "NO_COLOR": "1", "DOCKER_CLI_HINTS": "false"}
 _SPARE = 0.1
 """share of the deadline after the time limit of `up`, so that `up` can report what it waited for"""
 _VERBS = ("up", "build", "config", "ps", "inspect", "events")
@@ -94,8 +53,6 @@ _ONCE = re.compile(r"container \S+ exited \(0\)")
 _GONE = re.compile(
     r"cannot connect to the docker daemon|error during connect|unexpected eof|connection reset", re.IGNORECASE
 )
-_RECENT = 60.0
-_LINES = "200"
 
 
 class ComposeHook:
@@ -212,7 +169,7 @@ class _Job:
     def _inspected(self, ids: Sequence[str]) -> tuple[Container, ...]:
         if not ids:
             return ()
-        finished = self._run((_TOOL, "container", "inspect", *ids))
+        finished = self._run((TOOL, "container", "inspect", *ids))
         text = finished.stdout.strip()
         # A container that was removed meanwhile is missing in the output.
         if not finished.ok and not text.startswith("["):
@@ -220,12 +177,12 @@ class _Job:
         try:
             return containers(text)
         except ValueError as problem:
-            raise ConfigError(f"docker inspect: invalid JSON ({problem}). {_INSTALL}") from None
+            raise ConfigError(f"docker inspect: invalid JSON ({problem}). {INSTALL}") from None
 
     def _machines(self, found: Sequence[Container]) -> dict[str, Machine]:
         """Return container id → machine."""
         named = sorted({each.image for each in found})
-        known = images(self._run((_TOOL, "image", "inspect", "--format", *_IMAGE, *named)).stdout) if named else {}
+        known = images(self._run((TOOL, "image", "inspect", "--format", *_IMAGE, *named)).stdout) if named else {}
         ended = self._requests_to_end(found)
         return {
             each.id: each.machine(
@@ -244,7 +201,7 @@ class _Job:
             return {}
         kinds = ("--filter=event=stop", "--filter=event=kill", "--filter=event=start")
         span = ("--since", since.partition(".")[0] + "Z", "--until", f"{time.time():.0f}")
-        listed = self._run((_TOOL, "events", *span, *kinds, "--format", "{{.ID}} {{.Action}}"))
+        listed = self._run((TOOL, "events", *span, *kinds, "--format", "{{.ID}} {{.Action}}"))
         return requests_to_end(listed.stdout)
 
     def _elsewhere(self, own: Sequence[Container], others: Sequence[Container]) -> dict[str, str]:
@@ -327,7 +284,7 @@ class _Job:
         )
 
     def _image_id(self, reference: str) -> str | None:
-        finished = self._run((_TOOL, "image", "inspect", "--format", "{{.Id}}", reference))
+        finished = self._run((TOOL, "image", "inspect", "--format", "{{.Id}}", reference))
         return finished.stdout.strip() or None
 
     def _may_end(self, container: Container) -> bool:
@@ -356,7 +313,7 @@ class _Job:
         return self._project
 
     def _listed(self, *words: str) -> str:
-        finished = self._run((_TOOL, *words))
+        finished = self._run((TOOL, *words))
         if not finished.ok:
             raise self._problem(f"docker {words[0]}", finished)
         return finished.stdout
@@ -382,7 +339,7 @@ class _Job:
         return digest if digest is not None and self._image_id(digest) else image
 
     def _compose(self) -> Command:
-        return (_TOOL, "compose")
+        return (TOOL, "compose")
 
     def _with_images(self) -> Command:
         """Return Compose with the files that it reads by itself, and one more from standard input."""
@@ -391,11 +348,11 @@ class _Job:
 
     def _run(self, command: Command, stdin: str | None = None) -> Finished:
         return run_tool(
-            (find_tool(_TOOL, install=_INSTALL), *command[1:]),
+            (find_tool(TOOL, install=INSTALL), *command[1:]),
             deadline=max(0.0, self._until - time.monotonic()),
             cwd=self._config.parent,
             stdin=stdin,
-            env=_QUIET,
+            env=QUIET,
             environment=self._requests[0].environment,
             ends=self._platform.variable_ends,
             log=self._line,
@@ -438,39 +395,3 @@ def _described(container: Container, project: _Project) -> str:
     if container.project == project.name:
         return f"container {container.name} of the service {container.service}, which is no longer in the compose file"
     return f"container {container.name} of the Compose project {container.project} in {container.folder}"
-
-
-def logs(
-    config: Path,
-    service: str,
-    environment: str,
-    take: Callable[[str], None],
-    *,
-    follow: bool = False,
-    lines: int | None = None,
-    since: str | None = None,
-    log: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Pass the newest ``lines`` (default: 200) of ``service`` to ``take``; with ``follow`` continue until Ctrl-C.
-
-    ``since`` is a time in ISO 8601; older lines are left out, and ``lines`` then has no default. Secrets are masked.
-
-    Raises ``ConfigError`` for problems that only the user can fix, ``DeployUnavailable`` if Docker does not respond, and
-    ``DeployFailed`` for any other failure.
-    """
-    docker = find_tool(_TOOL, install=_INSTALL)
-    command = [docker, "compose", "--file", str(config), "logs", "--no-color", "--no-log-prefix"]
-    command += ["--tail", str(lines or ("all" if since else _LINES))]
-    command += ["--since", since] if since else []
-    command += ["--follow"] if follow else []
-    finished = run_tool(
-        [*command, "--", service], deadline=math.inf if follow else _RECENT, environment=environment, log=log, out=take
-    )
-    if finished.ok:
-        return
-    output = "\n".join(finished.stderr_tail)
-    what = f"docker compose logs {service}"
-    if why := usage_error_in(output):
-        raise ConfigError(f"{what}: {why}. Output: {output}")
-    kind = DeployUnavailable if finished.timed_out or is_temporary(output) else DeployFailed
-    raise kind(f"{what} ended with exit code {finished.exit_code}: {output or 'no output'}")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gaia.deploy.compose.hook import is_temporary, usage_error_in
+from pytest_gaia.deploy.compose.tool import is_temporary, usage_error_in
 
 
 @pytest.mark.parametrize(
