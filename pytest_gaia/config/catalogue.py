@@ -82,10 +82,13 @@ class Catalogue:
         """Return the settings of ``name``, without those of deploy files."""
         return merge(self.file_layers(name)).table
 
-    def layers(self, name: str) -> tuple[Layer, ...]:
-        """Return the settings of ``name`` in files and deploy files, lowest precedence first."""
+    def layers(self, name: str, *, ask: bool = True) -> tuple[Layer, ...]:
+        """Return the settings of ``name`` in files and deploy files, lowest precedence first.
+
+        With ``ask``, Docker Compose reads its files where it is installed.
+        """
         layers = self.file_layers(name)
-        deployment = self.deployment(name)
+        deployment = self.deployment(name, ask=ask)
         if deployment is None:
             return layers
 
@@ -93,10 +96,10 @@ class Catalogue:
         rules = rules_beside(rules, deployment.source, self.platform)
         return (role, rules, without_addresses(shipped), deployed_layer(deployment, shipped, self.platform), *project)
 
-    def deployment(self, name: str) -> Deployment | None:
+    def deployment(self, name: str, *, ask: bool = True) -> Deployment | None:
         """Return the deploy files that ``from`` of ``name`` selects; None without ``from``."""
         source = self.stated(name).source
-        return None if source is UNSET else self.project.deploy_folder.deployment(name, source)
+        return None if source is UNSET else self.project.deploy_folder.deployment(name, source, ask=ask)
 
     def stated_hosts(self, name: str) -> tuple[str, ...]:
         """Return the ``hosts`` of ``name``, without those of deploy files."""
@@ -108,15 +111,15 @@ class Catalogue:
         hosts = {name: (*self.stated_hosts(name), *self._deployed_hosts(name)) for name in self.names()}
         return tuple(name for name, known in hosts.items() if any(matches(each, known) for each in names_of(host)))
 
-    def known_urls(self, name: str) -> tuple[str, ...]:
+    def known_urls(self, name: str, *, ask: bool = True) -> tuple[str, ...]:
         """Return the addresses of ``name`` in files."""
-        return _urls_of(merge(self.layers(name)))
+        return _urls_of(merge(self.layers(name, ask=ask)))
 
-    def known_hosts(self, name: str) -> tuple[str, ...]:
+    def known_hosts(self, name: str, *, ask: bool = True) -> tuple[str, ...]:
         """Return all hosts of ``name`` in files: the listed ones, and those of its addresses."""
-        hosts = merge(self.layers(name)).table.hosts
-        listed = hosts if isinstance(hosts, tuple) else ()
-        return tuple(dict.fromkeys((*listed, *(host for url in self.known_urls(name) for host in hosts_in(url)))))
+        layer = merge(self.layers(name, ask=ask))
+        listed = layer.table.hosts if isinstance(layer.table.hosts, tuple) else ()
+        return tuple(dict.fromkeys((*listed, *(host for url in _urls_of(layer) for host in hosts_in(url)))))
 
     def other_addresses(self, name: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
         """Return other environment → (its addresses in files, the same and those in its own variables)."""
@@ -127,7 +130,7 @@ class Catalogue:
             given: tuple[str, ...] = ()
             # An error in another environment must not stop this run.
             with suppress(ConfigError):
-                stated = self.known_urls(other)
+                stated = self.known_urls(other, ask=False)
             with suppress(ConfigError):
                 given = _urls_of(variable_layer(named, other, self.platform))
             found[other] = stated, (*stated, *given)
@@ -135,7 +138,7 @@ class Catalogue:
 
     def _deployed_hosts(self, name: str) -> tuple[str, ...]:
         try:
-            deployment = self.deployment(name)
+            deployment = self.deployment(name, ask=False)
         except ConfigError:
             # A broken file of another environment must not stop this run; its listed hosts still protect it.
             return ()
@@ -317,8 +320,8 @@ def source_of(place: Place) -> str:
 def _files(deployment: Deployment) -> str:
     """Return the name of the file; of several files, a pattern."""
     names = list(dict.fromkeys(app.place("app").file for app in deployment.apps))
-    if len(names) == 1:
-        return names[0]
+    if len(names) == 1 or deployment.source == "compose":
+        return ", ".join(names)
     folder, _, name = names[0].rpartition("fly.")
     environment, suffix = name.split(".")[-2:]
     return f"{folder}fly.*.{environment}.{suffix if all(each.endswith(suffix) for each in names) else '*'}"

@@ -46,7 +46,7 @@ def hosts_of_others(environment: Environment, catalogue: Catalogue) -> dict[str,
         if name not in (environment.name, SANDBOX):
             with suppress(ConfigError):
                 # An error in another environment must not stop this run.
-                found[name] = tuple(each for each in catalogue.known_hosts(name) if not is_loopback(each))
+                found[name] = tuple(each for each in catalogue.known_hosts(name, ask=False) if not is_loopback(each))
     return {name: hosts for name, hosts in found.items() if hosts}
 
 

@@ -6,7 +6,7 @@ import os.path
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,7 +98,11 @@ class Project:
         """Return ``folder`` as a folder of deploy files for this project's environments."""
         from pytest_gaia.config.deployfiles.read import DeployFolder
 
-        return DeployFolder(folder, {name: self.role(name) for name in self.environments}, self.platform)
+        roles = {name: self.role(name) for name in self.environments}
+        dotenv = folder / DOTENV_FILE
+        # Of the project's own file, the values that were read before count.
+        read = (lambda: self.dotenv) if folder == self.rootdir else partial(read_dotenv, dotenv)
+        return DeployFolder(folder, roles, self.platform, read)
 
     @cached_property
     def ledger(self) -> LedgerSettings:

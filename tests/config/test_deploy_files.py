@@ -241,7 +241,7 @@ def test_files_without_an_address_say_so(deployed: Deployed) -> None:
         ),
         (
             '[env.staging]\nfrom = "compose"\n',
-            "no compose file found for staging; looked in deploy for docker-compose",
+            "no compose file found for staging; looked in deploy for compose.yaml",
         ),
         ('[env.sandbox]\nfrom = "fly"\n', "gaia.toml:5: env.sandbox.from: the sandbox cannot be deployed"),
     ],

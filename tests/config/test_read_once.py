@@ -128,3 +128,21 @@ def test_a_promotion_reads_each_file_once(here: Path, monkeypatch: pytest.Monkey
 
     # The file on the disk is also compared with the commit of the release, by its hash.
     assert {name: found[name] for name in FILES} == dict.fromkeys(FILES, 1) | {"gaia.toml": 1 + 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "times"),
+    [
+        (("gaia", "env", "show", "local"), 1),
+        (("gaia", "deploy", "local", "--dry-run"), 1),
+        (("gaia", "env", "show", "staging"), 0),
+        (("gaia", "config", "check"), 0),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_compose_reads_its_files_once_and_only_for_an_environment_that_it_deploys(
+    here: Path, fake_tools: FakeTools, words: tuple[str, ...], times: int
+) -> None:
+    reads(here, *words, code=int("check" in words))
+
+    assert sum("config" in each.argv for each in fake_tools.calls("docker", "compose")) == times

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import compose_config
 from . import docker_engine as docker
 from .compose_file import MALFORMED, FileError, find, load
 from .digests import digest_of
@@ -32,8 +33,9 @@ class Project:
         named = flags.get("file", []) if flags else []
         named = named or [part for part in os.environ.get("COMPOSE_FILE", "").split(os.pathsep) if part]
         try:
-            files = named or [str(find(Path.cwd()))]
-            self.services = load(files, sys.stdin.read() if "-" in files else "")
+            self._files = files = named or [str(find(Path.cwd()))]
+            self._stdin = sys.stdin.read() if "-" in files else ""
+            self.services = load(files, self._stdin)
         except FileError as error:
             raise EngineError(str(error), error.code) from None
         for each in self.services.values():
@@ -43,6 +45,13 @@ class Project:
         first = Path(next((name for name in files if name != "-"), "."))
         given = (flags.get("project-name") if flags else None) or os.environ.get("COMPOSE_PROJECT_NAME")
         self.name: str = re.sub(r"[^a-z0-9_-]", "", (given or first.absolute().parent.name).lower()) or "project"
+
+    def tables(self) -> dict[str, Any]:
+        """Return the active services in their canonical form."""
+        try:
+            return compose_config.services(self._files, self._stdin)
+        except FileError as error:
+            raise EngineError(str(error), error.code) from None
 
     def chosen(self, names: list[str], *, with_needs: bool) -> list[Service]:
         """Return the services of a call, dependencies first. Raise ``EngineError`` for an unknown one."""
@@ -81,8 +90,7 @@ def config(call: Call) -> None:
     elif call.line.get("images"):
         call.say("\n".join(docker.image_name(project.name, each) for each in project.services.values()))
     elif not call.line.get("quiet"):
-        images = {name: {"image": docker.image_name(project.name, each)} for name, each in project.services.items()}
-        call.say(json.dumps({"name": project.name, "services": images}, indent=2))
+        call.say(json.dumps({"name": project.name, "services": project.tables()}, indent=2))
 
 
 def up(call: Call) -> None:

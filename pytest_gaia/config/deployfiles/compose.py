@@ -1,11 +1,11 @@
 """Read the services of a compose file, with their ports and health checks.
 
-The value of ``${NAME:-default}`` is the default, or the value in a committed ``.env`` next to the file; variables of the shell
+The file is read as it is only for checks and without Docker; otherwise ``composed`` has the project. The value of ``${NAME:-default}`` is the default, or the value in a committed ``.env`` next to the file; variables of the shell
 do not apply. Services in a profile are skipped, as ``docker compose up`` does.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,24 +43,52 @@ def apps_of(text: str, path: Path, name: str, *, environment: str, platform: Pla
 
     Raises ``ConfigError`` that names file, line and key for a file that cannot be understood.
     """
-    top = _top(text, path, name)
-    started = _started(top)
-    images = {table.step[-1]: table.text("image") or "" for table in started}
+    top = top_of(text, path, name)
+    comments = {name: yaml_comments(text)}
+    return read_apps(top, started(top), comments, path=path, environment=environment, platform=platform)
+
+
+def read_apps(
+    top: Table,
+    tables: Iterable[Table],
+    comments: Mapping[str, Mapping[int, str]],
+    *,
+    path: Path,
+    environment: str,
+    platform: Platform,
+) -> tuple[App, ...]:
+    """Return the services ``tables`` of the project ``top``. ``comments`` are those of each file, by line."""
+    found = {table.step[-1]: table for table in tables}
+    images = {unit: table.text("image") or "" for unit, table in found.items()}
     names = _service_names(images, platform, environment)
-    comments = yaml_comments(text)
+    apps = [
+        _app(
+            table,
+            names,
+            platform,
+            path=path,
+            environment=environment,
+            comments=comments.get(table.place().file, {}),
+            project=top.values,
+        )
+        for table in found.values()
+    ]
+    ending = {other for app in apps for other, condition in app.waits_for.items() if condition == COMPLETED}
     return tuple(
-        _app(table, names, platform, path=path, environment=environment, comments=comments, project=top.values)
-        for table in started
+        # A server that ends with exit code 0 has stopped serving, so of a declared service only its own key counts.
+        replace(app, once=platform[app.service].once if app.service in platform else app.name in ending)
+        for app in apps
     )
 
 
-def _top(text: str, path: Path, name: str) -> Table:
+def top_of(text: str, path: Path, name: str) -> Table:
+    """Return the compose file at ``path``, which holds ``text``, with the values of variables. Raises ``ConfigError``."""
     document, places = _document(text, name)
     variables = committed_variables(path.parent) if "$" in text else {}
     return Table(name, interpolated(document, variables), places, interpolated=True)
 
 
-def _started(top: Table) -> list[Table]:
+def started(top: Table) -> list[Table]:
     """Return the services that ``docker compose up`` starts."""
     services = top.table("services")
     return [table for table in map(services.table, services.values) if not table.list("profiles")]
@@ -190,12 +218,12 @@ def _service_names(images: Mapping[str, str], platform: Platform, environment: s
     return names
 
 
-def none_declared(text: str, name: str, platform: Platform) -> ConfigError:
-    """Return the error for a compose file without a service of ``platform``; ``text`` is its content."""
-    top = _top(text, Path(name), name)
-    there = ", ".join(map(one_line, top.table("services").values)) or "none"
+def none_declared(top: Table, platform: Platform, *, hidden: bool) -> ConfigError:
+    """Return the error for a project without a service of ``platform``; ``hidden``: there are services of other profiles."""
+    services = top.table("services").values
+    there = ", ".join(map(one_line, services)) or "none"
     declared = f"; declared: {', '.join(platform.usual)}" if platform.usual else ""
-    profiles = " Services of a profile do not count." if len(_started(top)) < len(top.table("services").values) else ""
+    profiles = " Services of a profile do not count." if hidden else ""
     return top.error(
         "services",
         f"none of them is declared in gaia.toml (found: {there}{declared}). Add [services.NAME] for those to test; "
@@ -253,7 +281,13 @@ def _own_places(table: Table, environ: Mapping[str, Place]) -> dict[str, Any]:
     own = ".".join(table.step)
     kept = (own, "name", "include")
     places = {k: place for k, place in table.places.items() if k in kept or k.startswith((f"{own}.", f"{own}["))}
-    return places | {"app": table.place()} | {f"env.{name}": place for name, place in environ.items()}
+    # That of the service comes first, since it is the place of the app.
+    return (
+        {own: table.place()}
+        | places
+        | {"app": table.place()}
+        | {f"env.{name}": place for name, place in environ.items()}
+    )
 
 
 def _served_ports(service: Table, check: Check | None) -> tuple[Served, ...]:

@@ -130,6 +130,8 @@ class App:
     depends_on: tuple[str, ...] = ()
     waits_for: Mapping[str, str] = field(default_factory=dict)
     """name of a service in the compose file → condition that this one waits for; empty for none"""
+    once: bool = False
+    """for compose, whether it runs once: others wait until it succeeds, or it is declared with ``once``"""
     places: Mapping[str, Place] = field(default_factory=dict)
     """dotted key as in the file → its place"""
     comments: Mapping[int, str] = field(default_factory=dict)
@@ -137,12 +139,17 @@ class App:
     document: Mapping[str, Any] = field(default_factory=dict)
     """the file as parsed; for compose, the service's part"""
     project: Mapping[str, Any] = field(default_factory=dict)
-    """for compose, the whole file"""
+    """for compose, the whole file; all files merged if Compose has merged them"""
 
     @property
     def is_server(self) -> bool:
         """Whether it has another protocol than HTTP."""
         return self.kind not in ("", "http")
+
+    @property
+    def is_built(self) -> bool:
+        """Whether its image is built from a Dockerfile."""
+        return self.dockerfile is not None
 
     @property
     def checked(self) -> Mapping[str, bool]:
@@ -169,6 +176,8 @@ class Deployment:
     apps: tuple[App, ...]
     overrides: tuple[App, ...] = ()
     """override files of Compose, each as one app, if they were read"""
+    project: str = ""
+    """name of the project, as Compose prints it; empty for Fly and without Docker"""
 
     def app(self, service: str) -> App | None:
         """Return the app of ``service``; an app with its own file, and one of its name, takes precedence."""

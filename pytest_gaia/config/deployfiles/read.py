@@ -4,8 +4,9 @@ Names of environments have several spellings in names of files, apps and hosts: 
 """
 
 import difflib
+import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -105,8 +106,11 @@ def _name(spelling: str) -> str:
     return OTHER_SPELLINGS.get(spelling, spelling)
 
 
-COMPOSE_FILES = ("docker-compose.yml", "docker-compose.yaml", "compose.yaml", "compose.yml")
+COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """names of compose files, by precedence"""
+
+_NAMED = "COMPOSE_FILE"
+"""variable with the names of all compose files"""
 
 COMPOSE_ENVIRONMENT = "local"
 """environment of a compose file"""
@@ -126,11 +130,17 @@ class DeployFolder:
     """environments of the project, which are looked for in names of files → their roles"""
     platform: Platform = field(default_factory=Platform, repr=False)
     """the services of the project"""
+    dotenv: Callable[[], Mapping[str, tuple[str, int]]] = field(default=dict, repr=False, compare=False)
+    """returns the variables in the `.env` of this folder"""
     _contents: dict[Path, bytes] = field(default_factory=dict, repr=False, compare=False)
     _apps: dict[tuple[Path, str], tuple[App, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _composed: dict[str, Deployment | None] = field(default_factory=dict, repr=False, compare=False)
 
-    def deployment(self, environment: str, source: Source) -> Deployment:
+    def deployment(self, environment: str, source: Source, *, ask: bool = True) -> Deployment:
         """Return the deployment of ``environment``.
+
+        With ``ask``, Docker Compose itself merges the files of its project, where it is installed. Without, only the compose
+        file is read.
 
         Also raises ``ConfigError`` if the folder or the files do not exist, and for two files of one app.
         """
@@ -139,15 +149,17 @@ class DeployFolder:
                 f"{shown(self.path)}: folder of deploy files not found. "
                 "Set `deploy_files` in [gaia] of gaia.toml to the folder of your deploy files."
             )
-        apps = self._fly_apps(environment) if source == "fly" else self._compose_apps(environment)
-        return Deployment(environment, source, self, apps)
+        if source == "fly":
+            return Deployment(environment, source, self, self._fly_apps(environment))
+        composed = self._asked(environment) if ask else None
+        return composed or Deployment(environment, source, self, self._compose_apps(environment))
 
     def others(self, deployment: Deployment) -> Iterator[Deployment]:
         """Yield the deployments of the other environments with the same tool, without invalid ones."""
         for name in self.environments():
             with suppress(ConfigError):
                 if name != deployment.environment:
-                    yield self.deployment(name, deployment.source)
+                    yield self.deployment(name, deployment.source, ask=False)
 
     def environments(self) -> tuple[str, ...]:
         """Return the environments of the project that have files in this folder."""
@@ -218,6 +230,38 @@ class DeployFolder:
         _refuse_duplicates(apps, environment)
         return tuple(apps)
 
+    def _asked(self, environment: str) -> Deployment | None:
+        """Return the deployment as Compose sees it; None without Compose, or without files that it would use."""
+        if environment not in self._composed:
+            self._composed[environment] = self._ask(environment)
+        return self._composed[environment]
+
+    def _ask(self, environment: str) -> Deployment | None:
+        files = self._compose_files()
+        if not files:
+            return None
+        from pytest_gaia.config.deployfiles import compose, composed
+
+        def read(path: Path) -> tuple[str, str]:
+            return read_text(path, shown(path), self.content), shown(path)
+
+        found = composed.ask(self.path, files, environment, self.platform, read)
+        if found is None:
+            return None
+        if not any(app.service in self.platform.usual for app in found.apps):
+            raise compose.none_declared(found.top, self.platform, hidden=not found.apps)
+        return Deployment(environment, "compose", self, found.apps, project=found.name)
+
+    def _compose_files(self) -> tuple[Path, ...]:
+        """Return the files that Compose begins with when it runs in this folder."""
+        named = os.environ.get(_NAMED) or self.dotenv().get(_NAMED, ("", 0))[0]
+        if named:
+            separator = os.environ.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
+            return tuple(self.path / each for each in named.split(separator) if each)
+        path = compose_file(self.path)
+        override = None if path is None else override_file(path)
+        return tuple(each for each in (path, override) if each is not None)
+
     def _compose_apps(self, environment: str) -> tuple[App, ...]:
         path = compose_file(self.path)
         if path is None:
@@ -228,7 +272,8 @@ class DeployFolder:
         if not any(app.service in self.platform.usual for app in apps):
             from pytest_gaia.config.deployfiles import compose
 
-            raise compose.none_declared(read_text(path, shown(path), self.content), shown(path), self.platform)
+            top = compose.top_of(read_text(path, shown(path), self.content), path, shown(path))
+            raise compose.none_declared(top, self.platform, hidden=len(apps) < len(top.table("services").values))
         return apps
 
     def _nothing_found(self, environment: str) -> ConfigError:

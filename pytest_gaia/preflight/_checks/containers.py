@@ -14,7 +14,7 @@ from pytest_gaia.preflight.findings import Found, check
 _HEALTHY = "service_healthy"
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SEVERAL = 2
-_CONFIG = "run `docker compose config` to see the complete file"
+_CONFIG = "run `docker compose config` to see the complete project"
 
 
 @check("container-unchecked", "warning")
@@ -141,29 +141,24 @@ def _bad_copies(app: App) -> Iterator[tuple[Place, str, str]]:
 
 @check("unread-file", "note")
 def unread_file(files: DeployFiles) -> Iterator[Found]:
-    """Part of the project is in a file that gaia does not read.
+    """Part of the project is in a file that the checks do not read.
 
-    gaia checks only an override file for credentials, and `gaia deploy` does not use it.
+    Only credentials are checked in an override file. Compose itself merges all files for a deployment.
     """
     for deployment in _composed(files):
         for override in deployment.overrides:
-            what = f"{head(override).file} is not read, but `docker compose up` without --file applies it"
-            fix = "move settings that every machine needs into the compose file"
-            yield Found(head(override), what, fix, deployment.environment)
+            what = f"{head(override).file} is not checked, but Compose merges it into the project"
+            yield Found(head(override), what, _CONFIG, deployment.environment)
         for app in deployment.apps[:1] if deployment.apps and "include" in deployment.apps[0].project else ():
-            yield Found(app.place("include"), "files in `include` are not read", _CONFIG, deployment.environment)
+            yield Found(app.place("include"), "files in `include` are not checked", _CONFIG, deployment.environment)
         for app in deployment.apps:
             if "extends" in app.document:
-                what = f"the service that {app.name} extends is not read"
+                what = f"the service that {app.name} extends is not checked"
                 yield Found(standing(app, "extends"), what, _CONFIG, deployment.environment)
 
 
 def _finite(deployment: Deployment) -> set[str]:
-    """Return services that run once: declared ones with ``once``, and others that are waited for until they succeed."""
-    declared = {app.name: app.service for app in deployment.apps if _is_declared(app, deployment)}
-    ending = {name for app in deployment.apps for name, how in app.waits_for.items() if how == COMPLETED}
-    once = {name for name, service in declared.items() if deployment.platform[service].once}
-    return once | ending.difference(declared)
+    return {app.name for app in deployment.apps if app.once}
 
 
 def _place_of(app: App, name: str) -> Any:

@@ -135,7 +135,7 @@ def _files(promotion: Promotion, environment: Environment, release: Release) -> 
         reason = f"{changed[0].what} {changed[0].reason}" if changed else "it has none"
         return None, f"the saved deploy files of release {release.short} are missing or changed: {reason}"
     try:
-        return folder.deployment(environment.name, source), ""
+        return folder.deployment(environment.name, source, ask=False), ""
     except ConfigError as error:
         return None, str(error)
 

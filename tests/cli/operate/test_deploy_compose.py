@@ -54,6 +54,18 @@ def test_unknown_addresses_and_one_time_jobs_are_accepted(operated: Path, gaia: 
     assert rows(status.out)[0][:2] == ["local", "running"]
 
 
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_a_project_that_compose_refuses_is_not_planned(operated: Path, gaia: Gaia, options: tuple[str, ...]) -> None:
+    (file,) = operated.rglob("docker-compose.yml")
+    file.write_text(OPEN.replace("{migrate: {cond", "{migrat: {cond"), encoding="utf-8")
+
+    code, out, err = gaia("deploy", "local", *options)
+
+    assert (code, out) == (4, "")
+    assert 'service "gateway" depends on undefined service "migrat"' in err
+    assert f"{file.name}:5: services.gateway.depends_on" in err
+
+
 def test_a_running_service_is_left_alone(operated: Path, gaia: Gaia) -> None:
     gaia("deploy", "local")
 
@@ -80,7 +92,7 @@ def test_the_commands_are_those_of_compose(operated: Path, gaia: Gaia, fake_tool
 
     first = shlex.split(out.splitlines()[0])
     assert (code, first[:2], first[-1]) == (0, ["docker", "compose"], "auth-service")
-    assert fake_tools.calls() == []
+    assert [each.argv[:2] for each in fake_tools.calls()] == [("compose", "config")]
 
 
 def test_what_compose_cannot_do_is_a_usage_error(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:

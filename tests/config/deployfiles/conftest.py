@@ -59,6 +59,6 @@ def compose(folder: Path, write: Callable[[str, str], Path]) -> Callable[[str], 
 
     def call(text: str) -> dict[str, App]:
         write("docker-compose.yml", text)
-        return {app.service: app for app in files_in(folder).deployment("local", "compose").apps}
+        return {app.service: app for app in files_in(folder).deployment("local", "compose", ask=False).apps}
 
     return call

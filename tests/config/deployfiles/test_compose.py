@@ -274,3 +274,12 @@ def test_all_names_of_compose_files_are_known(name: str, folder: Path, write: Ca
     write(name, "services:\n  gateway: {image: g}\n")
 
     assert files_in(folder).deployment("local", "compose").apps[0].path.name == name
+
+
+def test_of_several_compose_files_the_one_that_compose_takes_is_read(
+    folder: Path, write: Callable[[str, str], Path]
+) -> None:
+    for name in ("docker-compose.yml", "compose.yaml"):
+        write(name, "services: {gateway: {image: gateway}}\n")
+
+    assert files_in(folder).deployment("local", "compose").apps[0].path.name == "compose.yaml"

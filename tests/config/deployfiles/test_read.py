@@ -154,8 +154,8 @@ def test_an_environment_without_files_says_what_was_tried_and_what_is_there(fold
 
 def test_a_compose_file_that_is_not_there_says_what_was_tried(folder: Path) -> None:
     assert message_of(folder, "local", "compose") == (
-        "no compose file found for local; looked in deploy for docker-compose.yml, docker-compose.yaml, compose.yaml, "
-        "compose.yml."
+        "no compose file found for local; looked in deploy for compose.yaml, compose.yml, docker-compose.yml, "
+        "docker-compose.yaml."
     )
 
 
