@@ -55,12 +55,12 @@ def test_a_deployment_that_never_began_changes_no_machine(fake_tools: FakeTools,
 def test_the_api_s_refusals_read_differently_for_graphql(fake_tools: FakeTools) -> None:
     fake_tools.fault("*", "rate-limited:1", "server-error:1", "unauthorised:1")
 
-    said = [fake_tools.run("fly", "apps", "list", "--json").stderr.splitlines()[0] for _ in range(3)]
+    said = [fake_tools.run("fly", "status", "-a", APP, "--json").stderr.splitlines()[0] for _ in range(3)]
 
     assert sorted(said) == [
-        "Error: You must be authenticated to view this.",
-        "Error: server returned a non-200 status code: 429",
-        "Error: server returned a non-200 status code: 503",
+        "Error: failed to get app: You must be authenticated to view this.",
+        "Error: failed to get app: server returned a non-200 status code: 429",
+        "Error: failed to get app: server returned a non-200 status code: 503",
     ]
 
 
@@ -75,7 +75,7 @@ def test_a_list_that_fails_does_not_say_why(fake_tools: FakeTools) -> None:
     fake_tools.app(APP)
     fake_tools.fault(APP, "list-fails:1")
 
-    assert fake_tools.run(*LIST).stderr == "Error: machines could not be retrieved\n\n"
+    assert fake_tools.run(*LIST).stderr == "Error: failed to list VMs: API returned unexpected status, 302\n\n"
 
 
 def test_a_phantom_ends_well_and_changes_nothing(fake_tools: FakeTools) -> None:
@@ -139,11 +139,13 @@ def test_an_unhealthy_image_is_waited_for_unless_the_strategy_is_immediate(
 
 def test_an_image_that_runs_out_of_memory_leaves_an_event(fake_tools: FakeTools) -> None:
     fake_tools.app(APP)
+    fake_tools.logged(APP, "Error: no database")
     fake_tools.fault(APP, "oom")
 
     done = fake_tools.run(*DEPLOY)
 
     event = fake_tools.machines(APP)[0]["events"][0]
+    assert done.stderr.splitlines()[-1] == "Error: no database"
     assert (done.returncode, event["type"], event["request"]["exit_event"]["oom_killed"]) == (1, "exit", True)
 
 

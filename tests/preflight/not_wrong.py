@@ -120,7 +120,11 @@ NOT_WRONG = [
     case("too-few-machines", (A_STAGING, "running = 1", "running = 0")),
     case("too-few-machines", (A_PRODUCTION, "running = 2", "running = 3")),
     case("too-little-memory", (A_PRODUCTION, 'memory = "2gb"', 'size = "performance-1x"')),
-    case("too-little-memory", (A_PRODUCTION, "[[vm]]", '[processes]\napp = "a"\nworker = "b"\n[[vm]]')),
+    case(
+        "too-little-memory",
+        (A_PRODUCTION, "[[vm]]", '[processes]\napp = "a"\nworker = "b"\n[[vm]]'),
+        (A_PRODUCTION, "[http_service]", '[http_service]\nprocesses = ["app"]'),
+    ),
     case("too-little-memory", (A_STAGING, 'memory = "1gb"', 'memory = "256mb"')),
     case("autostop", (A_PRODUCTION, 'auto_stop_machines = "off"', "auto_stop_machines = false")),
     case("never-woken", (A_PRODUCTION, "auto_start_machines = true", "auto_start_machines = false")),

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from tests.preflight.cases import A_PRODUCTION, APP, COMPOSE, DEPLOY, GITLAB, N_PRODUCTION, REGION, case, step, variable
+from tests.preflight.cases import (
+    A_PRODUCTION,
+    APP,
+    CHECK,
+    COMPOSE,
+    DEPLOY,
+    GITLAB,
+    N_PRODUCTION,
+    REGION,
+    case,
+    step,
+    variable,
+)
 
 ORDERS = "  orders:  # wrong\n    build: .\n"
 """a service that is none of Gaia's"""
@@ -96,6 +108,7 @@ WRONG_ELSEWHERE = [
         (A_PRODUCTION, "min_machines_running = 2", "min_machine_running = 2  # wrong\nmin_machines_running = 2"),
     ),
     case("unknown-key", (A_PRODUCTION, REGION, f'{REGION}\nregion = "lax"  # wrong')),
+    case("unknown-key", (A_PRODUCTION, CHECK, f"{CHECK}\n[[services.checks]]  # wrong\n")),
     case("unknown-key", (N_PRODUCTION, "port = 4222\n\n", "port = 4222\nforce_ssl = true  # wrong\n\n")),
     case("unknown-key", (COMPOSE, 'command: ["-m", "8222"]', "comand: x  # wrong")),
     # pipelines

@@ -17,6 +17,8 @@ from tests.preflight.cases import (
     case,
 )
 
+SERVES = (A_PRODUCTION, "[http_service]", '[http_service]\nprocesses = ["app"]')
+"""with [processes], a served port must name its group"""
 WORKER = '[processes]\napp = "serve"\nworker = "work"\n[[vm]]\nprocesses = ["worker"]\nmemory = "2gb"\n'
 
 WRONG_SETTINGS = [
@@ -91,10 +93,12 @@ WRONG_SETTINGS = [
     case(
         "too-little-memory",
         (A_PRODUCTION, "[[vm]]", WORKER.replace('"2gb"', '"256mb"  # wrong') + "\n[[vm]]"),
+        SERVES,
     ),
     case(
         "too-little-memory",
         (A_PRODUCTION, '[[vm]]\nmemory = "2gb"', WORKER + '\n[[vm]]\nprocesses = ["app"]\nmemory = "1gb"  # wrong'),
+        SERVES,
     ),
     case("autostop", (A_PRODUCTION, 'auto_stop_machines = "off"', 'auto_stop_machines = "suspend"  # wrong')),
     case("autostop", (A_PRODUCTION, 'auto_stop_machines = "off"', "auto_stop_machines = true  # wrong")),
@@ -115,6 +119,11 @@ WRONG_SETTINGS = [
     ),
     case("process-groups", (A_PRODUCTION, "[http_service]", '[http_service]\nprocesses = ["web"]  # wrong')),
     case("process-groups", (A_PRODUCTION, "[[vm]]", '[[vm]]\nprocesses = ["worker"]  # wrong')),
+    case(
+        "process-groups",
+        (A_PRODUCTION, "[[vm]]", '[processes]\napp = "serve"\n[[vm]]'),
+        (A_PRODUCTION, "[http_service]", "[http_service]  # wrong"),
+    ),
     case(
         "process-groups",
         (A_PRODUCTION, '"rolling"', '"bluegreen"'),

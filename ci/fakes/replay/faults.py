@@ -15,7 +15,7 @@ TIMED = ("slow", "reverting")
 FLY = {
     "rate-limited": "the API returns 429",
     "server-error": "the API returns 503",
-    "list-fails": "`machine list` fails: machines could not be retrieved",
+    "list-fails": "`machine list` fails with an unexpected status",
     "not-logged-in": "the user is not logged in",
     "unauthorised": "the token lacks the permission",
     "lease-held": "another deployment holds the lease of a machine (deploy, machine start, scale)",

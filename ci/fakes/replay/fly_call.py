@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from . import faults
-from .fly_errors import NO_APP_NAME, NOT_LOGGED_IN, ToolError, no_such_app, refused
+from .fly_errors import NO_APP_NAME, NOT_LOGGED_IN, ToolError, refused, unknown_app
 from .fly_machines import launched
 from .process import Process
 
@@ -36,7 +36,7 @@ class Call(Process):
         if not self.name:
             raise ToolError(NO_APP_NAME)
         if self.name not in state["apps"]:
-            raise no_such_app(self.name)
+            raise unknown_app(self.command, self.name, next(iter(self.line.arguments), ""), self.line.get("config"))
         return state["apps"][self.name]  # type: ignore[no-any-return] # the file is JSON
 
     def fault(self, state: dict[str, Any], *kinds: str) -> faults.Fault | None:
@@ -53,9 +53,9 @@ class Call(Process):
         machine = next(iter(self.line.arguments), "")
         with self.store.change() as state:
             self.stop_if("not-logged-in", state, lambda: ToolError(NOT_LOGGED_IN))
-            self.stop_if("unauthorised", state, lambda: refused(self.command, machine, status=401))
-            self.stop_if("rate-limited", state, lambda: refused(self.command, machine, status=429))
-            self.stop_if("server-error", state, lambda: refused(self.command, machine, status=503))
+            self.stop_if("unauthorised", state, lambda: refused(self.command, self.name, machine, status=401))
+            self.stop_if("rate-limited", state, lambda: refused(self.command, self.name, machine, status=429))
+            self.stop_if("server-error", state, lambda: refused(self.command, self.name, machine, status=503))
             self._put_to_sleep(state)
             self.chatty = self.fault(state, "chatter") is not None
         if self.command != "deploy":
@@ -79,7 +79,7 @@ class Call(Process):
     def print_json(self, value: Any) -> None:
         """Print JSON with four spaces, as flyctl does; with the fault ``chatter``, among other lines."""
         if self.chatty:
-            self.say('Update available 0.4.31 -> v0.4.40.\nRun "fly version update" to upgrade.\n{not json, [really')
+            self.say('Update available 0.4.87 -> v0.4.88.\nRun "fly version update" to upgrade.\n{not json, [really')
         self.say(json.dumps(value, indent=4))
         if self.chatty:
             self.say("\nWARN Metrics token unavailable: you may be rate limited {see the docs}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import fly_shapes as shapes
 from .digests import digest_of
-from .fly_errors import ToolError
+from .fly_errors import ToolError, unknown_machine
 from .fly_machines import find, launched, shown
 
 if TYPE_CHECKING:
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 VERSION = {
     "Name": "flyctl",
-    "Version": "0.4.31",
+    "Version": "0.4.87",
     "Commit": "5f2ac1d7e1e24a3a9d2a6b1d1f9a3c6e7b8d9f00",
     "BranchName": "master",
-    "BuildDate": "2026-08-03T15:20:11Z",
+    "BuildDate": "2026-08-20T18:56:30Z",
     "OS": "linux",
     "Architecture": "amd64",
     "Environment": "production",
@@ -30,26 +30,6 @@ def version(call: Call) -> None:
         call.print_json(VERSION)
     else:
         call.say(f"fly v{VERSION['Version']} linux/amd64 Commit: {VERSION['Commit']} BuildDate: {VERSION['BuildDate']}")
-
-
-def whoami(call: Call) -> None:
-    """``fly auth whoami [--json]``."""
-    if call.line.get("json"):
-        call.print_json({"email": "ci@gaia.example"})
-    else:
-        call.say("ci@gaia.example")
-
-
-def apps_list(call: Call) -> None:
-    """``fly apps list [--json] [-o ORG]``."""
-    org = call.line.get("org")
-    apps = [app for app in call.store.read()["apps"].values() if org in (None, app["org"])]
-    if call.line.get("json"):
-        call.print_json([shapes.listed_app(app) for app in apps])
-        return
-    call.say("NAME                \tOWNER   \tSTATUS  \tLATEST DEPLOY")
-    for app in apps:
-        call.say(f"{app['name']:<20}\t{app['org']:<8}\t{shapes.status_of(app)}\t")
 
 
 def status(call: Call) -> None:
@@ -73,7 +53,7 @@ def machine_list(call: Call) -> None:
     """``fly machine list [--json]``: every machine, including those of release commands."""
     with call.store.change() as state:
         app = call.app(state)
-        call.stop_if("list-fails", state, lambda: ToolError("machines could not be retrieved"))
+        call.stop_if("list-fails", state, lambda: ToolError("failed to list VMs: API returned unexpected status, 302"))
         _revert(app)
         machines = [shown(each) for each in app["machines"]]
     if call.line.get("json"):
@@ -81,7 +61,7 @@ def machine_list(call: Call) -> None:
         return
     call.say(f"{len(machines)} machines have been retrieved from app {app['name']}.\n")
     for each in machines:
-        call.say(each["id"] if call.line.get("quiet") else f"{each['id']}\t{each['state']}\t{each['region']}")
+        call.say(f"{each['id']}\t{each['state']}\t{each['region']}")
 
 
 def _revert(app: dict[str, Any]) -> None:
@@ -104,12 +84,12 @@ def machine_wait(call: Call) -> None:
     wanted, limit = call.line.get("state", "settled"), call.line.get("wait-timeout", "5m0s")
     machine = find(call.app(call.store.read()), identity)
     if machine is None:
-        raise ToolError(f"failed to get VM {identity}: machine not found")
+        raise unknown_machine(identity, call.name)
     call.say(f'Waiting up to {limit} for machine {identity} to reach "{wanted}"...')
     if wanted not in ("settled", machine["state"]):
         raise ToolError(
             f'machine {identity} did not reach "{wanted}" within {limit}: failed to wait for VM {identity} in '
-            f"{wanted} state: deadline_exceeded"
+            f"[{wanted}] state: deadline_exceeded"
         )
     call.say(f'Machine {identity} reached state "{machine["state"]}"')
 
@@ -124,42 +104,6 @@ def releases(call: Call) -> None:
         call.say(f"v{each['Version']}\t{each['Status']}\t{each['Description']}\t{each['User']['Email']}")
 
 
-def image_show(call: Call) -> None:
-    """``fly image show [--json]``."""
-    machines = [each for each in call.app(call.store.read())["machines"] if launched(each)]
-    rows = [_image_row(each) for each in machines]
-    if call.line.get("json"):
-        call.print_json(rows)
-        return
-    for row in rows:
-        call.say("\t".join(str(value) for value in row.values()))
-
-
-def _image_row(machine: dict[str, Any]) -> dict[str, Any]:
-    ref = machine["image_ref"]
-    names = {"Registry": ref["registry"], "Repository": ref["repository"], "Tag": ref["tag"], "Version": "N/A"}
-    return {"MachineID": machine["id"], **names, "Digest": ref["digest"], "Labels": ""}
-
-
-def checks_list(call: Call) -> None:
-    """``fly checks list [--json]``."""
-    machines = [each for each in call.app(call.store.read())["machines"] if launched(each)]
-    if call.line.get("json"):
-        call.print_json({each["id"]: each["checks"] for each in machines})
-        return
-    for each in machines:
-        for check in each["checks"]:
-            call.say(f"{check['name']}\t{check['status']}\t{each['id']}\t{check['output']}")
-
-
-def config_show(call: Call) -> None:
-    """``fly config show``: the deployed config, as JSON."""
-    app = call.app(call.store.read())
-    if not app["releases"]:
-        raise ToolError("no machines configured for this app, so there is no config to show")
-    call.print_json({"app": app["name"], **app.get("config", {})})
-
-
 def secrets_list(call: Call) -> None:
     """``fly secrets list [--json]``: names and digests, never a value."""
     names = call.app(call.store.read()).get("secrets", [])
@@ -171,27 +115,11 @@ def secrets_list(call: Call) -> None:
         call.say("\t".join(row.values()))
 
 
-def scale_show(call: Call) -> None:
-    """``fly scale show [--json]``."""
-    app = call.app(call.store.read())
-    machines = [each for each in app["machines"] if launched(each)]
-    guest = machines[0]["config"].get("guest", {}) if machines else {}
-    regions = {each["region"] for each in machines}
-    counts = {region: sum(each["region"] == region for each in machines) for region in sorted(regions)}
-    row = {"Process": "app", "Count": len(machines), "CPUKind": guest.get("cpu_kind"), "CPUs": guest.get("cpus")}
-    row |= {"Memory": guest.get("memory_mb"), "Regions": counts}
-    if call.line.get("json"):
-        call.print_json([row] if machines else [])
-        return
-    size = f"{row['CPUKind']}\t{row['CPUs']}\t{row['Memory']} MB"
-    call.say(f"VM Resources for app: {app['name']}\n\nGroups\nNAME\tCOUNT\tKIND\tCPUS\tMEMORY\tREGIONS")
-    call.say(f"app\t{row['Count']}\t{size}\t{','.join(f'{key}({value})' for key, value in counts.items())}")
-
-
 def logs(call: Call) -> None:
-    """``fly logs [--no-tail] [--json]``: without ``--no-tail``, it continues until a signal, here for a few seconds at most.
+    """``fly logs [--no-tail] [--json]``: ``--no-tail`` ends after the first lines, and waits for them if there are none.
 
-    With ``--json`` one object after the other, each on several lines.
+    Any wait ends with a signal, here after a few seconds at most. With ``--json`` one object after the other, each on
+    several lines.
     """
     state = call.store.read()
     app = call.app(state)
@@ -200,7 +128,7 @@ def logs(call: Call) -> None:
             call.print_json(_entry(app, line))
         else:
             call.say(line)
-    if not call.line.get("no-tail"):
+    if not call.line.get("no-tail") or not app.get("logs"):
         call.follow(float(state.get("follow_seconds", 2)))
 
 
@@ -208,18 +136,3 @@ def _entry(app: dict[str, Any], message: str) -> dict[str, Any]:
     first = next((each for each in app["machines"] if launched(each)), {"id": "", "region": app["region"]})
     place = {"instance": first["id"], "region": first["region"], "meta": {"instance": first["id"]}}
     return {"level": "info", "message": message, "timestamp": shapes.now(), **place}
-
-
-def clusters(call: Call) -> None:
-    """``fly mpg list -o ORG [--json]``: plain text if there is none, even with ``--json``."""
-    found = call.store.read()["clusters"]
-    org = call.line.get("org")
-    if org is None:
-        raise ToolError("prompt: non interactive: org slug must be specified when not running interactively")
-    if not found:
-        call.say(f"No managed postgres clusters found in organization {org}")
-    elif call.line.get("json"):
-        call.print_json(found)
-    else:
-        for each in found:
-            call.say(f"{each['id']}\t{each['name']}\t{each['region']}\t{each['status']}\t{each['plan']}")

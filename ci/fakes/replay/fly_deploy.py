@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .digests import digest_of
+from .flags import DURATION
 from .fly_errors import ToolError, lease_held
 from .fly_machines import ASLEEP, crash, groups, launched, new_machine, served, settle, show_checks
 from .fly_shapes import REGISTRY, RELEASE_COMMAND, Json, seeded_release, tag_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 def deploy(call: Call) -> None:
     """Run ``fly deploy``. The state is unlocked between steps, so that other calls observe an unfinished deployment."""
     file, text = _config(call)
+    _check_durations(call)
     with call.store.change() as state:
         app = call.app(state)
         if call.line.get("build-only"):
@@ -53,6 +55,14 @@ def _config(call: Call) -> tuple[Json, str]:
         return json.loads(text) if path.suffix == ".json" else tomllib.loads(text), text
     except ValueError as error:
         raise ToolError(f"failed loading app config from {path}: toml: {error}") from None
+
+
+def _check_durations(call: Call) -> None:
+    for name in ("wait-timeout", "release-command-timeout"):
+        value = call.line.get(name, "none")
+        if value != "none" and not value.isdecimal() and not DURATION.match(value):
+            valid = "a number of seconds, number with time unit (i.e.: 5m, 180s) or 'none'"
+            raise ToolError(f"invalid duration value {value} used for --{name} flag: valid options are {valid}")
 
 
 def _first_id(app: Json) -> str:
@@ -123,11 +133,10 @@ def _release_command(call: Call, state: dict[str, Any], app: Json, file: Json, i
     runner["state"] = "stopped"
     crash(runner, code=1, for_want_of_memory=False)
     entry["status"] = "failed"
-    call.note(f"Error: release_command failed running on machine {runner['id']} with exit code 1.")
-    raise ToolError(
-        f"release command failed - aborting deployment. error release_command machine {runner['id']} exited with "
-        "non-zero status of 1"
-    )
+    call.note(f"Error release_command failed running on machine {runner['id']} with exit code 1.")
+    call.note("\n".join(["Checking logs: fetching the last 100 lines below:", *app["logs"]]))
+    why = f"machine {runner['id']} exited with non-zero status of 1"
+    raise ToolError(f"release command failed - aborting deployment. {why}")
 
 
 def _first_machines(call: Call, app: Json, file: Json) -> None:
@@ -144,7 +153,7 @@ def _first_machines(call: Call, app: Json, file: Json) -> None:
         call.say(f"No machines in group {group}, launching a new machine")
         new_machine(app, file, group=group, region=region)
         if call.line.get("ha", True) and not file.get("mounts") and served(file, group):
-            call.say("Creating a second machine to increase service availability")
+            call.say("Creating a second machine for high availability and zero downtime deployments.")
             new_machine(app, file, group=group, region=region)
 
 
@@ -164,8 +173,7 @@ class Rollout:
         self._end("complete")
         with self.call.store.change() as state:
             if self.call.fault(state, "tool-error-after-success"):
-                why = "failed to set final release status: server returned a non-200 status code: 429"
-                raise ToolError(why)
+                raise ToolError("operation error S3: ListObjectsV2, https response error StatusCode: 503, SlowDown")
         if os.environ.get("FLY_EMIT_RELEASE_JSON") == "1":
             ref = {"id": self.entry["id"], "version": self.entry["version"], "image_ref": self.image["reference"]}
             self.call.say(json.dumps(ref, separators=(",", ":")))
@@ -184,14 +192,14 @@ class Rollout:
                 self.call.linger()
             if split and index == len(self.identities) - 1:
                 why = "could not reserve resource for machine: insufficient memory available to fulfill request"
-                raise ToolError(f"failed to update machine {identity}: failed to update VM {identity}: {why}")
+                raise ToolError(f"failed to update VM {identity}: {why}")
             with self.call.store.change() as state:
                 machine = self._machine(state, identity)
                 if not phantom:
                     self._update(state, machine, reverting)
                 elif not machine["image_ref"]:
                     settle(machine, self.file, self.image, self.entry, state="launch_failed")
-            self.call.note(f" ✔ Machine {identity} [{machine['group']}] update succeeded")
+            self.call.say(f" ✔ Machine {identity} [{machine['group']}] update succeeded")
 
     def _twin(self, state: dict[str, Any]) -> None:
         app = self.call.app(state)
@@ -221,15 +229,15 @@ class Rollout:
             crash(machine, code=137, for_want_of_memory=True)
             if not waits:
                 return
-            self.call.note(f"Smoke checks for {identity} failed: the app appears to be crashing")
-            raise ToolError(f"smoke checks for {identity} failed: the app appears to be crashing")
+            why = f"moke checks for {identity} failed: the app appears to be crashing"
+            below = f"Check its logs: here's the last lines below, or run 'fly logs -i {identity}':"
+            raise ToolError(f"s{why}", hint="\n".join([f"S{why}", below, *self.call.app(state)["logs"]]))
         if self.call.fault(state, "unhealthy"):
             show_checks(machine, "critical", "500 Internal Server Error")
             if waits:
                 raise ToolError(
                     f"timeout reached waiting for health checks to pass for machine {identity}: failed to get VM "
-                    f"{identity}: net/http: request canceled",
-                    hint="You can increase the timeout with the --wait-timeout flag",
+                    f"{identity}: context deadline exceeded"
                 )
 
     def _end(self, status: str) -> None:

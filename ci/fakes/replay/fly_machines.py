@@ -100,7 +100,7 @@ def settle(machine: Json, file: Json, image: Json, release: Json, *, state: str 
         "guest": machine["config"].get("guest") or guest(file, group),
         "image": image["reference"],
         "metadata": {
-            "fly_flyctl_version": "0.4.31",
+            "fly_flyctl_version": "0.4.87",
             "fly_platform_version": LAUNCHED,
             "fly_process_group": group,
             "fly_release_id": release["id"],

@@ -60,31 +60,6 @@ def organization(slug: str) -> Json:
     }
 
 
-def listed_app(app: Json) -> Json:
-    """Return an app as ``fly apps list --json`` prints it; fields outside the query are empty."""
-    current = app["releases"][-1] if app["releases"] else None
-    return {
-        "ID": app["name"],
-        "InternalNumericID": 0,
-        "Name": app["name"],
-        "State": "",
-        "Status": status_of(app),
-        "Deployed": bool(app["releases"]),
-        "Hostname": app["hostname"],
-        "AppURL": "",
-        "Version": 0,
-        "NetworkID": 0,
-        "Network": "",
-        "Release": None,
-        "Organization": {**organization(app["org"]), "ID": "", "InternalNumericID": "", "PaidPlan": False},
-        "Secrets": None,
-        "CurrentRelease": current and {**release(current), "ID": "", "Version": 0, "Description": "", "ImageRef": ""},
-        "Releases": {"Nodes": None},
-        "IPAddresses": {"Nodes": None},
-        "PlatformVersion": "machines",
-    }
-
-
 def app_status(app: Json, shown: list[Json]) -> Json:
     """Return an app as ``fly status --json`` prints it."""
     org = organization(app["org"])

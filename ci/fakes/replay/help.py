@@ -11,7 +11,6 @@ temporary folder. At present: {path}
 
   calls       every call: tool, argv, exit code, cwd, the variables that control it
   apps        Fly's apps: releases, machines as the Machines API has them, names of secrets, logs
-  clusters    Fly's managed databases, as `fly mpg list --json` prints them
   kubernetes  contexts with their namespaces, workloads and pods
   docker      images, containers, logs
   source      any word; if it changes, builds and pulls of tags produce other images

@@ -24,7 +24,6 @@ EMPTY: dict[str, Any] = {
     "calls": [],
     "faults": {},
     "apps": {},
-    "clusters": [],
     "source": "v1",
     "docker": {},
     "kubernetes": {},

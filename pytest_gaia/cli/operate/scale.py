@@ -34,7 +34,7 @@ Set the number of machines of a service on Fly, or their memory.
   gaia scale staging gateway --count 2
   gaia scale production chat --memory 4096 --confirm production
 
-The deploy file is not changed. The next deployment applies its memory again, so change the file as well.
+With several process groups, the one that serves is scaled. The deploy file is not changed. The next deployment applies its memory again, so change the file as well.
 
 \b
 Exit codes:
@@ -72,7 +72,15 @@ def scale_service(
         confirm(env, role, f"Set {app.name} to {what}", confirmed)
     try:
         with like_interrupts():
-            reply = scale(app.name, count=count, memory=memory, region=region, dry_run=dry_run, log=echo_error)
+            reply = scale(
+                app.name,
+                count=count,
+                memory=memory,
+                region=region,
+                group=app.serving_group,
+                dry_run=dry_run,
+                log=echo_error,
+            )
     except KeyboardInterrupt:
         typer.echo(f"Interrupted. To see the machines of {app.name}, run: gaia status {env}", err=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -12,8 +12,9 @@ from pytest_gaia.files.toml import parse, toml_comments, toml_places
 
 _MEMORY_OF_SHARED_CPU, _MEMORY_OF_CPU = 256, 2048
 SIZES: dict[str, tuple[str, int, int]] = {
-    **{f"shared-cpu-{count}x": ("shared", count, count * _MEMORY_OF_SHARED_CPU) for count in (1, 2, 4, 8)},
-    **{f"performance-{count}x": ("performance", count, count * _MEMORY_OF_CPU) for count in (1, 2, 4, 8, 16)},
+    **{f"shared-cpu-{count}x": ("shared", count, count * _MEMORY_OF_SHARED_CPU) for count in (1, 2, 4, 6, 8)},
+    **{f"performance-{count}x": ("performance", count, count * _MEMORY_OF_CPU) for count in (1, *range(2, 17, 2))},
+    **dict.fromkeys(("a10", "l40s", "a100-40gb", "a100-80gb"), ("performance", 8, 16 * _MEMORY_OF_CPU)),
 }
 """Fly's names of machine sizes → kind of CPU, number of CPUs, memory in MB"""
 
@@ -35,8 +36,7 @@ def app_of(text: str, path: Path, name: str, *, service: str, environment: str, 
     groups = process_groups(top)
     served, loose = served_ports(top, groups)
     sizes = _sizes(top, groups)
-    main = sizes.get(next((group for port in served for group in port.groups if group in groups), groups[0]))
-    return App(
+    app = App(
         service=service,
         environment=environment,
         form=form,
@@ -48,9 +48,6 @@ def app_of(text: str, path: Path, name: str, *, service: str, environment: str, 
         env=top.texts("env"),
         served=served,
         loose_checks=loose,
-        memory_mb=main.memory_mb if main else None,
-        cpus=main.cpus if main else None,
-        cpu_kind=main.cpu_kind if main else None,
         groups=groups,
         sizes=sizes,
         strategy=deploy.text("strategy"),
@@ -59,6 +56,8 @@ def app_of(text: str, path: Path, name: str, *, service: str, environment: str, 
         comments=comments,
         document=top.values,
     )
+    main = sizes.get(app.serving_group or DEFAULT_GROUP)
+    return replace(app, memory_mb=main.memory_mb, cpus=main.cpus, cpu_kind=main.cpu_kind) if main else app
 
 
 def table_of(text: str, path: Path, name: str) -> tuple[Table, dict[int, str]]:
@@ -102,8 +101,9 @@ def _size(table: Table) -> Size:
     )
 
 
-BARE_DURATION = 1e-3
-"""unit of a plain number in a duration of flyctl, in seconds"""
+NANOSECOND, _MILLISECOND = 1e-9, 1e-3
+"""units of a plain number in a duration of flyctl, in seconds: Go counts nanoseconds, and flyctl converts only the numbers in
+[checks] and [[services]]"""
 
 _HTTP_PORTS = (80, 443)
 _KINDS = ("http", "tcp", "script")
@@ -166,7 +166,7 @@ def _http_service(table: Table, default: tuple[str, ...]) -> Served:
         autostop=_autostop(table),
         autostart=table.flag("auto_start_machines"),
         min_machines=table.whole("min_machines_running"),
-        checks=tuple(_check(each, "http") for each in table.tables("checks")),
+        checks=tuple(_check(each, "http", NANOSECOND) for each in table.tables("checks")),
         place=table.place(),
         groups=groups_of(table) or default,
     )
@@ -212,8 +212,7 @@ def _numbers(port: Table) -> tuple[int, ...]:
 
 def _service_checks(table: Table) -> list[Check]:
     kinds: dict[str, Literal["http", "tcp"]] = {"tcp_checks": "tcp", "http_checks": "http"}
-    checks = [_check(each, kind) for key, kind in kinds.items() for each in table.tables(key)]
-    return checks + [_check(each, _kind(each)) for each in table.tables("checks")]
+    return [_check(each, kind) for key, kind in kinds.items() for each in table.tables(key)]
 
 
 def _top_checks(top: Table, served: list[Served], default: tuple[str, ...]) -> list[Check]:
@@ -230,15 +229,15 @@ def _kind(table: Table) -> Literal["http", "tcp", "command"]:
     return "command" if word == "script" else cast("Literal['http', 'tcp']", word)
 
 
-def _check(table: Table, kind: Literal["http", "tcp", "command"]) -> Check:
+def _check(table: Table, kind: Literal["http", "tcp", "command"], unit: float = _MILLISECOND) -> Check:
     return Check(
         kind=kind,
         port=table.whole("port"),
         path=table.text("path"),
         method=(table.text("method") or "GET").upper(),
-        interval=table.duration("interval", BARE_DURATION),
-        timeout=table.duration("timeout", BARE_DURATION),
-        grace=table.duration("grace_period", BARE_DURATION),
+        interval=table.duration("interval", unit),
+        timeout=table.duration("timeout", unit),
+        grace=table.duration("grace_period", unit),
         place=table.place(),
     )
 

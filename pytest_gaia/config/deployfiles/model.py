@@ -152,6 +152,14 @@ class App:
         return self.dockerfile is not None
 
     @property
+    def serving_group(self) -> str:
+        """Process group on Fly that serves the first port, or else the default one; empty without ``[processes]``."""
+        if self.groups == (DEFAULT_GROUP,):
+            return ""
+        serving = (group for port in self.served for group in port.groups if group in self.groups)
+        return next(serving, self.groups[0] if self.groups else "")
+
+    @property
     def checked(self) -> Mapping[str, bool]:
         """Process group on Fly → whether its machines have a health check."""
         owners = {group for port in self.served if port.checks for group in port.groups}

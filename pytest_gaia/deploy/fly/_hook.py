@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pytest_gaia.config.deployfiles.fly import BARE_DURATION, table_of
+from pytest_gaia.config.deployfiles.fly import NANOSECOND, table_of
 from pytest_gaia.config.deployfiles.values import Table
 from pytest_gaia.deploy.contract import Reply, Request
 from pytest_gaia.deploy.fly.operations import FlyTool, classify, explain, observe, sleeping, wake_commands
@@ -142,7 +142,7 @@ def _folder(request: Request) -> Iterator[Path | None]:
 def _given(file: Table) -> dict[str, float]:
     """Return the timeouts in the deploy file, in seconds."""
     table = file.table("deploy")
-    found = {key: table.duration(key, BARE_DURATION) for key in _TIMEOUTS}
+    found = {key: table.duration(key, NANOSECOND) for key in _TIMEOUTS}
     return {key: seconds for key, seconds in found.items() if seconds}
 
 

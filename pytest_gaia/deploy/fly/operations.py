@@ -10,6 +10,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -67,8 +68,17 @@ class FlyTool:
         directory: Path | None = None,
     ) -> Finished:
         """Run one command, and return its result; ``log`` and ``out`` get its lines."""
+        crashes: list[str] = []
+
+        def take(line: str) -> None:
+            if _CRASH.match(line):
+                crashes.append(line)
+            log(line)
+
         command = [self.path, *arguments]
-        return run_tool(command, deadline=deadline, cwd=directory, env=VARIABLES, secrets=_SECRETS, log=log, out=out)
+        done = run_tool(command, deadline=deadline, cwd=directory, env=VARIABLES, secrets=_SECRETS, log=take, out=out)
+        # flyctl prints the log of the app after this error, and any line of it may begin with "error".
+        return replace(done, stderr_tail=(*done.stderr_tail, crashes[-1])) if crashes else done
 
     def ask(self, read: Callable[[Any], T], *arguments: str, app: str = "", deadline: float = 60.0) -> T:
         """Return the result of ``read`` for the JSON output of a command. Retries temporary failures.
@@ -126,7 +136,7 @@ _TEMPORARY = (
     r"rate.?limit|too many requests|status\D{0,8}(?:429|5\d\d)\b|internal server error|bad gateway|service unavailable"
     r"|gateway time-?out|lease currently held|failed to (?:acquire|obtain) leases?|no such host"
     r"|connection (?:refused|reset)|network is unreachable|temporary failure in name resolution|i/o timeout"
-    r"|tls handshake timeout|unexpected eof|: eof\b|context deadline exceeded"
+    r"|tls handshake timeout|unexpected eof|: eof\b|context deadline exceeded|did not acquire lease"
 )
 _DENIED = (
     r"unauthori[sz]ed|not authori[sz]ed|must be authenticated|status\D{0,8}40[13]\b|forbidden|invalid token"
@@ -138,11 +148,13 @@ _SIGNS: tuple[tuple[Failure, str], ...] = (
     ("other", r"machine not found|(?:health|smoke) checks|release.command"),
     ("temporary", _TEMPORARY),
     ("unauthorized", _DENIED),
-    ("unknown-app", r"could not find app|app not found|could not resolve app"),
+    # `fly logs` reports only the status line of the response.
+    ("unknown-app", r"could not find app|app not found|the app name \S+ could not be found|^404 not found"),
 )
 _SIGN = tuple((failure, re.compile(pattern, re.IGNORECASE)) for failure, pattern in _SIGNS)
 _ERROR = re.compile(r"^\s*(?:✖|x)?\s*error\b:?\s*", re.IGNORECASE)
-_REQUEST_ID = re.compile(r"\s*\(Request ID: [^)]*\)")
+_CRASH = re.compile(r"error: smoke checks for \S+ failed", re.IGNORECASE)
+_REQUEST_ID = re.compile(r"\s*\((?:Request|Trace) ID: [^)]*\)")
 _LONGEST = 400
 _DEADLINE, _CANCELLED, _PANIC = 126, 127, 3
 
@@ -179,7 +191,7 @@ ASLEEP = frozenset({"stopped", "suspended"})
 """states of a machine that can be started again"""
 _WAKE = 120.0
 _SCALE = 300.0
-_RECENT = 60.0
+_RECENT = 30.0
 
 
 def observe(app: str, *, tool: FlyTool | None = None, deadline: float = 60.0) -> Observation:
@@ -241,11 +253,11 @@ def wake(
 
 
 def scale_commands(
-    app: str, *, count: int | None = None, memory: int | None = None, region: str | None = None
+    app: str, *, count: int | None = None, memory: int | None = None, region: str | None = None, group: str = ""
 ) -> tuple[tuple[str, ...], ...]:
     """Return the arguments that set the number of machines of ``app`` and their ``memory`` in MB.
 
-    Raises ``ConfigError`` if neither is given, or if one is not positive.
+    Without a process ``group``, flyctl changes ``app`` or the only one. Raises ``ConfigError`` if neither is given, or if one is not positive.
     """
     if count is None and memory is None:
         raise ConfigError(f"{app}: nothing to scale; give a count, an amount of memory, or both.")
@@ -253,12 +265,13 @@ def scale_commands(
         if value is not None and value < 1:
             raise ConfigError(f"{app}: {what} {value} must be at least 1.")
     place = ("--region", region) if region else ()
+    machines = ("--process-group", group) if group else ()
     commands = []
     # Memory first, because new machines copy the existing ones.
     if memory is not None:
-        commands.append(("scale", "memory", str(memory), "-a", app))
+        commands.append(("scale", "memory", str(memory), "-a", app, *machines))
     if count is not None:
-        commands.append(("scale", "count", str(count), "-a", app, *place, "--yes"))
+        commands.append(("scale", "count", str(count), "-a", app, *machines, *place, "--yes"))
     return tuple(commands)
 
 
@@ -268,6 +281,7 @@ def scale(
     count: int | None = None,
     memory: int | None = None,
     region: str | None = None,
+    group: str = "",
     dry_run: bool = False,
     log: Callable[[str], None] = _nothing,
     deadline: float = _SCALE,
@@ -275,7 +289,7 @@ def scale(
 ) -> Reply:
     """Set the number of machines of ``app`` and their ``memory`` in MB; return the commands and an observation."""
     tool = tool or FlyTool()
-    commands = scale_commands(app, count=count, memory=memory, region=region)
+    commands = scale_commands(app, count=count, memory=memory, region=region, group=group)
     command_lines = tuple((tool.name, *command) for command in commands)
     if dry_run:
         return Reply(status="done", commands=command_lines)
@@ -296,7 +310,10 @@ def logs(
     tool = tool or FlyTool()
     entries = _Entries(take, log)
     arguments = ("logs", "-a", app, *(() if follow else ("--no-tail",)), "--json")
-    _must(tool, tool.act(*arguments, deadline=math.inf if follow else _RECENT, log=log, out=entries.add), app)
+    finished = tool.act(*arguments, deadline=math.inf if follow else _RECENT, log=log, out=entries.add)
+    # `--no-tail` ends after the first lines: with an empty log, flyctl asks for ever.
+    if not (finished.timed_out and not finished.stderr_tail):
+        _must(tool, finished, app)
 
 
 class _Entries:

@@ -63,7 +63,6 @@ class Status(msgspec.Struct, frozen=True, rename="pascal"):
     """The output of ``fly status --json``."""
 
     name: str
-    deployed: bool = False
     hostname: str = ""
     version: int = 0
     """number of the current release; 0 without one"""
@@ -81,6 +80,10 @@ class Release(msgspec.Struct, frozen=True, rename="pascal"):
     def complete(self) -> bool:
         """Whether flyctl reports it as complete."""
         return self.status == "complete"
+
+
+class _Secret(msgspec.Struct):
+    name: str
 
 
 class LogLine(msgspec.Struct, frozen=True):
@@ -114,9 +117,8 @@ def releases(values: Any) -> tuple[Release, ...]:
 
 
 def secret_names(values: Any) -> frozenset[str]:
-    """Return the names in the output of ``fly secrets list --json``, whose key depends on the version."""
-    entries = convert(values, list[dict[str, Any]])
-    return frozenset(name for entry in entries if isinstance(name := entry.get("name", entry.get("Name")), str))
+    """Return the names in the output of ``fly secrets list --json``. Raises :class:`NotJson`."""
+    return frozenset(secret.name for secret in convert(values, list[_Secret]))
 
 
 def log_line(value: Any) -> LogLine:
@@ -138,7 +140,6 @@ def emitted(stdout: str) -> Emitted | None:
 _V2 = "v2"
 _EPHEMERAL = frozenset({"fly_app_release_command", "fly_app_console", "fly_app_test_machine_command"})
 _GONE = frozenset({"destroying", "destroyed", "replaced", "migrated"})
-_NO_CHECK = "bg_deployments_compat"
 
 
 class _Service(msgspec.Struct):
@@ -196,16 +197,14 @@ class _Event(msgspec.Struct):
         """Whether the machine failed or ran out of memory, without a request to stop."""
         if self.type != "exit" or self.request is None:
             return False
-        ended = self.request.exit_event
-        if ended is None and self.request.monitor is not None:
-            ended = self.request.monitor.exit_event
+        monitor = self.request.monitor
+        ended = (monitor and monitor.exit_event) or self.request.exit_event
         if ended is None:
             return False
         return ended.oom_killed or (ended.exit_code != 0 and not ended.requested_stop)
 
 
 class _Check(msgspec.Struct):
-    name: str = ""
     status: str = ""
 
 
@@ -244,7 +243,7 @@ class _Machine(msgspec.Struct):
         settings = self.settings()
         metadata = settings.metadata or {}
         release = metadata.get("fly_release_version", "")
-        reported = [check for check in self.checks or [] if not check.name.startswith(_NO_CHECK)]
+        reported = self.checks or []
         configured = len(settings.checks or {}) + sum(len(service.checks or []) for service in settings.services or [])
         return Machine(
             id=self.id,

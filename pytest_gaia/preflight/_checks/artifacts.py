@@ -116,20 +116,26 @@ def strategy_volumes(files: DeployFiles) -> Iterator[Found]:
             yield Found(app.place("deploy", "strategy"), what, 'write strategy = "rolling"', environment)
 
 
-@check("process-groups", "warning")
+@check("process-groups", "error", refuses=True)
 def unnamed_groups(files: DeployFiles) -> Iterator[Found]:
-    """A table uses a process group that [processes] does not define.
+    """A table does not name its process group, or one that [processes] does not define.
 
-    flyctl rejects an unknown group. With bluegreen and no [processes], it starts new machines and keeps the old ones.
+    flyctl rejects a served port of an unknown group, and with [processes] also one that names none. With bluegreen and no
+    [processes], it starts new machines and keeps the old ones.
     """
     for environment, app in files.apps("fly"):
-        doubled = app.strategy == "bluegreen" and not app.document.get("processes")
+        defined = app.document.get("processes")
+        for served in app.served:
+            if defined and f"{served.place.key}.processes" not in app.places:
+                what = f"{served.place.key} of {app.name} names no process group, and the app has [processes]"
+                fix = f'write processes = ["{app.groups[0]}"]'
+                yield Found(served.place, what, fix, environment)
         for key, group in _named_groups(app):
-            if doubled or group not in app.groups:
+            if group not in app.groups or (app.strategy == "bluegreen" and not defined):
                 what = f'{app.name} has no process group "{group}" in [processes]'
-                yield Found(
-                    app.place(*key, "processes"), what, f'write {group} = "COMMAND" in [processes]', environment
-                )
+                fix = f'write {group} = "COMMAND" in [processes]'
+                is_passed_over = group in app.groups or not key[0].startswith(("http_service", "services"))
+                yield Found(app.place(*key, "processes"), what, fix, environment, harmless=is_passed_over)
 
 
 def _named_groups(app: App) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -9,7 +9,9 @@ from pytest_gaia.preflight.findings import Found, check
 HEALTH_PATH = "/health"
 """path of the health check of a service that is not declared"""
 
-_ADD = 'add [[{table}.checks]] with method = "GET", path = "{path}", interval, timeout and grace_period'
+_ADD = 'add [[{table}]] with method = "GET", path = "{path}", interval, timeout and grace_period'
+_TABLES = {"http_service": "http_service.checks", "services": "services.http_checks"}
+"""table of a served port → table of its HTTP checks"""
 _ROOT = (None, "", "/")
 _ADD_TCP = "add [[services.tcp_checks]] with interval, timeout and grace_period"
 
@@ -34,7 +36,7 @@ def no_health_check(files: DeployFiles) -> Iterator[Found]:
 def _add(app: App, served: Served, files: DeployFiles) -> str:
     if served.protocol != "http":
         return _ADD_TCP
-    return _ADD.format(table=served.kind, path=_path(app, files) or HEALTH_PATH)
+    return _ADD.format(table=_TABLES[served.kind], path=_path(app, files) or HEALTH_PATH)
 
 
 def _path(app: App, files: DeployFiles) -> str | None:
@@ -55,7 +57,8 @@ def check_off_port(files: DeployFiles) -> Iterator[Found]:
                 what = f"this check of {app.name} has no port: its table serves none"
             else:
                 what = f"this check of {app.name} uses port {each.port}, which is not served"
-            fix = f"move it to [[{served.kind}.checks]], which serves port {served.internal_port}"
+            table = "services.tcp_checks" if served.protocol != "http" else _TABLES[served.kind]
+            fix = f"move it to [[{table}]], which serves port {served.internal_port}"
             yield Found(each.place, what, fix, environment)
 
 
@@ -97,7 +100,7 @@ def check_kind(files: DeployFiles) -> Iterator[Found]:
             is_http = _path(app, files) is not None or (served.protocol == "http" and not app.kind)
             if is_http and kinds == {"tcp"}:
                 what = f"port {served.internal_port} of {app.name} has only a TCP check"
-                fix = _ADD.format(table=served.kind, path=_path(app, files) or HEALTH_PATH)
+                fix = _add(app, served, files)
                 yield Found(served.checks[0].place, what, fix, environment)
 
 

@@ -9,32 +9,31 @@ from pytest_gaia.config.deployfiles.read import meant
 from pytest_gaia.preflight.files import DeployFiles, standing
 from pytest_gaia.preflight.findings import Found, check
 
-_CHECK = "interval timeout grace_period restart_limit method path protocol tls_skip_verify tls_server_name headers"
+_CHECK = "interval timeout grace_period method path protocol tls_skip_verify tls_server_name headers"
 _SERVED = (
-    "internal_port auto_stop_machines auto_start_machines min_machines_running processes concurrency "
-    "machine_checks idle_timeout"
+    "internal_port auto_stop_machines auto_start_machines min_machines_running processes concurrency machine_checks"
 )
 _TLS = "alpn versions default_self_signed"
-_HTTP_OPTIONS = "compress response headers_read_timeout idle_timeout h2_backend"
+_HTTP_OPTIONS = "compress response headers_read_timeout idle_timeout h2_backend replay_cache"
 _PORT = "port start_port end_port handlers force_https tls_options http_options proxy_proto_options"
 _MACHINE_CHECK = "image command entrypoint kill_signal kill_timeout"
 _VM = (
-    "size memory memory_mb cpus cpu_kind gpus gpu_kind host_dedication_id kernel_args processes persist_rootfs "
-    "dedicated_hosts"
+    "size memory memory_mb max_memory_mb cpus cpu_kind gpus gpu_kind host_dedication_id kernel_args processes "
+    "persist_rootfs"
 )
 
 _TABLES = {
     "": (
         "app primary_region kill_signal kill_timeout swap_size_mb console_command host_dedication_id machine_config "
         "container experimental build deploy env processes mounts mount http_service services checks files "
-        "machine_checks restart vm statics metrics"
+        "machine_checks restart vm compute computes statics metrics metric"
     ),
     "experimental": (
-        "cmd entrypoint exec auto_rollback enable_consul enable_etcd lazy_load_images attached machine_config use_zstd "
-        "uses_gpu allowed_public_ports"
+        "cmd entrypoint exec auto_rollback enable_consul enable_etcd lazy_load_images attached machine_config "
+        "kill_timeout metrics_port metrics_path"
     ),
     "build": (
-        "builder args buildpacks image settings builtin dockerfile ignorefile build-target docker_build_target "
+        "builder args buildpacks image settings builtin dockerfile ignorefile build-target build_target compose "
         "compression compression_level"
     ),
     "deploy": (
@@ -45,22 +44,19 @@ _TABLES = {
         "source destination initial_size snapshot_retention scheduled_snapshots auto_extend_size_threshold "
         "auto_extend_size_increment auto_extend_size_limit processes"
     ),
-    "http_service": (
-        f"{_SERVED} force_https checks http_checks tcp_checks tls_options http_options proxy_proto_options"
-    ),
+    "http_service": f"{_SERVED} force_https checks tls_options http_options",
     "http_service.concurrency": "type hard_limit soft_limit",
     "http_service.tls_options": _TLS,
     "http_service.http_options": _HTTP_OPTIONS,
     "http_service.checks": _CHECK,
     "http_service.machine_checks": _MACHINE_CHECK,
-    "services": f"{_SERVED} protocol ports tcp_checks http_checks script_checks checks",
+    "services": f"{_SERVED} protocol ports tcp_checks http_checks",
     "services.concurrency": "type hard_limit soft_limit",
     "services.ports": _PORT,
     "services.ports.tls_options": _TLS,
     "services.ports.http_options": _HTTP_OPTIONS,
-    "services.tcp_checks": "interval timeout grace_period restart_limit",
+    "services.tcp_checks": "interval timeout grace_period",
     "services.http_checks": _CHECK,
-    "services.checks": f"{_CHECK} type port",
     "services.machine_checks": _MACHINE_CHECK,
     "checks.*": f"{_CHECK} type port processes name",
     "files": "guest_path local_path secret_name raw_value processes",

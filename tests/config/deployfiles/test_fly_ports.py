@@ -45,15 +45,25 @@ def test_autostop_has_five_spellings(fly: Fly, written: str, meaning: str) -> No
         ('"500ms"', 0.5),
         ('"1h"', 3600),
         ('"1.5s"', 1.5),
-        ("10000", 10),
+        # flyctl converts numbers only in [checks] and [[services]].
+        ("10000000000", 10),
         ('""', None),
     ],
 )
-def test_a_bare_number_in_a_check_is_milliseconds(fly: Fly, written: str, seconds: float | None) -> None:
+def test_durations_have_units_and_a_bare_number_is_nanoseconds(fly: Fly, written: str, seconds: float | None) -> None:
     check = fly(f"{HTTP}[[http_service.checks]]\ninterval = {written}\ntimeout = {written}\ngrace_period = {written}\n")
 
     found = check.served[0].checks[0]
     assert (found.interval, found.timeout, found.grace) == (seconds, seconds, seconds)
+
+
+@pytest.mark.parametrize(
+    "table", ["[checks.alive]\nport = 8000", "[[services]]\ninternal_port = 9000\n[[services.http_checks]]"]
+)
+def test_a_bare_number_in_a_check_of_a_port_is_milliseconds(fly: Fly, table: str) -> None:
+    app = fly(f"{HTTP}{table}\ninterval = 10000\n")
+
+    assert [check.interval for served in app.served for check in served.checks] == [10]
 
 
 GROUPS = """\
@@ -105,7 +115,7 @@ def test_each_check_keeps_its_own_line(fly: Fly) -> None:
     assert app.places["http_service.checks[1].path"].line == 7
 
 
-def test_services_have_ports_handlers_and_checks_of_three_spellings(fly: Fly) -> None:
+def test_services_have_ports_handlers_and_checks_of_two_spellings(fly: Fly) -> None:
     app = fly(
         """\
         app = "a"
@@ -124,6 +134,7 @@ def test_services_have_ports_handlers_and_checks_of_three_spellings(fly: Fly) ->
         [[services.http_checks]]
         path = "/health"
         method = "head"
+        # Not a table of flyctl.
         [[services.checks]]
         type = "http"
         path = "/ready"
@@ -140,9 +151,8 @@ def test_services_have_ports_handlers_and_checks_of_three_spellings(fly: Fly) ->
     assert [(each.kind, each.path, each.method) for each in web.checks] == [
         ("tcp", None, "GET"),
         ("http", "/health", "HEAD"),
-        ("http", "/ready", "GET"),
     ]
-    assert (broker.protocol, broker.ports, broker.checks, broker.place.line) == ("tcp", (4222, 4223, 4224), (), 20)
+    assert (broker.protocol, broker.ports, broker.checks, broker.place.line) == ("tcp", (4222, 4223, 4224), (), 21)
 
 
 def test_a_check_of_services_beside_an_http_service_is_on_no_port(fly: Fly) -> None:

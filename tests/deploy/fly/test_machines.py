@@ -35,7 +35,6 @@ def a_machine(**changes: Any) -> dict[str, Any]:
         "checks": [
             {"name": "servicecheck-00-http-8000", "status": "passing"},
             {"name": "alive", "status": "passing"},
-            {"name": "bg_deployments_compat_http", "status": "critical"},
         ],
     }  # fmt: skip
     return {**values, **changes}
@@ -118,6 +117,17 @@ def test_a_check_that_warns_does_not_pass() -> None:
         ([event(EXIT, 1, exit_code=1), event(START, 1)], True),
         ([event(EXIT, 2), event(START, 1)], False),
         ([{"type": EXIT, "timestamp": 2, "request": {"MonitorEvent": {"exit_event": {"exit_code": 1}}}}], True),
+        # As in flyctl, the event of the monitor takes precedence.
+        (
+            [
+                {
+                    "type": EXIT,
+                    "timestamp": 2,
+                    "request": {"MonitorEvent": {"exit_event": {"exit_code": 1}}, "exit_event": {}},
+                }
+            ],
+            True,
+        ),
         ([{"type": EXIT, "timestamp": 2, "request": {"MonitorEvent": None}}], False),
     ],
 )

@@ -39,7 +39,7 @@ def test_secrets_are_named_and_never_shown(fake_tools: FakeTools, tool: FlyTool)
 
 @pytest.mark.parametrize("ask", [operations.observe, operations.releases, operations.secret_names, operations.wake])
 def test_every_question_about_an_unknown_app_ends_alike(fake_tools: FakeTools, tool: FlyTool, ask: object) -> None:
-    with pytest.raises(UnknownApp, match=f'Could not find App "{APP}"'):
+    with pytest.raises(UnknownApp, match=f"(?:Could not find App|app not found).*fly apps create {APP}"):
         ask(APP, tool=tool)  # type: ignore[operator]  # each is a function
 
 
@@ -162,6 +162,35 @@ def test_ctrl_c_ends_the_following_of_a_log(fake_tools: FakeTools, tool: FlyTool
 
     (call,) = fake_tools.calls("fly", "logs")
     assert ("--no-tail" in call.argv, call.exit) == (False, 127)
+
+
+def test_a_log_of_an_unknown_app_is_not_taken_for_an_empty_one(fake_tools: FakeTools, tool: FlyTool) -> None:
+    with pytest.raises(UnknownApp, match=r"404 Not Found\. Check the name of the app"):
+        operations.logs(APP, lambda _: None, tool=tool)
+
+
+def test_an_empty_log_is_no_failure_although_flyctl_waits_for_lines(
+    fake_tools: FakeTools, tool: FlyTool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "_RECENT", 1.0)
+    fake_tools.app(APP)
+    with fake_tools.state() as cloud:
+        cloud["follow_seconds"] = 60
+    lines: list[LogLine] = []
+
+    operations.logs(APP, lines.append, tool=tool)
+
+    assert (lines, fake_tools.calls("fly", "logs")[0].exit) == ([], 127)
+
+
+def test_the_process_group_that_is_named_is_scaled(fake_tools: FakeTools, tool: FlyTool) -> None:
+    fake_tools.app(APP, file={"processes": {"web": "serve", "worker": "work"}})
+
+    reply = operations.scale(APP, count=2, memory=512, group="worker", tool=tool)
+
+    assert reply.observation is not None
+    sizes = sorted((machine.group, machine.memory_mb) for machine in reply.observation.machines)
+    assert sizes == [("web", 2048), ("worker", 512), ("worker", 512)]
 
 
 def test_a_log_that_ends_with_an_error_says_so(fake_tools: FakeTools, tool: FlyTool) -> None:
