@@ -73,9 +73,9 @@ def read_apps(
         )
         for table in found.values()
     ]
-    ending = {other for app in apps for other, condition in app.waits_for.items() if condition == COMPLETED}
+    ending = waited_for(top.table("services").values)
     return tuple(
-        # A server that ends with exit code 0 has stopped serving, so of a declared service only its own key counts.
+        # Of a declared service, only its own key counts.
         replace(app, once=platform[app.service].once if app.service in platform else app.name in ending)
         for app in apps
     )
@@ -147,19 +147,13 @@ def override_of(text: str, path: Path, name: str, *, environment: str) -> App:
     )
 
 
-def one_shots(services: Mapping[str, Any], platform: Platform, environment: str) -> frozenset[str]:
-    """Return those of ``services``, the table of a compose file, that run once.
+def waited_for(services: Mapping[str, Any]) -> frozenset[str]:
+    """Return those of ``services``, the table of a compose file, that others wait for until they succeed.
 
-    A declared service does so only with ``once = true``; another one if others wait until it succeeds. A restart policy
-    does not show that: a server that ends with exit code 0 has stopped serving.
+    A restart policy does not show what runs only once: a server that ends with exit code 0 has stopped serving.
     """
-    found = {str(unit): each for unit, each in services.items() if isinstance(each, dict)}
-    images = {unit: str(each.get("image") or "") for unit, each in found.items()}
-    declared = {unit: each for unit, each in _service_names(images, platform, environment).items() if each in platform}
-    waited_for = (conditions(each.get("depends_on")) for each in found.values())
-    ending = {other for each in waited_for for other, condition in each.items() if condition == COMPLETED}
-    once = {unit for unit, service in declared.items() if platform[service].once}
-    return frozenset(once | ending.difference(declared))
+    needs = (conditions(each.get("depends_on")) for each in services.values() if isinstance(each, dict))
+    return frozenset(other for each in needs for other, condition in each.items() if condition == COMPLETED)
 
 
 def conditions(depends_on: object) -> dict[str, str]:

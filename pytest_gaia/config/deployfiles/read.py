@@ -237,7 +237,7 @@ class DeployFolder:
         return self._composed[environment]
 
     def _ask(self, environment: str) -> Deployment | None:
-        files = self._compose_files()
+        files = compose_files(self.path, self.dotenv())
         if not files:
             return None
         from pytest_gaia.config.deployfiles import compose, composed
@@ -251,16 +251,6 @@ class DeployFolder:
         if not any(app.service in self.platform.usual for app in found.apps):
             raise compose.none_declared(found.top, self.platform, hidden=not found.apps)
         return Deployment(environment, "compose", self, found.apps, project=found.name)
-
-    def _compose_files(self) -> tuple[Path, ...]:
-        """Return the files that Compose begins with when it runs in this folder."""
-        named = os.environ.get(_NAMED) or self.dotenv().get(_NAMED, ("", 0))[0]
-        if named:
-            separator = os.environ.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
-            return tuple(self.path / each for each in named.split(separator) if each)
-        path = compose_file(self.path)
-        override = None if path is None else override_file(path)
-        return tuple(each for each in (path, override) if each is not None)
 
     def _compose_apps(self, environment: str) -> tuple[App, ...]:
         path = compose_file(self.path)
@@ -289,6 +279,20 @@ class DeployFolder:
 def compose_file(folder: Path) -> Path | None:
     """Return the compose file in ``folder``, if there is one."""
     return next((folder / name for name in COMPOSE_FILES if (folder / name).is_file()), None)
+
+
+def compose_files(folder: Path, dotenv: Mapping[str, tuple[str, int]]) -> tuple[Path, ...]:
+    """Return the files that Compose begins with when it runs in ``folder``; none without any.
+
+    These are the files in COMPOSE_FILE, of this process or of ``dotenv``, or else the compose file and its override file.
+    """
+    named = os.environ.get(_NAMED) or dotenv.get(_NAMED, ("", 0))[0]
+    if named:
+        separator = os.environ.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
+        return tuple(folder / each for each in named.split(separator) if each)
+    path = compose_file(folder)
+    override = None if path is None else override_file(path)
+    return tuple(each for each in (path, override) if each is not None)
 
 
 def override_file(path: Path) -> Path | None:

@@ -5,7 +5,6 @@ override files, COMPOSE_FILE, ``.env`` and profiles.
 """
 
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +14,10 @@ from typing import Any, TypeAlias
 
 from msgspec.structs import replace
 
-from pytest_gaia.config.deployfiles.compose import one_shots
-from pytest_gaia.config.deployfiles.read import override_file
+from pytest_gaia.config.deployfiles.compose import waited_for
+from pytest_gaia.config.deployfiles.read import compose_files
 from pytest_gaia.config.platform import Platform
-from pytest_gaia.config.variables import dotenv_entries
+from pytest_gaia.config.variables import DOTENV_FILE, read_dotenv
 from pytest_gaia.deploy.compose.containers import (
     Container,
     Image,
@@ -297,7 +296,7 @@ class _Job:
         service = next((each.service for each in self._requests if each.app == container.service), "")
         if service in self._platform:
             return self._platform[service].once
-        return container.service in one_shots(self._read().services, self._platform, self._requests[0].environment)
+        return container.service in waited_for(self._read().services)
 
     def _is_built(self, unit: str) -> bool:
         return bool(self._read().services.get(unit, {}).get("build"))
@@ -343,7 +342,9 @@ class _Job:
 
     def _with_images(self) -> Command:
         """Return Compose with the files that it reads by itself, and one more from standard input."""
-        files = (word for path in _files(self._config) for word in ("--file", str(path)))
+        folder = self._config.parent
+        paths = compose_files(folder, read_dotenv(folder / DOTENV_FILE))
+        files = (word for path in paths for word in ("--file", str(path)))
         return (*self._compose(), *files, "--file", "-")
 
     def _run(self, command: Command, stdin: str | None = None) -> Finished:
@@ -364,20 +365,6 @@ class _Job:
         named = _LINE.search(line)
         found = (each for each in self._requests if named and f"-{each.app}-" in f"{named[1]}-")
         self._log(next(found, self._requests[0]).service, line)
-
-
-def _files(config: Path) -> tuple[Path, ...]:
-    """Return the files that Compose reads in the folder of ``config``: those in COMPOSE_FILE, if that is set."""
-    given = os.environ.get("COMPOSE_FILE", "")
-    dotenv = config.with_name(".env")
-    if not given and dotenv.is_file():
-        given = dotenv_entries(dotenv.read_text(encoding="utf-8", errors="replace"), dotenv.name).get(
-            "COMPOSE_FILE", ("", 0)
-        )[0]
-    if given:
-        return tuple(config.parent / each for each in given.split(os.environ.get("COMPOSE_PATH_SEPARATOR", os.pathsep)))
-    override = override_file(config)
-    return (config, override) if override else (config,)
 
 
 def _image(request: Request) -> str | None:

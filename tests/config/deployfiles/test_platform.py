@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia.config.deployfiles.compose import one_shots
 from pytest_gaia.config.deployfiles.reach import services, urls
 from pytest_gaia.config.project import Project
 
@@ -145,5 +145,8 @@ def test_only_a_declared_service_with_once_and_an_unknown_one_that_is_waited_for
     }
     services |= {"orders": {}, "seed": {}, "schema": {}, "other": {}}
     (tmp_path / "gaia.toml").write_text(SHOP, encoding="utf-8")
+    (tmp_path / "docker-compose.yml").write_text(json.dumps({"services": services}), encoding="utf-8")
 
-    assert one_shots(services, Project(tmp_path).platform, "local") == {"seed", "schema"}
+    apps = Project(tmp_path).deploy_folder.deployment("local", "compose", ask=False).apps
+
+    assert {app.name for app in apps if app.once} == {"seed", "schema"}
