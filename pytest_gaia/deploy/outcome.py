@@ -92,7 +92,9 @@ def classify(tool: Reply, before: Observation, after: Observation, wanted: Wante
         return Outcome("split", reason if says_done else f"{reason}; {_message(tool)}")
     if says_done:
         return Outcome("phantom", f"the tool reported success, but {reason}")
-    return Outcome("failed", f"{_message(tool)}; {reason}")
+    # The tool often repeats why a machine did not start.
+    repeated = any(each.error and each.error in tool.message for each in after.machines)
+    return Outcome("failed", reason if repeated else f"{_message(tool)}; {reason}")
 
 
 def converged(observation: Observation, wanted: Wanted) -> str:
