@@ -86,7 +86,7 @@ class Worker:
     def groups(self) -> tuple[tuple[Step, ...], ...]:
         """Return the steps that are taken together, in order: all of them if the hook can do that, otherwise each alone."""
         steps = self.rollout.steps
-        return (steps,) if isinstance(self.hook, JointHook) else tuple((step,) for step in steps)
+        return (steps,) if steps and isinstance(self.hook, JointHook) else tuple((step,) for step in steps)
 
     def begin(self, steps: Sequence[Step]) -> Mapping[str, Observation]:
         """Observe, and let a built-in adapter refuse what it cannot deploy: its plan changes nothing.
