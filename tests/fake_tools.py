@@ -171,12 +171,14 @@ class FakeTools:
         with self.state() as cloud:
             cloud["apps"][app]["logs"].extend(lines)
 
-    def run(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a tool as a shell would."""
+    def run(self, *words: str, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a tool as a shell would, in ``folder`` or the working directory."""
         environment = {**os.environ, **variables}
-        if (done := call(words, self.folder, environment)) is not None:
+        if (done := call(words, self.folder, environment, folder)) is not None:
             return done
-        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, env=environment)
+        return subprocess.run(
+            words, capture_output=True, text=True, check=False, timeout=60, env=environment, cwd=folder
+        )
 
 
 @pytest.fixture

@@ -54,13 +54,15 @@ def _text(descriptor: int) -> IO[str]:
     return open(descriptor, encoding="utf-8", errors="replace")
 
 
-def call(words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str] | None:
-    """Run a fake of ``folder`` to its end; return None if it needs a real start."""
+def call(
+    words: Sequence[str], folder: Path, variables: Mapping[str, str], cwd: Path | None = None
+) -> subprocess.CompletedProcess[str] | None:
+    """Run a fake of ``folder`` to its end in ``cwd``; return None if it needs a real start."""
     tool = folder / words[0]
     server = fork_server("tools", variables) if _is_stand_in(tool, folder) else None
     if server is None:
         return None
-    forked = _piped(server.run, [str(tool), *words[1:]], None, None, variables)
+    forked = _piped(server.run, [str(tool), *words[1:]], cwd, None, variables)
     assert forked.stdout is not None
     assert forked.stderr is not None
     with forked.stdout as out, forked.stderr as err:
