@@ -322,7 +322,8 @@ def logs(call: Call) -> None:
         lines = state["docker"].get("logs", {}).get(service, [])
         tail = call.line.get("tail", "all")
         for line in lines if tail == "all" else lines[-int(tail) :]:
-            call.say(line if call.line.get("no-log-prefix") else f"{service}-1  | {line}")
+            moment = "2026-08-03T15:20:11.052301344Z " if call.line.get("timestamps") else ""
+            call.say(f"{'' if call.line.get('no-log-prefix') else service + '-1  | '}{moment}{line}")
     if call.line.get("follow"):
         call.follow(float(state.get("follow_seconds", 2)))
 

@@ -12,9 +12,9 @@ import typer
 from pytest_gaia.cli.options import EnvironmentName, Target, complete_service, seconds, target
 from pytest_gaia.cli.output import echo_error, echo_json
 from pytest_gaia.config.deployfiles.model import App
-from pytest_gaia.deploy.compose import tool as compose_logs
+from pytest_gaia.deploy.compose import logs as compose_logs
 from pytest_gaia.deploy.fly import operations as fly_operations
-from pytest_gaia.deploy.fly.shapes import LogLine
+from pytest_gaia.deploy.loglines import LogLine, level_of
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.plan import apps_of, choose, settings_of
@@ -30,7 +30,7 @@ Show the logs of the services of an environment.
   gaia logs production -n 100 --json | jq .message
 
 Without a service the logs of all services are shown, one after the other. --follow prints new lines of all of them until
-Ctrl-C. Secrets are masked. --json prints one JSON object per line.
+Ctrl-C. Secrets are masked. --json prints one JSON object per line; of a container, the level is the one in its line.
 
 \b
 Exit codes:
@@ -113,7 +113,7 @@ def _show(
 ) -> None:
     if there.deployment is not None and there.deployment.source == "compose":
         compose_logs.logs(
-            app.path, app.name, there.environment.name, lambda text: write(app, LogLine(message=text)),
+            app.path, app.name, there.environment.name, lambda line: write(app, line), project=there.deployment.project,
             follow=follow, lines=lines, since=start.isoformat() if start else None, log=echo_error,
         )  # fmt: skip
         return
@@ -154,7 +154,7 @@ def _write_json(app: App, line: LogLine) -> None:
         "service": app.service,
         "app": app.name,
         "time": line.timestamp or None,
-        "level": line.level or None,
+        "level": line.level or level_of(line.message) or None,
         "machine": line.instance or None,
         "region": line.region or None,
         "message": line.message,

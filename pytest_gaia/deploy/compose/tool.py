@@ -1,19 +1,11 @@
-"""The docker command: its settings, the meaning of its messages, and the logs of a service."""
+"""The docker command: its settings, and the meaning of its messages."""
 
-import math
 import re
-from collections.abc import Callable
-from pathlib import Path
-
-from pytest_gaia.deploy.process import find_tool, run_tool
-from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 
 TOOL = "docker"
 INSTALL = "Install Docker with its compose plugin (version 2)."
 QUIET = {"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain", "NO_COLOR": "1", "DOCKER_CLI_HINTS": "false"}
 """variables of the command"""
-_RECENT = 60.0
-_LINES = "200"
 _ONLY_THE_USER = (
     (r"cannot connect to the docker daemon|docker daemon is not running",
      "the Docker daemon does not respond; start Docker"),
@@ -50,39 +42,3 @@ def usage_error_in(text: str) -> str:
 def is_temporary(text: str) -> bool:
     """Whether ``text`` contains a temporary failure of a registry or a network."""
     return _TEMPORARY.search(text) is not None
-
-
-def logs(
-    config: Path,
-    service: str,
-    environment: str,
-    take: Callable[[str], None],
-    *,
-    follow: bool = False,
-    lines: int | None = None,
-    since: str | None = None,
-    log: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Pass the newest ``lines`` (default: 200) of ``service`` to ``take``; with ``follow`` continue until Ctrl-C.
-
-    ``since`` is a time in ISO 8601; older lines are left out, and ``lines`` then has no default. Secrets are masked.
-
-    Raises ``ConfigError`` for problems that only the user can fix, ``DeployUnavailable`` if Docker does not respond, and
-    ``DeployFailed`` for any other failure.
-    """
-    docker = find_tool(TOOL, install=INSTALL)
-    command = [docker, "compose", "--file", str(config), "logs", "--no-color", "--no-log-prefix"]
-    command += ["--tail", str(lines or ("all" if since else _LINES))]
-    command += ["--since", since] if since else []
-    command += ["--follow"] if follow else []
-    finished = run_tool(
-        [*command, "--", service], deadline=math.inf if follow else _RECENT, environment=environment, log=log, out=take
-    )
-    if finished.ok:
-        return
-    output = "\n".join(finished.stderr_tail)
-    what = f"docker compose logs {service}"
-    if why := usage_error_in(output):
-        raise ConfigError(f"{what}: {why}. Output: {output}")
-    kind = DeployUnavailable if finished.timed_out or is_temporary(output) else DeployFailed
-    raise kind(f"{what} ended with exit code {finished.exit_code}: {output or 'no output'}")

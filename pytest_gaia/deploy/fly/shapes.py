@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_origin
 import msgspec
 
 from pytest_gaia.deploy.contract import Machine, converted
+from pytest_gaia.deploy.loglines import LogLine
 
 T = TypeVar("T")
 
@@ -84,18 +85,6 @@ class Release(msgspec.Struct, frozen=True, rename="pascal"):
 
 class _Secret(msgspec.Struct):
     name: str
-
-
-class LogLine(msgspec.Struct, frozen=True):
-    """One line of an app's log."""
-
-    message: str = ""
-    timestamp: str = ""
-    """ISO 8601"""
-    level: str = ""
-    instance: str = ""
-    """id of the machine"""
-    region: str = ""
 
 
 class Emitted(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_gaia.deploy.fly import operations as fly_operations
-from pytest_gaia.deploy.fly.shapes import LogLine
+from pytest_gaia.deploy.loglines import LogLine
 from pytest_gaia.secrets.masks import unkeyed
 from tests.cli.terminals import Terminal
 
@@ -58,7 +58,10 @@ def test_compose_has_logs_too(talking: Path, gaia: Gaia, fake_tools: FakeTools) 
 
     code, out, err = gaia("logs", "local")
 
-    assert (code, sorted(out.splitlines())) == (0, ["auth auth listens", "gateway gateway listens"]), err
+    lines = sorted(line.split(maxsplit=2) for line in out.splitlines())
+    assert (code, [(service, text) for service, _, text in lines]) == (
+        0, [("auth", "auth listens"), ("gateway", "gateway listens")]
+    ), err  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,7 @@ def test_compose_gets_lines_and_since_as_options(talking: Path, gaia: Gaia, fake
 
     code, _, err = gaia("logs", "local", "gateway", "-n", "5", "--since", "1h")
 
-    (call,) = fake_tools.calls("docker", "compose", "--file")[-1:]
+    (call,) = fake_tools.calls("docker", "compose", "logs")[-1:]
     assert code == 0, err
     assert tuple(call.argv[call.argv.index("--tail") :][:2]) == ("--tail", "5")
     assert "--since" in call.argv
