@@ -36,7 +36,7 @@ def test_addresses_services_and_hosts_come_from_the_files(deployed: Deployed) ->
         ("services: {db: {image: postgres}}\n", "deploy/compose.yaml: none of its services is gateway (found: db)."),
         (
             "include: [x.yml]\nservices: {gateway: {extends: {service: y}}}\n",
-            "services.gateway: gateway publishes no port. gaia does not read `include` and `extends`.",
+            "services.gateway: gateway publishes no port. Without Compose, gaia does not read `include` and `extends`.",
         ),
         ('services: {gateway: {ports: ["0:8000"]}}\n', "services.gateway: gateway publishes no port."),
     ],

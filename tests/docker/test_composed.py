@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.cli.app import run
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.errors import ConfigError
@@ -177,6 +178,30 @@ def test_included_and_extended_services_are_there_with_their_places(shop: Shop) 
         "chat": "parts/chat.yml:3",
     }
     assert {each.path.name for each in shop.deployment.apps} == {"docker-compose.yml"}
+
+
+def test_a_new_project_declares_the_services_of_all_files(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shop.folder / "gaia.toml").unlink()
+    shop.write("docker-compose.yml", "include: [parts/orders.yml]\n")
+    shop.write(
+        "parts/orders.yml",
+        """\
+        services:
+          orders-service:
+            build: .
+            ports: ["8666:8000"]
+            depends_on: [db]
+          db: {image: "postgres:17"}
+        """,
+    )
+    monkeypatch.chdir(shop.folder)
+
+    code = run(["init"])
+
+    services = Project(shop.folder).platform.services
+    assert (code, sorted(services)) == (0, ["db", "orders-service"])
+    assert services["orders-service"].depends_on == ("db",)
+    assert shop.local.urls == {"orders-service": "http://localhost:8666"}
 
 
 @pytest.mark.parametrize(("profiles", "found"), [("", ["gateway"]), ("extra", ["gateway", "chat"])])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -13,14 +15,16 @@ from string import Template
 from typing import NamedTuple
 
 from pytest_gaia.config.addresses import service_url
+from pytest_gaia.config.deployfiles import composed
 from pytest_gaia.config.deployfiles.compose import elsewhere, every_app
 from pytest_gaia.config.deployfiles.model import COMPLETED, App, Served
-from pytest_gaia.config.deployfiles.read import shown
+from pytest_gaia.config.deployfiles.read import COMPOSE_ENVIRONMENT, compose_files, override_file, shown
 from pytest_gaia.config.deployfiles.values import committed_variables, is_open, written_out
-from pytest_gaia.config.platform import Kind
+from pytest_gaia.config.platform import Kind, Platform
 from pytest_gaia.config.platforms.check import name_problem
 from pytest_gaia.config.variables import DOTENV_FILE, read_dotenv
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.files.toml import read_text
 from pytest_gaia.printable import one_line
 
 
@@ -147,13 +151,15 @@ _EXAMPLES = (".env.example", ".env.sample", ".env.template", ".env.dist", "env.e
 """files that a new user copies to .env"""
 
 
-def compose_drafts(path: Path, override: Path | None) -> tuple[list[Draft], list[str]]:
+def compose_drafts(path: Path, *, usual: bool) -> tuple[list[Draft], list[str]]:
     """Return the services of the Compose file at ``path``, and what was left out of it, in sentences.
 
-    Raises ``ConfigError`` for a file that cannot be read, without services, and for two services with one name.
+    ``usual``: it is the file that Compose uses without ``--file``, together with others. Raises ``ConfigError`` for a file that cannot be read, without services, and for two services with one name.
     """
     name = shown(path)
-    apps = every_app(path, name, _variables(path.parent), override)
+    apps = _composed(path) if usual else ()
+    if not apps:
+        apps = every_app(path, name, _variables(path.parent), override_file(path) if usual else None)
     active = [app for app in apps if not app.document.get("profiles")]
     names = _names(active)
     ends = {other for app in active for other, condition in app.waits_for.items() if condition == COMPLETED}
@@ -169,6 +175,22 @@ def compose_drafts(path: Path, override: Path | None) -> tuple[list[Draft], list
             "use --url NAME=URL instead of the file."
         )
     return drafts, notes
+
+
+def _composed(path: Path) -> tuple[App, ...]:
+    """Return the services of a project with files that only Compose reads; none without Compose, or if it rejects them."""
+    if not re.search(r"\b(?:include|extends)\b", read_text(path, path.name)):
+        return ()
+    with suppress(ConfigError):
+        found = composed.ask(
+            path.parent,
+            compose_files(path.parent, {}),
+            COMPOSE_ENVIRONMENT,
+            Platform(),
+            lambda each: (read_text(each, each.name), each.name),
+        )
+        return found.apps if found else ()
+    return ()
 
 
 def _variables(folder: Path) -> dict[str, str]:
@@ -310,7 +332,10 @@ def _plain(text: str) -> str:
 def _build_folder(app: App) -> str:
     build = app.document.get("build")
     context = build.get("context", ".") if isinstance(build, dict) else build
-    return context if isinstance(context, str) and not is_open(context) and "://" not in context else ""
+    if not isinstance(context, str) or is_open(context) or "://" in context:
+        return ""
+    # Compose prints it as an absolute path.
+    return os.path.relpath(context, app.path.parent) if Path(context).is_absolute() else context
 
 
 def _connect(drafts: list[Draft], apps: Iterable[App], names: Mapping[str, str]) -> None:

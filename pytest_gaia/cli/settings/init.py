@@ -17,7 +17,7 @@ from pytest_gaia.cli.output import echo_lines
 from pytest_gaia.cli.settings.documents import describe, find_document, read_document, server_url
 from pytest_gaia.cli.settings.drafts import Draft, comment, compose_drafts, filled, toml_value, url_draft, valid_name
 from pytest_gaia.config.addresses import host_of, http_url, is_loopback
-from pytest_gaia.config.deployfiles.read import FlyFile, compose_file, fly_names, override_file
+from pytest_gaia.config.deployfiles.read import FlyFile, compose_file, fly_names
 from pytest_gaia.config.layers import project_file
 from pytest_gaia.config.project import PROJECT_FILE, Project
 from pytest_gaia.errors import ConfigError, nearest
@@ -172,7 +172,7 @@ def _plan(
     if found is not None:
         if urls:
             raise ConfigError("--file and --url exclude each other; give the Compose file, or the addresses.")
-        drafts, notes = compose_drafts(found, override_file(found) if file is None else None)
+        drafts, notes = compose_drafts(found, usual=file is None)
         options = ["--file", str(file)] if file else []
         start = shlex.join(["docker", "compose", *options, "up", "--detach", "--wait"])
         plan = _Plan(drafts, str(file or found.name), start=start, notes=notes)

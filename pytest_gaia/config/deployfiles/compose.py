@@ -231,7 +231,7 @@ def elsewhere(document: Mapping[str, Any]) -> str:
     tables = services.values() if isinstance(services, dict) else ()
     extending = any(isinstance(each, dict) and "extends" in each for each in tables)
     keys = [*(["include"] if "include" in document else []), *(["extends"] if extending else [])]
-    return f" gaia does not read {' and '.join(f'`{key}`' for key in keys)}." if keys else ""
+    return f" Without Compose, gaia does not read {' and '.join(f'`{key}`' for key in keys)}." if keys else ""
 
 
 def _environment(table: Table) -> tuple[dict[str, str], dict[str, Place]]:

@@ -254,8 +254,8 @@ def test_the_port_of_a_health_check_may_be_a_variable(compose: Compose, test: st
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("include: [a.yml]\nservices: {x: {image: y}}\n", "gaia does not read `include`."),
-        ("services: {x: {extends: {service: y}}}\n", "gaia does not read `extends`."),
+        ("include: [a.yml]\nservices: {x: {image: y}}\n", "Without Compose, gaia does not read `include`."),
+        ("services: {x: {extends: {service: y}}}\n", "Without Compose, gaia does not read `extends`."),
     ],
 )
 def test_a_part_that_is_not_read_is_named_where_the_platform_is_missing(compose: Compose, text: str, said: str) -> None:
