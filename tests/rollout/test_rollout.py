@@ -46,7 +46,8 @@ def test_a_worker_without_checks_is_evaluated_by_its_state(
 ) -> None:
     write_fly_files(tmp_path / "deploy", "staging", "auth")
     file = tmp_path / "deploy" / "fly.auth.staging.toml"
-    file.write_text(file.read_text("utf-8") + '[processes]\napp = "serve"\nworker = "work"\n', encoding="utf-8")
+    text = file.read_text("utf-8").replace("[http_service]", '[http_service]\nprocesses = ["app"]')
+    file.write_text(f'{text}[processes]\napp = "serve"\nworker = "work"\n', encoding="utf-8")
     fake_tools.app("gaia-auth-staging", file={"processes": {"app": "", "worker": ""}})
     fake_tools.fault("gaia-auth-staging", *fault)
     environment = gaia_environment("staging", deploy=DeploySettings("fly"))
