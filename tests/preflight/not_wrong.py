@@ -230,7 +230,16 @@ NOT_WRONG = [
         "unknown-key",
         (A_PRODUCTION, "[[vm]]", '[http_service.concurrency]\ntype = "requests"\nsoft_limit = 200\n\n[[vm]]'),
     ),
-    case("unknown-key", (COMPOSE, 'command: ["-m", "8222"]', "x-note: mine")),
+    case(
+        "compose-refuses",
+        (COMPOSE, "services:\n", "volumes: {data: {}}\nsecrets: {key: {file: key}}\nservices:\n"),
+        (
+            COMPOSE,
+            'command: ["-m", "8222"]',
+            "networks: [default]\n    secrets: [key]\n    volumes: [data:/data, ./a:/a, /b:/b, '${C}:/c']",
+        ),
+    ),
+    case("compose-refuses", (COMPOSE, 'command: ["-m", "8222"]', "x-note: mine")),
     case(
         "unguarded-production",
         (DEPLOY, "needs: [build, staging]", "needs: [build, staged]"),

@@ -110,7 +110,15 @@ WRONG_ELSEWHERE = [
     case("unknown-key", (A_PRODUCTION, REGION, f'{REGION}\nregion = "lax"  # wrong')),
     case("unknown-key", (A_PRODUCTION, CHECK, f"{CHECK}\n[[services.checks]]  # wrong\n")),
     case("unknown-key", (N_PRODUCTION, "port = 4222\n\n", "port = 4222\nforce_ssl = true  # wrong\n\n")),
-    case("unknown-key", (COMPOSE, 'command: ["-m", "8222"]', "comand: x  # wrong")),
+    case("compose-refuses", (COMPOSE, 'command: ["-m", "8222"]', "comand: x  # wrong")),
+    case("compose-refuses", (COMPOSE, "start_period: 10s", "grace_period: 10s  # wrong\n      start_period: 10s")),
+    case("compose-refuses", (COMPOSE, "db: {condition: service_healthy}", "db: {condition: healthy}  # wrong")),
+    case("compose-refuses", (COMPOSE, "db: {condition: service_healthy}", "db: {required: true}  # wrong")),
+    case("compose-refuses", (COMPOSE, 'command: ["-m", "8222"]', "depends_on:\n      - nats  # wrong")),
+    case("compose-refuses", (COMPOSE, 'command: ["-m", "8222"]', "networks:\n      - front  # wrong")),
+    case("compose-refuses", (COMPOSE, 'command: ["-m", "8222"]', "volumes:\n      - data:/data  # wrong")),
+    case("compose-refuses", (COMPOSE, 'command: ["-m", "8222"]', "secrets:\n      - source: key  # wrong")),
+    case("compose-refuses", (COMPOSE, "services:\n", "service: {}  # wrong\nservices:\n")),
     # pipelines
     case(
         "unguarded-production",

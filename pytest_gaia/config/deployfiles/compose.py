@@ -273,8 +273,12 @@ def _memory(table: Table) -> int | None:
 def _own_places(table: Table, environ: Mapping[str, Place]) -> dict[str, Any]:
     """Return the places of this service, and those of ``app`` and ``env.NAME``, as in a file for Fly."""
     own = ".".join(table.step)
-    kept = (own, "name", "include")
-    places = {k: place for k, place in table.places.items() if k in kept or k.startswith((f"{own}.", f"{own}["))}
+    # Keys of the file itself are those of the project.
+    places = {
+        key: place
+        for key, place in table.places.items()
+        if key == own or key.startswith((f"{own}.", f"{own}[")) or (key != "services" and key.isidentifier())
+    }
     # That of the service comes first, since it is the place of the app.
     return (
         {own: table.place()}

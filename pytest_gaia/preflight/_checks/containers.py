@@ -8,12 +8,15 @@ from pytest_gaia.config.deployfiles.model import COMPLETED, App, Deployment
 from pytest_gaia.config.deployfiles.read import meant
 from pytest_gaia.config.deployfiles.values import is_open
 from pytest_gaia.files.toml import Place
+from pytest_gaia.preflight._checks.keys import refused_keys
 from pytest_gaia.preflight.files import DeployFiles, head, standing
 from pytest_gaia.preflight.findings import Found, check
 
-_HEALTHY = "service_healthy"
+_STARTED, _HEALTHY = "service_started", "service_healthy"
+_CONDITIONS = (_STARTED, _HEALTHY, COMPLETED)
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SEVERAL = 2
+_VOLUME = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*):/")
 _CONFIG = "run `docker compose config` to see the complete project"
 
 
@@ -42,7 +45,7 @@ def depends_on(files: DeployFiles) -> Iterator[Found]:
     for deployment in _composed(files):
         for app in deployment.apps:
             for name, condition in app.waits_for.items():
-                if condition not in (_HEALTHY, COMPLETED) and name in _services(app):
+                if condition in ("", _STARTED) and name in _services(app) and name != app.name:
                     what = f"{app.name} does not wait until {name} is {_ready(deployment, name)[0]}"
                     yield Found(_place_of(app, name), what, _ready(deployment, name)[1], deployment.environment)
 
@@ -86,7 +89,7 @@ def _services(app: App) -> dict[str, dict[str, Any]]:
 
 @check("compose-refuses", "error")
 def compose_refuses(files: DeployFiles) -> Iterator[Found]:
-    """Docker Compose rejects a service.
+    """Docker Compose rejects the file.
 
     `docker compose up` fails before it starts anything.
     """
@@ -101,13 +104,20 @@ def compose_refuses(files: DeployFiles) -> Iterator[Found]:
                 deployment.environment,
             )
         for app in deployment.apps:
-            for place, what, fix in (*_bad_needs(app), *_no_image(app), *_bad_copies(app)):
+            wrong = refused_keys(app, is_first=app is deployment.apps[0])
+            problems = (*wrong, *_bad_needs(app), *_cycle(app), *_undefined(app), *_no_image(app), *_bad_copies(app))
+            for place, what, fix in problems:
                 yield Found(place, what, fix, deployment.environment)
 
 
 def _bad_needs(app: App) -> Iterator[tuple[Place, str, str]]:
     services = _services(app)
     given = app.document.get("depends_on")
+    for name, condition in _conditions(given):
+        if condition not in _CONDITIONS:
+            word = meant(str(condition), _CONDITIONS) or _HEALTHY
+            what = f"{app.name} depends on {name} with {'no condition' if condition is None else f'condition: {condition}'}"
+            yield _place_of(app, name), what, f"write condition: {word}"
     for name in app.waits_for:
         optional = isinstance(given, dict) and isinstance(given[name], dict) and given[name].get("required") is False
         if optional or (name not in services and "include" in app.project):
@@ -119,6 +129,65 @@ def _bad_needs(app: App) -> Iterator[tuple[Place, str, str]]:
         elif services[name].get("profiles") and not app.document.get("profiles"):
             what = f"{app.name} depends on {name}, whose profile is not active"
             yield _place_of(app, name), what, f"write depends_on: {{{name}: {{condition: …, required: false}}}}"
+
+
+def _conditions(given: Any) -> Iterator[tuple[str, Any]]:
+    """Yield (service, condition) of a `depends_on` with conditions."""
+    for name, each in given.items() if isinstance(given, dict) else ():
+        condition = each.get("condition") if isinstance(each, dict) else None
+        if not (isinstance(condition, str) and is_open(condition)):
+            yield name, condition
+
+
+def _cycle(app: App) -> Iterator[tuple[Place, str, str]]:
+    """Yield the shortest way from ``app`` along its dependencies back to itself, for the first service on it only."""
+    services = _services(app)
+    ways: list[tuple[str, ...]] = [(app.name,)]
+    seen: set[str] = set()
+    while ways:
+        way, *ways = ways
+        for name in _names(services.get(way[-1], {}).get("depends_on")):
+            if name == app.name and app.name == min(way):
+                what = f"the dependencies of {app.name} form a cycle: {' → '.join((*way, name))}"
+                yield _place_of(app, (*way, name)[1]), what, "remove one of the entries"
+                return
+            if name not in seen:
+                seen.add(name)
+                ways.append((*way, name))
+
+
+def _names(given: Any) -> list[str]:
+    return [str(each) for each in given] if isinstance(given, list | dict) else []
+
+
+def _undefined(app: App) -> Iterator[tuple[Place, str, str]]:
+    """Yield the networks, volumes, secrets and configs of ``app`` that the file does not define."""
+    if {"include", "extends"} & {*app.project, *app.document}:
+        return
+    for key in ("networks", "volumes", "secrets", "configs"):
+        defined = {*_names(app.project.get(key)), *(("default",) if key == "networks" else ())}
+        given = app.document.get(key)
+        for number, each in enumerate(given if isinstance(given, list | dict) else ()):
+            name = _source(key, each)
+            if name and name not in defined:
+                step = f"{key}[{number}]" if isinstance(given, list) else f"{key}.{each}"
+                what = f"{app.name} uses {name}, which {key} of the file does not define"
+                right = meant(name, defined)
+                add = f"define {name} in {key}" if key in ("secrets", "configs") else f"add {name}: {{}} to {key}"
+                fix = f"write {right}" if right else add
+                yield standing(app, *step.split(".", 1)), what, fix
+
+
+def _source(key: str, entry: Any) -> str:
+    """Return the name that an entry of a service refers to; empty for none, and for one with a variable."""
+    if isinstance(entry, dict):
+        if key == "volumes" and entry.get("type") != "volume":
+            return ""
+        entry = entry.get("source") or ""
+    elif key == "volumes":
+        found = _VOLUME.match(str(entry))
+        entry = found["name"] if found else ""
+    return "" if is_open(str(entry)) else str(entry)
 
 
 def _no_image(app: App) -> Iterator[tuple[Place, str, str]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.deployfiles.read import meant
+from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.files import DeployFiles, standing
 from pytest_gaia.preflight.findings import Found, check
 
@@ -79,8 +80,15 @@ pre_stop privileged profiles provider pull_policy pull_refresh_after read_only r
 security_opt shm_size stdin_open stop_grace_period stop_signal storage_opt sysctls tmpfs tty ulimits umask
 use_api_socket user userns_mode uts volumes volumes_from working_dir
 """
-COMPOSE_SERVICE = frozenset(_COMPOSE.split())
-"""the keys of one service in a compose file"""
+_COMPOSED = {
+    "": _COMPOSE,
+    "healthcheck": "disable interval retries start_interval start_period test timeout",
+    "deploy": "endpoint_mode labels mode placement replicas resources restart_policy rollback_config update_config",
+}
+"""table of a service in a compose file → its keys"""
+_PROJECT = "configs include models name networks secrets services version volumes"
+_RENAMED = {"grace_period": "start_period"}
+"""keys of flyctl that have another name in a compose file"""
 
 
 def known_below(step: tuple[str, ...]) -> frozenset[str] | None:
@@ -97,18 +105,34 @@ def known_below(step: tuple[str, ...]) -> frozenset[str] | None:
 
 @check("unknown-key", "warning")
 def unknown_key(files: DeployFiles) -> Iterator[Found]:
-    """The tool does not know a key.
+    """flyctl does not know a key.
 
-    flyctl ignores unknown keys, so the setting has no effect.
+    It ignores unknown keys, so the setting has no effect.
     """
     for environment, app in files.apps("fly"):
         for step, known in _unknown(app.document, ()):
             what = f"{_plain(step)} is not a key of fly.toml"
             yield Found(app.place(*step), what, _fix(step[-1], known), environment)
-    for environment, app in files.apps("compose"):
-        for key in _strange(app):
-            what = f"{key} is not a key of a compose service"
-            yield Found(standing(app, key), what, _fix(key, COMPOSE_SERVICE), environment)
+
+
+def refused_keys(app: App, *, is_first: bool) -> Iterator[tuple[Place, str, str]]:
+    """Yield (place, problem, fix) of every key of a compose service, or of the file of the first one, that Compose rejects."""
+    if is_first:
+        for key, fix in _strange(app.project, _PROJECT):
+            yield app.place(key), f"{key} is not a key of a compose file", fix
+    for table, known in _COMPOSED.items():
+        given = app.document.get(table) if table else app.document
+        for key, fix in _strange(given, known):
+            step = (table, key) if table else (key,)
+            yield standing(app, *step), f"{'.'.join(step)} is not a key of a compose service", fix
+
+
+def _strange(table: Any, known: str) -> Iterator[tuple[str, str]]:
+    names = frozenset(known.split())
+    for key in map(str, table if isinstance(table, dict) else ()):
+        if key not in names and not key.startswith("x-"):
+            right = _RENAMED.get(key)
+            yield key, f"write {right}" if right in names else _fix(key, names)
 
 
 def _fix(key: str, known: frozenset[str]) -> str:
@@ -134,7 +158,3 @@ def _unknown(table: Mapping[str, Any], step: tuple[str, ...]) -> Iterator[tuple[
 
 def _plain(step: tuple[str, ...]) -> str:
     return ".".join(re.sub(r"\[\d+\]$", "", part) for part in step)
-
-
-def _strange(app: App) -> list[str]:
-    return [key for key in app.document if key not in COMPOSE_SERVICE and not key.startswith("x-")]
