@@ -148,6 +148,18 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """last lines of the tool, with secrets masked"""
 
 
+class LogLine(msgspec.Struct, frozen=True):
+    """One line of an app's log."""
+
+    message: str = ""
+    timestamp: str = ""
+    """ISO 8601"""
+    level: str = ""
+    instance: str = ""
+    """id of the machine, or name of the container"""
+    region: str = ""
+
+
 class UnknownApp(ConfigError):
     """The app does not exist in the tool, or this user cannot see it."""
 

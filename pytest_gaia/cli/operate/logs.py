@@ -1,5 +1,7 @@
 """``gaia logs``: the logs of the services of an environment."""
 
+import json
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,9 +14,9 @@ import typer
 from pytest_gaia.cli.options import EnvironmentName, Target, complete_service, seconds, target
 from pytest_gaia.cli.output import echo_error, echo_json
 from pytest_gaia.config.deployfiles.model import App
-from pytest_gaia.deploy.compose import logs as compose_logs
+from pytest_gaia.deploy.compose import tool as compose_logs
+from pytest_gaia.deploy.contract import LogLine
 from pytest_gaia.deploy.fly import operations as fly_operations
-from pytest_gaia.deploy.loglines import LogLine, level_of
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.rollout.plan import apps_of, choose, settings_of
@@ -39,6 +41,10 @@ Exit codes:
    4  usage error
   12  the deploy tool is rate-limited or unreachable
 """
+
+_LEVELS = "trace|debug|info|notice|warn|warning|error|critical|fatal|panic"
+_FIRST_WORD = re.compile(rf"\s*(?:[\[<(]?({_LEVELS.upper()})\b|[\[<(]({_LEVELS})[\])>]|({_LEVELS}):)")
+_KEYS = ("level", "severity", "levelname", "lvl")
 
 app = typer.Typer()
 
@@ -154,7 +160,7 @@ def _write_json(app: App, line: LogLine) -> None:
         "service": app.service,
         "app": app.name,
         "time": line.timestamp or None,
-        "level": line.level or level_of(line.message) or None,
+        "level": line.level or _level(line.message) or None,
         "machine": line.instance or None,
         "region": line.region or None,
         "message": line.message,
@@ -164,3 +170,16 @@ def _write_json(app: App, line: LogLine) -> None:
 
 def _write(app: App, line: LogLine) -> None:
     typer.echo(" ".join(part for part in (app.service, line.timestamp, line.level, line.message) if part))
+
+
+def _level(message: str) -> str:
+    """Return the level in a line that is a JSON object with a level, or begins with one; empty for any other line."""
+    if message.lstrip().startswith("{"):
+        try:
+            values = json.loads(message)
+        except (ValueError, RecursionError):
+            return ""
+        found = next((values[key] for key in _KEYS if key in values), "")
+        return found.lower() if isinstance(found, str) else ""
+    word = _FIRST_WORD.match(message)
+    return next(filter(None, word.groups())).lower() if word else ""

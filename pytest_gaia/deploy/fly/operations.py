@@ -15,10 +15,9 @@ from functools import cached_property, partial
 from pathlib import Path, PurePath
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from pytest_gaia.deploy.contract import Observation, Reply, UnknownApp, utc_now
+from pytest_gaia.deploy.contract import LogLine, Observation, Reply, UnknownApp, utc_now
 from pytest_gaia.deploy.fly import shapes
 from pytest_gaia.deploy.fly.shapes import NotJson, Release, find_json
-from pytest_gaia.deploy.loglines import LogLine
 from pytest_gaia.deploy.process import Finished, ending, find_tool, run_tool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 from pytest_gaia.system.signals import wait_for

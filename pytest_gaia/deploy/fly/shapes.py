@@ -10,8 +10,7 @@ from typing import Any, TypeVar, get_origin
 
 import msgspec
 
-from pytest_gaia.deploy.contract import Machine, converted
-from pytest_gaia.deploy.loglines import LogLine
+from pytest_gaia.deploy.contract import LogLine, Machine, converted
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.deploy.contract import LogLine
 from pytest_gaia.deploy.fly import operations as fly_operations
-from pytest_gaia.deploy.loglines import LogLine
 from pytest_gaia.secrets.masks import unkeyed
 from tests.cli.terminals import Terminal
 

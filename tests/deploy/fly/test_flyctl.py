@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from pytest_gaia.deploy.contract import LogLine
 from pytest_gaia.deploy.fly import operations, shapes
 from pytest_gaia.deploy.fly._hook import FlyHook
 from pytest_gaia.deploy.fly.operations import VARIABLES, FlyTool, classify
-from pytest_gaia.deploy.loglines import LogLine
 from pytest_gaia.deploy.process import Finished
 from tests.deploy.executables import a_request
 

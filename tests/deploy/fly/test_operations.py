@@ -11,7 +11,7 @@ from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 from pytest_gaia.secrets.masks import unkeyed
 
 if TYPE_CHECKING:
-    from pytest_gaia.deploy.loglines import LogLine
+    from pytest_gaia.deploy.contract import LogLine
     from tests.fake_tools import FakeTools
 
 APP = "gaia-auth-staging"
