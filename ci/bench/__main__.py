@@ -10,7 +10,7 @@ import shutil
 import sys
 from statistics import median
 
-from ci.bench import allure, concurrency, evaluating, imports, isolation, redaction, starts
+from ci.bench import allure, concurrency, deployments, evaluating, imports, isolation, redaction, starts
 
 ROUNDS = 3
 MANY_ROUNDS = 6
@@ -153,6 +153,24 @@ def _concurrency() -> list[bool]:
     return [*met, _line(f"{name}: sequential / this", table.faster(name), "x", at_least=25)]
 
 
+def _deployments() -> list[bool]:
+    print(f"\ngaia deploy local and docker compose up --detach --wait, median of {deployments.ROUNDS} rounds")
+    if missing := deployments.available():
+        print(f"  not measured: {missing}")
+        return []
+    met = []
+    for size in deployments.measure():
+        name = f"{size.services} services" if size.services > 1 else "1 service"
+        for state, times, most in (("unchanged", size.unchanged, 3), ("all changed", size.changed, 2)):
+            _line(f"{name}, {state}: compose", median(times.compose), "s")
+            _line("... gaia", median(times.gaia), "s")
+            if size.services == 1 and state == "unchanged":
+                met.append(_line("... gaia - compose", times.added, "s", at_most=1.5))
+            else:
+                met.append(_line("... gaia / compose", times.ratio, "x", at_most=most))
+    return met
+
+
 def _table(table: concurrency.Table) -> None:
     print(f"\n{table.title}, median of {concurrency.ROUNDS} rounds")
     print(f"  {'':30}{'wall s':>9}{'user s':>9}{'sequential / this':>20}{'this / bare':>13}{'marginal':>10}")
@@ -179,6 +197,7 @@ TOPICS = {
     "allure": _allure,
     "redaction": _redaction,
     "concurrency": _concurrency,
+    "deployments": _deployments,
 }
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.environment import Environment, HookName
 from pytest_gaia.config.platform import Platform
 from pytest_gaia.deploy.contract import EXIT_STATUSES, DeployHook, Reply, ReplyStatus, Request, converted, utc_now
@@ -16,7 +17,7 @@ from pytest_gaia.errors import ConfigError, GaiaError, nearest
 from pytest_gaia.secrets.redaction import masker
 
 BUILT_IN = tuple(sorted({*get_args(HookName)} - {"command", "plugin"}))
-"""built-in adapters; each is a package next to this module with a function ``adapter(platform)``"""
+"""built-in adapters; each is a package next to this module with a function ``adapter(platform, deployment)``"""
 _NONE = Platform()
 _WANTED = "return a Reply, a dict with its fields, or None for requests of other environments"
 _FROM_BEST: tuple[ReplyStatus, ...] = ("done", "unchanged", "retry", "failed")
@@ -38,14 +39,17 @@ def hook_for(environment: Environment, plugin_hook: DeployHook | None = None, *,
         return CommandHook(settings.command, rootdir, environment.platform)
     if settings.hook == "plugin":
         return plugin_hook if plugin_hook is not None else _not_implemented(environment)
-    return built_in(settings.hook, environment.platform)
+    return built_in(settings.hook, environment.platform, environment.deployment)
 
 
-def built_in(name: str, platform: Platform) -> DeployHook:
-    """Return the adapter ``name`` for the services of ``platform``. Raises ``ConfigError`` for an unknown one."""
+def built_in(name: str, platform: Platform, deployment: Deployment | None = None) -> DeployHook:
+    """Return the adapter ``name`` for the services of ``platform``, whose deploy files were read as ``deployment``.
+
+    Raises ``ConfigError`` for an unknown one.
+    """
     if name not in BUILT_IN:
         raise ConfigError(f"unknown built-in hook {name!r}; {nearest(name, BUILT_IN)}")
-    hook: DeployHook = importlib.import_module(f"pytest_gaia.deploy.{name}").adapter(platform)
+    hook: DeployHook = importlib.import_module(f"pytest_gaia.deploy.{name}").adapter(platform, deployment)
     return hook
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from msgspec.structs import replace
 
 from pytest_gaia.config.deployfiles.compose import waited_for
+from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.deployfiles.read import compose_files
 from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.variables import DOTENV_FILE, read_dotenv
@@ -59,8 +60,10 @@ class ComposeHook:
 
     name = "compose"
 
-    def __init__(self, platform: Platform = _NONE) -> None:
+    def __init__(self, platform: Platform = _NONE, deployment: Deployment | None = None) -> None:
+        """``deployment`` has what Compose reads in its folder; without it, Compose is asked."""
         self._platform = platform
+        self._known = _Known(_project_of(deployment), {})
 
     def run(self, request: Request, log: Callable[[str], None]) -> Reply:
         """Run one phase for one service. Raises as :meth:`run_all`."""
@@ -73,7 +76,7 @@ class ComposeHook:
             raise ConfigError(f"compose: no compose file for {first.service} in {first.environment}.")
         if first.region is not None:
             raise ConfigError("--region: compose runs on this machine only; remove the option.")
-        job = _Job(requests, first.config, self._platform, log)
+        job = _Job(requests, first.config, self._platform, self._known, log)
         if first.phase == "plan" or (first.dry_run and first.phase != "observe"):
             plan = Reply(status="done", commands=job.commands())
             return (replace(plan, message=job.remark()), *[plan] * (len(requests) - 1))
@@ -93,11 +96,25 @@ class _Project:
         return tuple(int(each) for each in given if each.isdecimal())
 
 
+@dataclass(slots=True)
+class _Known:
+    """What stays the same from one phase to the next."""
+
+    project: _Project | None
+    images: dict[str, Image]
+    """image id → image"""
+
+
 class _Job:
     """One phase for some services of one project."""
 
     def __init__(
-        self, requests: Sequence[Request], config: str, platform: Platform, log: Callable[[str, str], None]
+        self,
+        requests: Sequence[Request],
+        config: str,
+        platform: Platform,
+        known: _Known,
+        log: Callable[[str, str], None],
     ) -> None:
         self._requests = requests
         self._platform = platform
@@ -106,7 +123,7 @@ class _Job:
         self._config = Path(config)
         self._until = time.monotonic() + requests[0].deadline
         self._images = {each.app: image for each in requests if (image := _image(each))}
-        self._project: _Project | None = None
+        self._known = known
 
     def commands(self) -> tuple[Command, ...]:
         """Return the exact commands that deploy the services."""
@@ -180,8 +197,9 @@ class _Job:
 
     def _machines(self, found: Sequence[Container]) -> dict[str, Machine]:
         """Return container id → machine."""
-        named = sorted({each.image for each in found})
-        known = images(self._run((TOOL, "image", "inspect", "--format", *_IMAGE, *named)).stdout) if named else {}
+        known = self._known.images
+        if new := sorted({each.image for each in found}.difference(known)):
+            known |= images(self._run((TOOL, "image", "inspect", "--format", *_IMAGE, *new)).stdout)
         ended = self._requests_to_end(found)
         return {
             each.id: each.machine(
@@ -195,7 +213,7 @@ class _Job:
 
     def _requests_to_end(self, found: Sequence[Container]) -> Mapping[str, str]:
         """Return container id → ``stop`` or ``kill``, as far as the engine still knows."""
-        since = last_end(found)
+        since = last_end([each for each in found if not self._may_end(each)])
         if not since:
             return {}
         kinds = ("--filter=event=stop", "--filter=event=kill", "--filter=event=start")
@@ -303,13 +321,13 @@ class _Job:
 
     def _read(self) -> _Project:
         """Return the project as Compose reads it. Raises ``ConfigError`` with its reason for one that it refuses."""
-        if self._project is None:
+        if self._known.project is None:
             finished = self._run((*self._compose(), "config", "--format", "json"))
             if not finished.ok:
                 raise self._problem("docker compose config", finished)
             document = json.loads(finished.stdout)
-            self._project = _Project(str(document.get("name", "")), document.get("services") or {})
-        return self._project
+            self._known.project = _Project(str(document.get("name", "")), document.get("services") or {})
+        return self._known.project
 
     def _listed(self, *words: str) -> str:
         finished = self._run((TOOL, *words))
@@ -365,6 +383,13 @@ class _Job:
         named = _LINE.search(line)
         found = (each for each in self._requests if named and f"-{each.app}-" in f"{named[1]}-")
         self._log(next(found, self._requests[0]).service, line)
+
+
+def _project_of(deployment: Deployment | None) -> _Project | None:
+    """Return what Compose reads, from the deploy files of an environment; None if they were read without it."""
+    if deployment is None or not deployment.project or not deployment.apps:
+        return None
+    return _Project(deployment.project, deployment.apps[0].project.get("services") or {})
 
 
 def _image(request: Request) -> str | None:
