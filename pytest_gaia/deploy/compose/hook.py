@@ -132,11 +132,15 @@ class _Job:
         # After `--`, no name is taken for an option.
         units = tuple(each.app for each in self._requests)
         built = tuple(each for each in units if each not in self._images and self._is_built(each))
-        build = [(*self._compose(), "build", *(["--no-cache"] if self._requests[0].rebuild else []), "--", *built)]
+        rebuild = self._requests[0].rebuild
+        build = (*self._compose(), "build", *(["--no-cache"] if rebuild else []), "--", *built)
         if self._images:
             # --no-deps keeps the images of the other services, which those in the file would replace.
-            return (*(build if built else ()), (*self._with_images(), *up, "--no-build", "--no-deps", "--", *units))
-        return (*(build if built else ()), (*self._compose(), *up, "--", *units))
+            command = (*self._with_images(), *up, "--no-build", "--no-deps", "--", *units)
+            return (build, command) if built else (command,)
+        if rebuild and built:
+            return build, (*self._compose(), *up, "--", *units)
+        return ((*self._compose(), *up, *(["--build"] if built else []), "--", *units),)
 
     def remark(self) -> str:
         """Return what the commands do not show."""
