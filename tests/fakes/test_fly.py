@@ -124,7 +124,7 @@ def test_a_deploy_file_may_be_json(fake_tools: FakeTools, tmp_path: Path) -> Non
     file.write_text(json.dumps({"app": APP, "vm": [{"memory": "1gb"}]}), encoding="utf-8")
     fake_tools.app(APP, machines=0)
 
-    fake_tools.run("fly", "deploy", "-a", APP, "-c", str(file))
+    fake_tools.run("fly", "deploy", "-a", APP, "-c", str(file), "--ha=false")
 
     assert [each["config"]["guest"]["memory_mb"] for each in fake_tools.machines(APP)] == [1024]
 
@@ -135,6 +135,20 @@ def test_the_first_deployment_makes_two_machines_by_default(fake_tools: FakeTool
     fake_tools.run("fly", "deploy", "-a", APP, "-c", file, "--primary-region", "lhr")
 
     assert [machine["region"] for machine in fake_tools.machines(APP)] == ["lhr", "lhr"]
+
+
+def test_a_process_group_that_serves_nothing_gets_a_standby(fake_tools: FakeTools, tmp_path: Path) -> None:
+    file = tmp_path / "fly.auth.staging.toml"
+    file.write_text(f'{FILE}\n[processes]\napp = "serve"\nworker = "work"\n', encoding="utf-8")
+    fake_tools.app(APP, machines=0)
+
+    fake_tools.run("fly", "deploy", "-a", APP, "-c", str(file))
+
+    workers = [each for each in fake_tools.machines(APP) if each["group"] == "worker"]
+    assert [(each["state"], each["config"].get("standbys")) for each in workers] == [
+        ("started", None),
+        ("stopped", [workers[0]["id"]]),
+    ]
 
 
 def test_the_machine_of_a_release_command_is_listed_and_is_no_part_of_the_status(

@@ -151,8 +151,13 @@ def _first_machines(call: Call, app: Json, file: Json) -> None:
         if group in there:
             continue
         call.say(f"No machines in group {group}, launching a new machine")
-        new_machine(app, file, group=group, region=region)
-        if call.line.get("ha", True) and not file.get("mounts") and served(file, group):
+        first = new_machine(app, file, group=group, region=region)
+        if not call.line.get("ha", True) or file.get("mounts"):
+            continue
+        if not served(file, group):
+            call.say(f"Creating a standby machine for {first['id']}")
+            new_machine(app, file, group=group, region=region).update(state="stopped", standbys=[first["id"]])
+        else:
             call.say("Creating a second machine for high availability and zero downtime deployments.")
             new_machine(app, file, group=group, region=region)
 

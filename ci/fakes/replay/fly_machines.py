@@ -109,6 +109,7 @@ def settle(machine: Json, file: Json, image: Json, release: Json, *, state: str 
         "services": served(file, group),
         "checks": {name: dict(each) for name, each in file.get("checks", {}).items() if _is_for(each, file, group)},
         "restart": {"policy": "on-failure", "max_retries": 10},
+        **({"standbys": machine["standbys"]} if "standbys" in machine else {}),
     }
     machine["updated_at"] = now()
     machine["events"] = [event("update", "replaced"), *machine["events"]][:10]
@@ -148,7 +149,7 @@ def crash(machine: Json, *, code: int, for_want_of_memory: bool) -> None:
 
 def shown(machine: Json) -> Json:
     """Return a machine as flyctl prints it, without internal and empty fields."""
-    hidden = {"group", "revert"}
+    hidden = {"group", "revert", "standbys"}
     printed = {key: value for key, value in machine.items() if key not in hidden}
     if machine["host_status"] != "ok":
         printed["incomplete_config"] = printed.pop("config")

@@ -118,7 +118,13 @@ def _document(
         "app": app.name,
         "commands": [list(command) for command in commands],
         "machines": [
-            {"id": each.id, "state": each.state, "region": each.region, "memory_mb": each.memory_mb}
+            {
+                "id": each.id,
+                "group": each.group,
+                "state": each.state,
+                "region": each.region,
+                "memory_mb": each.memory_mb,
+            }
             for each in machines
         ],
     }
@@ -126,7 +132,7 @@ def _document(
 
 def _show(seen: Observation) -> None:
     rows = [
-        (seen.app, each.id, each.state, each.region or "", "" if each.memory_mb is None else f"{each.memory_mb} MB")
+        (seen.app, each.id, each.group, each.state, each.region or "", f"{each.memory_mb} MB" if each.memory_mb else "")
         for each in seen.machines
     ]
-    show_table(("app", "machine", "state", "region", "memory"), rows)
+    show_table(("app", "machine", "group", "state", "region", "memory"), rows)

@@ -312,7 +312,9 @@ def logs(
     arguments = ("logs", "-a", app, *(() if follow else ("--no-tail",)), "--json")
     finished = tool.act(*arguments, deadline=math.inf if follow else _RECENT, log=log, out=entries.add)
     # `--no-tail` ends after the first lines: with an empty log, flyctl asks for ever.
-    if not (finished.timed_out and not finished.stderr_tail):
+    if finished.timed_out and not finished.stderr_tail:
+        log(f"{app}: no line of its log after {_RECENT:g} s.")
+    else:
         _must(tool, finished, app)
 
 

@@ -23,8 +23,10 @@ def test_machines_and_memory_are_set_and_shown(operated: Path, gaia: Gaia, fake_
     code, out, _ = gaia("scale", "staging", "gateway", "--count", "3", "--memory", "4096")
 
     heads, *rows = [line.split() for line in out.splitlines()]
-    assert (code, heads) == (0, ["app", "machine", "state", "region", "memory"])
-    assert [(row[0], row[2], *row[4:]) for row in rows] == [("gaia-gateway-staging", "started", "4096", "MB")] * 3
+    assert (code, heads) == (0, ["app", "machine", "group", "state", "region", "memory"])
+    assert [(row[0], *row[2:4], *row[5:]) for row in rows] == [
+        ("gaia-gateway-staging", "app", "started", "4096", "MB")
+    ] * 3
     assert len(fake_tools.machines("gaia-gateway-staging")) == 3
     assert len(fake_tools.machines("gaia-auth-staging")) == 1
 

@@ -314,6 +314,21 @@ def test_it_wakes_what_the_deployment_left_asleep(fake_tools: FakeTools, hook: F
     assert reply.message == ""
 
 
+def test_a_standby_is_left_asleep(fake_tools: FakeTools, hook: FlyHook, tmp_path: Path) -> None:
+    config = tmp_path / "fly.toml"
+    config.write_text(
+        f'app = "{APP}"\n[processes]\napp = "serve"\nworker = "work"\n'
+        '[http_service]\ninternal_port = 8000\nprocesses = ["app"]\nmin_machines_running = 2\n'
+    )
+    fake_tools.app(APP, machines=0)
+
+    reply = run(hook, config=str(config))
+
+    assert len(reply.commands) == 1
+    assert [machine.group for machine in seen(hook).machines] == ["app", "app", "worker"]
+    assert len(fake_tools.machines(APP)) == 4
+
+
 def test_the_lines_of_the_tool_come_as_they_are_said_and_without_the_token(
     fake_tools: FakeTools, hook: FlyHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -177,10 +177,11 @@ def test_an_empty_log_is_no_failure_although_flyctl_waits_for_lines(
     with fake_tools.state() as cloud:
         cloud["follow_seconds"] = 60
     lines: list[LogLine] = []
+    other: list[str] = []
 
-    operations.logs(APP, lines.append, tool=tool)
+    operations.logs(APP, lines.append, log=other.append, tool=tool)
 
-    assert (lines, fake_tools.calls("fly", "logs")[0].exit) == ([], 127)
+    assert (lines, other) == ([], [f"{APP}: no line of its log after 1 s."])
 
 
 def test_the_process_group_that_is_named_is_scaled(fake_tools: FakeTools, tool: FlyTool) -> None:
