@@ -81,6 +81,9 @@ def _deployments(
                 yield Deployment(environment, "fly", folder, tuple(map(folder.fly_app, own)))
             elif path is not None:
                 apps, overrides = folder.compose_apps(path, environment), folder.compose_overrides(path, environment)
+                if not apps:
+                    included = "no service of its own; run `docker compose config` to see the complete project."
+                    unread.append(f"{shown(path)}: {included}")
                 yield Deployment(environment, "compose", folder, apps, overrides)
         except ConfigError as problem:
             if needed is None or environment in needed:

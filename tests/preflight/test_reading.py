@@ -88,3 +88,11 @@ def test_secrets_that_were_asked_for_and_are_not_set_are_found_at_their_list() -
 
     assert {(spot.line, spot.check) for spot in spots(lint(some))} == {(10, "secret-unset"), (17, "secret-unset")}
     assert lint(whole) == []
+
+
+def test_a_compose_file_that_only_includes_others_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("include: [other.yml]\n", encoding="utf-8")
+
+    (problem,) = read_deploy_files(Project(tmp_path)).unread
+
+    assert problem.startswith("compose.yaml: no service of its own; run `docker compose config`")
