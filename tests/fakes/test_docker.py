@@ -45,9 +45,9 @@ def up(tools: FakeTools, file: str, *words: str) -> int:
 
 
 def listed(tools: FakeTools, file: str) -> dict[str, dict[str, Any]]:
-    done = tools.run("docker", "compose", "-f", file, "ps", "-a", "--format", "json")
+    done = tools.run("docker", "ps", "--all", "--format", "json", "--filter", "label=com.docker.compose.project=gaia")
     assert done.returncode == 0, done.stderr
-    return {each["Name"]: each for each in map(json.loads, done.stdout.splitlines())}
+    return {each["Names"]: each for each in map(json.loads, done.stdout.splitlines())}
 
 
 def image(tools: FakeTools, container: str) -> str:
@@ -67,9 +67,9 @@ def test_up_brings_up_everything_and_ps_prints_an_object_a_line(fake_tools: Fake
     containers = listed(fake_tools, file)
     assert set(containers) == {"gaia-gateway-1", "gaia-auth-service-1", "gaia-migrate-1"}
     gateway = containers["gaia-gateway-1"]
-    assert (gateway["Service"], gateway["State"], gateway["Health"]) == ("gateway", "running", "healthy")
-    assert gateway["Publishers"][0]["PublishedPort"] == 8666
-    assert containers["gaia-auth-service-1"]["Health"] == ""
+    assert (gateway["State"], gateway["Status"]) == ("running", "Up 6 seconds (healthy)")
+    assert gateway["Ports"] == "0.0.0.0:8666->8000/tcp"
+    assert containers["gaia-auth-service-1"]["Status"] == "Up 6 seconds"
 
 
 def test_one_service_brings_what_it_needs_by_default(fake_tools: FakeTools, file: str) -> None:
@@ -163,7 +163,7 @@ def test_logs_are_by_service(fake_tools: FakeTools, file: str) -> None:
         (["compose", "up", "--bogus"], 16, "unknown flag: --bogus"),
         (["compose", "-f", "no.yml", "up", "-d"], 14, "no.yml: no such file or directory"),
         (["compose", "pull"], 16, 'unknown docker command: "compose pull"'),
-        (["compose", "ps"], 14, "no configuration file provided: not found"),
+        (["compose", "logs"], 14, "no configuration file provided: not found"),
         (["image", "inspect", "nobody"], 1, "Error: No such image: nobody"),  # glossary: ok
         (
             ["container", "inspect", "nobody"],  # glossary: ok
@@ -188,6 +188,6 @@ def test_usage_errors_end_with_the_tool_s_own_words(
 
 
 def test_a_service_that_is_not_in_the_file_is_refused(fake_tools: FakeTools, file: str) -> None:
-    for words in (["up", "-d", "chat"], ["ps", "chat"], ["logs", "chat"]):
+    for words in (["up", "-d", "chat"], ["logs", "chat"]):
         done = fake_tools.run("docker", "compose", "-f", file, *words)
         assert (done.returncode, done.stderr) == (1, "no such service: chat\n")

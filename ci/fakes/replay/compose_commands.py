@@ -257,7 +257,7 @@ def _wait(call: Call, project: Project, names: list[str]) -> None:
             raise EngineError(f"application not healthy after {_duration(call.line.get('wait-timeout') or 0)}")
         call.note(f" Container {name}  Healthy")
     if late:
-        raise EngineError("error during connect: Get: EOF")
+        raise EngineError("context canceled")
 
 
 def _is_awaited(project: Project, name: str, names: list[str]) -> bool:
@@ -268,47 +268,6 @@ def _is_awaited(project: Project, name: str, names: list[str]) -> bool:
 def _duration(seconds: int) -> str:
     minutes, rest = divmod(seconds, 60)
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
-
-
-def ps(call: Call) -> None:
-    """``docker compose ps [-a] --format json [SERVICE…]``."""
-    call.before()
-    project = Project(call)
-    project.chosen(call.line.arguments, with_needs=False)
-    with call.store.change() as state:
-        found = docker.containers(state, project.name, *call.line.arguments)
-        array, chatter = call.fault(state, "docker", "array"), call.fault(state, "docker", "chatter")
-    shown = [_listed(each) for each in found if call.line.get("all") or each["State"]["Status"] in RUNNING]
-    if chatter:
-        call.say('time="2026-08-03T15:20:11Z" level=warning msg="The \\"TAG\\" variable is not set."')
-    if call.line.get("format") != "json":
-        raise EngineError("this fake prints no table; add --format json", file.REFUSED)
-    for line in [json.dumps(shown)] if array else [json.dumps(each, separators=(",", ":")) for each in shown]:
-        call.say(line)
-
-
-RUNNING = ("running", "paused", "restarting")
-
-
-def _listed(container: Json) -> Json:
-    state = container["State"]
-    row = docker.listed(container)
-    bound = container["NetworkSettings"]["Ports"]
-    publishers = [
-        {"URL": each["HostIp"], "TargetPort": int(key.split("/")[0]), "PublishedPort": int(each["HostPort"] or 0)}
-        | {"Protocol": key.split("/")[1]}
-        for key, hosts in bound.items()
-        for each in hosts
-    ]
-    return {
-        **row,
-        "ExitCode": state["ExitCode"] if state["Status"] == "exited" else 0,
-        "Health": state.get("Health", {}).get("Status", "") if state["Status"] == "running" else "",
-        "Name": row["Names"],
-        "Project": label(container, "project"),
-        "Publishers": publishers or None,
-        "Service": label(container, "service"),
-    }
 
 
 def logs(call: Call) -> None:

@@ -147,9 +147,6 @@ COMPOSE = {
         force-recreate:bool no-recreate:bool remove-orphans:bool renew-anon-volumes/V:bool quiet-pull:bool timeout/t:int
         always-recreate-deps:bool no-start:bool quiet-build:bool yes/y:bool""",
     ),
-    "ps": Command(
-        compose.ps, "all/a:bool format quiet/q:bool services:bool status:list filter no-trunc:bool orphans:bool"
-    ),
     "logs": Command(
         compose.logs, "follow/f:bool tail/n timestamps/t:bool no-color:bool no-log-prefix:bool since until"
     ),

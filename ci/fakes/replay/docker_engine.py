@@ -142,7 +142,8 @@ def _put(container: Json, status: str, code: int = 0, *, oom: bool = False, heal
 
 
 def _anywhere(host: Json) -> Json:
-    return {**host, "HostIp": host["HostIp"] or "0.0.0.0"}  # noqa: S104 - as the engine prints it
+    # As the engine does, choose a port where the file leaves that open.
+    return {"HostIp": host["HostIp"] or "0.0.0.0", "HostPort": host["HostPort"] or "49153"}  # noqa: S104
 
 
 def start(state: Json, container: Json, fault: str | None, *, once: bool = False) -> None:

@@ -35,8 +35,6 @@ DOCKER = {
     "daemon-down": "the daemon does not respond (target docker)",
     "unauthorised": "the user may not use the socket (target docker)",
     "no-compose": "docker has no compose plugin (target docker)",
-    "array": "`compose ps` prints one array, as older versions do (target docker)",
-    "chatter": "a warning precedes the output of `compose ps` (target docker)",
     "slow": "a service takes a number of seconds (1); with target docker, every call",
     "rate-limited": "a service's image cannot be pulled: toomanyrequests",
     "server-error": "a service's image cannot be pulled: 503",
