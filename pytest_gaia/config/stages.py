@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 MACHINE_ROLE = "ci"
 """the role of keys that sign what machines did; every other role is one of people, and no key has both kinds"""
@@ -64,6 +65,10 @@ class LedgerSettings:
     """git remote of the ledger; None for this repository only"""
     keys: str = "keys"
     """folder of the trusted public keys, one file each, from that of gaia.toml"""
+
+    def may_have_entries(self, rootdir: Path) -> bool:
+        """Whether the ledger of the project in ``rootdir`` must be read: a folder that does not exist has no entries."""
+        return self.git is not None or (rootdir / self.path).exists()
 
 
 LEAST_SOAK = timedelta(hours=1)
