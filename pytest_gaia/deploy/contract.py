@@ -102,7 +102,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str = ""
     """time of its last start, ISO 8601; empty if the tool does not report it"""
     exit_code: int | None = None
-    """of a container that has ended, which Docker does not start again by itself unless it is ``restarting``"""
+    """of a container that has ended, which Docker does not start again by itself unless it is ``restarting``; on Fly, of a
+    machine that crashed since its last start"""
     out_of_memory: bool = False
     """whether it ended because it exceeded its memory limit"""
     ended_by: Literal["", "stop", "kill"] = ""

@@ -76,13 +76,19 @@ def is_final(machine: Machine) -> bool:
     if machine.state == "restarting":
         # It was started by its restart policy before, and has failed again.
         return machine.restarts > 0
+    if machine.state == "started":
+        # After a crash, Fly starts a machine again by itself.
+        return False
     return machine.state == "paused" or machine.exit_code is not None or bool(machine.error)
 
 
 def _of_started(machine: Machine, taken: str) -> Condition:
     checks = f"passes {machine.passing} of {machine.checks} health checks"
+    if machine.out_of_memory:
+        return Condition("out of memory", f"ran out of memory after it started{_code(machine)}")
     if machine.crashed:
-        return Condition("crashed", "crashed or ran out of memory after it started")
+        how = "or ran out of memory" if machine.exit_code is None else f"with exit code {machine.exit_code}"
+        return Condition("crashed", f"crashed {how} after it started")
     if machine.cordoned:
         return Condition("cordoned", "is cordoned, so it gets no requests")
     if machine.critical:

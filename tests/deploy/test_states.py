@@ -22,6 +22,12 @@ BEGAN, TAKEN = "2026-11-29T14:54:07.486504+00:00", "2026-11-29T14:54:10.500000+0
         ({"checks": 1, "started_at": BEGAN}, "starting", "is starting for 3 s: it passes 0 of 1 health checks"),
         ({"checks": 1, "critical": 1}, "unhealthy", "is unhealthy: it passes 0 of 1 health checks"),
         ({"crashed": True}, "crashed", "crashed or ran out of memory after it started"),
+        ({"crashed": True, "exit_code": 3}, "crashed", "crashed with exit code 3 after it started"),
+        (
+            {"crashed": True, "exit_code": 137, "out_of_memory": True},
+            "out of memory",
+            "ran out of memory after it started (exit code 137)",
+        ),
         ({"cordoned": True}, "cordoned", "is cordoned, so it gets no requests"),
         ({"host_ok": False}, "unreachable", "is on a host that does not respond"),
         ({"state": "paused"}, "paused", "is paused"),

@@ -181,15 +181,15 @@ class _Event(msgspec.Struct):
     timestamp: int = 0
     request: _Cause | None = None
 
-    def is_crash(self) -> bool:
-        """Whether the machine failed or ran out of memory, without a request to stop."""
+    def crash(self) -> _Exit | None:
+        """Return how the machine failed or ran out of memory, without a request to stop; None for any other event."""
         if self.type != "exit" or self.request is None:
-            return False
+            return None
         monitor = self.request.monitor
         ended = (monitor and monitor.exit_event) or self.request.exit_event
-        if ended is None:
-            return False
-        return ended.oom_killed or (ended.exit_code != 0 and not ended.requested_stop)
+        if ended is None or not (ended.oom_killed or (ended.exit_code != 0 and not ended.requested_stop)):
+            return None
+        return ended
 
 
 class _Check(msgspec.Struct):
@@ -219,12 +219,12 @@ class _Machine(msgspec.Struct):
         managed = metadata.get("fly_platform_version") == _V2 and group not in _EPHEMERAL
         return managed and not self.settings().standbys and self.state not in _GONE
 
-    def crashed(self) -> bool:
-        """Whether it crashed after it was last started."""
+    def crash(self) -> _Exit | None:
+        """Return how it crashed after it was last started; None if it did not."""
         # Newest first; the sort keeps the order of simultaneous events.
         events = sorted(self.events or [], key=lambda event: event.timestamp, reverse=True)
-        last = next((event for event in events if event.type == "start" or event.is_crash()), None)
-        return last is not None and last.type != "start"
+        last = next((event for event in events if event.type == "start" or event.crash()), None)
+        return last.crash() if last else None
 
     def observed(self) -> Machine:
         """Return it as an observed machine."""
@@ -233,6 +233,7 @@ class _Machine(msgspec.Struct):
         release = metadata.get("fly_release_version", "")
         reported = self.checks or []
         configured = len(settings.checks or {}) + sum(len(service.checks or []) for service in settings.services or [])
+        crash = self.crash()
         return Machine(
             id=self.id,
             state=self.state,
@@ -246,7 +247,9 @@ class _Machine(msgspec.Struct):
             critical=sum(check.status == "critical" for check in reported),
             host_ok=self.host_status == "ok",
             cordoned=bool(self.cordoned),
-            crashed=self.crashed(),
+            crashed=crash is not None,
+            exit_code=crash.exit_code or None if crash else None,
+            out_of_memory=crash is not None and crash.oom_killed,
             memory_mb=settings.guest.memory_mb if settings.guest else None,
         )
 

@@ -135,6 +135,21 @@ def test_a_crash_counts_if_nothing_started_after_it(events: list[dict[str, Any]]
     assert only(events=events).crashed is crashed
 
 
+@pytest.mark.parametrize(
+    ("ended", "reported"),
+    [
+        ({"exit_code": 3}, (3, False)),
+        ({"exit_code": 137, "oom_killed": True}, (137, True)),
+        ({"oom_killed": True}, (None, True)),
+        ({"exit_code": 137, "requested_stop": True}, (None, False)),
+    ],
+)
+def test_the_exit_code_of_a_crash_is_reported(ended: dict[str, Any], reported: tuple[int | None, bool]) -> None:
+    machine = only(events=[event(EXIT, 2, **ended), event(START, 1)], state="stopped")
+
+    assert (machine.exit_code, machine.out_of_memory) == reported
+
+
 def test_an_image_without_a_reference_is_the_one_of_the_configuration() -> None:
     assert only(image_ref={}).image == "registry.fly.io/gaia-auth-dev:deployment-1"
 
