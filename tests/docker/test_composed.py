@@ -225,6 +225,36 @@ def test_variables_of_an_env_file_count(shop: Shop) -> None:
     assert shop.deployment.apps[0].env == {"LEVEL": "debug", "PRICE": "5$"}
 
 
+def test_only_values_in_the_files_are_shown(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.write(
+        "docker-compose.yml",
+        """\
+        services:
+          gateway:
+            image: "g:1"
+            ports: ["8000:8000"]
+            env_file: [gateway.env]
+            environment: [LEVEL=debug, "CODE=${CODE}", MODE]
+        """,
+    )
+    shop.write("gateway.env", "PHRASE=one-two-three\n")
+    for name in ("CODE", "MODE"):
+        monkeypatch.setenv(name, f"value-of-{name}")
+    monkeypatch.chdir(shop.folder)
+
+    assert run(["env", "show", "local"]) == 0
+
+    lines = (line.split() for line in capsys.readouterr().out.splitlines() if " env." in line)
+    assert {words[1]: words[-1] for words in lines} == {
+        "env.LEVEL": "debug",
+        "env.CODE": "***",
+        "env.MODE": "***",
+        "env.PHRASE": "***",
+    }
+
+
 def test_the_project_tells_its_name_what_is_built_and_what_runs_once(shop: Shop) -> None:
     shop.write(
         "docker-compose.yml",

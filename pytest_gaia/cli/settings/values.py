@@ -230,7 +230,7 @@ def _values(app: App) -> Iterator[tuple[str, DeployedValue, Place]]:
     for check in app.loose_checks:
         yield "check (on no served port)", check_text(check), check.place
     for name, text in app.env.items():
-        yield f"env.{name}", masked(name, text), env_place(app, name)
+        yield f"env.{name}", MASK if name in app.withheld else masked(name, text), env_place(app, name)
 
 
 def _served(app: App, served: Served) -> Iterator[tuple[str, DeployedValue, Place]]:

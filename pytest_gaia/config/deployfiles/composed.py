@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,6 +115,8 @@ def _read(output: bytes, files: Sequence[_File], path: Path, environment: str, p
     tables = map(top.table("services").table, services)
     comments = {each.name: each.comments for each in files}
     apps = read_apps(top, tables, comments, path=path, environment=environment, platform=platform)
+    literal = _literal(files)
+    apps = tuple(replace(app, withheld=frozenset(app.env) - literal.get(app.name, set())) for app in apps)
     return Composed(str(document.get("name", "")), apps, top)
 
 
@@ -145,6 +147,25 @@ def _named_in(document: Mapping[str, Any]) -> Iterator[str]:
     for _, table in _tables(document):
         if (parent := _parent(table))[0]:
             yield parent[0]
+
+
+def _literal(files: Iterable[_File]) -> dict[str, set[str]]:
+    """Return service → names of its variables whose values are in the files; others are in ``env_file`` or in a shell."""
+    found: dict[str, set[str]] = {}
+    for file in files:
+        for service, table in _tables(file.document):
+            given = table.get("environment")
+            if isinstance(given, list):
+                given = {name: text if equals else None for name, equals, text in map(_partition, given)}
+            own = given if isinstance(given, dict) else {}
+            here = {str(name) for name, value in own.items() if value is not None and not is_open(written_out(value))}
+            below = found.get(service, found.get(_parent(table)[1], set()))
+            found[service] = below - set(map(str, own)) | here
+    return found
+
+
+def _partition(entry: object) -> tuple[str, str, str]:
+    return written_out(entry).partition("=")
 
 
 def _parent(table: Mapping[str, Any]) -> tuple[str, str]:

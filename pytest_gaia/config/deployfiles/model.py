@@ -114,6 +114,8 @@ class App:
     dockerfile: str | None = None
     region: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    withheld: frozenset[str] = frozenset()
+    """variables in ``env`` whose values are not in the compose files, and must not be shown"""
     served: tuple[Served, ...] = ()
     loose_checks: tuple[Check, ...] = ()
     """checks that are not on a served port"""

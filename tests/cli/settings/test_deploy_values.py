@@ -190,7 +190,7 @@ def test_list_names_unreadable_environments_and_shows_the_rest(deployed: Path, g
 
     assert code == 0
     assert "https://acme-gateway-staging.fly.dev" in out
-    assert err.startswith("gaia: local: no compose file found for local; looked in . for docker-compose.yml")
+    assert err.startswith("gaia: local: no compose file found for local; looked in . for compose.yaml")
 
 
 @pytest.mark.parametrize(
