@@ -52,11 +52,10 @@ _ASKING = ("secret-unset",)
 
 def _commented(files: DeployFiles) -> Iterator[tuple[str, Mapping[int, str], frozenset[int]]]:
     """Yield (file, line → comment, lines with a key) for every file."""
-    for _, app in files.apps():
-        yield app.place().file, app.comments, frozenset(place.line for place in app.places.values())
     for deployment in files.deployments:
-        for app in deployment.overrides:
-            yield app.place("app").file, app.comments, frozenset(place.line for place in app.places.values())
+        for app in (*deployment.apps, *deployment.overrides):
+            file = app.place("app").file
+            yield file, app.comments, frozenset(place.line for place in app.places.values() if place.file == file)
     for workflow in files.workflows:
         coded = (number for number, text in enumerate(workflow.lines, start=1) if not text.lstrip().startswith("#"))
         yield workflow.file, workflow.comments, frozenset(coded)

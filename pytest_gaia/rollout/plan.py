@@ -259,7 +259,7 @@ def _refused(deployment: Deployment, chosen: Sequence[App]) -> str:
     """Return why the deploy files of ``chosen`` must not be deployed; empty if they may."""
     from pytest_gaia.preflight.lint import refusals
 
-    files = {app.place().file for app in chosen}
+    files = {place.file for app in chosen for place in app.places.values()}
     # Errors in files of other environments do not block this one; `gaia config check` reports them.
     others = deployment.folder.others(deployment)
     found = [each for each in refusals(deployment, others) if each.place.file in files]

@@ -164,6 +164,16 @@ def test_compose_file_names_the_files_also_without_a_usual_one(
     assert (shop.place("chat"), shop.place("chat", "image")) == ("base.yml:5", "extra.yml:3")
 
 
+def test_compose_file_in_another_folder_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.write("deploy/base.yml", BASE)
+    monkeypatch.setenv("COMPOSE_FILE", "deploy/base.yml")
+
+    with pytest.raises(
+        ConfigError, match=r"^COMPOSE_FILE: its first file, deploy/base.yml, is not in \.\. Set `deploy_fi"
+    ):
+        _ = shop.local
+
+
 def test_included_and_extended_services_are_there_with_their_places(shop: Shop) -> None:
     shop.write(
         "docker-compose.yml",
@@ -223,6 +233,21 @@ def test_variables_of_an_env_file_count(shop: Shop) -> None:
     shop.write("gateway.env", "LEVEL=debug\nPRICE='5$'\n")
 
     assert shop.deployment.apps[0].env == {"LEVEL": "debug", "PRICE": "5$"}
+
+
+@pytest.mark.parametrize("why", ["", "the server ignores it"])
+def test_a_deployment_is_checked_with_all_files_and_the_comments_in_them(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], why: str
+) -> None:
+    shop.write("docker-compose.yml", BASE.replace("${CHAT_PORT}", "8666"))
+    comment = f"  # gaia: allow port-mismatch because {why}" if why else ""
+    shop.write("docker-compose.override.yml", f'services:\n  gateway:\n    environment:\n      PORT: "9000"{comment}\n')
+    monkeypatch.chdir(shop.folder)
+
+    code = run(["deploy", "local", "--dry-run"])
+
+    said = "docker-compose.override.yml:4: services.gateway.environment.PORT: PORT of gateway is 9000"
+    assert (code, said in capsys.readouterr().err) == ((0, False) if why else (4, True))
 
 
 def test_only_values_in_the_files_are_shown(

@@ -132,8 +132,8 @@ def _merged(below: Any, above: Any, key: str = "") -> Any:
     return above
 
 
-def override_of(text: str, path: Path, name: str, *, environment: str) -> App:
-    """Return an override file as one app, only with its texts."""
+def file_app(text: str, path: Path, name: str, *, environment: str) -> App:
+    """Return a file of a project as one app, only with its texts and comments."""
     document, places = read_yaml(text, name)
     return App(
         service=name,

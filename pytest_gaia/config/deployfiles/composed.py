@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pytest_gaia.config.deployfiles.compose import read_apps
+from pytest_gaia.config.deployfiles.compose import file_app, read_apps
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.deployfiles.values import Table, interpolated, is_open, written_out
 from pytest_gaia.config.platform import Platform
@@ -45,10 +45,14 @@ class Composed:
     apps: tuple[App, ...]
     top: Table
     """all of it"""
+    others: tuple[App, ...]
+    """files that no service begins in, each as one app"""
 
 
 class _File(NamedTuple):
+    path: Path
     name: str
+    text: str
     document: Mapping[str, Any]
     places: Mapping[str, Place]
     comments: Mapping[int, str]
@@ -117,7 +121,13 @@ def _read(output: bytes, files: Sequence[_File], path: Path, environment: str, p
     apps = read_apps(top, tables, comments, path=path, environment=environment, platform=platform)
     literal = _literal(files)
     apps = tuple(replace(app, withheld=frozenset(app.env) - literal.get(app.name, set())) for app in apps)
-    return Composed(str(document.get("name", "")), apps, top)
+    heads = {app.place().file for app in apps}
+    others = tuple(
+        file_app(each.text, each.path, each.name, environment=environment)
+        for each in files
+        if each.name not in heads and not each.problem
+    )
+    return Composed(str(document.get("name", "")), apps, top, others)
 
 
 def _followed(paths: Iterable[Path], read: Callable[[Path], tuple[str, str]], seen: set[Path]) -> Iterator[_File]:
@@ -130,12 +140,12 @@ def _followed(paths: Iterable[Path], read: Callable[[Path], tuple[str, str]], se
             text, name = read(path)
             document, places = read_yaml(text, name)
         except ConfigError as problem:
-            yield _File(str(path), {}, {}, {}, str(problem))
+            yield _File(path, str(path), "", {}, {}, {}, str(problem))
             continue
         tree = document if isinstance(document, dict) else {}
         others = (path.parent / each for each in _named_in(tree))
         yield from _followed([each for each in others if each.is_file()], read, seen)
-        yield _File(name, tree, places, yaml_comments(text))
+        yield _File(path, name, text, tree, places, yaml_comments(text))
 
 
 def _named_in(document: Mapping[str, Any]) -> Iterator[str]:

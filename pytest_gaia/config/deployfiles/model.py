@@ -185,7 +185,7 @@ class Deployment:
     folder: DeployFolder
     apps: tuple[App, ...]
     overrides: tuple[App, ...] = ()
-    """override files of Compose, each as one app, if they were read"""
+    """other files of Compose, such as an override file, each as one app, if they were read"""
     project: str = ""
     """name of the project, as Compose prints it; empty for Fly and without Docker"""
 

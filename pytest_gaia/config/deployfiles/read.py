@@ -220,7 +220,7 @@ class DeployFolder:
 
         name = shown(override)
         text = read_text(override, name, self.content)
-        return (compose.override_of(text, override, name, environment=environment),)
+        return (compose.file_app(text, override, name, environment=environment),)
 
     def _fly_apps(self, environment: str) -> tuple[App, ...]:
         files = fly_names(self.path, platform=self.platform)
@@ -240,6 +240,12 @@ class DeployFolder:
         files = compose_files(self.path, self.dotenv())
         if not files:
             return None
+        if files[0].parent.resolve() != self.path.resolve():
+            # Compose would take that folder for the project's, and run in another one.
+            raise ConfigError(
+                f"{_NAMED}: its first file, {shown(files[0])}, is not in {shown(self.path)}. Set `deploy_files` in [gaia] of "
+                "gaia.toml to the folder of that file, and name it from there."
+            )
         from pytest_gaia.config.deployfiles import compose, composed
 
         def read(path: Path) -> tuple[str, str]:
@@ -250,7 +256,7 @@ class DeployFolder:
             return None
         if not any(app.service in self.platform.usual for app in found.apps):
             raise compose.none_declared(found.top, self.platform, hidden=not found.apps)
-        return Deployment(environment, "compose", self, found.apps, project=found.name)
+        return Deployment(environment, "compose", self, found.apps, found.others, found.name)
 
     def _compose_apps(self, environment: str) -> tuple[App, ...]:
         path = compose_file(self.path)
