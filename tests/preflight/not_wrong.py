@@ -223,6 +223,11 @@ NOT_WRONG = [
         (COMPOSE, "db: {condition: service_healthy}", "other: {condition: service_healthy}"),
         (COMPOSE, "    image: nats:2.11-alpine\n", "    extends: {file: base.yml, service: nats}\n"),
     ),
+    case(
+        "compose-refuses",
+        ("docker-compose.override.yml", "", "services: {cache: {image: 'redis:8'}}\nvolumes: {data: {}}\n"),
+        (COMPOSE, 'command: ["-m", "8222"]', "volumes: [data:/data]\n    depends_on: [cache]"),
+    ),
     case("container-unchecked", (COMPOSE, "healthcheck: &health", "extends: {service: nats}\n    x-health: &health")),
     case("unread-file", ("docker-compose.production.yml", "", "services: {}\n")),
     case("restart-policy", (COMPOSE, "restart: unless-stopped", "restart: 'no'")),

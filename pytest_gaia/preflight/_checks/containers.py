@@ -16,7 +16,7 @@ _STARTED, _HEALTHY = "service_started", "service_healthy"
 _CONDITIONS = (_STARTED, _HEALTHY, COMPLETED)
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SEVERAL = 2
-_VOLUME = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]*):/")
+_VOLUME = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9_.-]+):/")
 _CONFIG = "run `docker compose config` to see the complete project"
 
 
@@ -104,13 +104,21 @@ def compose_refuses(files: DeployFiles) -> Iterator[Found]:
                 deployment.environment,
             )
         for app in deployment.apps:
-            wrong = refused_keys(app, is_first=app is deployment.apps[0])
-            problems = (*wrong, *_bad_needs(app), *_cycle(app), *_undefined(app), *_no_image(app), *_bad_copies(app))
+            # What this file does not define, another one may.
+            is_whole = not deployment.overrides and "include" not in app.project
+            problems = (
+                *refused_keys(app, is_first=app is deployment.apps[0]),
+                *_bad_needs(app, is_whole=is_whole),
+                *_cycle(app),
+                *(_undefined(app) if is_whole and "extends" not in app.document else ()),
+                *(_no_image(app) if not deployment.overrides else ()),
+                *_bad_copies(app),
+            )
             for place, what, fix in problems:
                 yield Found(place, what, fix, deployment.environment)
 
 
-def _bad_needs(app: App) -> Iterator[tuple[Place, str, str]]:
+def _bad_needs(app: App, *, is_whole: bool) -> Iterator[tuple[Place, str, str]]:
     services = _services(app)
     given = app.document.get("depends_on")
     for name, condition in _conditions(given):
@@ -120,7 +128,7 @@ def _bad_needs(app: App) -> Iterator[tuple[Place, str, str]]:
             yield _place_of(app, name), what, f"write condition: {word}"
     for name in app.waits_for:
         optional = isinstance(given, dict) and isinstance(given[name], dict) and given[name].get("required") is False
-        if optional or (name not in services and "include" in app.project):
+        if optional or (name not in services and not is_whole):
             continue
         if name not in services:
             right = meant(name, services)
@@ -162,8 +170,6 @@ def _names(given: Any) -> list[str]:
 
 def _undefined(app: App) -> Iterator[tuple[Place, str, str]]:
     """Yield the networks, volumes, secrets and configs of ``app`` that the file does not define."""
-    if {"include", "extends"} & {*app.project, *app.document}:
-        return
     for key in ("networks", "volumes", "secrets", "configs"):
         defined = {*_names(app.project.get(key)), *(("default",) if key == "networks" else ())}
         given = app.document.get(key)
