@@ -126,6 +126,10 @@ WRONG_SETTINGS = [
     ),
     case(
         "process-groups",
+        (N_PRODUCTION, "[[services]]", '[processes]\napp = "serve"\n[[services]]  # wrong'),
+    ),
+    case(
+        "process-groups",
         (A_PRODUCTION, '"rolling"', '"bluegreen"'),
         (A_PRODUCTION, "[http_service]", '[http_service]\nprocesses = ["app"]  # wrong'),
     ),

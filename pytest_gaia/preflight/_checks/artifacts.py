@@ -125,11 +125,10 @@ def unnamed_groups(files: DeployFiles) -> Iterator[Found]:
     """
     for environment, app in files.apps("fly"):
         defined = app.document.get("processes")
-        for served in app.served:
-            if defined and f"{served.place.key}.processes" not in app.places:
-                what = f"{served.place.key} of {app.name} names no process group, and the app has [processes]"
-                fix = f'write processes = ["{app.groups[0]}"]'
-                yield Found(served.place, what, fix, environment)
+        for step, table in _tables(app, "http_service", "services") if defined else ():
+            if not _groups(table):
+                what = f"{step.partition('[')[0]} of {app.name} names no process group, and the app has [processes]"
+                yield Found(app.place(step), what, f'write processes = ["{app.groups[0]}"]', environment)
         for key, group in _named_groups(app):
             if group not in app.groups or (app.strategy == "bluegreen" and not defined):
                 what = f'{app.name} has no process group "{group}" in [processes]'
@@ -143,15 +142,22 @@ def _named_groups(app: App) -> Iterator[tuple[tuple[str, ...], str]]:
     checks = app.document.get("checks")
     for name, table in checks.items() if isinstance(checks, dict) else ():
         yield from ((("checks", name), group) for group in _groups(table))
-    for key in ("http_service", "services", "vm", "mounts"):
+    for step, table in _tables(app, "http_service", "services", "vm", "mounts"):
+        yield from (((step,), group) for group in _groups(table))
+
+
+def _tables(app: App, *keys: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (key, table) of every table of ``app`` under one of ``keys``."""
+    for key in keys:
         given = app.document.get(key)
         for number, table in enumerate(given if isinstance(given, list) else [given]):
-            step = f"{key}[{number}]" if isinstance(given, list) else key
-            yield from (((step,), group) for group in _groups(table))
+            if isinstance(table, dict) and table:
+                yield (f"{key}[{number}]" if isinstance(given, list) else key), table
 
 
 def _groups(table: Any) -> list[str]:
     groups = table.get("processes") if isinstance(table, dict) else None
+    groups = [groups] if isinstance(groups, str) else groups
     return [str(group) for group in groups] if isinstance(groups, list) else []
 
 
