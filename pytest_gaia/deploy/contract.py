@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 
-from pytest_gaia.errors import ConfigError
+from pytest_gaia.errors import ConfigError, DeployUnavailable
 
 Phase: TypeAlias = Literal["plan", "deploy", "observe", "rollback"]
 ReplyStatus: TypeAlias = Literal["done", "unchanged", "retry", "failed"]
@@ -89,6 +89,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """reference"""
     digest: str | None = None
     """``sha256:…``"""
+    unpublished: bool = False
+    """whether its image is only on this machine: no registry is known to have it, and ``digest`` is its id"""
     version: int | None = msgspec.field(default=None, name="release")
     checks: int = 0
     """configured health checks"""
@@ -163,6 +165,14 @@ class LogLine(msgspec.Struct, frozen=True):
 
 class UnknownApp(ConfigError):
     """The app does not exist in the tool, or this user cannot see it."""
+
+
+class UnavailableServices(DeployUnavailable):
+    """The tool was not available for ``services``; the others were not begun. Without ``services``, it is unknown."""
+
+    def __init__(self, message: str, services: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.services = services
 
 
 class DeployHook(Protocol):

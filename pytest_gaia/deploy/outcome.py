@@ -138,22 +138,40 @@ def is_gone(reason: str) -> bool:
     return _GONE.search(reason) is not None
 
 
+def is_id(reference: str) -> bool:
+    """Whether ``reference`` is the id of an image on this machine, which no registry knows.
+
+    >>> is_id("sha256:ab12"), is_id("chat@sha256:ab12")
+    (True, False)
+    """
+    return reference.startswith("sha256:")
+
+
 def digest_of(reference: str) -> str | None:
-    """Return the digest of an image's reference.
+    """Return the digest of an image's reference; an id is its own.
 
     >>> digest_of("registry.fly.io/gaia-auth-dev:v1@sha256:ab12")
     'sha256:ab12'
     """
+    if is_id(reference):
+        return reference
     _, at, digest = reference.partition("@")
     return digest if at else None
 
 
+def key_of(reference: str) -> str:
+    """Return what identifies an image: its digest, or without one its reference."""
+    return digest_of(reference) or reference
+
+
 def repository_of(reference: str) -> str:
-    """Return an image's reference without tag and digest.
+    """Return an image's reference without tag and digest; empty for an id.
 
     >>> repository_of("localhost:5000/gaia/auth:1.2")
     'localhost:5000/gaia/auth'
     """
+    if is_id(reference):
+        return ""
     head, slash, last = reference.partition("@")[0].rpartition("/")
     return f"{head}{slash}{last.partition(':')[0]}"
 
@@ -244,7 +262,7 @@ def pinned(machine: Machine) -> str:
     'registry.fly.io/gaia-auth-dev@sha256:ab'
     """
     image = machine.image or ""
-    if not image or not machine.digest:
+    if not image or not machine.digest or is_id(image):
         return image
     return f"{repository_of(image)}@{machine.digest}"
 

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
-from pytest_gaia.deploy.contract import DeployHook, Observation, utc_now
+from pytest_gaia.deploy.contract import DeployHook, Observation, UnavailableServices, utc_now
 from pytest_gaia.deploy.outcome import digests, running_image
 from pytest_gaia.errors import ConfigError, DeployUnavailable, GaiaError
 from pytest_gaia.rollout.journal import Recorder, holder, only_one
@@ -153,6 +153,11 @@ class Course:
             return tuple((there | done)[step.service] for step in group)
         except GaiaError as problem:
             results = tuple(_failed(step, problem) for step in group)
+            if isinstance(problem, UnavailableServices) and problem.services:
+                return tuple(
+                    each if each.service in problem.services else StepResult(each.service, each.app, "not begun")
+                    for each in results
+                )
             if isinstance(problem, ConfigError) and not self._changed():
                 for step, result in zip(group, results, strict=True):
                     self._recorder.end(step, result)

@@ -20,7 +20,7 @@ from typing import Literal
 import msgspec
 
 from pytest_gaia.deploy.contract import Observation, utc_now
-from pytest_gaia.deploy.outcome import digests, running_image
+from pytest_gaia.deploy.outcome import digests, key_of, running_image
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.files.writing import PRIVATE, add_line, make_folder, make_ignored_folder, read_lines, write_file
 from pytest_gaia.rollout.model import Progress, Rollout, Step, StepResult
@@ -59,6 +59,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     was: str = ""
     """``end``: what ran before"""
     digests: tuple[str, ...] = ()
+    unpublished: bool = False
+    """whether ``image`` is only on this machine"""
     version: int | None = msgspec.field(default=None, name="release")
     well: bool = False
     """whether ``image`` ran on all machines, with every check passing"""
@@ -163,7 +165,12 @@ class Recorder:
             config = _name(step.config, step.config.read_bytes()) if step.config else ""
         ends = (each for each in reversed(entries) if each.event == "end" and each.service == step.service)
         last = next((each for each in ends if each.app == step.app), None)
-        return last is not None and last.well and last.config == config and last.image == running_image(seen)
+        return (
+            last is not None
+            and last.well
+            and last.config == config
+            and key_of(last.image) == key_of(running_image(seen))
+        )
 
     def start(self, step: Step, before: Observation, *, well: bool) -> None:
         """Record that ``step`` begins. Raises ``ConfigError`` if that is not possible."""
@@ -172,7 +179,7 @@ class Recorder:
             self._before[step.service] = image, self._keep(step)
             self._add(
                 "start", service=step.service, app=step.app, image=image, digests=digests(before),
-                version=before.version, well=well,
+                unpublished=_is_unpublished(before), version=before.version, well=well,
             )  # fmt: skip
 
     def end(self, step: Step, result: StepResult) -> None:
@@ -181,6 +188,7 @@ class Recorder:
         self._add_or_note(
             "end", service=step.service, app=step.app, outcome=result.outcome, reason=result.reason,
             image=result.image or "", was=was, digests=result.digests, version=result.version,
+            unpublished=result.after is not None and _is_unpublished(result.after),
             well=result.good, config=config if result.good else "", elapsed=round(result.elapsed, 3),
         )  # fmt: skip
 
@@ -225,6 +233,10 @@ class Recorder:
         if not kept.exists():
             write_file(kept, content, mode=PRIVATE)
         return name
+
+
+def _is_unpublished(seen: Observation) -> bool:
+    return any(machine.unpublished for machine in seen.machines)
 
 
 def _name(config: Path, content: bytes) -> str:

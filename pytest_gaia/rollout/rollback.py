@@ -4,7 +4,7 @@ The target is the last known-good image of the deployment history, other than th
 is the newest complete deployment that the tool lists. An image that was rolled back before is never a target.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from pytest_gaia.config.deployfiles.fly import app_of
 from pytest_gaia.config.deployfiles.model import App, Deployment
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.deploy.contract import DeployHook, Observation
-from pytest_gaia.deploy.outcome import is_gone, pinned
+from pytest_gaia.deploy.outcome import is_gone, is_id, key_of, pinned
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.toml import read_text
 from pytest_gaia.rollout.journal import KEPT, Entry, Journal
@@ -38,8 +38,8 @@ def plan_rollback(
     targets are searched. An unfinished rollback continues with its own targets, except for those that the registry no
     longer has.
 
-    Raises ``ConfigError`` without a deployment, for an unknown service, without a target, and if the last rollout was
-    itself a rollback (name the image to go back further).
+    Raises ``ConfigError`` without a deployment, for an unknown service, without a target, for an image that is gone from
+    this machine and in no registry, and if a rollback led to what runs (name the image to go back further).
     """
     settings_of(environment)
     apps = apps_of(deployment)
@@ -68,6 +68,8 @@ class SeenWell:
     """when it last ran well"""
     config: str
     """name of the stored deploy file; empty if it was deployed by other means"""
+    unpublished: bool = False
+    """whether it was only on this machine"""
 
 
 class History:
@@ -98,7 +100,7 @@ class History:
                 if line.event != "end" or line.service != service:
                     continue
                 if line.well:
-                    found.pop(line.image, None)
+                    found = {each: when for each, when in found.items() if key_of(each) != key_of(line.image)}
                 elif begun is not None and service in begun.targets and is_gone(line.reason):
                     found[begun.targets[service]] = line.when
         return found
@@ -118,10 +120,10 @@ class History:
         Images that the registry no longer has are skipped. After a failed deployment it is the last known-good image
         of all, even if it still runs: deploying it again repairs what the tool left half-way.
         """
-        running = {pinned(machine) for machine in now.machines}
+        running = _running(now)
         half_way, gone = self._is_half_way(service), self.gone(service)
-        well = [seen for seen in self._seen_well(service) if seen.image not in gone]
-        found = [seen for seen in well if half_way or {seen.image} != running]
+        well = [seen for seen in self.seen_well(service) if not _is_among(seen.image, gone)]
+        found = [seen for seen in well if half_way or {key_of(seen.image)} != running]
         return found[-1] if found else None
 
     def _is_half_way(self, service: str) -> bool:
@@ -130,31 +132,34 @@ class History:
 
     def seen(self, service: str, image: str) -> SeenWell | None:
         """Return the record of ``image`` if it ran well."""
-        return next((seen for seen in self._seen_well(service) if seen.image == image), None)
+        return next((seen for seen in self.seen_well(service) if key_of(seen.image) == key_of(image)), None)
 
-    def refuse_to_go_further(self, service: str) -> None:
-        """Raise ``ConfigError`` if the last change of ``service`` was a successful rollback."""
+    def refuse_to_go_further(self, service: str, now: Observation) -> None:
+        """Raise ``ConfigError`` if the last change of ``service`` was a successful rollback, and nothing else runs now."""
         ends = [line for line in self._entries if line.event == "end" and line.service == service]
-        if ends and ends[-1].action == "rollback" and ends[-1].well:
-            known = ", ".join(seen.image for seen in self._seen_well(service) if seen.image != ends[-1].image)
+        if ends and ends[-1].action == "rollback" and ends[-1].well and _running(now) <= {key_of(ends[-1].image)}:
+            others = (seen for seen in self.seen_well(service) if key_of(seen.image) != key_of(ends[-1].image))
+            known = ", ".join(seen.image for seen in others)
             raise ConfigError(
                 f"{service} of {self.environment} was rolled back on {ends[-1].when}, to {ends[-1].image}; a rollback "
                 f"is not rolled back. To go back further, name the image: --to {service}=IMAGE. "
                 f"Known-good images: {known or 'none'}. Nothing was changed."
             )
 
-    def _seen_well(self, service: str) -> list[SeenWell]:
+    def seen_well(self, service: str) -> list[SeenWell]:
         """All known-good images of ``service`` that were not rolled back, oldest first."""
         found: dict[str, SeenWell] = {}
         for line in self._entries:
             if line.service != service:
                 continue
             if line.event == "end" and line.action == "rollback" and line.was:
-                found.pop(line.was, None)
+                found.pop(key_of(line.was), None)
             if line.well and line.image:
-                earlier = found.pop(line.image, None)
+                earlier = found.pop(key_of(line.image), None)
                 config = line.config or (earlier.config if earlier else "")
-                found[line.image] = SeenWell(line.image, line.when, config)
+                # A container that was rolled back has the id of its image alone.
+                image = earlier.image if earlier and is_id(line.image) else line.image
+                found[key_of(image)] = SeenWell(image, line.when, config, line.unpublished)
         return list(found.values())
 
 
@@ -187,7 +192,7 @@ class _Search:
             gone = self._history.gone(service)
             if service in given:
                 yield self._step(service, given[service], "requested", self._history.seen(service, given[service]))
-            elif service in left and left[service] not in gone:
+            elif service in left and not _is_among(left[service], gone):
                 origin = "target of the last rollback, which did not finish"
                 yield self._step(service, left[service], origin, self._history.seen(service, left[service]))
             elif step := self._found(service, gone):
@@ -196,11 +201,11 @@ class _Search:
                 raise ConfigError(_nothing(self._history.environment, [service], _passed_over(gone)))
 
     def _found(self, service: str, gone: Mapping[str, str]) -> Step | None:
-        self._history.refuse_to_go_further(service)
         now = self._worker.look([step_of(self._environment, service, self._apps.get(service), None)])[service]
+        self._history.refuse_to_go_further(service, now)
         if seen := self._history.last_well(service, now):
             return self._step(service, seen.image, f"ran well until {seen.when}{_passed_over(gone)}", seen)
-        if (earlier := _earlier(self._hook, now.app, now)) and earlier[0] not in gone:
+        if (earlier := _earlier(self._hook, now.app, now)) and not _is_among(earlier[0], gone):
             image, which = earlier
             return self._step(
                 service, image, f"{which}; reported by the tool only, not in the deployment history", None
@@ -208,6 +213,7 @@ class _Search:
         return None
 
     def _step(self, service: str, image: str, origin: str, seen: SeenWell | None) -> Step:
+        self._refuse_lost(service, image, seen)
         app = self._apps.get(service)
         step = step_of(self._environment, service, app, image, origin)
         if app is None or (kept := self._kept_file(seen, app.path)) is None:
@@ -219,6 +225,22 @@ class _Search:
             then = app_of(text, kept, kept.name, service=service, environment=app.environment, form=app.form)
             step = replace(step, checks_required=any(then.checked.values()), groups=then.checked)
         return step
+
+    def _refuse_lost(self, service: str, image: str, seen: SeenWell | None) -> None:
+        """Raise ``ConfigError`` if ``image`` was only on this machine, and is there no longer."""
+        if self._hook.name != "compose" or not (is_id(image) or (seen is not None and seen.unpublished)):
+            return
+        from pytest_gaia.deploy.compose.tool import images_here
+
+        known = [each.image for each in self._history.seen_well(service)]
+        here = images_here([image, *known])
+        if image not in here:
+            others = ", ".join(each for each in known if each in here)
+            raise ConfigError(
+                f"{service} cannot return to {image}: the image is no longer on this machine, and in no registry. "
+                f"Known-good images on this machine: {others or 'none'}. To choose one: --to {service}=IMAGE. "
+                "Nothing was changed."
+            )
 
     def _kept_file(self, seen: SeenWell | None, today: Path) -> Path | None:
         """Return the stored deploy file; None if there is none, or if it cannot be used from another folder."""
@@ -252,6 +274,14 @@ def _nothing(environment: str, services: Sequence[str], passed_over: str = "") -
     )
 
 
+def _running(now: Observation) -> set[str]:
+    return {key_of(pinned(machine)) for machine in now.machines}
+
+
+def _is_among(image: str, others: Iterable[str]) -> bool:
+    return key_of(image) in map(key_of, others)
+
+
 def _begun(lines: Sequence[Entry]) -> Entry | None:
     return next((line for line in lines if line.event == "begin"), None)
 
@@ -266,7 +296,7 @@ def _changed(lines: Sequence[Entry]) -> Iterator[str]:
     for line in lines:
         if line.event == "start":
             end = ends.get(line.service)
-            if end is None or not end.well or end.image != end.was:
+            if end is None or not end.well or key_of(end.image) != key_of(end.was):
                 yield line.service
 
 

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field, replace
 
 from pytest_gaia.deploy.contract import DeployHook, JointHook, Observation, Phase, Reply, Request
 from pytest_gaia.deploy.hooks import BUILT_IN
-from pytest_gaia.deploy.outcome import Outcome, Wanted, classify, converged, digests, fingerprint, running_image
+from pytest_gaia.deploy.outcome import (
+    Outcome,
+    Wanted,
+    classify,
+    converged,
+    digest_of,
+    digests,
+    fingerprint,
+    running_image,
+)
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.deploy.states import age, condition, is_final, label
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
@@ -133,7 +142,11 @@ class Worker:
         while True:
             attempt += 1
             replies = self._ask(self.rollout.action, steps, until - self.pace.clock(), attempt)
-            ends = self._settled(steps, replies, before, until)
+            try:
+                ends = self._settled(steps, replies, before, until)
+            except ConfigError as problem:
+                # The deployment has begun, so its result is unknown.
+                raise DeployUnavailable(f"the result could not be observed: {problem}") from None
             elapsed = self.pace.clock() - began
             done = {
                 step.service: _result(
@@ -156,7 +169,7 @@ class Worker:
     def is_there(self, step: Step, seen: Observation) -> bool:
         """Whether the requested image, by digest, runs on all machines and is healthy."""
         rollout = self.rollout
-        if not step.image or "@" not in step.image or rollout.rebuild:
+        if not step.image or not digest_of(step.image) or rollout.rebuild:
             return False
         if rollout.region and any(machine.region != rollout.region for machine in seen.machines):
             return False

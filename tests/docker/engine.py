@@ -96,6 +96,10 @@ class Engine:
         assert ran.code == 0, f"docker {' '.join(words)}: {ran.err}"
         return ran.out.strip()
 
+    def new_image(self, reference: str, version: str) -> str:
+        """Make an image like ``tiny`` with a label ``version``, to which ``reference`` then points; return its id."""
+        return self.docker("import", "--change", f"LABEL version={version}", str(PREPARED / "tiny.tar"), reference)
+
     @contextlib.contextmanager
     def project(self, folder: Path, compose: str, gaia_toml: str = GAIA_TOML) -> Iterator[Project]:
         """Make a project of its own name in ``folder``; the end of the block removes its containers and volumes."""

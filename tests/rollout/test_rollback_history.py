@@ -161,6 +161,7 @@ def test_a_rollback_is_not_rolled_back() -> None:
     diary.run(("auth", "C", GOOD, "B"), action="rollback")
 
     with pytest.raises(ConfigError, match=r"Known-good images: auth@sha256:A\. Nothing was changed"):
-        diary.history().refuse_to_go_further("auth")
-    diary.history().refuse_to_go_further("chat")
-    diary.run(("auth", "B", GOOD, "D")).history().refuse_to_go_further("auth")
+        diary.history().refuse_to_go_further("auth", running("B"))
+    diary.history().refuse_to_go_further("chat", running("B"))
+    diary.history().refuse_to_go_further("auth", running("C"))
+    diary.run(("auth", "B", GOOD, "D")).history().refuse_to_go_further("auth", running("D"))

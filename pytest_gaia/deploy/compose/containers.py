@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.deployfiles.read import compose_file
 from pytest_gaia.deploy.contract import Machine
-from pytest_gaia.deploy.outcome import repository_of
+from pytest_gaia.deploy.outcome import digest_of, repository_of
 
 _STATES = {
     "running": "started",
@@ -30,12 +31,26 @@ class Image:
     """``sha256:…`` of the image's configuration"""
     references: tuple[str, ...] = ()
     """``repository@sha256:…`` for each registry; empty for an image that was built on this machine"""
+    tags: tuple[str, ...] = ()
+    """references with a tag that name it now"""
+
+    def is_named(self, reference: str) -> bool:
+        """Whether ``reference`` now names this image."""
+        if digest := digest_of(reference):
+            return digest in (self.id, *map(digest_of, self.references))
+        name = reference.removeprefix("docker.io/").removeprefix("library/")
+        return (name if ":" in name.rpartition("/")[2] else f"{name}:latest") in self.tags
 
     def digest(self, wanted: str | None, repository: str) -> str:
-        """Return the ``wanted`` digest if it is one of this image, or else another one of it."""
+        """Return the ``wanted`` digest if it is one of this image, or else another one of it.
+
+        Without a ``repository``, the image was given by its id.
+        """
         known = [(digest, name) for name, _, digest in (each.partition("@") for each in self.references) if digest]
         if wanted is not None and wanted in (self.id, *(digest for digest, _ in known)):
             return wanted
+        if not repository:
+            return self.id
         own = (digest for digest, name in known if name == repository)
         return next(own, known[0][0] if known else self.id)
 
@@ -125,6 +140,7 @@ class Container:
             state="completed" if completed else _STATES.get(status, status),
             image=self.reference,
             digest=image.digest(wanted, repository_of(self.reference)),
+            unpublished=not image.references,
             checks=int(checked),
             passing=int(health == "healthy"),
             critical=int(health == "unhealthy"),
@@ -149,18 +165,50 @@ class Container:
         return str((self._config.get("Labels") or {}).get(_LABEL + name, ""))
 
 
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What Compose reads in a folder."""
+
+    name: str
+    services: Mapping[str, Mapping[str, Any]]
+
+    def ports(self, service: str) -> tuple[int, ...]:
+        """Return the published ports of ``service`` on the host."""
+        given = (str(each.get("published") or "") for each in self.services.get(service, {}).get("ports") or ())
+        return tuple(int(each) for each in given if each.isdecimal())
+
+    def image(self, service: str) -> str:
+        """Return the image of ``service``; empty if it is built, and has no name of its own."""
+        return str(self.services.get(service, {}).get("image") or "")
+
+    def described(self, container: Container) -> str:
+        """Return what ``container`` is, seen from this project."""
+        if not container.project:
+            return f"container {container.name}"
+        if container.project == self.name:
+            service = container.service
+            return f"container {container.name} of the service {service}, which is no longer in the compose file"
+        return f"container {container.name} of the Compose project {container.project} in {container.folder}"
+
+
+def project_of(deployment: Deployment | None) -> Project | None:
+    """Return what Compose reads, from the deploy files of an environment; None if they were read without it."""
+    if deployment is None or not deployment.project or not deployment.apps:
+        return None
+    return Project(deployment.project, deployment.apps[0].project.get("services") or {})
+
+
 def containers(inspected: str) -> tuple[Container, ...]:
     """Parse the output of ``docker inspect`` for containers. Raises ``ValueError``."""
     return tuple(map(Container, json.loads(inspected or "[]")))
 
 
 def images(inspected: str) -> Mapping[str, Image]:
-    """Return image id → image, from one line "id [references]" for each."""
-    found = (line.split(None, 1) for line in inspected.splitlines())
+    """Return image id → image, from one line ``["id", [references], [tags]]`` for each."""
+    found = (json.loads(line) for line in inspected.splitlines() if line.startswith("["))
     return {
-        words[0]: Image(words[0], tuple(json.loads(words[1]) or ()))
-        for words in found
-        if len(words) == 2 and words[1].startswith(("[", "null"))
+        identifier: Image(identifier, tuple(references or ()), tuple(tags or ()))
+        for identifier, references, tags in found
     }
 
 

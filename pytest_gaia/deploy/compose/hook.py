@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
@@ -22,18 +22,30 @@ from pytest_gaia.config.variables import DOTENV_FILE, read_dotenv
 from pytest_gaia.deploy.compose.containers import (
     Container,
     Image,
+    Project,
     containers,
     images,
     last_end,
     names,
+    project_of,
     requests_to_end,
 )
-from pytest_gaia.deploy.compose.tool import INSTALL, QUIET, TOOL, is_temporary, usage_error_in
-from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request, utc_now
-from pytest_gaia.deploy.outcome import digest_of
+from pytest_gaia.deploy.compose.tool import (
+    IMAGE,
+    INSTALL,
+    QUIET,
+    TOOL,
+    images_here,
+    is_temporary,
+    last_line,
+    problem_of,
+    usage_error_in,
+)
+from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request, UnavailableServices, utc_now
+from pytest_gaia.deploy.outcome import digest_of, is_id
 from pytest_gaia.deploy.process import Finished, find_tool, run_tool
 from pytest_gaia.deploy.states import condition
-from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
+from pytest_gaia.errors import ConfigError, GaiaError
 from pytest_gaia.secrets.redaction import masker
 
 Command: TypeAlias = tuple[str, ...]
@@ -42,17 +54,16 @@ _NONE = Platform()
 _SPARE = 0.1
 """share of the deadline after the time limit of `up`, so that `up` can report what it waited for"""
 _VERBS = ("up", "build", "config", "ps", "inspect", "events")
-_IMAGE = ("{{.Id}} {{json .RepoDigests}}",)
 _ATTEMPTS = 2
 """attempts to get an image from a registry"""
 _AFTERWARDS = 15.0
 """seconds to find out what a failed `up` has done"""
 _LABEL = "label=com.docker.compose."
-_LINE = re.compile(r"\bContainer (\S+) ")
+_LINE = re.compile(r"\bContainer (\S+) +(\w*)")
+_CHANGING = ("Recreate", "Starting", "Stopping")
+"""what `up` reports of a container before it changes it"""
 _ONCE = re.compile(r"container \S+ exited \(0\)")
-_GONE = re.compile(
-    r"cannot connect to the docker daemon|error during connect|unexpected eof|connection reset", re.IGNORECASE
-)
+_CONFLICT = re.compile(r'The container name "/?([^"]+)" is already in use')
 
 
 class ComposeHook:
@@ -63,7 +74,7 @@ class ComposeHook:
     def __init__(self, platform: Platform = _NONE, deployment: Deployment | None = None) -> None:
         """``deployment`` has what Compose reads in its folder; without it, Compose is asked."""
         self._platform = platform
-        self._known = _Known(_project_of(deployment), {})
+        self._known = _Known(project_of(deployment), {})
 
     def run(self, request: Request, log: Callable[[str], None]) -> Reply:
         """Run one phase for one service. Raises as :meth:`run_all`."""
@@ -77,30 +88,20 @@ class ComposeHook:
         if first.region is not None:
             raise ConfigError("--region: compose runs on this machine only; remove the option.")
         job = _Job(requests, first.config, self._platform, self._known, log)
-        if first.phase == "plan" or (first.dry_run and first.phase != "observe"):
+        if first.phase == "observe":
+            return job.observe()
+        if first.phase == "plan" or first.dry_run:
+            job.refuse_unknown_ids()
             plan = Reply(status="done", commands=job.commands())
             return (replace(plan, message=job.remark()), *[plan] * (len(requests) - 1))
-        return job.observe() if first.phase == "observe" else job.deploy()
-
-
-@dataclass(frozen=True, slots=True)
-class _Project:
-    """What Compose reads in a folder."""
-
-    name: str
-    services: Mapping[str, Mapping[str, Any]]
-
-    def ports(self, service: str) -> tuple[int, ...]:
-        """Return the published ports of ``service`` on the host."""
-        given = (str(each.get("published") or "") for each in self.services.get(service, {}).get("ports") or ())
-        return tuple(int(each) for each in given if each.isdecimal())
+        return job.deploy()
 
 
 @dataclass(slots=True)
 class _Known:
     """What stays the same from one phase to the next."""
 
-    project: _Project | None
+    project: Project | None
     images: dict[str, Image]
     """image id → image"""
 
@@ -124,6 +125,8 @@ class _Job:
         self._until = time.monotonic() + requests[0].deadline
         self._images = {each.app: image for each in requests if (image := _image(each))}
         self._known = known
+        self._begun: dict[str, None] = {}
+        """services whose containers `up` has begun to change"""
 
     def commands(self) -> tuple[Command, ...]:
         """Return the exact commands that deploy the services."""
@@ -145,6 +148,17 @@ class _Job:
     def remark(self) -> str:
         """Return what the commands do not show."""
         return f"standard input: {self._override(self._images)}" if self._images else ""
+
+    def refuse_unknown_ids(self) -> None:
+        """Raise ``ConfigError`` for an image that is given by an id, and is not on this machine."""
+        given = {unit: image for unit, image in self._images.items() if is_id(image)}
+        here = images_here(list(given.values())) if given else frozenset()
+        for unit, image in given.items():
+            if image not in here:
+                raise ConfigError(
+                    f"{unit}: the image {image} is not on this machine, and an id cannot be pulled. Use a complete id "
+                    "(docker image ls --no-trunc), or a reference of a registry. Nothing was changed."
+                )
 
     def deploy(self) -> tuple[Reply, ...]:
         """Run the commands. ``up`` also fails if a container that runs once succeeds, so the containers decide."""
@@ -193,7 +207,7 @@ class _Job:
         text = finished.stdout.strip()
         # A container that was removed meanwhile is missing in the output.
         if not finished.ok and not text.startswith("["):
-            raise self._problem("docker inspect", finished)
+            raise problem_of("docker inspect", finished)
         try:
             return containers(text)
         except ValueError as problem:
@@ -203,7 +217,7 @@ class _Job:
         """Return container id → machine."""
         known = self._known.images
         if new := sorted({each.image for each in found}.difference(known)):
-            known |= images(self._run((TOOL, "image", "inspect", "--format", *_IMAGE, *new)).stdout)
+            known |= images(self._run((TOOL, "image", "inspect", "--format", IMAGE, *new), silent=True).stdout)
         ended = self._requests_to_end(found)
         return {
             each.id: each.machine(
@@ -245,32 +259,33 @@ class _Job:
             )
             for port in each.ports:
                 if port in ports and not is_own:
-                    found.setdefault(ports[port], f"{_described(each, project)} (port {port})")
+                    found.setdefault(ports[port], f"{project.described(each)} (port {port})")
         return found
 
     def _failed(self, command: Command, finished: Finished, override: str | None) -> tuple[Reply, ...]:
         text = "\n".join(finished.stderr_tail)
         verb = next((word for word in command if word in _VERBS), "")
         shown = f"docker compose {verb}"
-        last = _last(finished)
-        if _GONE.search(text) and verb == "up":
-            raise DeployUnavailable(f"{shown}: Docker stopped responding: {last}")
+        last = last_line(finished)
+        # `up` may have used all the time.
+        self._until = max(self._until, time.monotonic() + _AFTERWARDS)
+        try:
+            applied = self._applied(override) if verb == "up" else frozenset()
+        except GaiaError as problem:
+            raise UnavailableServices(
+                f"Docker stopped responding during `{shown}`. {problem}", tuple(self._begun)
+            ) from None
         reply = Reply(status="failed", commands=(command,), tail=finished.stderr_tail)
-        reply = replace(reply, message=f"{shown} ended with exit code {finished.exit_code}: {last}")
+        reply = replace(reply, message=f"{shown} ended with exit code {finished.exit_code}: {last}{_way_out(last)}")
         if finished.timed_out:
             limit = f"{self._requests[0].deadline:g}"
             reply = replace(reply, message=f"{shown} exceeded its time limit of {limit} s and was stopped.")
         elif is_temporary(text):
             if self._requests[0].attempt >= _ATTEMPTS:
-                raise DeployUnavailable(
-                    f"{shown}: an image is not on this machine, and its registry cannot be reached: {last}"
-                )
+                raise self._unreachable(shown, last)
             reply = replace(reply, status="retry", message=f"{shown}: {last}")
         elif why := usage_error_in(text):
             raise ConfigError(f"{shown}: {why}. Output: {last}")
-        # `up` may have used all the time.
-        self._until = max(self._until, time.monotonic() + _AFTERWARDS)
-        applied = self._applied(override) if verb == "up" else frozenset()
         done = "" if _ONCE.search(last) is None else "because a container that runs once has succeeded"
         replies = []
         for each in self._requests:
@@ -281,6 +296,19 @@ class _Job:
             replies.append(one)
         return tuple(replies)
 
+    def _unreachable(self, shown: str, last: str) -> UnavailableServices:
+        """Return the error for images that cannot be pulled; nothing starts before all of them are here."""
+        images = {each.service: self._reference(each.app) for each in self._requests if self._reference(each.app)}
+        here = images_here(list(images.values())) if images else frozenset()
+        missing = {service: image for service, image in images.items() if image not in here}
+        named = " and ".join(dict.fromkeys(missing.values()))
+        what = f"the image {named} is not on this machine, and its registry" if named else "a registry"
+        return UnavailableServices(f"{what} cannot be reached. Output of {shown}: {last}", tuple(missing))
+
+    def _reference(self, unit: str) -> str:
+        """Return the image that a service is to run; empty if it is built, and has no name of its own."""
+        return self._images.get(unit) or self._read().image(unit)
+
     def _applied(self, override: str | None) -> frozenset[str]:
         """Return the services whose containers have the wanted configuration and image, and are in good condition."""
         prefix = self._with_images() if self._images else self._compose()
@@ -290,7 +318,7 @@ class _Job:
         for each in self._containers():
             found.setdefault(each.service, []).append(each)
         machines = self._machines([each for group in found.values() for each in group])
-        references = {unit: str(self._read().services.get(unit, {}).get("image") or "") for unit in found}
+        references = {unit: self._reference(unit) for unit in found}
         asked = sorted({each for unit, each in references.items() if each and unit not in self._images})
         current = {each: self._image_id(each) for each in asked}
         return frozenset(
@@ -305,7 +333,7 @@ class _Job:
         )
 
     def _image_id(self, reference: str) -> str | None:
-        finished = self._run((TOOL, "image", "inspect", "--format", "{{.Id}}", reference))
+        finished = self._run((TOOL, "image", "inspect", "--format", "{{.Id}}", reference), silent=True)
         return finished.stdout.strip() or None
 
     def _may_end(self, container: Container) -> bool:
@@ -323,33 +351,21 @@ class _Job:
     def _is_built(self, unit: str) -> bool:
         return bool(self._read().services.get(unit, {}).get("build"))
 
-    def _read(self) -> _Project:
+    def _read(self) -> Project:
         """Return the project as Compose reads it. Raises ``ConfigError`` with its reason for one that it refuses."""
         if self._known.project is None:
             finished = self._run((*self._compose(), "config", "--format", "json"))
             if not finished.ok:
-                raise self._problem("docker compose config", finished)
+                raise problem_of("docker compose config", finished)
             document = json.loads(finished.stdout)
-            self._known.project = _Project(str(document.get("name", "")), document.get("services") or {})
+            self._known.project = Project(str(document.get("name", "")), document.get("services") or {})
         return self._known.project
 
     def _listed(self, *words: str) -> str:
         finished = self._run((TOOL, *words))
         if not finished.ok:
-            raise self._problem(f"docker {words[0]}", finished)
+            raise problem_of(f"docker {words[0]}", finished)
         return finished.stdout
-
-    def _problem(self, shown: str, finished: Finished) -> ConfigError | DeployUnavailable | DeployFailed:
-        text, last = "\n".join(finished.stderr_tail), _last(finished)
-        if finished.timed_out:
-            return DeployUnavailable(f"{shown} exceeded its time limit.")
-        if why := usage_error_in(text):
-            return ConfigError(f"{shown}: {why}. Output: {last}")
-        if is_temporary(text):
-            return DeployUnavailable(f"{shown}: {last}")
-        if shown == "docker compose config":
-            return ConfigError(f"{shown}: {last}")
-        return DeployFailed(f"{shown} ended with exit code {finished.exit_code}: {last}")
 
     def _override(self, given: Mapping[str, str]) -> str:
         return json.dumps({"services": {unit: {"image": image} for unit, image in given.items()}})
@@ -369,7 +385,7 @@ class _Job:
         files = (word for path in paths for word in ("--file", str(path)))
         return (*self._compose(), *files, "--file", "-")
 
-    def _run(self, command: Command, stdin: str | None = None) -> Finished:
+    def _run(self, command: Command, stdin: str | None = None, *, silent: bool = False) -> Finished:
         return run_tool(
             (find_tool(TOOL, install=INSTALL), *command[1:]),
             deadline=max(0.0, self._until - time.monotonic()),
@@ -378,22 +394,23 @@ class _Job:
             env=QUIET,
             environment=self._requests[0].environment,
             ends=self._platform.variable_ends,
-            log=self._line,
+            log=_ignore if silent else self._line,
             redact=self._redact,
         )
 
     def _line(self, line: str) -> None:
         """Log a line for the service whose container it names."""
         named = _LINE.search(line)
-        found = (each for each in self._requests if named and f"-{each.app}-" in f"{named[1]}-")
-        self._log(next(found, self._requests[0]).service, line)
+        found = next((each for each in self._requests if named and self._is_named(each.app, named[1])), None)
+        if found is not None and named is not None and named[2] in _CHANGING:
+            self._begun[found.service] = None
+        self._log((found or self._requests[0]).service, line)
 
-
-def _project_of(deployment: Deployment | None) -> _Project | None:
-    """Return what Compose reads, from the deploy files of an environment; None if they were read without it."""
-    if deployment is None or not deployment.project or not deployment.apps:
-        return None
-    return _Project(deployment.project, deployment.apps[0].project.get("services") or {})
+    def _is_named(self, unit: str, container: str) -> bool:
+        """Whether ``container`` is the name of a container of a service."""
+        project = self._known.project
+        own = project.services.get(unit, {}).get("container_name") if project else None
+        return container == own or f"-{unit}-" in f"{container}-"
 
 
 def _image(request: Request) -> str | None:
@@ -401,13 +418,10 @@ def _image(request: Request) -> str | None:
     return request.previous if going_back else request.image
 
 
-def _last(finished: Finished) -> str:
-    return next((line.strip() for line in reversed(finished.stderr_tail) if line.strip()), "no output")
+def _ignore(_: str) -> None:
+    """Take a line that is not shown: Docker reports an image that is not there as an error."""
 
 
-def _described(container: Container, project: _Project) -> str:
-    if not container.project:
-        return f"container {container.name}"
-    if container.project == project.name:
-        return f"container {container.name} of the service {container.service}, which is no longer in the compose file"
-    return f"container {container.name} of the Compose project {container.project} in {container.folder}"
+def _way_out(last: str) -> str:
+    found = _CONFLICT.search(last)
+    return f" To remove it: docker rm {found[1]} (with --force if it runs)." if found else ""

@@ -2,17 +2,22 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pytest_gaia.deploy.compose.containers import images
 from pytest_gaia.deploy.contract import LogLine
-from pytest_gaia.deploy.process import find_tool, run_tool
+from pytest_gaia.deploy.outcome import key_of
+from pytest_gaia.deploy.process import Finished, find_tool, run_tool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 
 TOOL = "docker"
 INSTALL = "Install Docker with its compose plugin (version 2)."
 QUIET = {"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain", "NO_COLOR": "1", "DOCKER_CLI_HINTS": "false"}
 """variables of the command"""
+IMAGE = "[{{json .Id}},{{json .RepoDigests}},{{json .RepoTags}}]"
+"""format in which :func:`.containers.images` reads images"""
+_NO_IMAGE = re.compile(r"no such image", re.IGNORECASE)
 _RECENT = 60.0
 _LINES = "200"
 _LINE = re.compile(r"(?P<container>\S+)\s+\| (?P<time>\d{4}-\d\d-\d\dT\S+)(?: (?P<message>.*))?", re.DOTALL)
@@ -39,6 +44,7 @@ _ONLY_THE_USER = (
 _TEMPORARY = re.compile(
     r"toomanyrequests|too many requests|\b429\b|rate limit|\b50[0234]\b|internal server error|bad gateway"
     r"|service unavailable|tls handshake timeout|i/o timeout|connection (?:reset|refused)|no such host"
+    r"|network is unreachable|no route to host"
     r"|error during connect"
     r"|temporary failure in name resolution|server misbehaving|request canceled|unexpected eof",
     re.IGNORECASE,
@@ -53,6 +59,38 @@ def usage_error_in(text: str) -> str:
 def is_temporary(text: str) -> bool:
     """Whether ``text`` contains a temporary failure of a registry or a network."""
     return _TEMPORARY.search(text) is not None
+
+
+def problem_of(shown: str, finished: Finished) -> ConfigError | DeployUnavailable | DeployFailed:
+    """Return the error for the command ``shown``, which failed."""
+    text, last = "\n".join(finished.stderr_tail), last_line(finished)
+    if finished.timed_out:
+        return DeployUnavailable(f"{shown} exceeded its time limit.")
+    if why := usage_error_in(text):
+        return ConfigError(f"{shown}: {why}. Output: {last}")
+    if is_temporary(text):
+        return DeployUnavailable(f"{shown}: {last}")
+    if shown == "docker compose config":
+        return ConfigError(f"{shown}: {last}")
+    return DeployFailed(f"{shown} ended with exit code {finished.exit_code}: {last}")
+
+
+def last_line(finished: Finished) -> str:
+    """Return the last line of its error output."""
+    return next((line.strip() for line in reversed(finished.stderr_tail) if line.strip()), "no output")
+
+
+def images_here(references: Sequence[str]) -> frozenset[str]:
+    """Return those of ``references`` that are on this machine. Raises as :func:`logs`."""
+    # Docker finds an image that was built here by its id only.
+    asked = sorted({each for reference in references for each in (reference, key_of(reference))})
+    finished = run_tool(
+        [find_tool(TOOL, install=INSTALL), "image", "inspect", "--format", IMAGE, *asked], deadline=_RECENT, env=QUIET
+    )
+    if not finished.ok and not _NO_IMAGE.search("\n".join(finished.stderr_tail)):
+        raise problem_of("docker image inspect", finished)
+    found = images(finished.stdout).values()
+    return frozenset(each for each in references if any(image.is_named(each) for image in found))
 
 
 def logs(
@@ -102,12 +140,7 @@ def logs(
     )
     if finished.ok:
         return
-    output = "\n".join(finished.stderr_tail)
-    what = f"docker compose logs {service}"
-    if why := usage_error_in(output):
-        raise ConfigError(f"{what}: {why}. Output: {output}")
-    kind = DeployUnavailable if finished.timed_out or is_temporary(output) else DeployFailed
-    raise kind(f"{what} ended with exit code {finished.exit_code}: {output or 'no output'}")
+    raise problem_of(f"docker compose logs {service}", finished)
 
 
 def _explained(line: str) -> str:

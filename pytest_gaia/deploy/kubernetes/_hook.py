@@ -13,7 +13,7 @@ import msgspec
 
 from pytest_gaia.deploy.contract import Observation, Reply, Request, UnknownApp, utc_now
 from pytest_gaia.deploy.kubernetes import _shapes
-from pytest_gaia.deploy.outcome import digest_of, repository_of
+from pytest_gaia.deploy.outcome import digest_of, is_id, repository_of
 from pytest_gaia.deploy.process import Finished, find_tool, run_tool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable, nearest
 from pytest_gaia.secrets.redaction import masker
@@ -82,7 +82,7 @@ def _image(request: Request) -> str:
     if request.rebuild:
         raise ConfigError("--rebuild: the hook kubernetes builds no images; remove the option.")
     image = request.previous or request.image or ""
-    if not (digest := digest_of(image)):
+    if is_id(image) or not (digest := digest_of(image)):
         option = "--to" if request.phase == "rollback" or request.previous else "--image"
         given = f"{image} has no digest" if image else "no image is given"
         raise ConfigError(

@@ -11,7 +11,7 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.services import unknown_service
 from pytest_gaia.deploy.hooks import hook_for
-from pytest_gaia.deploy.outcome import digest_of, digests, pinned
+from pytest_gaia.deploy.outcome import digest_of, digests, is_id, pinned
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 from pytest_gaia.observation.deployed import ServiceObservation, observe_services
 from pytest_gaia.promotion.ledger.statements import sha256_of
@@ -38,7 +38,7 @@ def named_images(
     for service, reference in images.items():
         if service not in known:
             raise ConfigError(f"--image: {unknown_service(service, platform, known)}")
-        digest = digest_of(reference)
+        digest = None if is_id(reference) else digest_of(reference)
         if digest is None:
             raise ConfigError(
                 f"--image {service}={reference}: add the digest (…@sha256:…), because a tag can move to an untested image. "

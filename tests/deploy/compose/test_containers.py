@@ -95,9 +95,28 @@ def test_an_image_has_as_many_names_as_registries(references: tuple[str, ...], w
 
 
 def test_images_without_a_registry_have_no_reference() -> None:
-    listed = f'{CONFIG} ["gaia/gateway@{OWN}"]\nsha256:c1 null\nError: No such image\n'
+    pulled, built = [CONFIG, [f"gaia/gateway@{OWN}"], ["gaia/gateway:1"]], ["sha256:c1", None, None]
 
-    assert images(listed) == {CONFIG: Image(CONFIG, (f"gaia/gateway@{OWN}",)), "sha256:c1": Image("sha256:c1")}
+    assert images(f"{json.dumps(pulled)}\n{json.dumps(built)}\nError: No such image\n") == {
+        CONFIG: Image(CONFIG, (f"gaia/gateway@{OWN}",), ("gaia/gateway:1",)),
+        "sha256:c1": Image("sha256:c1"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("reference", "is_its_name"),
+    [
+        (CONFIG, True),
+        (f"gaia/gateway@{OWN}", True),
+        (f"gaia/gateway@{MIRRORED}", False),
+        ("docker.io/gaia/gateway", True),
+        ("gaia/gateway:2", False),
+    ],
+)
+def test_an_image_has_the_names_that_point_to_it_now(reference: str, is_its_name: bool) -> None:
+    image = Image(CONFIG, (f"gaia/gateway@{OWN}",), ("gaia/gateway:latest",))
+
+    assert image.is_named(reference) is is_its_name
 
 
 def test_the_last_request_ended_a_container() -> None:

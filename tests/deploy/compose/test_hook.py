@@ -80,7 +80,10 @@ def test_a_registry_with_a_rate_limit_is_asked_twice(docker: Docker) -> None:
 
     assert reply.status == "retry"
     assert reply.message.startswith("docker compose up: toomanyrequests")
-    with pytest.raises(DeployUnavailable, match="not on this machine, and its registry cannot be reached: toomany"):
+    with pytest.raises(
+        DeployUnavailable,
+        match=r"gateway:1 is not on this machine, and its registry cannot be reached\. Output .*: toomany",
+    ):
         docker.ask("deploy", attempt=2)
 
 
@@ -93,8 +96,11 @@ def test_a_daemon_that_does_not_respond_is_for_the_user_to_start(docker: Docker)
 
 def test_a_daemon_that_ends_during_a_deployment_is_unavailable(docker: Docker) -> None:
     docker.says("up", err="error during connect: Post http://docker: unexpected EOF", code=1)
+    docker.says("ps", err="Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", code=1)
 
-    with pytest.raises(DeployUnavailable, match="Docker stopped responding: error during connect"):
+    with pytest.raises(
+        DeployUnavailable, match=r"Docker stopped responding during `docker compose up`.*Cannot connect"
+    ):
         docker.ask("deploy")
 
 
