@@ -132,6 +132,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """time of the observation, ISO 8601 in UTC"""
     differences: tuple[str, ...] = ()
     """how what runs differs from the deploy files, each a sentence; only if the request asked for them"""
+    orphans: tuple[str, ...] = ()
+    """machines of the project that no deploy file names any more, each in a few words; only if the request asked for them"""
     elsewhere: str = ""
     """what responds instead at its address, such as a container of another project; empty for nothing"""
 

@@ -32,13 +32,15 @@ class ServiceObservation:
     problem: str = ""
 
 
-def observe_services(rollout: Rollout, hook: DeployHook, *, pace: Pace = _PACE) -> tuple[ServiceObservation, ...]:
+def observe_services(
+    rollout: Rollout, hook: DeployHook, *, pace: Pace = _PACE, compare: bool = False
+) -> tuple[ServiceObservation, ...]:
     """Observe every service of ``rollout``; return the reason for each that cannot be observed.
 
-    Tools run in parallel. A hook in this process runs for one service at a time on this thread, as its code may expect.
+    With ``compare``, what runs is compared with the deploy files, if the hook can do that. Tools run in parallel. A hook in this process runs for one service at a time on this thread, as its code may expect.
     """
     patience = min(rollout.deadline, PATIENCE)
-    worker = Worker(replace(rollout, deadline=patience), hook, Progress(), pace)
+    worker = Worker(replace(rollout, deadline=patience), hook, Progress(), pace, compare)
     groups = worker.groups()
     if hook.name == "plugin" or len(groups) < 2:
         return tuple(observed for group in groups for observed in _look(worker, group))

@@ -5,8 +5,7 @@ The deploy tool reports what runs if there is one; otherwise the services are pr
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,6 @@ from pytest_gaia.errors import GaiaError
 from pytest_gaia.observation.deployed import ServiceObservation, observe_services
 from pytest_gaia.observation.sampling import CONNECTED, Reading, sample
 from pytest_gaia.observation.targets import run_all
-from pytest_gaia.rollout.journal import Journal
 from pytest_gaia.rollout.plan import ALL, apps_of, plan_rollout
 
 AppState: TypeAlias = Literal[
@@ -90,6 +88,8 @@ class AppView:
     """the version that it reports"""
     machines: str = ""
     """such as ``1 started, 1 suspended``"""
+    differences: tuple[str, ...] = ()
+    """how what runs differs from the deploy files"""
 
     @property
     def cause(self) -> str:
@@ -108,6 +108,8 @@ class EnvironmentView:
     source: str = ""
     """the source: the deploy hook, or ``health`` if the services were only probed"""
     apps: tuple[AppView, ...] = ()
+    orphans: tuple[str, ...] = ()
+    """what still runs of services that are no longer in the deploy files"""
 
     @property
     def as_expected(self) -> bool:
@@ -159,7 +161,7 @@ def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> Enviro
     files = environment.deployment
     rollout = plan_rollout(environment, files, rootdir=rootdir, services=(ALL,), check=False)
     hook = hook_for(environment, rootdir=rootdir)
-    observations = observe_services(replace(rollout, deadline=deadline * _FOR_THE_TOOL), hook)
+    observations = observe_services(replace(rollout, deadline=deadline * _FOR_THE_TOOL), hook, compare=True)
     suspended = {observed.service for observed in observations if not _is_awake(observed)}
     services = [service for service in environment.platform if service not in suspended]
     readings = {each.service: each for each in sample(environment, deadline=deadline, services=services)}
@@ -171,7 +173,8 @@ def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> Enviro
     ]
     # A managed database is not an app, and a service may run elsewhere.
     apps += map(asked_app, readings.values())
-    return environment_view(environment, apps, source=hook.name, local=local)
+    orphans = dict.fromkeys(each for one in observations if one.observation for each in one.observation.orphans)
+    return replace(environment_view(environment, apps, source=hook.name, local=local), orphans=tuple(orphans))
 
 
 def _app(observed: ServiceObservation, reading: Reading | None, app: App | None, *, local: bool) -> AppView:
@@ -223,6 +226,7 @@ def deployed_app(
         digests=tuple(sorted({machine.digest for machine in machines if machine.digest})),
         version=(reading.version or "") if reading else "",
         machines=", ".join(f"{count} {name}" for name, count in Counter(one.state for one in machines).items()),
+        differences=observation.differences,
     )
 
 
@@ -338,24 +342,6 @@ class Lead:
             return f"{self.newer} and {self.older} run the same versions"
         named = (f"{name} (not deployed there)" if name in self.missing else name for name in self.services)
         return f"{self.newer} is newer than {self.older}: {', '.join(named)}"
-
-
-def histories(names: Iterable[str], rootdir: Path) -> dict[str, History]:
-    """Return the images that ran in each environment, from the deployment history on this machine."""
-    found: dict[str, History] = {}
-    for name in names:
-        # Without its history only the order of versions is unknown.
-        with suppress(OSError):
-            found[name] = _history(Journal(rootdir, name))
-    return found
-
-
-def _history(journal: Journal) -> dict[str, list[str]]:
-    digests: dict[str, list[str]] = {}
-    for entry in journal.entries():
-        if entry.event == "end" and entry.well and len(entry.digests) == 1:
-            digests.setdefault(entry.service, []).append(entry.digests[0])
-    return digests
 
 
 def leads(

@@ -12,8 +12,8 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -105,6 +105,24 @@ def outcomes(lines: tuple[Entry, ...]) -> Mapping[str, str]:
         elif entry.event == "end":
             found[entry.service] = entry.outcome
     return found
+
+
+def histories(names: Iterable[str], rootdir: Path) -> dict[str, Mapping[str, list[str]]]:
+    """Return the images that ran in each environment, from the deployment history on this machine."""
+    found: dict[str, Mapping[str, list[str]]] = {}
+    for name in names:
+        # Without its history only the order of versions is unknown.
+        with suppress(OSError):
+            found[name] = _history(Journal(rootdir, name))
+    return found
+
+
+def _history(journal: Journal) -> dict[str, list[str]]:
+    digests: dict[str, list[str]] = {}
+    for entry in journal.entries():
+        if entry.event == "end" and entry.well and len(entry.digests) == 1:
+            digests.setdefault(entry.service, []).append(entry.digests[0])
+    return digests
 
 
 def who() -> str:

@@ -75,6 +75,8 @@ class Worker:
     hook: DeployHook
     progress: Progress
     pace: Pace
+    compare: bool = False
+    """whether observations compare what runs with the deploy files"""
 
     def plan(self) -> tuple[StepResult, ...]:
         """Return the commands of every step. Nothing is changed."""
@@ -246,6 +248,7 @@ class Worker:
             dry_run=phase == "plan",
             context=rollout.context,
             namespace=rollout.namespace,
+            compare=self.compare,
             directory=str(rollout.rootdir.absolute()),
         )
 

@@ -3,7 +3,7 @@
 import datetime
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
@@ -20,7 +20,8 @@ from pytest_gaia.config.environment import Environment, not_configured
 from pytest_gaia.config.resolve import Options, resolve_each
 from pytest_gaia.deploy.process import ending
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable, NotConfigured, nearest
-from pytest_gaia.observation.overview import AppView, EnvironmentView, Lead, histories, leads, observe_all
+from pytest_gaia.observation.overview import AppView, EnvironmentView, Lead, leads, observe_all
+from pytest_gaia.rollout.journal import histories
 from pytest_gaia.system.signals import like_interrupts, stopped_by_signals
 
 HELP = """\
@@ -35,7 +36,8 @@ Show the health of environments and which versions they run.
   gaia status --json | jq '.environments[] | {name, state}'
 
 The deploy tool reports what runs; services that are awake are also queried for their health. Services without a deploy
-tool are queried directly, which may start a machine that sleeps. Nothing is changed.
+tool are queried directly, which may start a machine that sleeps. Nothing is changed. Lines with "drift" show how containers
+differ from the compose files.
 
 With one environment, --watch and --probe skip the deploy tool and query each service: response times, availability and
 changes. With several environments, --watch repeats the overview.
@@ -207,10 +209,24 @@ def _show(views: Sequence[EnvironmentView], found: Sequence[Lead]) -> None:
         typer.echo()
         columns = ("environment", "service", "state", "version", "runs", "machines", "reason")
         show_table(columns, rows, drop_empty=True)
+    if drift := [line for view in views for line in _drift(view)]:
+        typer.echo()
+        for line in drift:
+            typer.echo(f"drift: {line}")
     if found:
         typer.echo()
         for lead in found:
             typer.echo(f"pipeline: {lead}")
+
+
+def _drift(view: EnvironmentView) -> Iterator[str]:
+    """Yield how what runs in an environment differs from its deploy files."""
+    for app in view.apps:
+        yield from (f"{view.name}: {app.service}: {each}" for each in app.differences)
+    yield from (f"{view.name}: orphan: {each}" for each in view.orphans)
+    if any(app.differences for app in view.apps):
+        tools = f"`gaia deploy {view.name}`" + (" or `docker compose up`" if view.source == "compose" else "")
+        yield f"{view.name}: the next {tools} replaces what differs"
 
 
 def _row(app: AppView, view: EnvironmentView) -> tuple[str, ...]:

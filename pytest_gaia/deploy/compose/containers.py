@@ -1,7 +1,7 @@
 """Containers of a Compose project, from ``docker inspect``, and what their states mean."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -191,11 +191,45 @@ class Project:
         return f"container {container.name} of the Compose project {container.project} in {container.folder}"
 
 
+@dataclass(slots=True)
+class Known:
+    """What stays the same from one phase to the next."""
+
+    project: Project | None
+    images: dict[str, Image]
+    """image id → image"""
+
+
 def project_of(deployment: Deployment | None) -> Project | None:
     """Return what Compose reads, from the deploy files of an environment; None if they were read without it."""
     if deployment is None or not deployment.project or not deployment.apps:
         return None
     return Project(deployment.project, deployment.apps[0].project.get("services") or {})
+
+
+def difference(container: Container, project: Project, hashes: Mapping[str, str], known: Iterable[Image]) -> str:
+    """Return how ``container`` differs from the compose files; empty if the next ``up`` would not replace it.
+
+    ``hashes`` is service → hash of its configuration in the files, and ``known`` has the images that the files name.
+    """
+    reference = project.image(container.service) or f"{project.name}-{container.service}"
+    if container.reference != reference:
+        return f"it runs {container.reference}, and the compose file names {reference}"
+    named = next((each for each in known if each.is_named(reference)), None)
+    if named is not None and named.id != container.image:
+        return f"its tag {reference} now names another image"
+    if container.config_hash != hashes.get(container.service):
+        return "the compose file has changed since the container was created"
+    return ""
+
+
+def orphans(found: Iterable[Container], services: Collection[str]) -> tuple[str, ...]:
+    """Return those containers of ``found`` that belong to none of ``services``."""
+    return tuple(
+        f"container {each.name} {'is still there' if each.has_ended else 'still runs'}"
+        for each in found
+        if each.service not in services
+    )
 
 
 def containers(inspected: str) -> tuple[Container, ...]:

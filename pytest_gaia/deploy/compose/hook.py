@@ -8,7 +8,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,11 +22,14 @@ from pytest_gaia.config.variables import DOTENV_FILE, read_dotenv
 from pytest_gaia.deploy.compose.containers import (
     Container,
     Image,
+    Known,
     Project,
     containers,
+    difference,
     images,
     last_end,
     names,
+    orphans,
     project_of,
     requests_to_end,
 )
@@ -40,6 +43,7 @@ from pytest_gaia.deploy.compose.tool import (
     last_line,
     problem_of,
     usage_error_in,
+    way_out,
 )
 from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request, UnavailableServices, utc_now
 from pytest_gaia.deploy.outcome import digest_of, is_id
@@ -63,7 +67,6 @@ _LINE = re.compile(r"\bContainer (\S+) +(\w*)")
 _CHANGING = ("Recreate", "Starting", "Stopping")
 """what `up` reports of a container before it changes it"""
 _ONCE = re.compile(r"container \S+ exited \(0\)")
-_CONFLICT = re.compile(r'The container name "/?([^"]+)" is already in use')
 
 
 class ComposeHook:
@@ -74,7 +77,7 @@ class ComposeHook:
     def __init__(self, platform: Platform = _NONE, deployment: Deployment | None = None) -> None:
         """``deployment`` has what Compose reads in its folder; without it, Compose is asked."""
         self._platform = platform
-        self._known = _Known(project_of(deployment), {})
+        self._known = Known(project_of(deployment), {})
 
     def run(self, request: Request, log: Callable[[str], None]) -> Reply:
         """Run one phase for one service. Raises as :meth:`run_all`."""
@@ -97,15 +100,6 @@ class ComposeHook:
         return job.deploy()
 
 
-@dataclass(slots=True)
-class _Known:
-    """What stays the same from one phase to the next."""
-
-    project: Project | None
-    images: dict[str, Image]
-    """image id → image"""
-
-
 class _Job:
     """One phase for some services of one project."""
 
@@ -114,7 +108,7 @@ class _Job:
         requests: Sequence[Request],
         config: str,
         platform: Platform,
-        known: _Known,
+        known: Known,
         log: Callable[[str, str], None],
     ) -> None:
         self._requests = requests
@@ -172,10 +166,15 @@ class _Job:
 
     def observe(self) -> tuple[Reply, ...]:
         """Return the containers of each service, and the image that each of them runs."""
-        found = self._containers()
+        with ThreadPoolExecutor(1) as pool:
+            hashing = pool.submit(self._hashes, self._compose()) if self._requests[0].compare else None
+            found = self._containers()
+            hashes = hashing.result() if hashing else {}
         folder = self._config.parent
         own = [each for each in found if each.is_of(folder)]
         machines = self._machines(own)
+        differences = self._differences(own, hashes)
+        lost = self._orphans(own, hashes)
         elsewhere = self._elsewhere(own, [each for each in found if not each.is_of(folder)])
         taken = utc_now("microseconds")
         replies = []
@@ -188,11 +187,33 @@ class _Job:
                 machines=tuple(machines[each.id] for each in mine if each.id in machines),
                 hostname=f"localhost:{ports[0]}" if ports else None,
                 taken=taken,
+                differences=tuple(dict.fromkeys(differences[each.id] for each in mine if each.id in differences)),
+                orphans=lost,
                 elsewhere=elsewhere.get(request.app, ""),
             )
             image = seen.machines[0].image if seen.machines else None
             replies.append(Reply(status="done", image=image, observation=seen))
         return tuple(replies)
+
+    def _hashes(self, compose: Command, stdin: str | None = None) -> Mapping[str, str]:
+        """Return service → hash of its configuration in the files; empty if Compose does not tell."""
+        lines = self._run((*compose, "config", "--hash", "*"), stdin=stdin, silent=True).stdout.splitlines()
+        return {words[0]: words[1] for words in map(str.split, lines) if len(words) == 2}
+
+    def _differences(self, found: Sequence[Container], hashes: Mapping[str, str]) -> Mapping[str, str]:
+        """Return container id → how it differs from the compose files; nothing without ``hashes``."""
+        known = self._known.images.values()
+        texts = {each.id: difference(each, self._read(), hashes, known) for each in found if each.service in hashes}
+        return {identifier: text for identifier, text in texts.items() if text}
+
+    def _orphans(self, found: Sequence[Container], hashes: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the containers whose service is no longer in the files; nothing without ``hashes``."""
+        others = [each for each in found if each.service not in hashes] if hashes else []
+        if not others:
+            return ()
+        # A service without an active profile is in the files, too.
+        listed = self._run((*self._compose(), "--profile", "*", "config", "--services"), silent=True)
+        return orphans(others, listed.stdout.split()) if listed.ok else ()
 
     def _containers(self) -> tuple[Container, ...]:
         """Return the containers of the project, without those of ``docker compose run``."""
@@ -216,7 +237,10 @@ class _Job:
     def _machines(self, found: Sequence[Container]) -> dict[str, Machine]:
         """Return container id → machine."""
         known = self._known.images
-        if new := sorted({each.image for each in found}.difference(known)):
+        # Compare what runs with what a tag names now, which no earlier observation knows.
+        compare = self._requests[0].compare
+        asked = {each.image for each in found}.difference(() if compare else known)
+        if new := sorted(asked.union(each.reference for each in found if compare)):
             known |= images(self._run((TOOL, "image", "inspect", "--format", IMAGE, *new), silent=True).stdout)
         ended = self._requests_to_end(found)
         return {
@@ -276,7 +300,7 @@ class _Job:
                 f"Docker stopped responding during `{shown}`. {problem}", tuple(self._begun)
             ) from None
         reply = Reply(status="failed", commands=(command,), tail=finished.stderr_tail)
-        reply = replace(reply, message=f"{shown} ended with exit code {finished.exit_code}: {last}{_way_out(last)}")
+        reply = replace(reply, message=f"{shown} ended with exit code {finished.exit_code}: {last}{way_out(last)}")
         if finished.timed_out:
             limit = f"{self._requests[0].deadline:g}"
             reply = replace(reply, message=f"{shown} exceeded its time limit of {limit} s and was stopped.")
@@ -312,8 +336,7 @@ class _Job:
     def _applied(self, override: str | None) -> frozenset[str]:
         """Return the services whose containers have the wanted configuration and image, and are in good condition."""
         prefix = self._with_images() if self._images else self._compose()
-        listed = self._run((*prefix, "config", "--hash", "*"), stdin=override).stdout
-        wanted = {words[0]: words[1] for line in listed.splitlines() if len(words := line.split()) == 2}
+        wanted = self._hashes(prefix, override)
         found: dict[str, list[Container]] = {}
         for each in self._containers():
             found.setdefault(each.service, []).append(each)
@@ -420,8 +443,3 @@ def _image(request: Request) -> str | None:
 
 def _ignore(_: str) -> None:
     """Take a line that is not shown: Docker reports an image that is not there as an error."""
-
-
-def _way_out(last: str) -> str:
-    found = _CONFLICT.search(last)
-    return f" To remove it: docker rm {found[1]} (with --force if it runs)." if found else ""

@@ -17,6 +17,7 @@ QUIET = {"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain", "NO_COLOR": "1", 
 """variables of the command"""
 IMAGE = "[{{json .Id}},{{json .RepoDigests}},{{json .RepoTags}}]"
 """format in which :func:`.containers.images` reads images"""
+_CONFLICT = re.compile(r'The container name "/?([^"]+)" is already in use')
 _NO_IMAGE = re.compile(r"no such image", re.IGNORECASE)
 _RECENT = 60.0
 _LINES = "200"
@@ -78,6 +79,12 @@ def problem_of(shown: str, finished: Finished) -> ConfigError | DeployUnavailabl
 def last_line(finished: Finished) -> str:
     """Return the last line of its error output."""
     return next((line.strip() for line in reversed(finished.stderr_tail) if line.strip()), "no output")
+
+
+def way_out(line: str) -> str:
+    """Return what to do about an error of Docker that only its message explains; empty if there is nothing to add."""
+    found = _CONFLICT.search(line)
+    return f" To remove it: docker rm {found[1]} (with --force if it runs)." if found else ""
 
 
 def images_here(references: Sequence[str]) -> frozenset[str]:
