@@ -127,7 +127,7 @@ def unnamed_groups(files: DeployFiles) -> Iterator[Found]:
         defined = app.document.get("processes")
         for step, table in _tables(app, "http_service", "services") if defined else ():
             if not _groups(table):
-                what = f"{step.partition('[')[0]} of {app.name} names no process group, and the app has [processes]"
+                what = f"a served port of {app.name} names no process group"
                 yield Found(app.place(step), what, f'write processes = ["{app.groups[0]}"]', environment)
         for key, group in _named_groups(app):
             if group not in app.groups or (app.strategy == "bluegreen" and not defined):
