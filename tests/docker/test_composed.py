@@ -174,6 +174,19 @@ def test_compose_file_in_another_folder_is_refused(shop: Shop, monkeypatch: pyte
         _ = shop.local
 
 
+def test_a_project_without_a_declared_service_is_named_by_its_first_file(shop: Shop) -> None:
+    shop.write("docker-compose.yml", "include: [parts.yml]\nservices:\n  web: {image: web}\n")
+    shop.write("parts.yml", "services:\n  queue: {image: queue}\n")
+    shop.write("docker-compose.override.yml", "services:\n  web: {environment: {A: b}}\n")
+
+    with pytest.raises(ConfigError) as caught:
+        _ = shop.local
+
+    assert str(caught.value).startswith(
+        "docker-compose.yml:2: services: none of them is declared in gaia.toml (found: queue, web; declared: gateway, chat"
+    )
+
+
 def test_included_and_extended_services_are_there_with_their_places(shop: Shop) -> None:
     shop.write(
         "docker-compose.yml",

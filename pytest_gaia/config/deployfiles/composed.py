@@ -113,9 +113,10 @@ def _read(output: bytes, files: Sequence[_File], path: Path, environment: str, p
     written = dict.fromkeys(name for file in files for name, _ in _tables(file.document) if name in services)
     # Compose sorts them by name.
     services = document["services"] = {name: services[name] for name in written | services}
-    head = Place(files[-1].name, 1)
-    places = _places(files, services)
-    top = Table(files[-1].name, document, {f"services.{name}": head for name in services} | places)
+    main = next(each for each in files if each.path == path)
+    unknown = dict.fromkeys((f"services.{name}" for name in services), Place(main.name, 1))
+    own = {key: place for key, place in main.places.items() if not key.startswith("services.")}
+    top = Table(main.name, document, unknown | _places(files, services) | own)
     tables = map(top.table("services").table, services)
     comments = {each.name: each.comments for each in files}
     apps = read_apps(top, tables, comments, path=path, environment=environment, platform=platform)
@@ -140,7 +141,7 @@ def _followed(paths: Iterable[Path], read: Callable[[Path], tuple[str, str]], se
             text, name = read(path)
             document, places = read_yaml(text, name)
         except ConfigError as problem:
-            yield _File(path, str(path), "", {}, {}, {}, str(problem))
+            yield _File(path, path.name, "", {}, {}, {}, str(problem))
             continue
         tree = document if isinstance(document, dict) else {}
         others = (path.parent / each for each in _named_in(tree))
