@@ -50,7 +50,7 @@ def test_a_published_port_answers_in_its_network_only(engine: Engine, tmp_path: 
         inside = project.run(*asked)
         outside = subprocess.run(["busybox", *asked], capture_output=True, check=False, timeout=PATIENCE)
 
-    assert (inside.code, inside.out.strip()) == (0, "healthy")
+    assert (inside.code, inside.out.strip()) == (0, '{"status": "healthy"}')
     assert outside.returncode != 0
     assert engine.docker("ps", "--all", "--quiet") == ""
 

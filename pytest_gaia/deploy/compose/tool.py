@@ -28,7 +28,7 @@ _ONLY_THE_USER = (
      "the Docker daemon does not respond; start Docker"),
     (r"context .* not found|context not found", "the Docker context does not exist; `docker context ls` lists those that do"),
     (r"permission denied while trying to connect", "this user has no permission to use Docker; add it to the group docker"),
-    (r"is not a docker command|unknown (?:shorthand )?flag: '?-{0,2}f|unknown command: docker compose",
+    (r"is not a docker command|unknown (?:shorthand )?flag: '?-{0,2}f|unknown command: docker compose|run 'docker command --help'",
      "Docker has no `compose` command; install the compose plugin, version 2"),
     (r"no such service", "the service is not in the compose file"),
     (r"no configuration file provided|(?:open|stat) \S+(?:\.ya?ml|\.env)\S*: no such file",
