@@ -57,7 +57,7 @@ class Engine:
 
     def command(self, *words: str) -> list[str]:
         """Return a command as it runs in the engine's network namespace."""
-        return ["nsenter", "--target", str(self.pid), "--net", "--", *words]
+        return ["/usr/bin/nsenter", "--target", str(self.pid), "--net", "--", *words]
 
     def environment(self, **variables: str) -> dict[str, str]:
         """Return the variables by which ``docker`` finds this engine."""
@@ -197,6 +197,8 @@ def running_engine() -> Iterator[Engine]:
     script = str(Path(__file__).with_name("engine.sh"))
     supervisor = subprocess.Popen(
         ["setpriv", "--pdeathsig", "TERM", "sh", script, str(folder), f"gaia-{folder.name}"],
+        # There, the shell names the processes that it has killed.
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:

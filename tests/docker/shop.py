@@ -1,4 +1,4 @@
-"""A small platform on a Docker engine: a gateway and chat, which answer ``/health``."""
+"""A small platform on a Docker engine: a gateway and chat, which respond to ``/health``."""
 
 from __future__ import annotations
 

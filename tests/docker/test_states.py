@@ -203,7 +203,7 @@ SITUATIONS = {
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
-def test_states_are_judged_by_deploy_and_status_alike(engine: Engine, tmp_path: Path, name: str) -> None:
+def test_deploy_and_status_report_the_same_of_a_state(engine: Engine, tmp_path: Path, name: str) -> None:
     situation = SITUATIONS[name]
     with shop(engine, tmp_path, *situation.services, stable_for=situation.stable_for) as project:
         deployed = project.gaia("deploy", "local")

@@ -34,6 +34,7 @@ from pytest_gaia.deploy.compose.containers import (
     requests_to_end,
 )
 from pytest_gaia.deploy.compose.tool import (
+    BUILD_FAILED,
     IMAGE,
     INSTALL,
     QUIET,
@@ -294,7 +295,8 @@ class _Job:
         # `up` may have used all the time.
         self._until = max(self._until, time.monotonic() + _AFTERWARDS)
         try:
-            applied = self._applied(override) if verb == "up" else frozenset()
+            build_failed = finished.exit_code == BUILD_FAILED
+            applied = self._applied(override, build_failed=build_failed) if verb == "up" else frozenset()
         except GaiaError as problem:
             raise UnavailableServices(
                 f"Docker stopped responding during `{shown}`. {problem}", tuple(self._begun)
@@ -333,7 +335,7 @@ class _Job:
         """Return the image that a service is to run; empty if it is built, and has no name of its own."""
         return self._images.get(unit) or self._read().image(unit)
 
-    def _applied(self, override: str | None) -> frozenset[str]:
+    def _applied(self, override: str | None, *, build_failed: bool) -> frozenset[str]:
         """Return the services whose containers have the wanted configuration and image, and are in good condition."""
         prefix = self._with_images() if self._images else self._compose()
         wanted = self._hashes(prefix, override)
@@ -347,7 +349,9 @@ class _Job:
         return frozenset(
             unit
             for unit, group in found.items()
-            if all(
+            # After a failed build, containers may run the image of an earlier one.
+            if not (build_failed and self._is_built(unit))
+            and all(
                 each.config_hash == wanted.get(unit)
                 and condition(machines[each.id]).good
                 and current.get(references[unit]) in (None, each.image)

@@ -12,6 +12,8 @@ from pytest_gaia.deploy.process import Finished, find_tool, run_tool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 
 TOOL = "docker"
+BUILD_FAILED = 17
+"""exit code of Compose after a failed build"""
 INSTALL = "Install Docker with its compose plugin (version 2)."
 QUIET = {"COMPOSE_ANSI": "never", "COMPOSE_PROGRESS": "plain", "NO_COLOR": "1", "DOCKER_CLI_HINTS": "false"}
 """variables of the command"""
