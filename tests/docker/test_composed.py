@@ -149,6 +149,14 @@ def test_an_override_file_adds_services_and_values_with_their_own_places(shop: S
     assert shop.local.sources["services"] == "docker-compose.yml, docker-compose.override.yml"
 
 
+def test_a_port_that_replaces_another_has_its_own_place(shop: Shop) -> None:
+    shop.write("docker-compose.yml", BASE.replace("${CHAT_PORT}", "8666"))
+    shop.write("docker-compose.override.yml", 'services:\n  gateway:\n    ports: !override ["9000:8000"]\n')
+
+    assert shop.local.urls["gateway"] == "http://localhost:9000"
+    assert shop.local.sources["urls.gateway"] == "docker-compose.override.yml:3 services.gateway.ports"
+
+
 @pytest.mark.parametrize("where", ["environment", ".env"])
 def test_compose_file_names_the_files_also_without_a_usual_one(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, where: str

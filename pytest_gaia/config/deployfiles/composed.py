@@ -248,13 +248,19 @@ def _port_places(files: Sequence[_File], name: str, merged: Mapping[str, Any]) -
     for number, port in enumerate(merged.get("ports") or ()):
         target = port.get("target")
         fitting = [(entry, place) for entry, place in sources if place is not None and target in _targets(entry)]
+        exact = [each for each in fitting if str(port.get("published")) in re.split(r"[:/]", _published(each[0]))]
         if fitting:
-            entry, found[f"services.{name}.ports[{number}]"] = fitting[min(taken.count(target), len(fitting) - 1)]
-            published = written_out(entry.get("published") if isinstance(entry, dict) else entry)
-            if not port.get("published") and is_open(published):
-                port["published"] = published
+            at = min(taken.count(target), len(fitting) - 1)
+            entry, found[f"services.{name}.ports[{number}]"] = exact[0] if exact else fitting[at]
+            if not port.get("published") and is_open(_published(entry)):
+                port["published"] = _published(entry)
         taken.append(target)
     return found
+
+
+def _published(entry: Any) -> str:
+    """Return an entry of ``ports`` in the short form, or the published port in its long form."""
+    return written_out(entry.get("published") if isinstance(entry, dict) else entry)
 
 
 def _targets(entry: Any) -> range:
