@@ -34,8 +34,8 @@ def test_it_reads_the_whole_request(tmp_path: Path) -> None:
     assert seen == {
         "phase": "deploy", "environment": "staging", "service": "gateway", "app": "gaia-gateway-staging",
         "config": None, "bundle": None, "image": "registry/gateway@sha256:ab", "previous": None, "region": None,
-        "rebuild": False, "remote_only": True, "beside": None, "attempt": 2, "deadline": 600.0, "dry_run": False,
-        "context": None, "namespace": None, "directory": "/srv/gaia",
+        "rebuild": False, "remote_only": True, "attempt": 2, "deadline": 600.0, "dry_run": False,
+        "context": None, "namespace": None, "compare": False, "directory": "/srv/gaia",
     }  # fmt: skip
 
 

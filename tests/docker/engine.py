@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tests.left_out import ENGINE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
 PREPARED = ROOT / ".docker"
@@ -95,6 +95,22 @@ class Engine:
         ran = self.run("docker", *words)
         assert ran.code == 0, f"docker {' '.join(words)}: {ran.err}"
         return ran.out.strip()
+
+    def halt(self) -> None:
+        """Stop the engine, and with it all containers."""
+        self._tell("stop", until=(self.folder / "halted").exists)
+
+    def resume(self) -> None:
+        """Start the engine again. Containers without a restart policy stay stopped."""
+        (self.folder / "halted").unlink()
+        self._tell("start", until=lambda: self.run("docker", "version").code == 0)
+
+    def _tell(self, word: str, until: Callable[[], bool]) -> None:
+        (self.folder / "control").write_text(f"{word}\n", encoding="utf-8")
+        end = time.monotonic() + PATIENCE
+        while not until():
+            assert time.monotonic() < end, f"{word}: the engine does not follow"
+            time.sleep(0.05)
 
     def new_image(self, reference: str, version: str) -> str:
         """Make an image like ``tiny`` with a label ``version``, to which ``reference`` then points; return its id."""

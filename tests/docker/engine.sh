@@ -1,7 +1,7 @@
 #!/bin/sh
 # Run a Docker engine in namespaces of its own until the process that started this one ends, by whatever signal, and
 # remove all that it leaves: `setpriv --pdeathsig TERM sh engine.sh FOLDER CGROUP`. The folder gets `docker.sock`, `log`,
-# and `pid`, a process in the engine's network namespace.
+# and `pid`, a process in the engine's network namespace. The lines `stop` and `start` in its pipe `control` do that.
 folder=$1 cgroup=$2
 
 remove_cgroups() {
@@ -23,11 +23,23 @@ end() {
 
 trap end TERM
 trap '' INT HUP
+mkfifo "$folder/control"
 # The end of the first process of a PID namespace ends all others in it, and the network and mounts go with the last one.
 setpriv --pdeathsig KILL unshare --pid --net --mount --fork --kill-child=KILL --mount-proc sh -c '
     ip link set lo up
-    exec dockerd --iptables=false --ip-masq=false --bip 172.30.0.1/24 --cgroup-parent "/$2" --shutdown-timeout 1 \
-        --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/dockerd.pid" --host "unix://$1/docker.sock"
+    while :; do
+        (
+            dockerd --iptables=false --ip-masq=false --bip 172.30.0.1/24 --cgroup-parent "/$2" --shutdown-timeout 1 \
+                --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/dockerd.pid" --host "unix://$1/docker.sock"
+            echo ended >"$1/control"
+        ) &
+        read -r word <"$1/control"
+        [ "$word" = stop ] || exit
+        kill "$(cat "$1/dockerd.pid")"
+        read -r word <"$1/control"
+        touch "$1/halted"
+        read -r word <"$1/control"
+    done
 ' sh "$folder" "$cgroup" >"$folder/log" 2>&1 &
 engine=$!
 echo "$engine" >"$folder/pid"

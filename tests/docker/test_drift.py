@@ -60,7 +60,7 @@ def test_a_changed_file_and_a_removed_service_are_shown(started: Project) -> Non
     found = shown(started)
     code, out, _ = started.gaia("status", "local")
 
-    assert found == {"orphans": [f"container {started.name}-asset-1 still runs"], "chat": [CHANGED]}
+    assert found == {"orphans": [f"container {started.name}-asset-1 still runs"], "chat": [CHANGED], "asset": []}
     assert [line for line in out.splitlines() if line.startswith("drift: ")] == [
         f"drift: local: chat: {CHANGED}",
         f"drift: local: orphan: container {started.name}-asset-1 still runs",

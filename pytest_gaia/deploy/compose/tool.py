@@ -1,6 +1,8 @@
 """The docker command: its settings, the meaning of its messages, and the logs of a service."""
 
+import json
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ from pytest_gaia.deploy.contract import LogLine
 from pytest_gaia.deploy.outcome import key_of
 from pytest_gaia.deploy.process import Finished, find_tool, run_tool
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
+from pytest_gaia.secrets.redaction import masker
 
 TOOL = "docker"
 BUILD_FAILED = 17
@@ -27,7 +30,7 @@ _LINE = re.compile(r"(?P<container>\S+)\s+\| (?P<time>\d{4}-\d\d-\d\dT\S+)(?: (?
 _UNREADABLE = re.compile(r'logs for \\?"(?P<container>[^"\\]+).*logging driver does not support reading')
 _ONLY_THE_USER = (
     (r"cannot connect to the docker daemon|docker daemon is not running",
-     "the Docker daemon does not respond; start Docker"),
+     "the Docker daemon{where} does not respond; start Docker{instead}"),
     (r"context .* not found|context not found", "the Docker context does not exist; `docker context ls` lists those that do"),
     (r"permission denied while trying to connect", "this user has no permission to use Docker; add it to the group docker"),
     (r"is not a docker command|unknown (?:shorthand )?flag: '?-{0,2}f|unknown command: docker compose|run 'docker command --help'",
@@ -56,7 +59,28 @@ _TEMPORARY = re.compile(
 
 def usage_error_in(text: str) -> str:
     """Return the problem in ``text`` that only the user can fix; empty if there is none."""
-    return next((why for pattern, why in _ONLY_THE_USER if re.search(pattern, text, re.IGNORECASE)), "")
+    found = next((why for pattern, why in _ONLY_THE_USER if re.search(pattern, text, re.IGNORECASE)), "")
+    where, instead = _chosen_daemon() if "{where}" in found else ("", "")
+    return found.replace("{where}", where).replace("{instead}", instead)
+
+
+def _chosen_daemon() -> tuple[str, str]:
+    """Return which daemon is not the default one, and how to choose another; empty strings for the default one."""
+    if host := os.environ.get("DOCKER_HOST"):
+        return f" at {masker()(host)} (DOCKER_HOST)", ", or unset DOCKER_HOST"
+    context = os.environ.get("DOCKER_CONTEXT") or _current_context()
+    if context in ("", "default"):
+        return "", ""
+    return f" of the context {context}", ", or choose another context with `docker context use`"
+
+
+def _current_context() -> str:
+    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(found.get("currentContext") or "") if isinstance(found, dict) else ""
 
 
 def is_temporary(text: str) -> bool:
