@@ -49,6 +49,7 @@ from = "compose"
 suites = ["health", "messaging", "database"]
 [env.local.deploy]
 services = ["gateway"]
+stable_for = 0
 [env.dev.stage]
 promote_from = "local"
 [env.staging.stage]

@@ -41,6 +41,8 @@ services = ["gateway", "auth", "asset", "chat", "nats", "postgres"]
 
 [env.local]
 from = "compose"
+[env.local.deploy]
+stable_for = 0
 """
 
 COMPOSE = """

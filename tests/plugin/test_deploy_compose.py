@@ -23,6 +23,7 @@ from = "compose"
 min_tests = 1
 [env.local.deploy]
 consecutive_successes = 1
+stable_for = 0
 deadline = 20
 """
 FILE = """

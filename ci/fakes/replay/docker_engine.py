@@ -65,10 +65,9 @@ def built(state: Json, reference: str, *, again: bool) -> Json:
 
 
 def find_image(state: Json, wanted: str) -> Any:
-    """Return the image with that reference, tag, digest or id, or None."""
+    """Return the image with that reference, tag or id, or None. A digest of a registry alone finds none."""
     for reference, entry in engine(state)["images"].items():
-        digests = [each.partition("@")[2] for each in entry["RepoDigests"]]
-        if wanted in (reference, entry["Id"], *entry["RepoTags"], *entry["RepoDigests"], *digests):
+        if wanted in (reference, entry["Id"], *entry["RepoTags"], *entry["RepoDigests"]):
             return entry
         if len(wanted) >= 12 and entry["Id"].removeprefix("sha256:").startswith(wanted):
             return entry

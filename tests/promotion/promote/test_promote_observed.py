@@ -37,7 +37,7 @@ SETTINGS = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.local.tolerance
 def release_of(rootdir: Path, images: dict[str, str], commit: str) -> Release:
     """Keep a release of ``images`` (service → digest) and the deploy files."""
     files = deploy_files(files_in(rootdir))
-    components = tuple(Component(service, found, found) for service, found in images.items())
+    components = tuple(Component(service, f"gaia/{service}@{found}", found) for service, found in images.items())
     release = Release(
         created="2026-11-02T09:00:00+00:00",
         kind="local",
