@@ -26,11 +26,16 @@ stable_for = 0.2
 ASSET = '  asset: {image: "drift:1", command: sleep 1000, stop_signal: KILL}\n'
 COMPOSE = f"""\
 services:
-  chat: {{image: "drift:1", command: sleep 1000, stop_signal: KILL}}
+  chat:
+    image: drift:1
+    command: sleep 1000
+    stop_signal: KILL
+    env_file: variables
+    depends_on: {{extra: {{condition: service_started, required: false}}}}
 {ASSET}\
   extra: {{image: "drift:1", command: sleep 1000, stop_signal: KILL, profiles: [more]}}
 """
-CHANGED = "the compose file has changed since the container was created"
+CHANGED = "the compose file, or a variable in it, has changed since the container was created"
 
 
 @pytest.fixture
@@ -38,7 +43,9 @@ def started(engine: Engine, tmp_path: Path) -> Iterator[Project]:
     """A project that Compose has started, together with the service of a profile."""
     engine.new_image("drift:1", "1")
     with engine.project(tmp_path, COMPOSE, GAIA_TOML) as project:
-        project.up("extra", "chat", "asset")
+        project.write("variables", "A=1")
+        project.up("extra")
+        project.up()
         yield project
 
 
@@ -67,6 +74,12 @@ def test_a_changed_file_and_a_removed_service_are_shown(started: Project) -> Non
         "drift: local: the next `gaia deploy local` or `docker compose up` replaces what differs",
     ]
     assert code == 0
+
+
+def test_a_changed_variable_is_shown(started: Project) -> None:
+    started.write("variables", "A=2")
+
+    assert shown(started) == {"orphans": [], "chat": [CHANGED], "asset": []}
 
 
 def test_a_tag_that_names_another_image_now_is_shown(started: Project) -> None:

@@ -1,7 +1,8 @@
 """Containers of a Compose project, from ``docker inspect``, and what their states mean."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ _STATES = {
 """status of a container → state of a machine; others are the same in both"""
 _ENDED = ("exited", "restarting", "dead")
 _LABEL = "com.docker.compose."
+_REPLACED = re.compile(r"\bContainer (\S+) +Recreate\b")
+_ORPHANS = re.compile(r"orphan containers \(\[([^\]]*)\]\)")
 _HEALTH = ("healthy", "unhealthy", "starting")
 
 
@@ -207,29 +210,27 @@ def project_of(deployment: Deployment | None) -> Project | None:
     return Project(deployment.project, deployment.apps[0].project.get("services") or {})
 
 
-def difference(container: Container, project: Project, hashes: Mapping[str, str], known: Iterable[Image]) -> str:
-    """Return how ``container`` differs from the compose files; empty if the next ``up`` would not replace it.
+def expected_changes(lines: Iterable[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of containers to be replaced, and those of orphans, from a dry run of Compose."""
+    text = "\n".join(lines)
+    lost = (name for found in _ORPHANS.findall(text) for name in found.split())
+    return frozenset(_REPLACED.findall(text)), frozenset(lost)
 
-    ``hashes`` is service → hash of its configuration in the files, and ``known`` has the images that the files name.
-    """
+
+def difference(container: Container, project: Project, known: Iterable[Image]) -> str:
+    """Return why the next ``up`` replaces ``container``; ``known`` has the images that the compose files name."""
     reference = project.image(container.service) or f"{project.name}-{container.service}"
     if container.reference != reference:
         return f"it runs {container.reference}, and the compose file names {reference}"
     named = next((each for each in known if each.is_named(reference)), None)
     if named is not None and named.id != container.image:
         return f"its tag {reference} now names another image"
-    if container.config_hash != hashes.get(container.service):
-        return "the compose file has changed since the container was created"
-    return ""
+    return "the compose file, or a variable in it, has changed since the container was created"
 
 
-def orphans(found: Iterable[Container], services: Collection[str]) -> tuple[str, ...]:
-    """Return those containers of ``found`` that belong to none of ``services``."""
-    return tuple(
-        f"container {each.name} {'is still there' if each.has_ended else 'still runs'}"
-        for each in found
-        if each.service not in services
-    )
+def orphan(container: Container) -> str:
+    """Return a description of ``container``, whose service is no longer in the compose files."""
+    return f"container {container.name} {'is still there' if container.has_ended else 'still runs'}"
 
 
 def containers(inspected: str) -> tuple[Container, ...]:

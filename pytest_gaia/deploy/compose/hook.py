@@ -7,7 +7,7 @@ override files, COMPOSE_FILE, ``.env`` and profiles.
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
@@ -26,10 +26,11 @@ from pytest_gaia.deploy.compose.containers import (
     Project,
     containers,
     difference,
+    expected_changes,
     images,
     last_end,
     names,
-    orphans,
+    orphan,
     project_of,
     requests_to_end,
 )
@@ -142,7 +143,7 @@ class _Job:
 
     def remark(self) -> str:
         """Return what the commands do not show."""
-        return f"standard input: {self._override(self._images)}" if self._images else ""
+        return f"standard input: {self._override(self._given())}" if self._images else ""
 
     def refuse_unknown_ids(self) -> None:
         """Raise ``ConfigError`` for an image that is given by an id, and is not on this machine."""
@@ -157,7 +158,7 @@ class _Job:
 
     def deploy(self) -> tuple[Reply, ...]:
         """Run the commands. ``up`` also fails if a container that runs once succeeds, so the containers decide."""
-        override = self._override({unit: self._found_here(each) for unit, each in self._images.items()})
+        override = self._override(self._given())
         commands = self.commands()
         for command in commands:
             finished = self._run(command, stdin=override if self._images else None)
@@ -168,14 +169,14 @@ class _Job:
     def observe(self) -> tuple[Reply, ...]:
         """Return the containers of each service, and the image that each of them runs."""
         with ThreadPoolExecutor(1) as pool:
-            hashing = pool.submit(self._hashes, self._compose()) if self._requests[0].compare else None
+            comparing = pool.submit(self._compared) if self._requests[0].compare else None
             found = self._containers()
-            hashes = hashing.result() if hashing else {}
+            replaced, lost = comparing.result() if comparing else ((), ())
         folder = self._config.parent
         own = [each for each in found if each.is_of(folder)]
         machines = self._machines(own)
-        differences = self._differences(own, hashes)
-        lost = self._orphans(own, hashes)
+        named = self._known.images.values()
+        differences = {each.id: difference(each, self._read(), named) for each in own if each.name in replaced}
         elsewhere = self._elsewhere(own, [each for each in found if not each.is_of(folder)])
         taken = utc_now("microseconds")
         replies = []
@@ -189,32 +190,24 @@ class _Job:
                 hostname=f"localhost:{ports[0]}" if ports else None,
                 taken=taken,
                 differences=tuple(dict.fromkeys(differences[each.id] for each in mine if each.id in differences)),
-                orphans=lost,
+                orphans=tuple(orphan(each) for each in own if each.name in lost),
                 elsewhere=elsewhere.get(request.app, ""),
             )
             image = seen.machines[0].image if seen.machines else None
             replies.append(Reply(status="done", image=image, observation=seen))
         return tuple(replies)
 
+    def _compared(self) -> tuple[Collection[str], Collection[str]]:
+        """Return the names of containers that the next `up` would replace, and of those that are in no file any more."""
+        lines: list[str] = []
+        # The hashes of `config` leave out what `up` adds to them, such as the variables of `env_file`.
+        command = (*self._compose(), "--dry-run", "create", "--no-build", "--pull", "never")
+        return expected_changes(lines) if self._run(command, log=lines.append).ok else ((), ())
+
     def _hashes(self, compose: Command, stdin: str | None = None) -> Mapping[str, str]:
         """Return service → hash of its configuration in the files; empty if Compose does not tell."""
-        lines = self._run((*compose, "config", "--hash", "*"), stdin=stdin, silent=True).stdout.splitlines()
+        lines = self._run((*compose, "config", "--hash", "*"), stdin=stdin, log=_ignore).stdout.splitlines()
         return {words[0]: words[1] for words in map(str.split, lines) if len(words) == 2}
-
-    def _differences(self, found: Sequence[Container], hashes: Mapping[str, str]) -> Mapping[str, str]:
-        """Return container id → how it differs from the compose files; nothing without ``hashes``."""
-        known = self._known.images.values()
-        texts = {each.id: difference(each, self._read(), hashes, known) for each in found if each.service in hashes}
-        return {identifier: text for identifier, text in texts.items() if text}
-
-    def _orphans(self, found: Sequence[Container], hashes: Mapping[str, str]) -> tuple[str, ...]:
-        """Return the containers whose service is no longer in the files; nothing without ``hashes``."""
-        others = [each for each in found if each.service not in hashes] if hashes else []
-        if not others:
-            return ()
-        # A service without an active profile is in the files, too.
-        listed = self._run((*self._compose(), "--profile", "*", "config", "--services"), silent=True)
-        return orphans(others, listed.stdout.split()) if listed.ok else ()
 
     def _containers(self) -> tuple[Container, ...]:
         """Return the containers of the project, without those of ``docker compose run``."""
@@ -242,7 +235,7 @@ class _Job:
         compare = self._requests[0].compare
         asked = {each.image for each in found}.difference(() if compare else known)
         if new := sorted(asked.union(each.reference for each in found if compare)):
-            known |= images(self._run((TOOL, "image", "inspect", "--format", IMAGE, *new), silent=True).stdout)
+            known |= images(self._run((TOOL, "image", "inspect", "--format", IMAGE, *new), log=_ignore).stdout)
         ended = self._requests_to_end(found)
         return {
             each.id: each.machine(
@@ -360,7 +353,7 @@ class _Job:
         )
 
     def _image_id(self, reference: str) -> str | None:
-        finished = self._run((TOOL, "image", "inspect", "--format", "{{.Id}}", reference), silent=True)
+        finished = self._run((TOOL, "image", "inspect", "--format", "{{.Id}}", reference), log=_ignore)
         return finished.stdout.strip() or None
 
     def _may_end(self, container: Container) -> bool:
@@ -397,10 +390,13 @@ class _Job:
     def _override(self, given: Mapping[str, str]) -> str:
         return json.dumps({"services": {unit: {"image": image} for unit, image in given.items()}})
 
-    def _found_here(self, image: str) -> str:
-        """Return the id of an image that was built on this machine, which has no digest; else the image."""
-        digest = digest_of(image)
-        return digest if digest is not None and self._image_id(digest) else image
+    def _given(self) -> Mapping[str, str]:
+        """Return service → image, by the id if it was built on this machine: it has no digest of a registry."""
+        ids = {unit: digest_of(image) for unit, image in self._images.items()}
+        return {unit: str(ids[unit]) if self._is_here(ids[unit]) else image for unit, image in self._images.items()}
+
+    def _is_here(self, digest: str | None) -> bool:
+        return digest is not None and self._image_id(digest) is not None
 
     def _compose(self) -> Command:
         return (TOOL, "compose")
@@ -412,7 +408,7 @@ class _Job:
         files = (word for path in paths for word in ("--file", str(path)))
         return (*self._compose(), *files, "--file", "-")
 
-    def _run(self, command: Command, stdin: str | None = None, *, silent: bool = False) -> Finished:
+    def _run(self, command: Command, stdin: str | None = None, *, log: Callable[[str], None] | None = None) -> Finished:
         return run_tool(
             (find_tool(TOOL, install=INSTALL), *command[1:]),
             deadline=max(0.0, self._until - time.monotonic()),
@@ -421,7 +417,7 @@ class _Job:
             env=QUIET,
             environment=self._requests[0].environment,
             ends=self._platform.variable_ends,
-            log=_ignore if silent else self._line,
+            log=log or self._line,
             redact=self._redact,
         )
 
