@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -43,10 +43,12 @@ class ClientSet:
         statements: Callable[[Statement], None] = unrecorded,
         not_sent: Callable[[NotSent], None] = unrecorded,
         limits: dict[str, ServiceLimits] | None = None,
+        require: Callable[[Iterable[str]], None] = unrecorded,
     ) -> None:
         """``recorder`` gets each HTTP exchange, ``messages`` those of NATS, ``statements`` SQL and Redis commands.
 
         ``not_sent`` gets the error of each HTTP request that was not sent. ``limits`` receives the limits of each service.
+        ``require`` gets the names of the services whose client is requested, and can refuse it by an error.
         """
         self._environment = environment
         self._guard = guard
@@ -60,6 +62,7 @@ class ClientSet:
         self._redis: dict[str, RedisClient] = {}
         self._transports: dict[str, Transport] = {}
         self._not_sent = not_sent
+        self._require = require
         self._limits = {} if limits is None else limits
         self._home = HomeLoop("HTTP")
 
@@ -74,6 +77,7 @@ class ClientSet:
         A service without a URL of its own is reached through the one in ``via``, if that has a route. Raises
         ``ValueError`` for an unknown service.
         """
+        self._require([service])
         if service not in self._clients:
             link = self._link(service)
             self._clients[service] = HttpClient(link, self._environment.credentials_of(link.receiver))
@@ -81,6 +85,7 @@ class ClientSet:
 
     def messaging(self, service: str) -> Messaging:
         """Return the client of a NATS server. It connects at its first use."""
+        self._require([service])
         if service not in self._messaging:
             from pytest_gaia.clients.broker.messaging import Messaging
 
@@ -91,6 +96,7 @@ class ClientSet:
 
     def database(self, service: str) -> Database:
         """Return the PostgreSQL database of a service."""
+        self._require([service])
         if service not in self._databases:
             from pytest_gaia.clients.database.client import Database
 
@@ -101,6 +107,7 @@ class ClientSet:
 
     def redis(self, service: str) -> RedisClient:
         """Return the client of a Redis server. It connects at its first use."""
+        self._require([service])
         if service not in self._redis:
             from pytest_gaia.clients.redis import RedisClient
 

@@ -28,6 +28,8 @@ _GONE = re.compile(
 )
 _SHOWN = 3
 """machines that a reason names"""
+_ALIVE = ("starting", "unhealthy")
+"""conditions of a machine that runs, although it is not healthy"""
 _COMPARED = 19
 """characters of a digest in messages: ``sha256:`` and twelve more"""
 
@@ -285,6 +287,22 @@ def difference(before: Observation, after: Observation) -> str:
     if then != now:
         return f"{after.app} runs {_listed(now)}, but ran {_listed(then)} before"
     return ""
+
+
+def interruptions(before: Observation, after: Observation) -> Iterator[str]:
+    """Yield a sentence for each machine of ``before`` that was ended, restarted or replaced, without its full stop."""
+    now = {machine.id: machine for machine in after.machines}
+    added = {machine.label for machine in after.machines} - {each.label for each in before.machines if each.id in now}
+    for then in before.machines:
+        machine = now.get(then.id)
+        if machine is None:
+            yield f"{label(then)} was {'replaced' if then.label in added else 'removed'}"
+            continue
+        found = condition(machine, after.taken)
+        if found.text and found.word not in (condition(then, before.taken).word, *_ALIVE):
+            yield f"{label(machine)} {found.text}"
+        elif (machine.started_at, machine.restarts) != (then.started_at, then.restarts):
+            yield f"{label(machine)} was restarted"
 
 
 def images(observation: Observation) -> tuple[str, ...]:

@@ -6,11 +6,12 @@ that the more specific of two selectors is always known.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -54,6 +55,13 @@ class Observed(NamedTuple):
 
     capabilities: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
+    outages: Mapping[str, str] = MappingProxyType({})
+    """service → why no test that requires it can be evidence"""
+
+    def without(self, outages: Mapping[str, object]) -> "Observed":
+        """Return this without services that have one of ``outages``."""
+        reasons = {service: str(outage) for service, outage in outages.items()}
+        return Observed(self.capabilities.difference(outages), self.unknown.difference(outages), reasons)
 
 
 NOTHING_OBSERVED = Observed()

@@ -5,63 +5,38 @@ The deploy tool reports what runs if there is one; otherwise the services are pr
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 from pytest_gaia.config.addresses import hosts_in, is_loopback
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.deploy.contract import Machine, Observation
+from pytest_gaia.deploy.contract import Observation
 from pytest_gaia.deploy.hooks import hook_for
-from pytest_gaia.deploy.states import SUSPENDED, condition, conditions
 from pytest_gaia.errors import GaiaError
-from pytest_gaia.observation.deployed import ServiceObservation, observe_services
+from pytest_gaia.observation.deployed import LOCAL, AppState, ServiceObservation, app_state, observe_services
+from pytest_gaia.observation.readiness import READY
 from pytest_gaia.observation.sampling import CONNECTED, Reading, sample
 from pytest_gaia.observation.targets import run_all
 from pytest_gaia.rollout.plan import ALL, apps_of, plan_rollout
 
-AppState: TypeAlias = Literal[
-    "healthy",
-    "connected",
-    "completed",
-    "starting",
-    "degraded",
-    "suspended",
-    "paused",
-    "stopped",
-    "crashed",
-    "absent",
-    "not deployed",
-    "unknown",
-]
-"""``connected``: it accepts connections, and its protocol reports no health; ``completed``: a one-off task such as a migration that ended with 0; ``suspended``: started by the next request; ``absent``: the environment does not have it"""
 EnvironmentState: TypeAlias = Literal[
     "healthy", "running", "starting", "suspended", "stopped", "degraded", "not deployed", "unknown"
 ]
 """``running`` and ``stopped`` are states of an environment on this machine"""
 
-_BY_WORD: Mapping[str, AppState] = {
-    "starting": "starting",
-    "paused": "paused",
-    "stopped": "stopped",
-    "suspended": "stopped",
-    "killed": "stopped",
-    "crashed": "crashed",
-    "out of memory": "crashed",
-    "restarting": "crashed",
-}
-"""word of the condition of all machines → state of their app; ``degraded`` for others"""
-_COMPLETED: Literal["completed"] = "completed"
-_NO_EVIDENCE = (_COMPLETED, CONNECTED)
+_NO_EVIDENCE = ("completed", CONNECTED)
 """states that do not affect that of the environment"""
 _FOR_THE_TOOL = 0.8
 """share of the time limit for the deploy tool; the rest is for probes"""
 HEALTH = "health"
 """the source of a view without a deploy tool"""
+_GRACE = 0.5
+"""seconds after the time limit in which results still count"""
 _SHOWN = 3
 """limit of machines or apps in a reason"""
 History: TypeAlias = "Mapping[str, Sequence[str]]"
@@ -146,7 +121,7 @@ def observe(environment: Environment, rootdir: Path, *, deadline: float) -> Envi
     if settings is None or settings.hook == "plugin":
         return _by_health(environment, deadline)
     try:
-        return _by_hook(environment, rootdir, deadline)
+        return _by_hook(environment, rootdir, deadline, settings.hook)
     except GaiaError as problem:
         return _unknown(environment.name, str(problem), settings.hook)
 
@@ -157,16 +132,52 @@ def _by_health(environment: Environment, deadline: float) -> EnvironmentView:
     return environment_view(environment, list(map(asked_app, readings)), source=HEALTH, local=local)
 
 
-def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> EnvironmentView:
-    files = environment.deployment
-    rollout = plan_rollout(environment, files, rootdir=rootdir, services=(ALL,), check=False)
+def probe(
+    environment: Environment, rootdir: Path, *, deadline: float, unwanted: Callable[[], bool] = lambda: False
+) -> tuple[Reading, ...]:
+    """Probe every service once, as :func:`sample` does; containers on this machine are observed at the same time.
+
+    One that does not run as it should counts more than a response.
+    """
+    settings = environment.deploy
+    if settings is None or settings.hook != LOCAL:
+        return sample(environment, deadline=deadline, unwanted=unwanted)
+    asks: dict[str, Callable[[], Any]] = {
+        "services": partial(sample, environment, deadline=deadline, unwanted=unwanted),
+        "containers": partial(_observations, environment, rootdir, deadline),
+    }
+    found = run_all(asks, deadline=deadline + _GRACE, unwanted=unwanted)
+    readings = {each.service: each for each in found.get("services", ())}
+    for each in found.get("containers", ()):
+        if each.observation is not None:
+            readings[each.service] = _with_container(readings.get(each.service), each, each.observation)
+    return tuple(readings[service] for service in environment.platform.sort(readings))
+
+
+def _with_container(reading: Reading | None, observed: ServiceObservation, seen: Observation) -> Reading:
+    state, reason = app_state(seen, local=True)
+    well = state in ("healthy", "completed")
+    if well and reading is not None:
+        return reading
+    endpoint = reading.endpoint if reading else observed.app
+    return Reading(observed.service, endpoint, READY if state == "healthy" else state, reason, well=well)
+
+
+def _observations(
+    environment: Environment, rootdir: Path, deadline: float, *, compare: bool = False
+) -> tuple[ServiceObservation, ...]:
+    rollout = plan_rollout(environment, environment.deployment, rootdir=rootdir, services=(ALL,), check=False)
     hook = hook_for(environment, rootdir=rootdir)
-    observations = observe_services(replace(rollout, deadline=deadline * _FOR_THE_TOOL), hook, compare=True)
+    return observe_services(replace(rollout, deadline=deadline * _FOR_THE_TOOL), hook, compare=compare)
+
+
+def _by_hook(environment: Environment, rootdir: Path, deadline: float, hook: str) -> EnvironmentView:
+    observations = _observations(environment, rootdir, deadline, compare=True)
     suspended = {observed.service for observed in observations if not _is_awake(observed)}
     services = [service for service in environment.platform if service not in suspended]
     readings = {each.service: each for each in sample(environment, deadline=deadline, services=services)}
-    known = apps_of(files)
-    local = hook.name == "compose"
+    known = apps_of(environment.deployment)
+    local = hook == LOCAL
     apps = [
         _app(observed, readings.pop(observed.service, None), known.get(observed.service), local=local)
         for observed in observations
@@ -174,7 +185,7 @@ def _by_hook(environment: Environment, rootdir: Path, deadline: float) -> Enviro
     # A managed database is not an app, and a service may run elsewhere.
     apps += map(asked_app, readings.values())
     orphans = dict.fromkeys(each for one in observations if one.observation for each in one.observation.orphans)
-    return replace(environment_view(environment, apps, source=hook.name, local=local), orphans=tuple(orphans))
+    return replace(environment_view(environment, apps, source=hook, local=local), orphans=tuple(orphans))
 
 
 def _app(observed: ServiceObservation, reading: Reading | None, app: App | None, *, local: bool) -> AppView:
@@ -212,7 +223,7 @@ def deployed_app(
     ``reading`` is the result of its probe, if it was probed. ``kept`` is the setting that keeps it running. ``local``
     means that it runs on this machine, where requests do not start a stopped app.
     """
-    state, reason = _of_machines(observation, kept, local=local)
+    state, reason = app_state(observation, kept, local=local)
     if state == "healthy" and reading is not None and not reading.well:
         state, reason = "degraded", reading.detail
     machines = observation.machines
@@ -254,41 +265,6 @@ def environment_view(
     return EnvironmentView(environment.name, state, _reason(ordered, state), source, ordered)
 
 
-def _of_machines(observation: Observation, kept: str, *, local: bool) -> tuple[AppState, str]:
-    machines = observation.machines
-    if not machines:
-        reason = "the app has no machine" if observation.exists else ""
-        return ("stopped", "") if local else ("not deployed", reason)
-    # On Fly, a request starts machines that are stopped or suspended.
-    asleep = (
-        () if local else tuple(one for one in machines if one.state in SUSPENDED and not one.crashed and one.host_ok)
-    )
-    problems = list(conditions(tuple(one for one in machines if one not in asleep), observation.taken))
-    if problems:
-        more = f", and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        return _worst(machines), "; ".join(problems[:_SHOWN]) + more
-    if (images := len({machine.digest for machine in machines})) > 1:
-        return "degraded", f"its machines run {images} images"
-    if observation.incomplete:
-        return "degraded", observation.incomplete
-    if any(machine.state == "started" for machine in machines):
-        return "healthy", ""
-    if all(machine.state == _COMPLETED for machine in machines):
-        return _COMPLETED, ""
-    if kept:
-        return "degraded", f"all machines are suspended, but {kept}"
-    return "suspended", ""
-
-
-def _worst(machines: Sequence[Machine]) -> AppState:
-    """Return the state of an app from those of its machines; at least one of them is in no good condition."""
-    words = {condition(one).word for one in machines}
-    if len(words) == 1:
-        (word,) = words
-        return _BY_WORD.get(word, "degraded")
-    return "degraded"
-
-
 def _of_apps(found: set[AppState], *, local: bool) -> EnvironmentState:
     states = found.difference(_NO_EVIDENCE)
     if found and not states:
@@ -299,6 +275,8 @@ def _of_apps(found: set[AppState], *, local: bool) -> EnvironmentState:
         return "running" if local else "healthy"
     if "starting" in states and states <= {"healthy", "starting"}:
         return "starting"
+    if states <= {"stopped", "killed"}:
+        return "stopped"
     alone: tuple[EnvironmentState, ...] = get_args(EnvironmentState)
     for state in alone:
         if states == {state}:

@@ -158,11 +158,15 @@ class ServiceState:
     """what to do, if there is a specific remedy"""
     settled: bool = True
     """whether it met the requirements"""
+    late: bool = False
+    """whether its last probe failed for a reason that may pass, such as no response in time or a 503"""
+    is_out: bool = False
+    """whether its containers do not serve it, whatever responds"""
 
     @property
     def reachable(self) -> bool:
         """Whether it responded, or was not probed."""
-        return self.state != UNREACHABLE
+        return self.state != UNREACHABLE and not self.is_out
 
     @property
     def asked(self) -> bool:
@@ -204,6 +208,8 @@ class Probes:
         """set to end them now"""
         self.pending: tuple[str, ...] = ()
         """the services that are not ready yet"""
+        self.given_up: frozenset[str] = frozenset()
+        """services for which they do not wait; it can be changed while they run"""
         self._states: dict[str, ServiceState] = {}
         self._watches: dict[str, _Watch] = {}
         self._targets = tuple(targets(environment))
@@ -224,13 +230,17 @@ class Probes:
 
         asks = {service: watch.run for service, watch in self._watches.items()}
         try:
-            found = run_all(asks, unwanted=lambda: time.monotonic() > self.until + _GRACE, waiting=wait)
+            found = run_all(asks, unwanted=self._are_over, waiting=wait)
         finally:
             self.over.set()
         # The rest hang in their last probe.
         late = {service: watch.state() for service, watch in self._watches.items() if service not in found}
         found |= self._states | late
         return tuple(found[target.service] for target in self._targets)
+
+    def _are_over(self) -> bool:
+        is_late = time.monotonic() > self.until + _GRACE
+        return is_late or (bool(self.pending) and self.given_up.issuperset(self.pending))
 
 
 class _Watch:
@@ -302,6 +312,7 @@ class _Watch:
             None if first is None else round(first * 1000, 1),
             self.remedy,
             self.row.settled,
+            self.row.missed and not self.sure,
         )
 
 

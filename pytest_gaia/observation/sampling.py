@@ -124,8 +124,6 @@ class ServiceTally:
 class Tally:
     """The statistics of all services of an environment."""
 
-    required: frozenset[str]
-    """the services that decide whether the environment is healthy"""
     samples: int = 0
     services: dict[str, ServiceTally] = field(default_factory=dict)
     changes: list[tuple[str, str]] = field(default_factory=list)
@@ -148,11 +146,9 @@ class Tally:
 
     @property
     def well(self) -> bool:
-        """Whether every required service was healthy in the last sample."""
-        lasts = {name: each.last for name, each in self.services.items()}
-        # A service that was not probed does not count: it is reached through another one, or is absent on purpose.
-        asked = [lasts[name] for name in self.required if name in lasts]
-        return bool(asked) and all(last is not None and last.well for last in asked)
+        """Whether every service was healthy in the last sample."""
+        lasts = [each.last for each in self.services.values()]
+        return bool(lasts) and all(last is not None and last.well for last in lasts)
 
 
 def _changes(then: Reading, now: Reading) -> list[str]:

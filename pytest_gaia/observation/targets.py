@@ -5,6 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias, TypeVar
@@ -99,6 +100,23 @@ def question_of(service: Service, endpoint: str) -> str:
 
 def _within(longest: float, probe: Ask) -> Ask:
     return lambda left: probe(min(left, longest))
+
+
+def in_background(ask: Callable[[], T], name: str) -> Future[T]:
+    """Call ``ask`` in a thread of its own, for which the process does not wait at its end; return its future result."""
+    found: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result = ask()
+        # Raised again on the thread of the caller.
+        except BaseException as problem:  # noqa: BLE001
+            found.set_exception(problem)
+        else:
+            found.set_result(result)
+
+    threading.Thread(target=run, daemon=True, name=f"gaia-{name}").start()
+    return found
 
 
 def run_all(

@@ -3,10 +3,8 @@
 import json
 import math
 import re
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import HTTPException
@@ -20,7 +18,7 @@ from pytest_gaia.expectations.subjects import Observed
 from pytest_gaia.observation.documents import Snapshot, document_of, late, published
 from pytest_gaia.observation.http_probe import opener
 from pytest_gaia.observation.readiness import READY, STARTED, Demand, Probes, ServiceState, probe_services
-from pytest_gaia.observation.targets import ABSENT, LOOK, run_all
+from pytest_gaia.observation.targets import ABSENT, LOOK, in_background, run_all
 
 _LONGEST = 64 * 1024
 """bytes of a response that are read"""
@@ -86,27 +84,23 @@ class Early:
     def __init__(self, environment: Environment, demand: Demand, stopped: tuple[str, ...]) -> None:
         self._environment = environment
         self._probes = Probes(environment, deadline=environment.timeouts.ready, demand=demand, stopped=stopped)
-        self._found: Future[Beginning] = Future()
         self._ended = math.inf
-        threading.Thread(target=self._look, daemon=True, name="gaia-early").start()
+        self._found = in_background(self._look, "early")
 
-    def _look(self) -> None:
-        try:
-            states = self._probes.states()
-            beginning = look(self._environment, states) if self._are_ready(states) else Beginning(states)
-        # Raised again on the thread of the caller.
-        except BaseException as problem:  # noqa: BLE001
-            self._found.set_exception(problem)
-        else:
-            self._ended = time.monotonic()
-            self._found.set_result(beginning)
+    def _look(self) -> Beginning:
+        states = self._probes.states()
+        beginning = look(self._environment, states) if self._are_ready(states) else Beginning(states)
+        self._ended = time.monotonic()
+        return beginning
 
-    def beginning(self, waiting: Callable[[tuple[str, ...]], None]) -> Beginning | None:
+    def beginning(
+        self, waiting: Callable[[tuple[str, ...]], None], patience: float, given_up: Iterable[str] = ()
+    ) -> Beginning | None:
         """Return the state now, after collection; None if the services must be probed again.
 
-        Services that are still not ready have the whole time that the environment has to become ready.
+        Services that are still not ready have ``patience`` seconds, except those that are ``given_up``.
         """
-        patience = self._environment.timeouts.ready
+        self._probes.given_up = frozenset(given_up)
         if self._found.done():
             found = self._found.result()
             is_fresh = time.monotonic() - self._ended < _FRESH
@@ -203,7 +197,7 @@ def observe_again(
 
     A service that was healthy has ``deadline`` seconds to be healthy again, because its machine may have been suspended.
     """
-    met = {state.service: state for state in before if state.asked and state.reachable}
+    met = {state.service: state for state in before if state.asked and state.reachable and not state.late}
     left_out = tuple(state.service for state in before if state.service not in met)
     was_well = frozenset(service for service, state in met.items() if state.state in _WELL)
     demand = Demand(healthy=was_well & set(environment.required))

@@ -36,6 +36,8 @@ from pytest_gaia.wording import counted
 _CUT_SHORT = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR)
 """exit statuses that end with HOLD anyway, without a final check"""
 
+_IMPAIRED = 6.0
+"""seconds to become ready for an environment where a service does not run: three slow probes"""
 _RETRY = ("pytest-retry", "pytest_retry.retry_plugin")
 """names of a plugin that repeats a call inside a hook and shows only the last report"""
 _UNCOUNTED = (
@@ -105,7 +107,10 @@ class ControllerHooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
         """Probe the environment while this process collects, unless something changes it before the first test."""
-        changes = self.run.declared.sandbox or self.deployment is not None
+        changes = self.run.declared.sandbox or (self.deployment is not None and not self.deployment.is_still)
+        # The deploy tool may need the credentials that tests must not have.
+        if self.deployment is not None and self.deployment.is_still and not self.run.withheld:
+            self.deployment.observe_early()
         if not (changes or distributes(self.config) or runs_no_tests(self.config.option)):
             # After collection, the same error ends the run with a message.
             with suppress(ConfigError):
@@ -250,14 +255,13 @@ class ControllerHooks:
             self.result.unavailable = "the sandbox did not start"
             return ["gaia: the sandbox did not start; no test ran.", str(error)]
         deadline = environment.timeouts.ready
-        with Waiting(self.terminal, f"readiness of {environment.name}", deadline) as waiting:
-            beginning = self._early.beginning(waiting) if self._early else None
-            if beginning is None:
-                demand, stopped = demand_of(environment, deployed=self._deploys), self.run.options.sandbox_without
-                beginning = Beginning(
-                    probe_services(environment, deadline=deadline, demand=demand, stopped=stopped, waiting=waiting)
-                )
-        states = beginning.states
+        outages = self.deployment.outages if self.deployment else {}
+        if self.deployment and outages.keys() & set(environment.required):
+            # The reason is known; waiting would change nothing.
+            beginning = Beginning(self.deployment.states())
+        else:
+            beginning = self._probed(environment, min(deadline, _IMPAIRED) if outages else deadline, (*outages,))
+        states = self.deployment.states(beginning.states) if self.deployment else beginning.states
         if self.config.get_verbosity() >= 0:
             self._write(services.service_table(environment, states))
         missing = services.missing(environment, states)
@@ -269,10 +273,22 @@ class ControllerHooks:
                     beginning = look(environment, states, waiting)
             self._documents = beginning.documents
             assert beginning.observed is not None
-            self.run.handoff.write(beginning.observed, self._apis(environment))
+            self.run.handoff.write(beginning.observed.without(outages), self._apis(environment))
             self._met = states
         self.result.begin(environment, states)
         return services.not_ready(environment, missing, deadline) if missing else []
+
+    def _probed(self, environment: Environment, deadline: float, given_up: tuple[str, ...]) -> Beginning:
+        """Return the states, as soon as all services but those ``given_up`` are ready or ``deadline`` seconds have passed."""
+        with Waiting(self.terminal, f"readiness of {environment.name}", deadline) as waiting:
+            found = self._early.beginning(waiting, deadline, given_up) if self._early else None
+            if found is not None:
+                return found
+            demand, stopped = demand_of(environment, deployed=self._deploys), self.run.options.sandbox_without
+            stopped = (*stopped, *given_up)
+            return Beginning(
+                probe_services(environment, deadline=deadline, demand=demand, stopped=stopped, waiting=waiting)
+            )
 
     def _apis(self, environment: Environment) -> Apis:
         """Return the operations that the services offer, by their documents, and those of the baseline."""
@@ -300,10 +316,11 @@ class ControllerHooks:
         environment = self.run.environment
         try:
             deadline = environment.timeouts.ready
-            with Waiting(self.terminal, f"final check of {environment.name}", deadline) as waiting:
+            waiting = Waiting(self.terminal, f"final check of {environment.name}", deadline)
+            with waiting, self.run.credentials():
+                deployed = self.deployment.observe_again() if self.deployment else None
                 ending = observe_again(environment, self._met, deadline=deadline, waiting=waiting)
-            with self.run.credentials():
-                deployed = self.deployment.observe_again() if self.deployment else ()
+                interrupted, changed = deployed() if deployed else ((), ())
         except KeyboardInterrupt:
             self.result.changed = ("the final check of the environment was interrupted",)
             return
@@ -311,9 +328,15 @@ class ControllerHooks:
             # A test has changed a variable that readiness reads.
             self.result.changed = (f"the final check of the environment failed: {usage_error}",)
             return
-        self.result.unavailable = "; ".join(ending.gone)
-        self.result.changed = (*ending.changed, *deployed)
+        self.result.unavailable = "; ".join((*ending.gone, *interrupted, *self._not_tested()))
+        self.result.changed = (*ending.changed, *changed)
         self._noted = ending.noted
+
+    def _not_tested(self) -> list[str]:
+        """Return why tests did not run: the containers of a service that they require."""
+        outages = self.deployment.outages if self.deployment else {}
+        held = {service for record in self.result.records for service in record.not_sent}
+        return [f"{service}: {outage}" for service, outage in outages.items() if service in held]
 
     def _started(self) -> Environment:
         """Wait for the sandbox, if there is one; return the environment with all addresses."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,8 +16,22 @@ from pytest_gaia.deploy.contract import DeployHook, Request
 from pytest_gaia.deploy.hooks import PluginHook, hook_for
 from pytest_gaia.deploy.outcome import images
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.observation.deployed import ServiceObservation, changes, observe_services, start_suspended, starter_of
-from pytest_gaia.observation.targets import targets
+from pytest_gaia.observation.deployed import (
+    LOCAL,
+    Outage,
+    ServiceObservation,
+    app_state,
+    changes,
+    corrected,
+    interrupted,
+    observe_services,
+    outages,
+    start_suspended,
+    starter_of,
+    weakened,
+)
+from pytest_gaia.observation.readiness import ServiceState
+from pytest_gaia.observation.targets import in_background, targets
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.plugin.terminal.progress import begin_line, erase_line, show_briefly, write
@@ -28,6 +45,8 @@ from pytest_gaia.system.signals import like_interrupts
 from pytest_gaia.verdict.evidence import DeploymentSeen, ServiceSeen
 
 HOOK = "pytest_gaia_deploy"
+_FRESH = 30.0
+"""seconds for which an observation during collection counts"""
 _COMPANIONS = ("gaia_deploy_services", "gaia_deploy_image", "gaia_deploy_region", "gaia_deploy_rebuild")
 
 
@@ -44,6 +63,10 @@ class Deployment:
         self._whole = whole
         self._before: tuple[ServiceObservation, ...] = ()
         self._notes: list[str] = []
+        self._early: Future[tuple[ServiceObservation, ...]] | None = None
+        self._began = 0.0
+        self.outages: dict[str, Outage] = {}
+        """service → why its containers are no evidence; filled by :meth:`begin`"""
 
     @classmethod
     def of(cls, run: Run, config: pytest.Config) -> Deployment | None:
@@ -79,6 +102,16 @@ class Deployment:
         return self._rollout is not None
 
     @property
+    def is_still(self) -> bool:
+        """Whether nothing changes the deployment before the first test, so that it can be observed during collection."""
+        return self._hook_name == LOCAL and not self.asked
+
+    def observe_early(self) -> None:
+        """Begin to observe in a thread."""
+        self._began = time.monotonic()
+        self._early = in_background(partial(self._sights, self._whole), "deployment")
+
+    @property
     def seen(self) -> DeploymentSeen:
         """The deployed state, for the results."""
         done = {step.service: step for step in self.result.steps} if self.result else {}
@@ -86,7 +119,7 @@ class Deployment:
         return DeploymentSeen(
             hook=self._hook_name,
             services=tuple(
-                _service(step, observations.get(step.service), done.get(step.service))
+                _service(step, observations.get(step.service), done.get(step.service), local=self._hook_name == LOCAL)
                 for step in self._steps().values()
             ),
             by_this_run=self.result is not None,
@@ -118,15 +151,56 @@ class Deployment:
         self._look()
         self._wake(terminal)
         result.deployment = self.seen
-        if terminal is not None and terminal.verbosity >= 0:
-            write(terminal, report.table(self._environment.label, self.seen))
-        return []
+        self.outages = outages(self._before, self._environment) if self._hook_name == LOCAL else {}
+        if terminal is not None:
+            is_brief = terminal.verbosity < 0
+            lines = report.table(self._environment.label, self.seen)
+            write(terminal, report.outage_lines(self.outages) if is_brief else lines)
+        return self._taken(result)
 
-    def observe_again(self) -> tuple[str, ...]:
-        """Observe again after the last test; return a sentence for each service that has changed."""
+    def _taken(self, result: Result) -> list[str]:
+        """Return a message if other containers respond at addresses of this environment, which makes nothing evidence."""
+        observations = (observed.observation for observed in self._before if observed.service in self.outages)
+        taken = [
+            f"{seen.app}: {seen.elsewhere} responds at its address" for seen in observations if seen and seen.elsewhere
+        ]
+        result.unavailable = "; ".join(taken)
+        return report.taken(self._environment.label, taken) if taken else []
+
+    def states(self, probed: Sequence[ServiceState] | None = None) -> tuple[ServiceState, ...]:
+        """Return the states of the services that were ``probed``, or of those whose containers are no evidence."""
+        states = [ServiceState(service, "") for service in self.outages] if probed is None else probed
+        local = self._hook_name == LOCAL
+        return corrected(states, self.outages, needs=self._needs, problem=self._problem if local else lambda _: "")
+
+    def _problem(self, service: str) -> str:
+        return next((observed.problem for observed in self._before if observed.service == service), "")
+
+    def _needs(self, service: str) -> frozenset[str]:
+        steps = self._steps()
+        units = steps[service].needs if service in steps else ()
+        platform = self._environment.platform
+        behind = (name for name in platform if platform[name].via == service)
+        named = (name for name, step in steps.items() if step.app in units)
+        return frozenset((*named, *behind, *(platform[service].depends_on if service in platform else ())))
+
+    def observe_again(self) -> Callable[[], tuple[tuple[str, ...], tuple[str, ...]]]:
+        """Observe again after the last test, in a thread if the hook allows it.
+
+        Returns a function that returns sentences: containers that were ended, restarted or replaced, and other changes.
+        """
         watched = {observed.service for observed in self._before if observed.observation is not None}
         again = replace(self._whole, steps=tuple(step for name, step in self._steps().items() if name in watched))
-        return tuple(changes(self._before, self._sights(again)))
+        if self._hook_name != LOCAL:
+            return lambda: ((), tuple(changes(self._before, self._sights(again))))
+        found = in_background(partial(self._sights, again), "deployment")
+
+        def compared() -> tuple[tuple[str, ...], tuple[str, ...]]:
+            now = found.result()
+            changed = (*changes(self._before, now), *weakened(self._before, now))
+            return tuple(interrupted(self._before, now)), changed
+
+        return compared
 
     def _deploy(self, rollout: Rollout, terminal: pytest.TerminalReporter | None) -> None:
         hook = self._hook()
@@ -158,6 +232,11 @@ class Deployment:
 
     def _look(self) -> None:
         """Observe the services, except those that this run has just deployed."""
+        if self._early is not None:
+            found = self._early.result()
+            if time.monotonic() - self._began < _FRESH:
+                self._before = found
+                return
         done = self.result.steps if self.result else ()
         known = {
             step.service: ServiceObservation(step.service, step.app, step.after)
@@ -225,16 +304,18 @@ def _asked(option: Any, environment: Environment) -> bool:
     return True
 
 
-def _service(step: Step, observed: ServiceObservation | None, done: StepResult | None) -> ServiceSeen:
+def _service(step: Step, observed: ServiceObservation | None, done: StepResult | None, *, local: bool) -> ServiceSeen:
     observation = observed.observation if observed else None
     if observation is None and done is not None:
         observation = done.after
     machines = observation.machines if observation else ()
+    state, reason = app_state(observation, local=local) if observation else ("", "")
     return ServiceSeen(
         service=step.service,
         app=step.app,
         outcome=done.outcome if done else "",
-        reason=done.reason if done else observed.problem if observed else "",
+        state=state,
+        reason=(done.reason if done else observed.problem if observed else "") or reason,
         version=observation.version if observation else None,
         images=images(observation) if observation else (),
         machines=len(machines) if observation else None,

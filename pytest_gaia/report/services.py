@@ -77,7 +77,10 @@ def _is_absent(environment: Environment, state: ServiceState) -> bool:
 
 def reasons(absent: Sequence[ServiceState]) -> str:
     """Return why no test ran, in one line."""
-    return "; ".join(f"{state.service}: {state.detail or state.state}" for state in absent)
+    return "; ".join(
+        f"{state.service}: {state.detail or state.state}" + (f": {state.remedy}" if state.is_out else "")
+        for state in absent
+    )
 
 
 def not_ready(environment: Environment, absent: Sequence[ServiceState], deadline: float) -> list[str]:
@@ -87,6 +90,9 @@ def not_ready(environment: Environment, absent: Sequence[ServiceState], deadline
     for state in absent:
         if state.state == ABSENT:
             lines.append(f"  {state.service}: no address is known")
+            continue
+        if state.is_out:
+            lines.append(f"  {state.service}: {state.detail}")
             continue
         source = environment.sources.get(f"urls.{state.service}", "default")
         question = question_of(environment.platform[state.service], state.endpoint)
@@ -188,10 +194,19 @@ def _row(seen: ServiceSeen) -> tuple[str, ...]:
     return (f"  {seen.service}", seen.app, _state(seen), version, images, _health(seen), seen.reason)
 
 
+def outage_lines(outages: Mapping[str, object]) -> list[str]:
+    """Return one line for each service whose containers are no evidence."""
+    return [f"gaia: {service}: {outage}" for service, outage in outages.items()]
+
+
+def taken(label: str, reasons: Sequence[str]) -> list[str]:
+    """Return the message for addresses at which containers of another project respond."""
+    head = f"gaia: {label} is not what responds at its addresses; no test ran."
+    return [head, *(f"  {reason}" for reason in reasons), "  fix: stop the other containers, or publish other ports."]
+
+
 def _state(seen: ServiceSeen) -> str:
-    if seen.outcome:
-        return seen.outcome.replace("_", " ")
-    return "running" if seen.machines else "not deployed"
+    return seen.outcome.replace("_", " ") or seen.state
 
 
 def _health(seen: ServiceSeen) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.platform import SANDBOX_APIS
 from pytest_gaia.config.resolve import Options
 from pytest_gaia.config.variables import credentials_in
-from pytest_gaia.errors import SandboxError
+from pytest_gaia.errors import NotSent, SandboxError
 from pytest_gaia.expectations.apis import NO_APIS, Api, Apis, Baseline
 from pytest_gaia.expectations.subjects import NOTHING_OBSERVED, Observed
 from pytest_gaia.printable import colored, visible
@@ -38,6 +38,7 @@ class _Observation(msgspec.Struct):
 
     capabilities: list[str] = []
     unknown: list[str] = []
+    outages: dict[str, str] = {}
     apis: dict[str, Api] = {}
     baseline: Baseline | None = None
 
@@ -74,7 +75,11 @@ class Handoff:
         self._observed, self._apis = observed, apis
         if self._directory is not None:
             content = _Observation(
-                sorted(observed.capabilities), sorted(observed.unknown), dict(apis.now), apis.baseline
+                sorted(observed.capabilities),
+                sorted(observed.unknown),
+                dict(observed.outages),
+                dict(apis.now),
+                apis.baseline,
             )
             draft = self._directory / f"{_FILE}.draft"
             draft.write_bytes(msgspec.json.encode(content))
@@ -97,7 +102,7 @@ class Handoff:
         known = _Observation()
         if path and path.is_file():
             known = msgspec.json.decode(path.read_bytes(), type=_Observation)
-        self._observed = Observed(frozenset(known.capabilities), frozenset(known.unknown))
+        self._observed = Observed(frozenset(known.capabilities), frozenset(known.unknown), known.outages)
         self._apis = Apis(known.apis, known.baseline)
 
     def close(self) -> None:
@@ -254,6 +259,12 @@ class Run:
     def observed(self) -> Observed:
         """Return the services that responded before the first test."""
         return self.handoff.read()
+
+    def require(self, services: Iterable[str]) -> None:
+        """Raise ``NotSent`` if the containers of one of ``services`` do not serve it."""
+        outages = self.observed().outages
+        for service in sorted(outages.keys() & set(services)) if outages else ():
+            raise NotSent(service, f"cannot be tested: {outages[service]}")
 
     def reduced(self) -> dict[str, tuple[int, int]]:
         """Return service → limit of requests in flight before and after, for those that returned 429 in this process."""

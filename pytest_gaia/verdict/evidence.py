@@ -33,8 +33,10 @@ class ServiceSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """its name in the deploy tool"""
     outcome: str = ""
     """outcome of its deployment; empty if this run did not deploy it"""
+    state: str = ""
+    """its state before the first test, in the words of `gaia status`; empty if not observed"""
     reason: str = ""
-    """reason of the outcome, or why nothing was observed"""
+    """reason of the outcome or of the state, or why nothing was observed"""
     version: int | None = msgspec.field(default=None, name="release")
     images: tuple[str, ...] = ()
     """images of its machines: digests, or references without a known digest"""

@@ -8,8 +8,8 @@ from typing import Any, get_args
 import pytest
 
 from pytest_gaia.deploy.contract import Machine, Observation
+from pytest_gaia.observation.deployed import AppState
 from pytest_gaia.observation.overview import (
-    AppState,
     AppView,
     EnvironmentView,
     asked_app,
@@ -48,7 +48,7 @@ def test_an_app_whose_machines_are_well_is_healthy_and_reports_what_runs() -> No
 @pytest.mark.parametrize(
     ("wrong", "state", "reason"),
     [
-        ({"passing": 0}, "degraded", "machine m1 passes 0 of 1 health checks"),
+        ({"passing": 0}, "unhealthy", "machine m1 passes 0 of 1 health checks"),
         ({"state": "starting"}, "starting", "machine m1 is starting, not started"),
         ({"state": "failed"}, "degraded", "machine m1 is failed, not started"),
         ({"crashed": True}, "crashed", "machine m1 crashed or ran out of memory after it started"),
@@ -61,6 +61,13 @@ def test_an_app_whose_machines_are_well_is_healthy_and_reports_what_runs() -> No
             "container a-1 crashed with exit code 3",
         ),
         ({"state": "paused"}, "paused", "machine m1 is paused"),
+        ({"state": "stopped", "exit_code": 137, "ended_by": "kill"}, "killed", "machine m1 was killed (exit code 137)"),
+        ({"state": "stopped", "out_of_memory": True}, "out of memory", "machine m1 ran out of memory"),
+        (
+            {"state": "restarting", "exit_code": 3, "restarts": 2},
+            "restarting",
+            "machine m1 is restarting: it was restarted 2 times, and its last run ended with exit code 3",
+        ),
     ],
 )
 def test_a_machine_in_bad_condition_decides_the_state_of_its_app(
@@ -119,7 +126,7 @@ def test_an_app_that_sleeps_is_suspended_unless_it_is_kept_awake_or_runs_here(st
     suspended = seen(machine(state=state, passing=0))
 
     assert deployed_app("auth", suspended).state == "suspended"
-    assert deployed_app("auth", suspended, local=True).state == "stopped"
+    assert deployed_app("auth", suspended, local=True).state == state
     kept = deployed_app("auth", suspended, kept="fly.auth.production.toml keeps 2 running")
     assert (kept.state, kept.reason) == (
         "degraded",
@@ -131,6 +138,17 @@ def test_an_app_without_machines_is_not_deployed() -> None:
     assert deployed_app("auth", seen(exists=False)).state == "not deployed"
     assert deployed_app("auth", seen()).reason == "the app has no machine"
     assert deployed_app("auth", seen(exists=False), local=True).state == "stopped"
+
+
+def test_an_app_whose_address_belongs_to_another_container_is_unknown() -> None:
+    taken = Observation(app="auth", exists=False, elsewhere="container b-auth-1 of the Compose project b in /b")
+
+    view = deployed_app("auth", taken, local=True)
+
+    assert (view.state, view.reason) == (
+        "unknown",
+        "container b-auth-1 of the Compose project b in /b responds at its address",
+    )
 
 
 def test_the_reported_health_counts_although_its_checks_pass() -> None:

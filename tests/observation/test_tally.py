@@ -17,7 +17,7 @@ def reading(
 
 
 def tally_of(*readings: Reading) -> Tally:
-    tally = Tally(frozenset({"gateway"}))
+    tally = Tally()
     for number, each in enumerate(readings):
         tally.add([each], f"t{number}")
     return tally
@@ -45,7 +45,7 @@ def test_one_response_alone_has_no_mean_and_no_worst() -> None:
 
 
 def test_changes_are_reported_and_kept_with_their_time() -> None:
-    tally = Tally(frozenset({"gateway"}))
+    tally = Tally()
     tally.add([reading()], "10:00")
 
     assert tally.add([reading("unhealthy", detail="reports 'unhealthy'")], "10:05") == [
@@ -63,20 +63,20 @@ def test_a_service_that_flaps_all_night_does_not_fill_the_memory() -> None:
     assert tally.changes[-1] == ("t999", "gateway: degraded → ready")
 
 
-def test_the_last_look_at_the_required_services_decides() -> None:
+def test_the_last_sample_decides() -> None:
     assert tally_of(reading("degraded"), reading()).well
     assert not tally_of(reading(), reading("degraded")).well
     assert not tally_of(reading(), reading("unreachable", None)).answered
 
 
-def test_who_is_not_required_does_not_decide() -> None:
-    tally = Tally(frozenset({"gateway"}))
+def test_each_service_decides() -> None:
+    tally = Tally()
     tally.add([reading(), reading("unreachable", None, service="chat")], "t")
 
-    assert (tally.well, tally.answered) == (True, True)
+    assert (tally.well, tally.answered) == (False, True)
 
 
 def test_nothing_seen_is_not_well() -> None:
-    tally = Tally(frozenset({"gateway"}))
+    tally = Tally()
 
     assert (tally.well, tally.answered) == (False, False)

@@ -107,10 +107,10 @@ def test_what_responds_while_the_tests_are_collected_is_not_asked_again(serve: S
     gateway = serve(healthy())
     there = environment(gateway=gateway)
     early = Early(there, ONE_RESPONSE, ())
-    found = early.beginning(lambda _: None)
+    found = early.beginning(lambda _: None, 10)
     asked = gateway.asked
 
-    again = early.beginning(lambda _: None)
+    again = early.beginning(lambda _: None, 10)
 
     assert found is not None
     assert again is found
@@ -126,4 +126,4 @@ def test_a_service_that_refused_connections_during_collection_is_probed_again(se
     there = environment(gateway=gateway)
     gateway.close()
 
-    assert Early(there, ONE_RESPONSE, ()).beginning(lambda _: None) is None
+    assert Early(there, ONE_RESPONSE, ()).beginning(lambda _: None, 10) is None

@@ -67,7 +67,7 @@ def test_without_the_option_it_only_looks(deployer: Deployer, way: Sequence[str]
     result.stdout.fnmatch_lines(
         [
             "gaia: stage: deployed state (command)",
-            "  gateway  gateway  running  version 1  sha256:000000000000  1 machine, 1 of 1 checks pass",
+            "  gateway  gateway  healthy  version 1  sha256:000000000000  1 machine, 1 of 1 checks pass",
         ]
     )
     deployment = deployer.verdict["deployment"]

@@ -56,6 +56,6 @@ def test_the_local_platform_is_brought_up_and_tested(
     assert (deployed.ret, looked_at.ret, without.ret) == (0, 0, 0)
     deployed.stdout.fnmatch_lines(["  auth: deployed", "  gateway: deployed", "gaia: local: deployed by this run *"])
     looked_at.stdout.fnmatch_lines(
-        ["gaia: local: deployed state (compose)", "  gateway  gateway *running*1 of 1 checks pass"]
+        ["gaia: local: deployed state (compose)", "  gateway  gateway *healthy*1 of 1 checks pass"]
     )
     without.stdout.fnmatch_lines(["gaia: note: deployed version unknown for auth, gateway: docker is not *"])

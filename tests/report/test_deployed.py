@@ -32,9 +32,11 @@ def test_one_line_a_service_says_what_runs_and_how_well() -> None:
     seen = DeploymentSeen(
         "fly",
         (
-            ServiceSeen("auth", "gaia-auth-dev", "deployed_with_tool_error", "a lease", 7, (DIGEST,), 2, 2, 2),
-            ServiceSeen("chat", "gaia-chat-dev", version=3, images=("r/chat:1", DIGEST), machines=1),
-            ServiceSeen("nats", "gaia-nats-dev", machines=0),
+            ServiceSeen(
+                "auth", "gaia-auth-dev", "deployed_with_tool_error", "healthy", "a lease", 7, (DIGEST,), 2, 2, 2
+            ),
+            ServiceSeen("chat", "gaia-chat-dev", state="crashed", version=3, images=("r/chat:1", DIGEST), machines=1),
+            ServiceSeen("nats", "gaia-nats-dev", state="not deployed", machines=0),
         ),
         by_this_run=True,
     )
@@ -45,7 +47,7 @@ def test_one_line_a_service_says_what_runs_and_how_well() -> None:
             "  auth  gaia-auth-dev  deployed with tool error  version 7  sha256:aaaaaaaaaaaa            "
             "2 machines, 2 of 2 checks pass  a lease"
         ),
-        "  chat  gaia-chat-dev  running                   version 3  r/chat:1, sha256:aaaaaaaaaaaa  1 machine, no checks",
+        "  chat  gaia-chat-dev  crashed                   version 3  r/chat:1, sha256:aaaaaaaaaaaa  1 machine, no checks",
         "  nats  gaia-nats-dev  not deployed",
     ]
 

@@ -39,13 +39,13 @@ The deploy tool reports what runs; services that are awake are also queried for 
 tool are queried directly, which may start a machine that sleeps. Nothing is changed. Lines with "drift" show how containers
 differ from the compose files.
 
-With one environment, --watch and --probe skip the deploy tool and query each service: response times, availability and
-changes. With several environments, --watch repeats the overview.
+With one environment, --watch and --probe query each service: response times, availability and changes. They observe the
+containers on this machine, but skip other deploy tools. With several environments, --watch repeats the overview.
 
 \b
 Exit codes, by the last observation:
     0  all environments are in an acceptable state
-    1  an environment or a required service is not healthy
+    1  an environment or a service is not healthy
     4  usage error
    12  nothing is reachable
   130  interrupted
@@ -70,7 +70,7 @@ def show_status(
     period: Annotated[
         str | None, typer.Option("--for", metavar="DURATION", help="Stop --watch after 90s, 10m, 2h")
     ] = None,
-    probe: Annotated[bool, typer.Option("--probe", help="Query the services once, without the deploy tool")] = False,
+    probe: Annotated[bool, typer.Option("--probe", help="Query each service once")] = False,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="Time limit for one environment")] = "60s",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; with --watch one object per line")] = False,
 ) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 import typer
@@ -14,9 +15,10 @@ import typer
 from pytest_gaia.cli.options import format_duration, options_here
 from pytest_gaia.cli.output import echo_json, reader_may_leave, show_table
 from pytest_gaia.config.environment import Environment
-from pytest_gaia.config.resolve import resolve
+from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
-from pytest_gaia.observation.sampling import Reading, ServiceTally, Tally, sample
+from pytest_gaia.observation.overview import probe
+from pytest_gaia.observation.sampling import Reading, ServiceTally, Tally
 from pytest_gaia.observation.targets import targets
 from pytest_gaia.system.signals import Stop, stopped_by_signals
 from pytest_gaia.wording import counted
@@ -28,23 +30,27 @@ _LONGEST_PROBE = 30.0
 
 def probe_once(env: str, *, as_json: bool) -> int:
     """Query the services of ``env`` once, show the result and return the exit code."""
-    environment = _with_address(env)
-    return _run(environment, as_json=as_json, once=True, every=0.0, period=0.0)
+    options = options_here(env)
+    environment = _with_address(options)
+    return _run(environment, options.rootdir, as_json=as_json, once=True, every=0.0, period=0.0)
 
 
 def watch_environment(env: str, every: float, period: float | None, *, as_json: bool) -> int:
     """Query the services of ``env`` every ``every`` seconds, at most for ``period``; return the last exit code."""
-    return _run(_with_address(env), as_json=as_json, once=False, every=every, period=period)
+    options = options_here(env)
+    return _run(_with_address(options), options.rootdir, as_json=as_json, once=False, every=every, period=period)
 
 
-def _run(environment: Environment, *, as_json: bool, once: bool, every: float, period: float | None) -> int:
-    tally = Tally(frozenset(environment.required))
+def _run(
+    environment: Environment, rootdir: Path, *, as_json: bool, once: bool, every: float, period: float | None
+) -> int:
+    tally = Tally()
     began = time.monotonic()
     until = None if period is None else began + period
     # A closed pipe (gaia status dev --watch | head -3) is no error.
     with reader_may_leave(sys.stdout):
         with stopped_by_signals() as stop, shown_for(environment, tally, as_json=as_json, once=once) as shown:
-            _watch(environment, tally, shown, stop, every=every, until=until)
+            _watch(environment, rootdir, tally, shown, stop, every=every, until=until)
         if not once:
             shown.sum_up(time.monotonic() - began)
     return exit_code(tally)
@@ -58,12 +64,19 @@ def exit_code(tally: Tally) -> int:
 
 
 def _watch(
-    environment: Environment, tally: Tally, shown: Shown, stop: Stop, *, every: float, until: float | None
+    environment: Environment,
+    rootdir: Path,
+    tally: Tally,
+    shown: Shown,
+    stop: Stop,
+    *,
+    every: float,
+    until: float | None,
 ) -> None:
     patience = min(environment.timeouts.response, _LONGEST_PROBE)
     while not stop.asked:
         began = time.monotonic()
-        readings = sample(environment, deadline=patience, unwanted=lambda: stop.asked)
+        readings = probe(environment, rootdir, deadline=patience, unwanted=lambda: stop.asked)
         if stop.asked:
             # An interrupted sample has no result for the services that had not responded yet.
             break
@@ -78,8 +91,9 @@ def _watch(
         stop.wait(left)
 
 
-def _with_address(name: str) -> Environment:
-    environment = resolve(options_here(name))
+def _with_address(options: Options) -> Environment:
+    environment = resolve(options)
+    name = environment.name
     if environment.sandbox:
         raise ConfigError(
             f"{name}: the sandbox has no address until it runs. Start one with `gaia sandbox up`, set the variables that "

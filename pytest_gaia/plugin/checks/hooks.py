@@ -148,6 +148,7 @@ class CheckHooks:
         if traits.demanding:
             self._leave_out(evidence)
         self.run.begin(item.nodeid, traits.needs, evidence.started)
+        self.run.require(traits.services)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> Generator[None, object, object]:
@@ -266,7 +267,8 @@ class CheckHooks:
         try:
             if evidence.traits.demanding:
                 self._leave_out(evidence)
-        except (DoesNotApply, pytest.fail.Exception):
+            self.run.require(evidence.traits.services)
+        except (DoesNotApply, NotSent, pytest.fail.Exception):
             # Raised again at the turn of the test.
             return False
         return True
