@@ -118,7 +118,7 @@ def test_tests_of_a_service_that_does_not_run_are_no_evidence(project: Project, 
     assert re.search(rf"^local +chat +{case.state}\b", status.out, re.MULTILINE), status.out
     assert re.search(rf"^chat +{case.state}\b", probe.out, re.MULTILINE), probe.out
     assert len(re.findall(rf"^  chat +(?:chat +)?{case.state}\b", ran.out, re.MULTILINE)) == 2, ran.out
-    assert verdict(ran.out) == f"gaia verdict: INFRA on local: chat: {reason}: {case.remedy}"
+    assert verdict(ran.out) == f"gaia verdict: INFRA on local: chat: {reason}: {case.remedy}, 1 passed"
     assert re.search(r"test_it\.py NN\.", ran.out), ran.out
     assert f"2 tests did not send a request to chat, which cannot be tested: {reason}: {case.remedy}" in flat(ran.out)
 
@@ -197,7 +197,7 @@ def test_containers_that_change_during_the_tests_are_named(
 
     assert ran.code == 12, ran.out
     expected = f"gaia verdict: INFRA on local: chat: container {project.name}-chat-1 {what} during the tests"
-    assert verdict(ran.out) == expected
+    assert verdict(ran.out) == f"{expected}, 2 passed"
 
 
 def test_containers_of_another_project_are_no_evidence(

@@ -68,7 +68,7 @@ def test_a_folder_of_the_same_name_is_another_project(engine: Engine, tmp_path: 
 
         # Docker Compose itself would take over the containers.
         assert project.gaia("status", "local").code == 0
-    assert states(status.out) == {"gateway": "stopped", "chat": "stopped"}
+    assert states(status.out) == {"gateway": "unknown", "chat": "unknown"}
     assert (deployed.code, f"which was created from {project.folder}" in deployed.err) == (4, True), deployed
 
 

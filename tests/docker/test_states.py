@@ -36,7 +36,7 @@ BY_HAND = {
     ),
     "killed": Changed(
         "kill chat",
-        "stopped",
+        "killed",
         "container P-chat-1 was killed (exit code 137)",
         (0, "chat: container P-chat-1 was killed (exit code 137); it was started again"),
     ),
@@ -106,7 +106,7 @@ SITUATIONS = {
         1,
         NOT_ROLLED_OUT,
         "container P-chat-1 ran out of memory (exit code 137)",
-        "crashed",
+        "out of memory",
         "container P-chat-1 ran out of memory (exit code 137)",
     ),
     "out of memory again and again": Situation(
@@ -147,7 +147,7 @@ SITUATIONS = {
         1,
         FAILED,
         "container P-chat-1 is unhealthy: it passes 0 of 1 health checks",
-        "degraded",
+        "unhealthy",
         "container P-chat-1 is unhealthy: it passes 0 of 1 health checks",
     ),
     "a one-shot before": Situation(
@@ -170,7 +170,7 @@ SITUATIONS = {
         1,
         {"migrate": "failed", "chat": "not started", "gateway": "deployed, with an error of the tool"},
         'service "migrate" didn\'t complete successfully: exit 2; container P-migrate-1 crashed with exit code 2',
-        "degraded",
+        "created",
         "container P-chat-1 was created, but not started",
     ),
     "an unhealthy dependency": Situation(
@@ -181,7 +181,7 @@ SITUATIONS = {
         1,
         {"chat": "failed", "gateway": "not started"},
         "dependency failed to start: container P-chat-1 is unhealthy",
-        "degraded",
+        "unhealthy",
     ),
     "a server that ends with 0": Situation(
         (GATEWAY, chat("'true'")),
