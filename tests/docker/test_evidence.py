@@ -224,8 +224,9 @@ def test_an_engine_that_does_not_respond_is_named(project: Project) -> None:
     ran = project.pytest(*LOCAL, DOCKER_HOST=host)
 
     assert ran.code == 12
-    assert "connection refused; docker ps: the Docker daemon does not respond" in flat(verdict(ran.out))
-    assert f"DOCKER_HOST={host}" in flat(ran.out.partition("fix:")[2])
+    why = f"docker ps: the Docker daemon at {host} (DOCKER_HOST) does not respond; start Docker, or unset DOCKER_HOST"
+    assert verdict(ran.out) == f"gaia verdict: INFRA on local: gateway: connection refused; {why}"
+    assert f"  fix: {why}" in ran.out
     assert "check the network" not in ran.out
 
 
