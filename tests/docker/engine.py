@@ -149,6 +149,12 @@ class Project:
         """The name by which Compose labels its containers: that of the folder."""
         return self.folder.name
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables by which this process runs the same ``docker``; published ports are out of its reach."""
+        environment = self.engine.environment()
+        return {name: environment[name] for name in ("DOCKER_HOST", "DOCKER_CONFIG", "PATH")}
+
     def write(self, path: str, text: str) -> None:
         """Write a file of the project."""
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)

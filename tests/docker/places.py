@@ -29,6 +29,10 @@ class Place(Protocol):
     def name(self) -> str:
         """The name of the project."""
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The variables by which this process runs the same ``docker``."""
+
 
 class OnFake(NamedTuple):
     """A project on the fake."""
@@ -40,6 +44,11 @@ class OnFake(NamedTuple):
     def name(self) -> str:
         """The name of the project: that of the folder."""
         return self.folder.name
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """None: the fake is the first ``docker`` on the path."""
+        return {}
 
     def docker(self, *words: str) -> Ran:
         """Run ``docker`` in the folder."""

@@ -1,4 +1,4 @@
-"""An engine that does not respond, ends or is used twice, and deployments that are interrupted."""
+"""A machine without Docker, and deployments that are interrupted or concurrent."""
 
 from __future__ import annotations
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow("docker")
 
 WITHOUT = {
-    "no engine": ({"DOCKER_HOST": "tcp://127.0.0.1:1"}, "the Docker daemon does not respond"),
-    "no context": ({"DOCKER_CONTEXT": "nosuch", "DOCKER_HOST": ""}, "the Docker context does not exist"),
     "no plugin": ({"DOCKER_CONFIG": "/nowhere"}, "Docker has no `compose` command"),
     "no docker": ({"PATH": str(Path(sys.executable).parent)}, "docker is not installed"),
 }

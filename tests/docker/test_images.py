@@ -1,4 +1,4 @@
-"""Images on a real engine: missing ones, builds, tags that moved, and rollbacks."""
+"""Images on a real engine: missing ones, and builds."""
 
 from __future__ import annotations
 
@@ -7,25 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.docker.engine import PREPARED
 from tests.docker.shop import CHAT, GATEWAY, outcomes, shop, states
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.docker.engine import Engine, Project
+    from tests.docker.engine import Engine
 
 pytestmark = pytest.mark.slow("docker")
 
 UNREACHABLE = "the image {} is not on this machine, and its registry cannot be reached"
-
-
-def test_an_image_whose_registry_cannot_be_reached_is_named_after_two_attempts(engine: Engine, tmp_path: Path) -> None:
-    with shop(engine, tmp_path, GATEWAY, CHAT.replace("image: tiny", "image: nosuch:1")) as project:
-        deployed = project.gaia("deploy", "local")
-
-    assert (deployed.code, UNREACHABLE.format("nosuch:1") in deployed.out) == (12, True), deployed
-    assert deployed.err.count("chat Pulling") == 2
 
 
 def test_an_image_that_may_not_be_pulled_is_a_usage_error(engine: Engine, tmp_path: Path) -> None:
@@ -62,49 +53,6 @@ def test_a_service_is_deployed_if_and_only_if_its_build_changed(engine: Engine, 
     assert (changed.code, outcomes(changed.out)["chat"], page) == (0, "deployed", "two\n"), changed
     assert (unchanged.code, outcomes(unchanged.out)["chat"]) == (0, "unchanged"), unchanged
     assert (broken.code, outcomes(broken.out)["chat"], "failed to solve" in broken.out) == (1, "failed", True), broken
-
-
-def move_tag(project: Project) -> None:
-    """Give the tag ``mine:1`` to another image."""
-    project.engine.docker("import", "--change", f"LABEL made={project.name}", str(PREPARED / "tiny.tar"), "mine:1")
-
-
-def test_a_rollback_returns_to_the_image_before_a_tag_moved(engine: Engine, tmp_path: Path) -> None:
-    with shop(engine, tmp_path, GATEWAY, CHAT.replace("image: tiny", "image: mine:1")) as project:
-        move_tag(project)
-        project.gaia("deploy", "local")
-        first = project.container("chat")["Image"]
-        engine.docker("import", "--change", "LABEL made=again", str(PREPARED / "tiny.tar"), "mine:1")
-        moved = project.gaia("deploy", "local")
-        back = project.gaia("rollback", "local", "--confirm", "local")
-        now = project.container("chat")["Image"]
-        # Compose goes forward again; what runs then is what can be rolled back.
-        project.up()
-        again = project.gaia("rollback", "local", "--confirm", "local", "--dry-run")
-
-    assert (moved.code, outcomes(moved.out)) == (0, {"chat": "deployed", "gateway": "unchanged"}), moved
-    assert (back.code, now) == (0, first), back
-    assert f"chat returns to mine@{first}" in back.err
-    assert "sha256@sha256" not in back.out + back.err + again.err
-    assert again.code == 0, again.err
-
-
-def test_a_rollback_to_an_image_that_was_removed_is_refused_before_anything_changes(
-    engine: Engine, tmp_path: Path
-) -> None:
-    with shop(engine, tmp_path, GATEWAY, CHAT.replace("image: tiny", "image: mine:1")) as project:
-        move_tag(project)
-        project.gaia("deploy", "local")
-        first = project.container("chat")["Image"]
-        engine.docker("import", "--change", "LABEL made=later", str(PREPARED / "tiny.tar"), "mine:1")
-        project.gaia("deploy", "local")
-        engine.docker("rmi", first)
-        before = project.container("chat")["Id"]
-
-        back = project.gaia("rollback", "local", "--confirm", "local")
-
-        assert project.container("chat")["Id"] == before
-    assert back.code == 4, back
 
 
 def test_without_a_journal_there_is_nothing_to_return_to(engine: Engine, tmp_path: Path) -> None:

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 import pytest
 
+from pytest_gaia.deploy.compose.hook import ComposeHook
+from pytest_gaia.deploy.states import condition
+from tests.deploy.executables import a_request
 from tests.docker.places import OnFake, Place, State, plain, states
 
 CHECK = "healthcheck: {test: [CMD, 'true'], interval: 1s, retries: 1}"
@@ -179,8 +182,33 @@ SITUATIONS = {
 }
 
 
+WORDS = {
+    "running": "healthy",
+    "healthy": "healthy",
+    "unhealthy": "unhealthy",
+    "starting": "starting",
+    "paused": "paused",
+    "unpaused": "healthy",
+    "stopped": "stopped",
+    "stopped, with a check": "stopped",
+    "killed": "killed",
+    "started again": "healthy",
+    "restart loop": "restarting",
+    "restarted twice": "crashed",
+    "ended with 0": "stopped",
+    "crashed": "crashed",
+    "wrong command of a shell": "crashed",
+    "wrong command": "created",
+    "out of memory": "out of memory",
+    "port in use": "healthy",
+    "a failed one-shot before": "created",
+    "an unhealthy dependency": "created",
+}
+"""situation → the condition of chat, as the adapter sees it"""
+
+
 @pytest.mark.parametrize("name", SITUATIONS)
-def test_states_of_containers(place: Place, name: str) -> None:
+def test_states_of_containers(place: Place, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     situation = SITUATIONS[name]
     (place.folder / "docker-compose.yml").write_text(situation.file)
 
@@ -190,6 +218,19 @@ def test_states_of_containers(place: Place, name: str) -> None:
     assert (ran.code, situation.said in plain(ran.err)) == (situation.code, True), ran.err
     # The engine restarts containers, and notices their ends, some time after the command.
     until = time.monotonic() + (0 if isinstance(place, OnFake) else LATEST)
-    while (found := states(place)) != situation.states and time.monotonic() < until:
+    word = WORDS.get(name, "")
+    while (found := (states(place), word and condition_of(place, "chat", monkeypatch))) != (situation.states, word):
+        assert time.monotonic() < until, found
         time.sleep(0.1)
-    assert found == situation.states
+
+
+def condition_of(place: Place, app: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the condition of an app's only container, as the adapter observes it."""
+    for variable, value in place.variables.items():
+        monkeypatch.setenv(variable, value)
+    config = str(place.folder / "docker-compose.yml")
+    request = a_request("observe", environment="local", service=app, app=app, config=config)
+    seen = ComposeHook().run(request, lambda _: None).observation
+    assert seen is not None
+    (machine,) = seen.machines
+    return condition(machine, seen.taken).word

@@ -253,7 +253,7 @@ class _Job:
         if not since:
             return {}
         kinds = ("--filter=event=stop", "--filter=event=kill", "--filter=event=start")
-        span = ("--since", since.partition(".")[0] + "Z", "--until", f"{time.time():.0f}")
+        span = ("--since", since.partition(".")[0] + "Z", "--until", f"{time.time():.6f}")
         listed = self._run((TOOL, "events", *span, *kinds, "--format", "{{.ID}} {{.Action}}"))
         return requests_to_end(listed.stdout)
 
