@@ -98,3 +98,29 @@ def test_a_rollback_differs_from_the_files_until_compose_goes_forward_again(star
     assert code == 0, err
     assert back == [f"it runs {identifier}, and the compose file names drift:1"]
     assert shown(started)["chat"] == []
+
+
+def test_a_service_that_compose_leaves_as_it_is_is_unchanged_next_to_a_job_that_ends(started: Project) -> None:
+    started.change(ASSET, '  asset: {image: "drift:1", command: "true"}\n')
+    started.change("[services.asset]", "[services.asset]\nonce = true", "gaia.toml")
+
+    code, out, err = started.gaia("deploy", "local", "--json")
+
+    assert code == 0, err
+    assert {each["service"]: each["outcome"] for each in json.loads(out)["steps"]} == {
+        "chat": "unchanged", "asset": "deployed",
+    }  # fmt: skip
+
+
+def test_an_orphan_that_keeps_a_port_is_named_before_anything_changes(started: Project) -> None:
+    port = '    ports: ["127.0.0.1:18070:8000"]\n    env_file'
+    started.change("    env_file", port)
+    started.up("chat")
+    started.change("  chat:", "  talk:")
+    started.change("[services.chat]", "[services.talk]", "gaia.toml")
+
+    code, _, err = started.gaia("deploy", "local")
+
+    orphan = f"container {started.name}-chat-1 of the service chat, which is no longer in the compose file (port 18070)"
+    assert code == 4
+    assert f"its place is taken by {orphan}" in err

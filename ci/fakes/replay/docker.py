@@ -137,7 +137,7 @@ COMMANDS = {
     "manifest inspect": Command(_manifest, "verbose/v:bool insecure:bool"),
 }
 COMPOSE_FLAGS = """file/f:list project-name/p project-directory env-file:list profile:list ansi progress
-    compatibility:bool dry-run:bool parallel:int all-resources:bool"""
+    compatibility:bool parallel:int all-resources:bool"""
 COMPOSE = {
     "version": Command(compose.version, "short:bool format/f"),
     "config": Command(compose.config, "services:bool images:bool quiet/q:bool format hash"),

@@ -147,10 +147,9 @@ class _Job:
 
     def refuse_unknown_ids(self) -> None:
         """Raise ``ConfigError`` for an image that is given by an id, and is not on this machine."""
-        given = {unit: image for unit, image in self._images.items() if is_id(image)}
-        here = images_here(list(given.values())) if given else frozenset()
-        for unit, image in given.items():
-            if image not in here:
+        here = images_here([image for image in self._images.values() if is_id(image)])
+        for unit, image in self._images.items():
+            if is_id(image) and image not in here:
                 raise ConfigError(
                     f"{unit}: the image {image} is not on this machine, and an id cannot be pulled. Use a complete id "
                     "(docker image ls --no-trunc), or a reference of a registry. Nothing was changed."
@@ -169,9 +168,9 @@ class _Job:
     def observe(self) -> tuple[Reply, ...]:
         """Return the containers of each service, and the image that each of them runs."""
         with ThreadPoolExecutor(1) as pool:
-            comparing = pool.submit(self._compared) if self._requests[0].compare else None
+            comparing = pool.submit(self._compared, self._compose()) if self._requests[0].compare else None
             found = self._containers()
-            replaced, lost = comparing.result() if comparing else ((), ())
+            replaced, lost = (comparing.result() if comparing else None) or ((), ())
         folder = self._config.parent
         own = [each for each in found if each.is_of(folder)]
         machines = self._machines(own)
@@ -197,12 +196,13 @@ class _Job:
             replies.append(Reply(status="done", image=image, observation=seen))
         return tuple(replies)
 
-    def _compared(self) -> tuple[Collection[str], Collection[str]]:
-        """Return the names of containers that the next `up` would replace, and of those that are in no file any more."""
+    def _compared(
+        self, compose: Command, *options: str, stdin: str | None = None
+    ) -> tuple[Collection[str], Collection[str]] | None:
+        """Return the names of containers that `up` would replace, and of orphans; None if Compose cannot tell."""
         lines: list[str] = []
-        # The hashes of `config` leave out what `up` adds to them, such as the variables of `env_file`.
-        command = (*self._compose(), "--dry-run", "create", "--no-build", "--pull", "never")
-        return expected_changes(lines) if self._run(command, log=lines.append).ok else ((), ())
+        command = (*compose, "--dry-run", "up", "--no-start", "--no-build", "--pull", "never", *options)
+        return expected_changes(lines) if self._run(command, stdin=stdin, log=lines.append).ok else None
 
     def _hashes(self, compose: Command, stdin: str | None = None) -> Mapping[str, str]:
         """Return service → hash of its configuration in the files; empty if Compose does not tell."""
@@ -317,9 +317,9 @@ class _Job:
 
     def _unreachable(self, shown: str, last: str) -> UnavailableServices:
         """Return the error for images that cannot be pulled; nothing starts before all of them are here."""
-        images = {each.service: self._reference(each.app) for each in self._requests if self._reference(each.app)}
-        here = images_here(list(images.values())) if images else frozenset()
-        missing = {service: image for service, image in images.items() if image not in here}
+        wanted = {each.service: image for each in self._requests if (image := self._reference(each.app))}
+        here = images_here(list(wanted.values()))
+        missing = {service: image for service, image in wanted.items() if image not in here}
         named = " and ".join(dict.fromkeys(missing.values()))
         what = f"the image {named} is not on this machine, and its registry" if named else "a registry"
         return UnavailableServices(f"{what} cannot be reached. Output of {shown}: {last}", tuple(missing))
@@ -338,6 +338,14 @@ class _Job:
         machines = self._machines([each for group in found.values() for each in group])
         references = {unit: self._reference(unit) for unit in found}
         asked = sorted({each for unit, each in references.items() if each and unit not in self._images})
+        differ = {
+            each.name for group in found.values() for each in group if each.config_hash != wanted.get(each.service)
+        }
+        if differ:
+            # The hashes of `config` leave out what `up` adds to them, such as the variables of `env_file`.
+            options = ("--no-deps", "--", *(each.app for each in self._requests)) if self._images else ()
+            if compared := self._compared(prefix, *options, stdin=override):
+                differ = differ.intersection(compared[0])
         current = {each: self._image_id(each) for each in asked}
         return frozenset(
             unit
@@ -345,7 +353,7 @@ class _Job:
             # After a failed build, containers may run the image of an earlier one.
             if not (build_failed and self._is_built(unit))
             and all(
-                each.config_hash == wanted.get(unit)
+                each.name not in differ
                 and condition(machines[each.id]).good
                 and current.get(references[unit]) in (None, each.image)
                 for each in group
@@ -392,11 +400,8 @@ class _Job:
 
     def _given(self) -> Mapping[str, str]:
         """Return service → image, by the id if it was built on this machine: it has no digest of a registry."""
-        ids = {unit: digest_of(image) for unit, image in self._images.items()}
-        return {unit: str(ids[unit]) if self._is_here(ids[unit]) else image for unit, image in self._images.items()}
-
-    def _is_here(self, digest: str | None) -> bool:
-        return digest is not None and self._image_id(digest) is not None
+        found = {unit: (image, digest_of(image)) for unit, image in self._images.items()}
+        return {unit: digest if digest and self._image_id(digest) else image for unit, (image, digest) in found.items()}
 
     def _compose(self) -> Command:
         return (TOOL, "compose")

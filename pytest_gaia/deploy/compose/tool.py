@@ -115,6 +115,8 @@ def way_out(line: str) -> str:
 
 def images_here(references: Sequence[str]) -> frozenset[str]:
     """Return those of ``references`` that are on this machine. Raises as :func:`logs`."""
+    if not references:
+        return frozenset()
     # Docker finds an image that was built here by its id only.
     asked = sorted({each for reference in references for each in (reference, key_of(reference))})
     finished = run_tool(
