@@ -89,5 +89,5 @@ def outcomes(out: str) -> dict[str, str]:
 
 def states(out: str) -> dict[str, str]:
     """Return service → state in the table that ``gaia status`` prints."""
-    rows = map(str.split, out.partition("environment  service")[2].splitlines()[1:])
-    return {words[1]: words[2] for words in rows if words}
+    rows = (re.split(r" {2,}", line) for line in out.partition("environment  service")[2].splitlines()[1:])
+    return {cells[1]: cells[2] for cells in rows if len(cells) > 2}
