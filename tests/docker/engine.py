@@ -238,6 +238,7 @@ def running_engine() -> Iterator[Engine]:
     finally:
         supervisor.terminate()
         supervisor.wait(PATIENCE)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _require() -> None:

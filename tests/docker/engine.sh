@@ -44,3 +44,5 @@ setpriv --pdeathsig KILL unshare --pid --net --mount --fork --kill-child=KILL --
 engine=$!
 echo "$engine" >"$folder/pid"
 wait "$engine"
+# It ended by itself; the log is still read.
+remove_cgroups
