@@ -33,14 +33,21 @@ def request(phase: str, **changes: Any) -> str:
     return msgspec.json.encode(a_request(phase, **values)).decode()
 
 
-def test_a_plan_comes_back_as_one_line() -> None:
-    code, reply, _ = ask("compose", source=request("plan", deadline=100.0))
+def docker(folder: Path, up: str) -> None:
+    """Write a `docker` whose project is empty, and that runs `up`."""
+    executable(folder / "docker", f"""case "$*" in *" up "*) {up};; *config*) echo '{{"name": "shop"}}';; esac""")
+
+
+def test_a_plan_comes_back_as_one_line(tmp_path: Path) -> None:
+    docker(tmp_path, "exit 1")
+    config = str(tmp_path / "compose.yaml")
+
+    code, reply, _ = ask("compose", source=request("plan", deadline=100.0, config=config), path=tmp_path)
 
     assert code == 0
     assert reply.commands == (
-        ("docker", "compose", "--file", "/srv/compose.yaml", "up", "--detach", "--wait", "--wait-timeout", "90",
-         "--", "gateway"),
-    )  # fmt: skip
+        ("docker", "compose", "up", "--detach", "--wait", "--wait-timeout", "90", "--", "gateway"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,19 +55,31 @@ def test_a_plan_comes_back_as_one_line() -> None:
     [("exit 0", 0, "done"), ("echo toomanyrequests: wait >&2; exit 18", 75, "retry"), ("exit 1", 1, "failed")],
 )
 def test_what_became_of_it_is_the_exit_code(tmp_path: Path, script: str, code: int, status: str) -> None:
-    executable(tmp_path / "docker", script)
+    docker(tmp_path, script)
+    config = str(tmp_path / "compose.yaml")
 
-    ended, reply, _ = ask("compose", source=request("deploy"), path=tmp_path)
+    ended, reply, _ = ask("compose", source=request("deploy", config=config), path=tmp_path)
 
     assert (ended, reply.status) == (code, status)
 
 
 def test_the_tools_own_lines_go_to_standard_error(tmp_path: Path) -> None:
-    executable(tmp_path / "docker", "echo Container gateway started >&2")
+    docker(tmp_path, "echo Container gateway started >&2")
+    config = str(tmp_path / "compose.yaml")
 
-    _, _, stderr = ask("compose", source=request("deploy"), path=tmp_path)
+    _, _, stderr = ask("compose", source=request("deploy", config=config), path=tmp_path)
 
     assert stderr == "Container gateway started\n"
+
+
+def test_a_project_that_compose_does_not_print_is_an_error(tmp_path: Path) -> None:
+    executable(tmp_path / "docker", "exit 0")
+    config = str(tmp_path / "compose.yaml")
+
+    code, reply, _ = ask("compose", source=request("deploy", config=config), path=tmp_path)
+
+    assert (code, reply.status) == (4, "failed")
+    assert reply.message.startswith("docker compose config: invalid JSON (")
 
 
 @pytest.mark.parametrize(

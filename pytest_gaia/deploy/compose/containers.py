@@ -233,11 +233,6 @@ def orphan(container: Container) -> str:
     return f"container {container.name} {'is still there' if container.has_ended else 'still runs'}"
 
 
-def containers(inspected: str) -> tuple[Container, ...]:
-    """Parse the output of ``docker inspect`` for containers. Raises ``ValueError``."""
-    return tuple(map(Container, json.loads(inspected or "[]")))
-
-
 def images(inspected: str) -> Mapping[str, Image]:
     """Return image id → image, from one line ``["id", [references], [tags]]`` for each."""
     found = (json.loads(line) for line in inspected.splitlines() if line.startswith("["))

@@ -24,7 +24,6 @@ from pytest_gaia.deploy.compose.containers import (
     Image,
     Known,
     Project,
-    containers,
     difference,
     expected_changes,
     images,
@@ -40,6 +39,7 @@ from pytest_gaia.deploy.compose.tool import (
     INSTALL,
     QUIET,
     TOOL,
+    decoded,
     images_here,
     is_temporary,
     last_line,
@@ -223,10 +223,7 @@ class _Job:
         # A container that was removed meanwhile is missing in the output.
         if not finished.ok and not text.startswith("["):
             raise problem_of("docker inspect", finished)
-        try:
-            return containers(text)
-        except ValueError as problem:
-            raise ConfigError(f"docker inspect: invalid JSON ({problem}). {INSTALL}") from None
+        return tuple(map(Container, decoded("docker inspect", text or "[]")))
 
     def _machines(self, found: Sequence[Container]) -> dict[str, Machine]:
         """Return container id → machine."""
@@ -385,7 +382,7 @@ class _Job:
             finished = self._run((*self._compose(), "config", "--format", "json"))
             if not finished.ok:
                 raise problem_of("docker compose config", finished)
-            document = json.loads(finished.stdout)
+            document = decoded("docker compose config", finished.stdout)
             self._known.project = Project(str(document.get("name", "")), document.get("services") or {})
         return self._known.project
 

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pytest_gaia.deploy.compose.containers import images
 from pytest_gaia.deploy.contract import LogLine
@@ -100,6 +101,14 @@ def problem_of(shown: str, finished: Finished) -> ConfigError | DeployUnavailabl
     if shown == "docker compose config":
         return ConfigError(f"{shown}: {last}")
     return DeployFailed(f"{shown} ended with exit code {finished.exit_code}: {last}")
+
+
+def decoded(shown: str, text: str) -> Any:
+    """Return the JSON that the command ``shown`` printed. Raises ``ConfigError`` for other output."""
+    try:
+        return json.loads(text)
+    except ValueError as problem:
+        raise ConfigError(f"{shown}: invalid JSON ({problem}). {INSTALL}") from None
 
 
 def last_line(finished: Finished) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gaia.deploy.compose.containers import Container, Image, containers, images, requests_to_end
+from pytest_gaia.deploy.compose.containers import Container, Image, images, requests_to_end
 
 ID = "a" * 64
 CONFIG, MIRRORED, OWN = "sha256:c0", "sha256:d1", "sha256:d2"
@@ -121,13 +121,3 @@ def test_an_image_has_the_names_that_point_to_it_now(reference: str, is_its_name
 
 def test_the_last_request_ended_a_container() -> None:
     assert requests_to_end("a kill\na kill\na stop\nb kill\nc stop\nc start\n") == {"a": "stop", "b": "kill"}
-
-
-@pytest.mark.parametrize("output", ["[{", "{'Id': "])
-def test_a_broken_document_is_an_error(output: str) -> None:
-    with pytest.raises(ValueError, match="Expecting"):
-        containers(output)
-
-
-def test_no_container_is_no_error() -> None:
-    assert containers("") == containers(json.dumps([])) == ()
