@@ -10,6 +10,10 @@ SERVING = ("started", "completed")
 """states of machines that do what they are for"""
 SUSPENDED = ("stopped", "suspended")
 """states on Fly from which a request starts a machine"""
+LOOP = 2
+"""restarts by a restart policy after which a machine will not recover by itself: one may have been too early for a database"""
+_SETTLED = 10.0
+"""seconds that a machine must run after a restart by its restart policy before it counts as healthy"""
 _SIGTERM, _SIGKILL = 143, 137
 """exit codes of processes that a signal ended: 128 and its number"""
 
@@ -74,8 +78,7 @@ def conditions(machines: tuple[Machine, ...], taken: str = "") -> Iterator[str]:
 def is_final(machine: Machine) -> bool:
     """Whether only a request would change the condition of ``machine``, which is not good."""
     if machine.state == "restarting":
-        # It was started by its restart policy before, and has failed again.
-        return machine.restarts > 0
+        return machine.restarts >= LOOP
     if machine.state == "started":
         # After a crash, Fly starts a machine again by itself.
         return False
@@ -91,6 +94,8 @@ def _of_started(machine: Machine, taken: str) -> Condition:
         return Condition("crashed", f"crashed {how} after it started")
     if machine.cordoned:
         return Condition("cordoned", "is cordoned, so it gets no requests")
+    if machine.restarts and (seconds := age(machine, taken)) is not None and seconds < _SETTLED:
+        return Condition("restarting", f"was restarted {_times(machine)}, and has run for {seconds:.0f} s only")
     if machine.critical:
         return Condition("unhealthy", f"is unhealthy: it {checks}")
     if machine.passing < machine.checks:

@@ -18,7 +18,7 @@ from pytest_gaia.deploy.outcome import (
     running_image,
 )
 from pytest_gaia.deploy.process import ending
-from pytest_gaia.deploy.states import age, condition, is_final, label
+from pytest_gaia.deploy.states import LOOP, age, condition, is_final, label
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 from pytest_gaia.rollout.model import DOING, Progress, Rollout, Step, StepOutcome, StepResult
 from pytest_gaia.system.signals import wait_for
@@ -327,19 +327,14 @@ class Watch:
         return left if self._good and self._young and left > 0 else None
 
     def _looping(self, seen: Observation) -> str:
-        """Return the reason if a machine was restarted since the last observation; empty if none was."""
+        """Return the reason if a machine was restarted again since the last observation; empty if none was."""
         counts = {each.id: each.restarts for each in seen.machines}
         grown = [each for each in seen.machines if each.restarts > self._restarts.get(each.id, each.restarts)]
+        grown = [each for each in grown if each.restarts >= LOOP]
         self._restarts = counts
         if not grown:
             return ""
-        now = condition(grown[0])
-        state = now.text if now.word == "restarting" else f"it was restarted while it was watched{_and(now.text)}"
-        return f"{label(grown[0])} keeps failing: {state.removeprefix('is restarting: ')}"
-
-
-def _and(text: str) -> str:
-    return f", and {text}" if text else ""
+        return f"{label(grown[0])} keeps failing: it {condition(grown[0], seen.taken).text}"
 
 
 def _seconds_to(stable_for: float, seen: Observation) -> float | None:
@@ -403,5 +398,6 @@ def _moving(seen: Observation, *, tool_failed: bool) -> bool:
         # After a failure of the tool, nothing starts a machine that it has only created.
         (machine.state in _MOVING and not (tool_failed and machine.state == "created"))
         or (machine.state == "started" and machine.passing + machine.critical < machine.checks)
+        or condition(machine, seen.taken).word == "restarting"
         for machine in seen.machines
     )

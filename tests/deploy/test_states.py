@@ -52,6 +52,12 @@ BEGAN, TAKEN = "2026-11-29T14:54:07.486504+00:00", "2026-11-29T14:54:10.500000+0
             "restarting",
             "is restarting: it was restarted 5 times, and its last run ran out of memory",
         ),
+        (
+            {"restarts": 2, "started_at": BEGAN},
+            "restarting",
+            "was restarted 2 times, and has run for 3 s only",
+        ),
+        ({"restarts": 2, "started_at": "2026-11-29T14:53:07+00:00"}, "healthy", ""),
         ({"state": "created"}, "created", "was created, but not started"),
         (
             {"state": "created", "error": "port is already allocated"},
