@@ -310,8 +310,8 @@ def by_a_command(folder: Path) -> None:
 
 
 def by_compose(folder: Path) -> None:
-    executable(folder / "bin" / "docker", f"env > {folder}/seen; exit 1")
-    ComposeHook(gaia_platform()).run(a_request("observe", config="/srv/compose.yml"), lambda _: None)
+    executable(folder / "bin" / "docker", f"""env > {folder}/seen; echo '{{"name": "shop"}}'""")
+    ComposeHook(gaia_platform()).run(a_request("plan", config=f"{folder}/compose.yml"), lambda _: None)
 
 
 def by_fly(folder: Path) -> None:
