@@ -68,7 +68,9 @@ class AppView:
 
     @property
     def cause(self) -> str:
-        """The reason without the name of the app, so that it is equal for apps with the same problem."""
+        """The reason, without the name of an app that could not be observed, so that it is equal for the same problem."""
+        if self.state != "unknown":
+            return self.reason
         return self.reason.replace(urlsplit(self.app).hostname or self.app or "…", "…")
 
 

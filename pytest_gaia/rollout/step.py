@@ -334,7 +334,8 @@ class Watch:
         self._restarts = counts
         if not grown:
             return ""
-        return f"{label(grown[0])} keeps failing: it {condition(grown[0], seen.taken).text}"
+        text = condition(grown[0], seen.taken).text.removeprefix("is restarting: it ")
+        return f"{label(grown[0])} keeps failing: it {text}"
 
 
 def _seconds_to(stable_for: float, seen: Observation) -> float | None:

@@ -27,18 +27,23 @@ mkfifo "$folder/control"
 # The end of the first process of a PID namespace ends all others in it, and the network and mounts go with the last one.
 setpriv --pdeathsig KILL unshare --pid --net --mount --fork --kill-child=KILL --mount-proc sh -c '
     ip link set lo up
+    # A writer that has not closed the pipe yet gives the next reader nothing.
+    hear() {
+        word=
+        while [ -z "$word" ]; do read -r word <"$1/control"; done
+    }
     while :; do
         (
             dockerd --iptables=false --ip-masq=false --bip 172.30.0.1/24 --cgroup-parent "/$2" --shutdown-timeout 1 \
                 --data-root "$1/data" --exec-root "$1/exec" --pidfile "$1/dockerd.pid" --host "unix://$1/docker.sock"
             echo ended >"$1/control"
         ) &
-        read -r word <"$1/control"
+        hear "$1"
         [ "$word" = stop ] || exit
         kill "$(cat "$1/dockerd.pid")"
-        read -r word <"$1/control"
+        hear "$1"
         touch "$1/halted"
-        read -r word <"$1/control"
+        hear "$1"
     done
 ' sh "$folder" "$cgroup" >"$folder/log" 2>&1 &
 engine=$!

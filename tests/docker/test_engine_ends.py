@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.docker.engine import PATIENCE
+from tests.docker.engine import PATIENCE, running_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.docker.engine import Engine, Project
+    from tests.docker.engine import Project
 
 pytestmark = pytest.mark.slow("docker")
 
@@ -43,9 +43,9 @@ NOBODY = "tcp://127.0.0.1:1"
 
 
 @pytest.fixture
-def project(engine: Engine, tmp_path: Path) -> Iterator[Project]:
-    """A project whose gateway waits for chat."""
-    with engine.project(tmp_path, COMPOSE, GAIA_TOML) as project:
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A project whose gateway waits for chat, on an engine of its own, which may stop."""
+    with running_engine() as engine, engine.project(tmp_path, COMPOSE, GAIA_TOML) as project:
         yield project
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from .state import Store
 
-SHOWN = ("FLY_", "COMPOSE_", "DOCKER_", "KUBE", "NO_COLOR")
+SHOWN = ("FLY_", "COMPOSE_", "DOCKER_C", "DOCKER_HOST", "KUBE", "NO_COLOR")
 
 
 def note(store: Store, tool: str, words: Sequence[str], code: int) -> None:
