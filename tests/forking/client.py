@@ -29,8 +29,8 @@ MAY_DIFFER = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 MEASURED = "COVERAGE_PROCESS_START"
 """the variable that makes coverage.py measure a process from its start on; its value is the file of settings"""
 
-# The test that forks first may have set others.
-_AT_IMPORT = dict(os.environ)
+# The test that forks first may have set others. Only processes that fork are measured, so the variable is no difference.
+_AT_IMPORT = {name: value for name, value in os.environ.items() if name != MEASURED}
 
 _measuring: dict[str, str] = {}
 _servers: dict[str, ForkServer] = {}
