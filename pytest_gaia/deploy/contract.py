@@ -15,6 +15,7 @@ import msgspec
 from pytest_gaia.errors import ConfigError, DeployUnavailable
 
 Phase: TypeAlias = Literal["plan", "deploy", "observe", "rollback"]
+EndedBy: TypeAlias = Literal["", "stop", "kill"]
 ReplyStatus: TypeAlias = Literal["done", "unchanged", "retry", "failed"]
 
 EXIT_STATUSES: dict[int, ReplyStatus] = {0: "done", 10: "unchanged", 75: "retry"}
@@ -108,7 +109,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     machine that crashed since its last start"""
     out_of_memory: bool = False
     """whether it ended because it exceeded its memory limit"""
-    ended_by: Literal["", "stop", "kill"] = ""
+    ended_by: EndedBy = ""
     """the request that ended it, if that is known"""
     restarts: int = 0
     """how often the tool has started it again after a failure"""

@@ -217,7 +217,8 @@ def observe_services(
 ) -> tuple[ServiceObservation, ...]:
     """Observe every service of ``rollout``; return the reason for each that cannot be observed.
 
-    With ``compare``, what runs is compared with the deploy files, if the hook can do that. Tools run in parallel. A hook in this process runs for one service at a time on this thread, as its code may expect.
+    With ``compare``, what runs is compared with the deploy files, if the hook can do that. Tools run in parallel. A hook in
+    this process runs for one service at a time on this thread, as its code may expect.
     """
     patience = min(rollout.deadline, PATIENCE)
     worker = Worker(replace(rollout, deadline=patience), hook, Progress(), pace, compare)
@@ -290,7 +291,7 @@ def start_suspended(
     deadline: float,
     say: Callable[[str], None] = lambda _: None,
 ) -> tuple[StartedApp, ...]:
-    """Start every suspended app of ``sights``, one after the other, within ``deadline`` seconds in total.
+    """Start every suspended app of ``observations``, one after the other, within ``deadline`` seconds in total.
 
     ``say`` is called with each service. Continue after an app that cannot be started.
     """

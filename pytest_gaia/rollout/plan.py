@@ -39,24 +39,24 @@ def plan_rollout(
     """
     settings_of(environment)
     apps = apps_of(deployment)
+    named = {app.name: app for app in apps.values()}
+    needs = {service: _needs(app.name, named) for service, app in apps.items()}
     chosen = choose(environment, deployment, apps, services)
     if not images:
         # Compose also applies what the services depend on.
-        chosen = _with_needs(chosen, apps)
+        needed = (named[unit].service for each in chosen for unit in needs.get(each, ()) if unit in named)
+        chosen = tuple(dict.fromkeys((*chosen, *needed)))
     chosen = _after_needs(chosen, apps)
     wanted = dict(images or {})
     _check_images(wanted, chosen, environment.name, rebuild=rebuild)
     refused = _without_image(environment, chosen, wanted)
     if deployment is not None:
-        named = [apps[each] for each in chosen]
-        refused = _undeclared(environment, deployment, named) or _refused(deployment, named)
+        described = [apps[each] for each in chosen]
+        refused = _undeclared(environment, deployment, described) or _refused(deployment, described)
     if check and refused:
         raise ConfigError(refused)
-    named_units = {app.name: app for app in apps.values()}
-    steps = [
-        replace(step, needs=_needs(step.app, named_units))
-        for step in (step_of(environment, service, apps.get(service), wanted.get(service)) for service in chosen)
-    ]
+    steps = (step_of(environment, service, apps.get(service), wanted.get(service)) for service in chosen)
+    steps = (replace(step, needs=needs.get(step.service, ())) for step in steps)
     return replace(
         rollout_of(environment, rootdir, steps),
         region=region,
@@ -168,19 +168,6 @@ def _after_needs(chosen: Sequence[str], apps: Mapping[str, App]) -> tuple[str, .
     for service in chosen:
         take(service, frozenset({service}))
     return tuple(ordered)
-
-
-def _with_needs(chosen: Sequence[str], apps: Mapping[str, App]) -> tuple[str, ...]:
-    """Return ``chosen`` and the services on which they depend in a compose file."""
-    named = {app.name: app for app in apps.values()}
-    needed = (
-        named[unit].service
-        for each in chosen
-        if each in apps
-        for unit in _needs(apps[each].name, named)
-        if unit in named
-    )
-    return tuple(dict.fromkeys((*chosen, *needed)))
 
 
 def _needs(name: str, named: Mapping[str, App]) -> tuple[str, ...]:

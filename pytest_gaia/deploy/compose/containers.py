@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.deployfiles.read import compose_file
-from pytest_gaia.deploy.contract import Machine
+from pytest_gaia.deploy.contract import EndedBy, Machine
 from pytest_gaia.deploy.outcome import digest_of, repository_of
 
 _STATES = {
@@ -23,6 +23,7 @@ _ENDED = ("exited", "restarting", "dead")
 _LABEL = "com.docker.compose."
 _REPLACED = re.compile(r"\bContainer (\S+) +Recreate\b")
 _ORPHANS = re.compile(r"orphan containers \(\[([^\]]*)\]\)")
+_REQUESTS: Mapping[str, EndedBy] = {"stop": "stop", "kill": "kill"}
 _HEALTH = ("healthy", "unhealthy", "starting")
 
 
@@ -130,7 +131,7 @@ class Container:
         origin = Path(self.folder)
         return origin in (folder, folder.resolve()) or compose_file(origin) is None
 
-    def machine(self, image: Image, wanted: str | None, *, may_end: bool, ended_by: str = "") -> Machine:
+    def machine(self, image: Image, wanted: str | None, *, may_end: bool, ended_by: EndedBy = "") -> Machine:
         """Return it as a machine. ``wanted`` is the wanted digest, ``may_end`` whether it runs only once."""
         state = self._state
         status = str(state.get("Status", ""))
@@ -151,7 +152,7 @@ class Container:
             started_at=_time(state.get("StartedAt")),
             exit_code=None if completed else self.exit_code,
             out_of_memory=self.has_ended and self.out_of_memory,
-            ended_by="stop" if ended_by == "stop" else "kill" if ended_by == "kill" else "",
+            ended_by=ended_by,
             restarts=int(self.values.get("RestartCount") or 0),
             error=str(state.get("Error") or ""),
         )
@@ -242,15 +243,15 @@ def images(inspected: str) -> Mapping[str, Image]:
     }
 
 
-def requests_to_end(events: str) -> Mapping[str, str]:
+def requests_to_end(events: str) -> Mapping[str, EndedBy]:
     """Return container id → ``stop`` or ``kill``: the last request to end it, from one line "id action" for each event.
 
     ``docker stop`` also sends signals, whose events come before its own.
     """
-    ended: dict[str, str] = {}
+    ended: dict[str, EndedBy] = {}
     for identifier, _, action in (line.partition(" ") for line in events.splitlines()):
-        if action in ("stop", "kill"):
-            ended[identifier] = action
+        if request := _REQUESTS.get(action):
+            ended[identifier] = request
         elif action in ("start", "restart"):
             ended.pop(identifier, None)
     return ended

@@ -47,7 +47,7 @@ from pytest_gaia.deploy.compose.tool import (
     usage_error_in,
     way_out,
 )
-from pytest_gaia.deploy.contract import Machine, Observation, Reply, Request, UnavailableServices, utc_now
+from pytest_gaia.deploy.contract import EndedBy, Machine, Observation, Reply, Request, UnavailableServices, utc_now
 from pytest_gaia.deploy.outcome import digest_of, is_id
 from pytest_gaia.deploy.process import Finished, find_tool, run_tool
 from pytest_gaia.deploy.states import condition
@@ -57,6 +57,7 @@ from pytest_gaia.secrets.redaction import masker
 Command: TypeAlias = tuple[str, ...]
 
 _NONE = Platform()
+_COMPOSE: Command = (TOOL, "compose")
 _SPARE = 0.1
 """share of the deadline after the time limit of `up`, so that `up` can report what it waited for"""
 _VERBS = ("up", "build", "config", "ps", "inspect", "events")
@@ -132,14 +133,14 @@ class _Job:
         units = tuple(each.app for each in self._requests)
         built = tuple(each for each in units if each not in self._images and self._is_built(each))
         rebuild = self._requests[0].rebuild
-        build = (*self._compose(), "build", *(["--no-cache"] if rebuild else []), "--", *built)
+        build = (*_COMPOSE, "build", *(["--no-cache"] if rebuild else []), "--", *built)
         if self._images:
             # --no-deps keeps the images of the other services, which those in the file would replace.
             command = (*self._with_images(), *up, "--no-build", "--no-deps", "--", *units)
             return (build, command) if built else (command,)
         if rebuild and built:
-            return build, (*self._compose(), *up, "--", *units)
-        return ((*self._compose(), *up, *(["--build"] if built else []), "--", *units),)
+            return build, (*_COMPOSE, *up, "--", *units)
+        return ((*_COMPOSE, *up, *(["--build"] if built else []), "--", *units),)
 
     def remark(self) -> str:
         """Return what the commands do not show."""
@@ -168,7 +169,7 @@ class _Job:
     def observe(self) -> tuple[Reply, ...]:
         """Return the containers of each service, and the image that each of them runs."""
         with ThreadPoolExecutor(1) as pool:
-            comparing = pool.submit(self._compared, self._compose()) if self._requests[0].compare else None
+            comparing = pool.submit(self._compared, _COMPOSE) if self._requests[0].compare else None
             found = self._containers()
             replaced, lost = (comparing.result() if comparing else None) or ((), ())
         folder = self._config.parent
@@ -244,7 +245,7 @@ class _Job:
             for each in found
         }
 
-    def _requests_to_end(self, found: Sequence[Container]) -> Mapping[str, str]:
+    def _requests_to_end(self, found: Sequence[Container]) -> Mapping[str, EndedBy]:
         """Return container id → ``stop`` or ``kill``, as far as the engine still knows."""
         since = last_end([each for each in found if not self._may_end(each)])
         if not since:
@@ -327,7 +328,7 @@ class _Job:
 
     def _applied(self, override: str | None, *, build_failed: bool) -> frozenset[str]:
         """Return the services whose containers have the wanted configuration and image, and are in good condition."""
-        prefix = self._with_images() if self._images else self._compose()
+        prefix = self._with_images() if self._images else _COMPOSE
         wanted = self._hashes(prefix, override)
         found: dict[str, list[Container]] = {}
         for each in self._containers():
@@ -379,7 +380,7 @@ class _Job:
     def _read(self) -> Project:
         """Return the project as Compose reads it. Raises ``ConfigError`` with its reason for one that it refuses."""
         if self._known.project is None:
-            finished = self._run((*self._compose(), "config", "--format", "json"))
+            finished = self._run((*_COMPOSE, "config", "--format", "json"))
             if not finished.ok:
                 raise problem_of("docker compose config", finished)
             document = decoded("docker compose config", finished.stdout)
@@ -400,15 +401,12 @@ class _Job:
         found = {unit: (image, digest_of(image)) for unit, image in self._images.items()}
         return {unit: digest if digest and self._image_id(digest) else image for unit, (image, digest) in found.items()}
 
-    def _compose(self) -> Command:
-        return (TOOL, "compose")
-
     def _with_images(self) -> Command:
         """Return Compose with the files that it reads by itself, and one more from standard input."""
         folder = self._config.parent
         paths = compose_files(folder, read_dotenv(folder / DOTENV_FILE))
         files = (word for path in paths for word in ("--file", str(path)))
-        return (*self._compose(), *files, "--file", "-")
+        return (*_COMPOSE, *files, "--file", "-")
 
     def _run(self, command: Command, stdin: str | None = None, *, log: Callable[[str], None] | None = None) -> Finished:
         return run_tool(
