@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -133,7 +134,26 @@ async def test_plain_nats_cannot_drain_while_the_server_is_away(tmp_path: Path) 
         await _until(lambda: not plain.is_connected)
         with pytest.raises(nats.errors.ConnectionReconnectingError):
             await plain.drain()
-        await plain.close()
+        with contextlib.suppress(asyncio.CancelledError):
+            # The next test is about this error.
+            await plain.close()
+
+
+@pytest.mark.parametrize("rounds", range(5))
+async def test_closing_while_the_client_begins_to_reconnect_cancels_nobody(tmp_path: Path, rounds: int) -> None:
+    """In one of these rounds of the loop, nats-py waits for the end of the old connection."""
+    before = asyncio.all_tasks()
+    async with nats_server(tmp_path) as server:
+        plain = await nats.connect(server.url, error_cb=complained)
+        stopping = asyncio.create_task(server.stop())
+        async with asyncio.timeout(10):
+            while plain._reconnection_task is None:  # noqa: ASYNC110 - the very next round of the loop counts
+                await asyncio.sleep(0)
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        await broker._close(plain)
+        await stopping
+    await _until(lambda: asyncio.all_tasks() == before)
 
 
 async def test_closing_while_the_server_is_away_leaves_no_task(tmp_path: Path) -> None:

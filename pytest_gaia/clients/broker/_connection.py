@@ -14,7 +14,7 @@ It works around these faults of nats-py 2.16:
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeAlias, TypeVar
 
 import nats.errors
@@ -135,7 +135,7 @@ class Broker:
         if client is None or client.is_closed:
             return
         try:
-            await asyncio.wait_for(client.drain(), _CLOSING)
+            await _ended(client.drain())
         except (nats.errors.Error, TimeoutError, OSError):
             await _close(client)
 
@@ -290,7 +290,16 @@ class _Client(Client):
 
 async def _close(client: Client) -> None:
     try:
-        await asyncio.wait_for(client.close(), _CLOSING)
+        await _ended(client.close())
     except (nats.errors.Error, TimeoutError, OSError, AssertionError):
         # A client that never connected fails an assertion here; it has nothing to close.
         return
+
+
+async def _ended(closing: Coroutine[Any, Any, None]) -> None:
+    try:
+        await asyncio.wait_for(closing, _CLOSING)
+    except asyncio.CancelledError:
+        # A client that is closed while it begins to reconnect cancels its own wait for the old connection's end.
+        if (task := asyncio.current_task()) is None or task.cancelling():
+            raise
