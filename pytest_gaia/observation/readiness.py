@@ -28,6 +28,8 @@ _GRACE = 0.05
 """seconds after the deadline in which a probe can still return its result"""
 _SURE_AFTER = 3
 """consecutive permanent errors after which waiting ends"""
+_SHORT = 1.0
+"""seconds in which even a healthy service may not respond"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,9 +271,13 @@ class _Watch:
         pause = 0.0
         probes = self.probes
         while (left := probes.until - time.monotonic()) > 0 and not probes.over.wait(min(pause, left)):
+            left = probes.until - time.monotonic()
             try:
-                settled = self._ask(probes.until - time.monotonic())
+                settled = self._ask(left)
             except ProbeError as problem:
+                if left < _SHORT and self.first is not None and time.monotonic() >= probes.until:
+                    # The deadline ended this attempt, so the last response says more about the service.
+                    break
                 self.sure = self.sure + 1 if isinstance(problem, PermanentProbeError) else 0
                 self.remedy = problem.remedy
                 self.row.broken(str(problem))

@@ -103,6 +103,17 @@ def test_a_body_that_vouches_for_nothing_is_no_good_response(serve: Start) -> No
     assert "does not report to be healthy" in state.detail
 
 
+def test_an_attempt_that_the_deadline_ends_does_not_hide_the_last_response(serve: Start) -> None:
+    over = threading.Event()
+    unanswered = Says(200, {"version": "0.2"}, first=lambda: over.wait(30))
+
+    state = gateway(serve(Says(200, {"version": "0.2"}), unanswered), deadline=0.9)
+    over.set()
+
+    assert (state.attempts, state.settled) == (2, False)
+    assert "does not report to be healthy" in state.detail
+
+
 def test_a_protocol_that_reports_no_health_is_no_evidence_after_a_deployment() -> None:
     connects = ProbeResult(confirmed=False, mute=True)
     deployed, before = Row(2, only_healthy=True), Row(2)
