@@ -12,8 +12,8 @@ from xml.etree.ElementTree import Element
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.report.footer import groups_not_offered
 from pytest_gaia.report.layout import terms, told
-from pytest_gaia.verdict.classify import Classification
-from pytest_gaia.verdict.evaluated import EvaluatedRun, worst_of_each
+from pytest_gaia.verdict.classify import Classification, worst_of_each
+from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 Address = tuple[str, str]
 """classname and name of a test case"""

@@ -314,3 +314,19 @@ def _short(phase: Phase) -> str:
     where = f"{phase.when}, subtest {phase.subtest}" if phase.subtest else phase.when
     first = phase.failure.message.strip().partition("\n")[0]
     return f"{where}: {phase.failure.exception}: {first}"
+
+
+def worst_of_each(classifications: Iterable[Classification]) -> list[Classification]:
+    """Return the worst classification of each test, in order, without deselected tests.
+
+    A test has several if it ran on several workers, or completed and later crashed its worker.
+    """
+    worst: dict[str, Classification] = {}
+    for each in classifications:
+        if each.outcome != "deselected" and (each.node not in worst or _badness(each) > _badness(worst[each.node])):
+            worst[each.node] = each
+    return list(worst.values())
+
+
+def _badness(classification: Classification) -> tuple[bool, bool]:
+    return classification.blocks, classification.outcome != "passed"

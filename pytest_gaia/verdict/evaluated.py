@@ -4,7 +4,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import repeat
 from typing import Literal
 
 import msgspec
@@ -291,43 +290,111 @@ class EvaluatedRun:
         return used + Counter(each.expectation for each in self.gone if each.expectation)
 
 
+class Evaluation:
+    """Evaluates the tests of a run one by one, so that their results need not be kept."""
+
+    def __init__(self, expectations: ExpectationSet, context: Context) -> None:
+        self._expectations = expectations
+        self._context = context
+        self._resolve = expectations.under(context)
+        self._production = replace(context, environment=PRODUCTION, tolerance=tolerance_of(PRODUCTION, {}))
+        self._classifications: list[Classification] = []
+        # Tests that the same expectations cover share one resolution.
+        self._resolutions: dict[int, Resolution] = {}
+        self._selected: set[str] = set()
+        self._has_failed = False
+        self._blocking_in_production = 0
+        self._addresses: dict[str, dict[str, None]] = {}
+
+    def add(self, record: TestRecord) -> Classification:
+        """Classify one test."""
+        resolution = self._resolve(subject_of(record))
+        self._resolutions[id(resolution)] = resolution
+        classification = classify_by(resolution, record, self._context)
+        self._classifications.append(classification)
+        if record.state in _SELECTED:
+            self._selected.add(record.node)
+        for exchange in record.exchanges:
+            if exchange.address:
+                self._addresses.setdefault(exchange.service, {})[exchange.address] = None
+        # Nearly every test passes at once, and then nothing else matters.
+        if not _at_once(record, classification):
+            self._has_failed = self._has_failed or _failed(record)
+            # No expectation applies to production.
+            self._blocking_in_production += classify(record, _NO_EXPECTATIONS, self._production).blocks
+        return classification
+
+    def finish(self, start: RunStart, end: RunEnd | None, order: Sequence[int] | None = None) -> EvaluatedRun:
+        """Return the evaluated run. ``order`` has the positions of the added tests in the order of the run."""
+        found, expectations, context = self._classifications, self._expectations.expectations, self._context
+        classifications = tuple(found if order is None else map(found.__getitem__, order))
+        gone = _gone(classifications, expectations, context)
+        facts = replace(
+            self._facts(end),
+            gone=sum(not each.expectation for each in gone),
+            # A simulation runs no release of the environment, so nothing of the environment can be gone.
+            unproved=0 if start.simulated else sum(_is_unproved(each, context) for each in classifications),
+        )
+        if end is not None and end.required:
+            facts = replace(
+                facts, not_passed=missing_reason(len(end.required), not_passed(end.required, classifications))
+            )
+        verdict = decide(classifications, expectations, facts, context)
+        addresses = tested_addresses(start, self._addresses)
+        return EvaluatedRun(
+            start,
+            end,
+            context,
+            expectations,
+            classifications,
+            verdict,
+            self._blocking_in_production,
+            addresses,
+            gone,
+        )
+
+    def _facts(self, end: RunEnd | None) -> Facts:
+        if end is None:
+            planned = len(self._classifications)
+            return Facts(planned=planned, interrupted="the run was killed before it ended")
+        unused: tuple[str, ...] = ()
+        # Only a complete run can show that an expectation is unused.
+        if end.complete:
+            covered = {each for resolution in self._resolutions.values() for each in resolution.covering}
+            # When a release without these operations is the baseline, there is nothing left to accept.
+            active = (
+                expectation.id
+                for expectation in self._expectations.expectations
+                if expectation.expect != "removed" and expectation.inapplicable(self._context) is None
+            )
+            unused = tuple(expectation for expectation in active if expectation not in covered)
+        return Facts(
+            planned=end.planned,
+            missing=end.planned - len(self._selected),
+            unavailable=end.unavailable,
+            interrupted=_interrupted(end, failed=self._has_failed),
+            changed=end.changed,
+            late=end.late,
+            undeployed=end.undeployed,
+            held=end.held,
+            unused=unused,
+            partial=end.partial or (),
+            full_required=end.full_required,
+        )
+
+
 def evaluate_run(
     start: RunStart,
-    records: Sequence[TestRecord],
+    records: Iterable[TestRecord],
     end: RunEnd | None,
     expectations: ExpectationSet,
     context: Context,
 ) -> EvaluatedRun:
     """Evaluate a run. ``gaia replay`` calls this with other expectations, environments or dates."""
-    resolutions = list(map(expectations.under(context), map(subject_of, records)))
-    classifications = tuple(map(classify_by, resolutions, records, repeat(context)))
-    gone = _gone(classifications, expectations.expectations, context)
-    facts = replace(
-        _facts(records, end, resolutions, expectations, context),
-        gone=sum(not each.expectation for each in gone),
-        # A simulation runs no release of the environment, so nothing of the environment can be gone.
-        unproved=0 if start.simulated else sum(_is_unproved(each, context) for each in classifications),
-    )
-    if end is not None and end.required:
-        facts = replace(facts, not_passed=missing_reason(len(end.required), not_passed(end.required, classifications)))
-    verdict = decide(classifications, expectations.expectations, facts, context)
-    production = replace(context, environment=PRODUCTION, tolerance=tolerance_of(PRODUCTION, {}))
-    # No expectation applies to production, and tests that passed at once never block.
-    doubtful = (
-        record for record, outcome in zip(records, classifications, strict=True) if not _at_once(record, outcome)
-    )
-    blocking = sum(classify(record, _NO_EXPECTATIONS, production).blocks for record in doubtful)
-    return EvaluatedRun(
-        start,
-        end,
-        context,
-        expectations.expectations,
-        classifications,
-        verdict,
-        blocking,
-        tested_addresses(start, records),
-        gone,
-    )
+    evaluation = Evaluation(expectations, context)
+    for record in records:
+        evaluation.add(record)
+    return evaluation.finish(start, end)
 
 
 def _gone(
@@ -355,53 +422,12 @@ def _at_once(record: TestRecord, outcome: Classification) -> bool:
     return outcome.outcome in _AT_ONCE and record.attempt == 1 and not record.earlier
 
 
-def _facts(
-    records: Sequence[TestRecord],
-    end: RunEnd | None,
-    resolutions: Sequence[Resolution],
-    expectations: ExpectationSet,
-    context: Context,
-) -> Facts:
-    if end is None:
-        return Facts(planned=len(records), interrupted="the run was killed before it ended")
-    unused: tuple[str, ...] = ()
-    # Only a complete run can show that an expectation is unused.
-    if end.complete:
-        covered = _covering(resolutions)
-        # When a release without these operations is the baseline, there is nothing left to accept.
-        active = (
-            expectation.id
-            for expectation in expectations.expectations
-            if expectation.expect != "removed" and expectation.inapplicable(context) is None
-        )
-        unused = tuple(expectation for expectation in active if expectation not in covered)
-    return Facts(
-        planned=end.planned,
-        missing=end.planned - len({record.node for record in records if record.state in _SELECTED}),
-        unavailable=end.unavailable,
-        interrupted=_interrupted(records, end),
-        changed=end.changed,
-        late=end.late,
-        undeployed=end.undeployed,
-        held=end.held,
-        unused=unused,
-        partial=end.partial or (),
-        full_required=end.full_required,
-    )
-
-
-def _covering(resolutions: Sequence[Resolution]) -> set[str]:
-    """Return the IDs of expectations that cover a test. Tests that the same expectations cover share one resolution."""
-    each_once = dict(zip(map(id, resolutions), resolutions, strict=True))
-    return {expectation for resolution in each_once.values() for expectation in resolution.covering}
-
-
-def _interrupted(records: Sequence[TestRecord], end: RunEnd) -> str:
+def _interrupted(end: RunEnd, *, failed: bool) -> str:
     if end.deadline:
         return f"the deadline of {end.deadline:g} s passed (--gaia-deadline)"
     if end.lost:
         return f"these workers ended early: {', '.join(end.lost)}"
-    if end.pytest_exit == 1 and not any(_failed(record) for record in records):
+    if end.pytest_exit == 1 and not failed:
         return "pytest reports a failure that is missing in the results"
     return (
         "" if end.pytest_exit in _EVALUATED else _ENDINGS.get(end.pytest_exit, f"pytest ended with {end.pytest_exit}")
@@ -411,19 +437,3 @@ def _interrupted(records: Sequence[TestRecord], end: RunEnd) -> str:
 def _failed(record: TestRecord) -> bool:
     without_phases = record.state in ("crashed", "not collected") and not record.phases
     return without_phases or any(phase.outcome == "failed" for phase in record.phases)
-
-
-def worst_of_each(classifications: Iterable[Classification]) -> list[Classification]:
-    """Return the worst classification of each test, in order, without deselected tests.
-
-    A test has several if it ran on several workers, or completed and later crashed its worker.
-    """
-    worst: dict[str, Classification] = {}
-    for each in classifications:
-        if each.outcome != "deselected" and (each.node not in worst or _badness(each) > _badness(worst[each.node])):
-            worst[each.node] = each
-    return list(worst.values())
-
-
-def _badness(classification: Classification) -> tuple[bool, bool]:
-    return classification.blocks, classification.outcome != "passed"

@@ -4,7 +4,7 @@ A results log contains JSON Lines: one ``run`` line, one ``test`` line for each 
 log of a killed run has no ``end`` line, and is still readable.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from operator import attrgetter
 from typing import Literal, TypeAlias
@@ -328,11 +328,9 @@ class RecordedRun(msgspec.Struct, frozen=True):
     end: RunEnd | None
 
 
-def tested_addresses(start: RunStart, tests: Iterable[TestRecord]) -> dict[str, tuple[str, ...]]:
-    """Return the addresses at which each service was tested."""
+def tested_addresses(start: RunStart, others: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """Return the addresses at which each service was tested; ``others`` are those of exchanges that differ."""
     found = {seen.service: {seen.address: None} for seen in start.services if seen.address}
-    for test in tests:
-        for exchange in test.exchanges:
-            if exchange.address:
-                found.setdefault(exchange.service, {})[exchange.address] = None
+    for service, addresses in others.items():
+        found.setdefault(service, {}).update(dict.fromkeys(addresses))
     return {service: tuple(addresses) for service, addresses in found.items()}

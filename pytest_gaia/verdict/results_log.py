@@ -1,8 +1,11 @@
 """Write the lines of a results log, and read a results log: only what a single run can have written."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -23,41 +26,89 @@ def encode(line: Line) -> bytes:
     return _ENCODER.encode(line) + b"\n"
 
 
-def read_run(path: Path, now: datetime | None = None) -> RecordedRun:
-    """Read a results log, without a truncated last line.
+class ResultsLog:
+    """A results log that is read line by line, so that its length hardly matters.
 
-    Raises :class:`~pytest_gaia.errors.ConfigError` with file and line for an invalid file, and for a file that no single
-    run can have written before ``now`` (default: the current time).
+    Iterate once over its tests; afterwards, :attr:`end` is known. A truncated last line is left out. Raises
+    :class:`~pytest_gaia.errors.ConfigError` with file and line for an invalid file, and for a file that no single run can
+    have written before ``now`` (default: the current time).
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    return decode_run(content, path, now)
+
+    def __init__(self, path: Path, now: datetime | None = None, *, content: bytes | None = None) -> None:
+        """``content`` is that of the file, if it has been read already."""
+        self.path = path
+        self._now = now
+        self._content = content
+        with self._opened() as file:
+            self.start: RunStart = _start(path, _whole(file.readline()))
+        self.end: RunEnd | None = None
+        """None if the run was killed"""
+        self.line = (0, 0)
+        """where the line of the latest test begins in the file and its length, in bytes"""
+
+    def __iter__(self) -> Iterator[TestRecord]:
+        """Yield the tests."""
+        seen: dict[tuple[object, ...], int] = {}
+        ended = 0
+        for number, line in self._lines():
+            if self.end is not None and not (isinstance(line, RunEnd) and line.held and _amended(self.end, line)):
+                raise _second_run(self.path, ended)
+            if isinstance(line, RunEnd):
+                self.end = line
+                ended = ended or number
+                continue
+            if isinstance(line, RunStart):
+                raise _second_run(self.path, number)
+            # If a worker crashes after a test, both the result and the crash are recorded.
+            same = seen.setdefault((line.node, line.attempt, line.worker, line.state), number)
+            if same != number:
+                raise ConfigError(
+                    f"{self.path}:{number}: {line.node}, attempt {line.attempt} on worker {line.worker} is already in line "
+                    f"{same}."
+                )
+            yield line
+        _check_times(self.path, self.start, self.end, self._now or datetime.now(UTC))
+
+    def whole(self) -> RecordedRun:
+        """Read all tests into memory."""
+        tests = tuple(self)
+        return RecordedRun(self.start, tests, self.end)
+
+    def _lines(self) -> Iterator[tuple[int, Line]]:
+        with self._opened() as file:
+            offset = len(file.readline())
+            for number, text in enumerate(file, 2):
+                if not text.endswith(b"\n"):
+                    return
+                self.line = (offset, len(text))
+                offset += len(text)
+                yield number, _decoded(self.path, number, text)
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        if self._content is not None:
+            yield BytesIO(self._content)
+            return
+        try:
+            with self.path.open("rb") as file:
+                yield file
+        except OSError as error:
+            raise ConfigError(f"{self.path}: cannot be read: {error.strerror}") from None
+
+
+def read_run(path: Path, now: datetime | None = None) -> RecordedRun:
+    """Read a results log into memory; raises what :class:`ResultsLog` raises."""
+    return ResultsLog(path, now).whole()
 
 
 def read_start(path: Path) -> RunStart:
     """Read the first line of a results log. Raises :class:`~pytest_gaia.errors.ConfigError` for an invalid file."""
-    try:
-        with path.open("rb") as file:
-            return _start(path, file.readline())
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    return ResultsLog(path).start
 
 
 def decode_run(content: bytes, path: Path, now: datetime | None = None) -> RecordedRun:
     """Decode the ``content`` of ``path`` like :func:`read_run`."""
-    # A line without a line break was incomplete when the run was killed.
-    first, *rest = content[: content.rfind(b"\n") + 1].splitlines() or [b""]
-    start = _start(path, first)
-    lines = [_decoded(path, number, text) for number, text in enumerate(rest, 2)]
-    end = lines[-1] if lines and isinstance(lines[-1], RunEnd) else None
-    if end:
-        lines.pop()
-        while end.held and lines and _amended(lines[-1], end):
-            lines.pop()
-    _check_times(path, start, end, now or datetime.now(UTC))
-    return RecordedRun(start, tuple(_tests(path, lines)), end)
+    return ResultsLog(path, now, content=content).whole()
 
 
 def time_of(text: str) -> datetime:
@@ -81,23 +132,18 @@ def _check_times(path: Path, start: RunStart, end: RunEnd | None, now: datetime)
         raise ConfigError(f"{path}: finished ({finished.isoformat()}) before it started ({start.started}).")
 
 
-def _amended(line: Line, end: RunEnd) -> bool:
-    """Return whether ``line`` is an earlier end line of the same run."""
-    return isinstance(line, RunEnd) and msgspec.structs.replace(line, held=end.held) == end
+def _amended(earlier: RunEnd, end: RunEnd) -> bool:
+    """Return whether ``earlier`` is an earlier end line of the same run."""
+    return msgspec.structs.replace(earlier, held=end.held) == end
 
 
-def _tests(path: Path, lines: Iterable[Line]) -> Iterator[TestRecord]:
-    seen: dict[tuple[object, ...], int] = {}
-    for number, line in enumerate(lines, 2):
-        if not isinstance(line, TestRecord):
-            raise ConfigError(f"{path}:{number}: a second run starts or ends here; a results log contains one run.")
-        # If a worker crashes after a test, both the result and the crash are recorded.
-        same = seen.setdefault((line.node, line.attempt, line.worker, line.state), number)
-        if same != number:
-            raise ConfigError(
-                f"{path}:{number}: {line.node}, attempt {line.attempt} on worker {line.worker} is already in line {same}."
-            )
-        yield line
+def _second_run(path: Path, number: int) -> ConfigError:
+    return ConfigError(f"{path}:{number}: a second run starts or ends here; a results log contains one run.")
+
+
+def _whole(line: bytes) -> bytes:
+    # A line without a line break was incomplete when the run was killed.
+    return line[:-1] if line.endswith(b"\n") else b""
 
 
 def _start(path: Path, text: bytes) -> RunStart:

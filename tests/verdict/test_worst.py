@@ -6,8 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from pytest_gaia.verdict.classify import Classification
-from pytest_gaia.verdict.evaluated import worst_of_each
+from pytest_gaia.verdict.classify import Classification, worst_of_each
 
 PASSED = Classification("a", "passed")
 ACCEPTED = Classification("a", "expected failure")

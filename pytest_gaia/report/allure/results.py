@@ -16,7 +16,8 @@ import msgspec
 
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.report.allure.outcomes import AllureOutcome, ExpectedAs, allure_outcome, message
-from pytest_gaia.verdict.evaluated import EvaluatedRun, worst_of_each
+from pytest_gaia.verdict.classify import worst_of_each
+from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 ENVIRONMENT = "environment"
 """hidden parameter that separates the histories of environments in Allure 3"""
