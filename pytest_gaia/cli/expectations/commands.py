@@ -32,7 +32,7 @@ from pytest_gaia.expectations.subjects import Context, Subject
 from pytest_gaia.verdict.classify import Classification, classify, subject_of
 from pytest_gaia.verdict.evaluated import GoneOperation, evaluate_run
 from pytest_gaia.verdict.evidence import TestRecord
-from pytest_gaia.verdict.results_log import read_run
+from pytest_gaia.verdict.results_log import read_run, read_start
 from pytest_gaia.wording import counted
 
 app = typer.Typer(
@@ -144,7 +144,7 @@ def check(
     found = [_invalid(each) for each in reading.problems]
     if not found:
         _warn_of_partial_results(results)
-        apis = Apis(read_run(results).start.apis) if results else NO_APIS
+        apis = Apis(read_start(results).apis) if results else NO_APIS
         found = lint(reading.expectations, project.subjects(results), project.tolerances, day(as_of), apis)
         found += [
             Finding("error", "format", Path(name).stem, name, "is not formatted; run `gaia expectations fmt`")

@@ -22,7 +22,7 @@ from pytest_gaia.expectations.subjects import Context, Subject, read_subjects
 from pytest_gaia.system.processes import completed
 from pytest_gaia.verdict.classify import subject_of
 from pytest_gaia.verdict.evidence import RecordedRun
-from pytest_gaia.verdict.results_log import read_run
+from pytest_gaia.verdict.results_log import ResultsLog
 from pytest_gaia.wording import counted
 
 AsOf = Annotated[
@@ -84,7 +84,7 @@ class ExpectationsProject:
         """Return the tests of the results log ``run``; without one, those that pytest collects."""
         if run is not None:
             return list(
-                dict.fromkeys(subject_of(record) for record in read_run(run).tests if record.state != "not collected")
+                dict.fromkeys(subject_of(record) for record in ResultsLog(run) if record.state != "not collected")
             )
         with tempfile.TemporaryDirectory() as folder:
             return self._collect(Path(folder) / "subjects.json")

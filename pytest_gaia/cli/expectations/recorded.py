@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from pytest_gaia.cli.expectations.project import AsOf, ExpectationsProject, FromResults, day, expectations_here
 from pytest_gaia.cli.options import AsJson, complete_name
@@ -14,9 +15,9 @@ from pytest_gaia.expectations.expectation import ExpectationSet, differences
 from pytest_gaia.expectations.files import DRAFT, FOLDER
 from pytest_gaia.expectations.subjects import Context
 from pytest_gaia.expectations.suggestions import Draft, drafts, removal, written
-from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
-from pytest_gaia.verdict.evidence import RecordedRun
-from pytest_gaia.verdict.results_log import read_run
+from pytest_gaia.verdict.evaluated import EvaluatedRun, Evaluation, evaluate_run
+from pytest_gaia.verdict.evidence import RecordedRun, TestRecord
+from pytest_gaia.verdict.results_log import ResultsLog, read_run
 from pytest_gaia.verdict.usage import executed, gone, unexpected, unused
 from pytest_gaia.wording import counted
 
@@ -130,8 +131,7 @@ def suggest(
 ) -> None:
     """Draft expectations for failures and removed operations."""
     project, today = expectations_here(), day(as_of)
-    recorded = [read_run(path) for path in runs]
-    evaluated = [(run, _evaluated(project, run)) for run in recorded]
+    evaluated = [_evaluated(project, ResultsLog(path)) for path in runs]
     found = [
         *(removal(*each) for each in gone(run for _, run in evaluated)),
         *drafts(unexpected(evaluated), (subject.node for subject in executed(evaluated))),
@@ -155,9 +155,9 @@ def list_unused(
 ) -> None:
     """List expectations that are not needed."""
     project = expectations_here()
-    recorded = sorted((read_run(path) for path in runs), key=lambda run: run.start.started)
+    recorded = sorted(map(ResultsLog, runs), key=lambda run: run.start.started)
     found = unused(
-        project.expectations().expectations, [_evaluated(project, run) for run in recorded], clean_runs=clean_runs
+        project.expectations().expectations, [_evaluated(project, run)[1] for run in recorded], clean_runs=clean_runs
     )
     if as_json:
         echo_json(
@@ -214,14 +214,19 @@ def _removals(expectations: ExpectationSet, here: Context, there: Context) -> Fo
     ]
 
 
-def _evaluated(project: ExpectationsProject, run: RecordedRun) -> EvaluatedRun:
-    """Evaluate a run with the current expectations, as of the day on which it ran."""
-    name = run.start.environment
+def _evaluated(project: ExpectationsProject, log: ResultsLog) -> tuple[RecordedRun, EvaluatedRun]:
+    """Evaluate a run with the current expectations, as of the day on which it ran; return it without exchanges, too."""
+    name = log.start.environment
     if name not in project.tolerances:
         raise ConfigError(f"the run is from the unknown environment {name!r}; {nearest(name, project.tolerances)}")
-    ran = datetime.datetime.fromisoformat(run.start.started).date()
-    context = run.start.context(name, ran, project.tolerances[name])
-    return evaluate_run(run.start, run.tests, run.end, project.expectations(), context)
+    ran = datetime.datetime.fromisoformat(log.start.started).date()
+    evaluation = Evaluation(project.expectations(), log.start.context(name, ran, project.tolerances[name]))
+    tests: list[TestRecord] = []
+    for test in log:
+        evaluation.add(test)
+        # They are most of a results log.
+        tests.append(replace(test, exchanges=()))
+    return RecordedRun(log.start, tuple(tests), log.end), evaluation.finish(log.start, log.end)
 
 
 def _longest(project: ExpectationsProject, draft: Draft) -> int:

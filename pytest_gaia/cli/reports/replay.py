@@ -12,9 +12,9 @@ from pytest_gaia.cli.options import environment_option, options_here
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.report import footer
-from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
+from pytest_gaia.verdict.evaluated import EvaluatedRun, Evaluation
 from pytest_gaia.verdict.report import verdict_file, write_report
-from pytest_gaia.verdict.results_log import read_run
+from pytest_gaia.verdict.results_log import ResultsLog
 
 HELP = """\
 Evaluate the results of a run again, without running tests.
@@ -73,16 +73,18 @@ def evaluate_again(path: Path, environment: str | None, day: datetime.date | Non
 
     Raises :class:`~pytest_gaia.errors.ConfigError` for an invalid file or an unknown environment.
     """
-    recorded = read_run(path)
+    log = ResultsLog(path)
     project = options_here().project
     tolerances = project.tolerances
-    name = environment or recorded.start.environment
+    name = environment or log.start.environment
     if name not in tolerances:
         raise ConfigError(f"unknown environment {name!r}; {nearest(name, tolerances)}")
     expectations = load(folders_of(project.suites), tolerances, project.platform, rootdir=project.rootdir)
     today = day or datetime.datetime.now(datetime.UTC).date()
-    context = recorded.start.context(name, today, tolerances[name])
-    return evaluate_run(recorded.start, recorded.tests, recorded.end, expectations, context)
+    evaluation = Evaluation(expectations, log.start.context(name, today, tolerances[name]))
+    for test in log:
+        evaluation.add(test)
+    return evaluation.finish(log.start, log.end)
 
 
 def _label(evaluated: EvaluatedRun) -> str:
