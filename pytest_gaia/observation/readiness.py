@@ -276,7 +276,7 @@ class _Watch:
                 settled = self._ask(left)
             except ProbeError as problem:
                 if left < _SHORT and self.first is not None and time.monotonic() >= probes.until:
-                    # The deadline ended this attempt, so the last response says more about the service.
+                    # The deadline ended this attempt, so the last response is the better reason.
                     break
                 self.sure = self.sure + 1 if isinstance(problem, PermanentProbeError) else 0
                 self.remedy = problem.remedy
