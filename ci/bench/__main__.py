@@ -1,7 +1,7 @@
 """Compare the sandbox with pytest-postgresql, and the plugin with plain pytest: ``make bench`` (``python -m ci.bench``).
 
 It installs the peers. It takes about 25 minutes; run nothing else in the meantime. ``make bench ONE=concurrency`` runs one
-topic of ``TOPICS``.
+topic of ``TOPICS``; ``growth`` compares the work for an input with that for a larger one, and installs nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import shutil
 import sys
 from statistics import median
 
-from ci.bench import allure, concurrency, deployments, evaluating, imports, isolation, redaction, starts
+from ci.bench import allure, concurrency, deployments, evaluating, growth, imports, isolation, redaction, starts
 
 ROUNDS = 3
 MANY_ROUNDS = 6
@@ -171,6 +171,18 @@ def _deployments() -> list[bool]:
     return met
 
 
+def _growth() -> list[bool]:
+    print("\ngrowth with the input, CPU time, best of several runs")
+    print(f"  {'':36}{'size':>6}{'ms':>9}{'size':>7}{'ms':>9}{'ratio':>8}")
+    met = []
+    for row in growth.rows():
+        (small, large), (less, more) = row.sizes, row.times
+        met.append(row.ratio <= row.at_most)
+        print(f"  {row.what:36}{small:>6}{1000 * less:9.2f}{large:>7}{1000 * more:9.2f}{row.ratio:8.2f}", end="")
+        print(f"  at most {row.at_most:g}  {'ok' if met[-1] else 'MISSED'}", flush=True)
+    return met
+
+
 def _table(table: concurrency.Table) -> None:
     print(f"\n{table.title}, median of {concurrency.ROUNDS} rounds")
     print(f"  {'':30}{'wall s':>9}{'user s':>9}{'sequential / this':>20}{'this / bare':>13}{'marginal':>10}")
@@ -198,6 +210,7 @@ TOPICS = {
     "redaction": _redaction,
     "concurrency": _concurrency,
     "deployments": _deployments,
+    "growth": _growth,
 }
 
 if __name__ == "__main__":

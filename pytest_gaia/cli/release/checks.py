@@ -128,10 +128,11 @@ def _running(promotion: Promotion, situation: Situation) -> tuple[Comparison, ..
 
 def _check_stages(promotion: Promotion, release: Release, *, as_json: bool) -> int:
     """Show the checks of the pipeline for every stage; return 11 if one did not pass."""
-    situations = [promotion.situation(target, release) for target in _stages(promotion)]
+    entries = promotion.ledger.entries()
+    situations = [promotion.situation(target, release, entries=entries) for target in _stages(promotion)]
     checks: dict[str, list[Check]] = {each.environment: _shown(each) for each in situations}
     # The checks of one stage rest on entries, and a corrupt ledger proves nothing.
-    problems = problems_of(situations[0].entries) if situations else ()
+    problems = problems_of(entries) if situations else ()
     if as_json:
         echo_json({target: [_check_json(check) for check in found] for target, found in checks.items()})
     else:

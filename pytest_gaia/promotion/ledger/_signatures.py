@@ -8,7 +8,7 @@ Those of OpenSSH are in ``PROTOCOL.sshsig``; they are verified without a program
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -54,6 +54,11 @@ class Signer(Protocol):
 class Verifier(Protocol):
     """A public key."""
 
+    @property
+    def keyid(self) -> str:
+        """The ID of the key, which a signature may name."""
+        ...
+
     def verifies(self, signature: bytes, message: bytes) -> bool:
         """Whether ``signature`` is this key's signature of ``message``."""
         ...
@@ -76,10 +81,22 @@ def wrap(body: bytes, signers: Iterable[Signer] = ()) -> Envelope:
 
 
 def signed_by(envelope: Envelope, keys: Iterable[V]) -> tuple[V, ...]:
-    """Return the ``keys`` that signed the envelope. Raises ``ValueError`` if the payload or a signature is not base64."""
+    """Return the ``keys`` that signed the envelope. Raises ``ValueError`` if the payload or a signature is not base64.
+
+    The key ID of a signature decides only which key is tried first: if that key does not verify it, all others are tried.
+    """
     message = pae(envelope.payload_type, envelope.body())
-    signatures = [unbase64(each.sig) for each in envelope.signatures]
-    return tuple(key for key in keys if any(key.verifies(signature, message) for signature in signatures))
+    signatures = [(unbase64(each.sig), each.keyid) for each in envelope.signatures]
+    known = tuple(keys)
+    signed = [key for signature, keyid in signatures for key in _signers(signature, keyid, message, known)]
+    return tuple(key for key in known if key in signed)
+
+
+def _signers(signature: bytes, keyid: str, message: bytes, keys: Sequence[V]) -> list[V]:
+    named = [key for key in keys if key.keyid == keyid]
+    found = [key for key in named if key.verifies(signature, message)]
+    # A signature is from one key, so the others matter only if the hint is wrong or missing.
+    return found or [key for key in keys if key not in named and key.verifies(signature, message)]
 
 
 def unbase64(text: str) -> bytes:

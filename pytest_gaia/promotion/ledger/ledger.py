@@ -7,7 +7,7 @@ compare the head with the one in a report or a CI log (``--head``).
 """
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -66,18 +66,24 @@ class Entry:
 
 
 class Ledger:
-    """The entries in a store, with the trusted keys."""
+    """The entries in a store, with the trusted keys.
+
+    Every method reads the store again, because other processes write to it. Bytes that were verified once are not verified
+    again: the result depends on nothing else.
+    """
 
     def __init__(self, store: Store, keys: Sequence[TrustedKey]) -> None:
         self.store = store
         self.keys = tuple(keys)
+        self._verified: dict[tuple[int, str], Entry] = {}
+        """number and SHA-256 of an envelope → the entry, verified alone"""
 
     def entries(self) -> tuple[Entry, ...]:
         """Return all entries in order, each verified alone and against the previous one."""
         found: list[Entry] = []
         signed = False
         for position, (number, content) in enumerate(self.store.read().items(), 1):
-            entry = _read(number, content, self.keys)
+            entry = self._entry(number, content)
             problem = entry.problem or _misplaced(entry, position, found[-1] if found else None, found[:1])
             if not problem and signed and not entry.signed:
                 problem = "is not signed, but earlier entries are: its signature was removed, or never existed"
@@ -85,6 +91,12 @@ class Ledger:
             found.append(replace(entry, problem=problem, doubt=doubt))
             signed = signed or entry.signed
         return tuple(found)
+
+    def _entry(self, number: int, content: bytes) -> Entry:
+        place = number, sha256_of(content)
+        if place not in self._verified:
+            self._verified[place] = _read(number, content, self.keys)
+        return self._verified[place]
 
     @property
     def must_sign(self) -> bool:
@@ -98,8 +110,8 @@ class Ledger:
     @property
     def head(self) -> str:
         """SHA-256 of the newest envelope; empty for an empty ledger."""
-        stored = self.store.read()
-        return sha256_of(stored[max(stored)]) if stored else ""
+        last = self.store.last()
+        return sha256_of(last[1]) if last else ""
 
     def append(
         self, kind: str, subjects: Iterable[Subject], predicate: Predicate, *, signers: Sequence[Signer]
@@ -116,15 +128,14 @@ class Ledger:
             )
         values = msgspec.to_builtins(predicate)
         for _ in range(_TRIES):
-            stored = self.store.read()
-            chain = _next_place(stored)
+            chain = _next_place(self.store.last())
             body = _body(kind, subjects, values | {_CHAIN: msgspec.to_builtins(chain)})
             content = msgspec.json.encode(wrap(body, signers)) + b"\n"
             try:
                 self.store.add(chain.sequence, content)
             except Taken:
                 continue
-            return _read(chain.sequence, content, self.keys)
+            return self._entry(chain.sequence, content)
         raise DeployUnavailable(
             f"{self.store.name}: other processes wrote to the ledger first, {_TRIES} times. Nothing was written; try again."
         )
@@ -158,12 +169,12 @@ def unsigned_of(entries: Sequence[Entry]) -> str:
     return f"{which} not signed: nothing shows who wrote {'it' if len(numbers) == 1 else 'them'}"
 
 
-def _next_place(stored: Mapping[int, bytes]) -> Chain:
-    if not stored:
+def _next_place(last: tuple[int, bytes] | None) -> Chain:
+    if last is None:
         return Chain(secrets.token_hex(16), 1, "")
-    last = max(stored)
-    before = _read(last, stored[last], ())
-    return Chain(before.chain.ledger if before.chain else "", last + 1, sha256_of(stored[last]))
+    number, content = last
+    before = _read(number, content, ())
+    return Chain(before.chain.ledger if before.chain else "", number + 1, sha256_of(content))
 
 
 def _body(kind: str, subjects: Iterable[Subject], predicate: dict[str, Any]) -> bytes:

@@ -83,7 +83,7 @@ class GitPlace:
     def exchange(self, change: Change) -> LockState:
         """Replace the state as for a file. Raises :class:`Taken` if another machine was faster."""
         tip = self.reference.fetch()
-        state = change(_decoded(self.reference.files(tip).get(self.file, b""), self.name))
+        state = change(_decoded(self.reference.files(tip, (self.file,)).get(self.file, b""), self.name))
         self.reference.put(tip, {self.file: msgspec.json.encode(state)}, f"lock {state.environment} {state.fence}")
         return state
 

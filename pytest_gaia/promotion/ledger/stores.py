@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,23 +64,43 @@ class GitReference:
             raise self._error(tip)
         return tip.stdout.decode().strip()
 
-    def files(self, commit: str) -> dict[str, bytes]:
-        """Return name → content of every file in ``commit``, sorted by name; an empty dictionary for ''."""
-        return {name: self.file(commit, name) for name in self.names(commit)}
+    def files(self, commit: str, names: Collection[str] | None = None) -> dict[str, bytes]:
+        """Return name → content of the files in ``commit``, sorted by name; an empty dictionary for ''.
+
+        With ``names``, return only those of them that exist.
+        """
+        chosen = {name: found for name, found in self.objects(commit).items() if names is None or name in names}
+        contents = self.contents(chosen.values())
+        return {name: contents[found] for name, found in chosen.items()}
 
     def names(self, commit: str) -> list[str]:
         """Return the names of the files in ``commit``, sorted; an empty list for ''."""
-        return sorted(self._git("ls-tree", "--name-only", commit).decode().split()) if commit else []
+        return list(self.objects(commit))
 
-    def file(self, commit: str, name: str) -> bytes:
-        """Return the content of one file in ``commit``."""
-        return self._git("cat-file", "blob", f"{commit}:{name}")
+    def objects(self, commit: str) -> dict[str, str]:
+        """Return name → object ID of the files in ``commit``, sorted by name; an empty dictionary for ''."""
+        return {name: entry.split()[2] for name, entry in sorted(self._listing(commit).items())}
+
+    def contents(self, objects: Iterable[str]) -> dict[str, bytes]:
+        """Return object ID → content of files. One process of git reads all of them."""
+        wanted = list(dict.fromkeys(objects))
+        given = "".join(f"{each}\n" for each in wanted)
+        output = self._git("cat-file", "--batch", given=given.encode()) if wanted else b""
+        found: dict[str, bytes] = {}
+        at = 0
+        for each in wanted:
+            # "<object> <type> <size>", the content, and the end of its line; or "<object> missing"
+            begin = output.index(b"\n", at) + 1
+            kind, _, size = output[at:begin].decode().removeprefix(each).strip().partition(" ")
+            if kind != "blob":
+                raise ConfigError(f"{self.name}: git: the object {each} is not a file: {kind}. Nothing was changed.")
+            at = begin + int(size) + 1
+            found[each] = output[begin : at - 1]
+        return found
 
     def put(self, commit: str, files: Mapping[str, bytes], message: str) -> None:
         """Add or replace ``files`` on top of ``commit``. Raises :class:`Taken` if it is no longer the newest."""
-        listing = dict(
-            line.split("\t")[::-1] for line in (self._git("ls-tree", commit).decode().splitlines() if commit else ())
-        )
+        listing = self._listing(commit)
         for name, content in files.items():
             blob = self._git("hash-object", "-w", "--stdin", given=content).decode().strip()
             listing[name] = f"100644 blob {blob}"
@@ -93,6 +113,11 @@ class GitReference:
             self._push(self.remote, new, commit)
         elif self._run("update-ref", self.reference, new, commit or _NONE).returncode:
             raise Taken
+
+    def _listing(self, commit: str) -> dict[str, str]:
+        """Return name → "<mode> <type> <object>" of the entries of the tree of ``commit``."""
+        lines = self._git("ls-tree", commit).decode().splitlines() if commit else ()
+        return {name: entry for entry, _, name in (line.partition("\t") for line in lines)}
 
     def _push(self, remote: str, new: str, expected: str) -> None:
         lease = f"--force-with-lease={self.reference}:{expected}"
@@ -139,12 +164,24 @@ class FolderStore:
     def read(self) -> dict[int, bytes]:
         """Return number → envelope; an empty dictionary if there is no folder yet."""
         try:
-            found = {int(match[1]): path for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))}
-            return {number: found[number].read_bytes() for number in sorted(found)}
+            return {number: path.read_bytes() for number, path in sorted(self._paths().items())}
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise self._error("read", error) from None
+
+    def last(self) -> tuple[int, bytes] | None:
+        """Return the number and the envelope of the newest entry; None without entries. Reads no other entry."""
+        try:
+            paths = self._paths()
+            return (max(paths), paths[max(paths)].read_bytes()) if paths else None
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._error("read", error) from None
+
+    def _paths(self) -> dict[int, Path]:
+        return {int(match[1]): path for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))}
 
     def add(self, number: int, content: bytes) -> None:
         """Write the entry to a draft first, so that no partial entry is left after a crash or on a full disk."""
@@ -185,16 +222,26 @@ class GitStore:
     def __init__(self, reference: GitReference) -> None:
         self.reference = reference
         self.name = reference.name
+        self._known: dict[str, bytes] = {}
+        """object ID → content; it never changes, because the ID is its hash"""
 
     def read(self) -> dict[int, bytes]:
         """Return number → envelope, from the remote if there is one."""
-        files = self.reference.files(self.reference.fetch())
-        return {int(name[:6]): content for name, content in files.items()}
+        return self._contents(self.reference.objects(self.reference.fetch()))
+
+    def last(self) -> tuple[int, bytes] | None:
+        """Return the number and the envelope of the newest entry; None without entries. Reads no other entry."""
+        objects = self.reference.objects(self.reference.fetch())
+        return next(iter(self._contents(dict(list(objects.items())[-1:])).items()), None)
+
+    def _contents(self, objects: Mapping[str, str]) -> dict[int, bytes]:
+        self._known |= self.reference.contents(each for each in objects.values() if each not in self._known)
+        return {int(name[:6]): self._known[each] for name, each in objects.items()}
 
     def add(self, number: int, content: bytes) -> None:
         """Commit one more entry. Raises :class:`Taken` if another process or machine was faster."""
         tip, name = self.reference.fetch(), f"{number:06}.json"
-        if name in self.reference.files(tip):
+        if name in self.reference.names(tip):
             raise Taken
         self.reference.put(tip, {name: content}, f"ledger entry {number}")
 

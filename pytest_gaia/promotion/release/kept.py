@@ -217,7 +217,8 @@ def bring_releases(reference: GitReference, rootdir: Path) -> None:
     commit, here = reference.fetch(), release_files(rootdir)
     missing = [name for name in reference.names(commit) if name.removesuffix(".json") not in here]
     # In the order of their creation, because lists are sorted by the time of the file.
-    found = [shared for name in missing for shared in _read(name, reference.file(commit, name))]
+    files = reference.files(commit, frozenset(missing))
+    found = [shared for name, content in files.items() for shared in _read(name, content)]
     for each in sorted(found, key=lambda shared: shared.release.created):
         keep_release(rootdir, each.release, each.configs)
 

@@ -18,6 +18,7 @@ from pytest_gaia.promotion.ledger.keys import trusted_keys
 from pytest_gaia.promotion.ledger.ledger import Ledger, counted, unsigned_of
 from pytest_gaia.promotion.ledger.statements import CHECK, CheckPredicate, Subject
 from pytest_gaia.promotion.ledger.stores import FolderStore, GitReference, GitStore
+from pytest_gaia.system import processes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -338,6 +339,50 @@ def test_a_git_reference_keeps_entries_and_leaves_the_work_tree_alone(
     assert [entry.sequence for entry in one.entries()] == [1, 2, 3, 4]
     assert one.problems() == ()
     assert git(clones[0], "status", "--porcelain") == ""
+
+
+def test_git_starts_no_more_processes_for_more_entries(
+    clones: tuple[Path, Path], keyring: Keyring, key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = in_git(clones[0], keyring)
+    started: list[str] = []
+
+    def noted(folder: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[bytes]:
+        started.append(words[0])
+        return processes.git(folder, *words, **more)
+
+    monkeypatch.setattr("pytest_gaia.promotion.ledger.stores.git", noted)
+    costs = []
+    for _ in range(2):
+        append(ledger, key, 3)
+        started.clear()
+        # Another process has read nothing yet.
+        assert in_git(clones[0], keyring).problems() == ()
+        costs.append(list(started))
+        started.clear()
+        append(in_git(clones[0], keyring), key)
+        costs.append(list(started))
+
+    assert costs[:2] == costs[2:]
+    assert costs[0].count("cat-file") == 1
+
+
+def test_an_entry_that_git_lost_is_one_message(clones: tuple[Path, Path], keyring: Keyring, key: SigningKey) -> None:
+    ledger = in_git(clones[0], keyring, None)
+    append(ledger, key, 2)
+    lost = git(clones[0], "rev-parse", "refs/gaia/ledger:000001.json")
+    (clones[0] / f".git/objects/{lost[:2]}/{lost[2:]}").unlink()
+    with pytest.raises(ConfigError, match=f"refs/gaia/ledger: git: the object {lost} is not a file: missing"):
+        in_git(clones[0], keyring, None).entries()
+
+
+def test_an_entry_that_is_changed_after_it_was_read_is_found(ledger: Ledger, tmp_path: Path) -> None:
+    assert ledger.problems() == ()
+    one, two = (path.read_bytes() for path in files(tmp_path)[1:3])
+    files(tmp_path)[1].write_bytes(two)
+    assert ledger.problems()[0] == "entry 2: is not at its original position: it was moved or copied"
+    files(tmp_path)[1].write_bytes(one)
+    assert ledger.problems() == ()
 
 
 def test_two_machines_at_once_write_one_after_the_other(
