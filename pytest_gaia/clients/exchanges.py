@@ -1,11 +1,15 @@
 """Frozen records of HTTP exchanges, SQL statements, Redis commands and NATS messages, an exchange as text, and payloads."""
 
+from __future__ import annotations
+
 import json
 import math
-from collections.abc import Iterator, Mapping
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pytest_gaia.printable import one_line, visible
 from pytest_gaia.wording import counted
@@ -49,11 +53,21 @@ class Exchange:
     elapsed: float
     """seconds until the response was complete"""
     attempt: int = 1
+    request_id: str = ""
+    """the header ``X-Request-ID``, a UUID that only this attempt has, unless the test has set it"""
+    traceparent: str = ""
+    """the header ``traceparent`` of W3C Trace Context; its trace ID is the same for all requests of a test"""
 
     @property
     def status(self) -> int | None:
         """The status of the response; None if there was none."""
         return self.response.status if self.response else None
+
+    @property
+    def trace_id(self) -> str:
+        """The trace ID in ``traceparent``; empty if the test has set one that is not valid."""
+        found = _TRACEPARENT.fullmatch(self.traceparent)
+        return found[1] if found else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +108,46 @@ class Message:
     """class of the error that prevented sending"""
 
 
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+
+
+_TRIES = 100
+
+
+def new_trace_id(has_secret: Callable[[str], bool]) -> str:
+    """Return a random trace ID: 32 hexadecimal digits. The first 16 can begin a UUID of version 4.
+
+    A short secret may be part of a random number by chance. Such a number is not used, because the secret scan would find
+    the secret in each record of it, and messages would show it masked.
+    """
+    for _ in range(_TRIES):
+        digits = os.urandom(16).hex()
+        made = f"{digits[:12]}4{digits[13:]}"
+        if not has_secret(made):
+            break
+    return made
+
+
+class TraceHeaders(NamedTuple):
+    """The headers by which logs name one attempt of a request."""
+
+    request_id: str
+    """half of the trace ID, and the span ID, as a UUID of version 4, because many servers replace any other value"""
+    traceparent: str
+
+    @classmethod
+    def of(cls, trace_id: str, has_secret: Callable[[str], bool]) -> TraceHeaders:
+        """Return new headers for a request of the trace, without secrets as in :func:`new_trace_id`."""
+        first = f"{trace_id[:8]}-{trace_id[8:12]}-{trace_id[12:16]}"
+        for _ in range(_TRIES):
+            # Its first two bits are those of a UUID. So it is never zero, which would not be valid.
+            span = f"{int.from_bytes(os.urandom(8)) >> 2 | 1 << 63:016x}"
+            made = cls(f"{first}-{span[:4]}-{span[4:]}", f"00-{trace_id}-{span}-01")
+            if not (has_secret(made.request_id) or has_secret(made.traceparent)):
+                break
+        return made
+
+
 BODY_LIMIT = 64 * 1024
 
 
@@ -105,17 +159,23 @@ def unrecorded(_: object) -> None:
     """Discard the record."""
 
 
-def transcript(exchange: Exchange) -> str:
-    """Return the whole exchange as indented text. An :class:`Exchange` contains only masked values."""
-    return "\n".join(f"  {visible(line)}".rstrip() for line in _lines(exchange))
+def transcript(exchange: Exchange, *, ids: bool = False) -> str:
+    """Return the whole exchange as indented text. An :class:`Exchange` contains only masked values.
+
+    ``ids`` adds request ID and trace ID. The message of an error must not contain them: expectations search it, and any
+    number can be part of a random one.
+    """
+    return "\n".join(f"  {visible(line)}".rstrip() for line in _lines(exchange, ids=ids))
 
 
-def _lines(exchange: Exchange) -> Iterator[str]:
+def _lines(exchange: Exchange, *, ids: bool) -> Iterator[str]:
     request, response = exchange.request, exchange.response
     yield f"{request.method} {request.url}"
     via = "" if exchange.via == "direct" else f" through {exchange.via}"
     milliseconds = exchange.elapsed * 1000
     yield f"{exchange.service}{via}, route {exchange.route}, attempt {exchange.attempt}, {milliseconds:.0f} ms"
+    if ids and (named := _ids(exchange)):
+        yield named
     yield from _headers(">", request.headers)
     yield from _body(request.body)
     if response is None:
@@ -124,6 +184,11 @@ def _lines(exchange: Exchange) -> Iterator[str]:
     yield f"< {response.status} {phrase(response.status)}".rstrip()
     yield from _headers("<", response.headers)
     yield from _body(response.body)
+
+
+def _ids(exchange: Exchange) -> str:
+    known = (("request ID", exchange.request_id), ("trace ID", exchange.trace_id))
+    return one_line(", ".join(f"{name} {value}" for name, value in known if value))
 
 
 def _headers(sign: str, headers: Mapping[str, str]) -> Iterator[str]:

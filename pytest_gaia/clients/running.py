@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
+from pytest_gaia.clients.exchanges import new_trace_id
+
 if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import Future
@@ -79,6 +81,7 @@ class RunningTest:
         "of_setup",
         "others",
         "passes_alone",
+        "trace_id",
         "unread",
         "watched",
         "writes",
@@ -119,6 +122,8 @@ class RunningTest:
         """exchanges whose responses the test has not read, by their identity; None without exchanges"""
         self._statements: deque[Statement] | None = None
         self._messages: deque[Message] | None = None
+        self.trace_id = ""
+        """trace ID of all requests of this attempt; empty until the first one"""
 
     def exchanged(self, phase: str) -> int:
         """Return the number of exchanges up to the end of ``phase``, which has just ended for pytest."""
@@ -243,6 +248,13 @@ class Recorder:
         if test is CURRENT:
             test = self.current
         return isinstance(test, RunningTest) and test.writes and not test.ended
+
+    def trace_id(self, has_secret: Callable[[str], bool]) -> str:
+        """Return the trace ID of the test that this code belongs to, which has none of these secrets."""
+        test = self._test()
+        if not test.trace_id:
+            test.trace_id = new_trace_id(has_secret)
+        return test.trace_id
 
     def __call__(self, exchange: Exchange) -> None:
         self._test().add_exchange(exchange)

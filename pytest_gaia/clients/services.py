@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pytest_gaia.clients.exchanges import Exchange, Message, Statement, unrecorded
+from pytest_gaia.clients.exchanges import Exchange, Message, Statement, new_trace_id, unrecorded
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http._exchange import Link
 from pytest_gaia.clients.http._transport import Transport
@@ -44,11 +44,13 @@ class ClientSet:
         not_sent: Callable[[NotSent], None] = unrecorded,
         limits: dict[str, ServiceLimits] | None = None,
         require: Callable[[Iterable[str]], None] = unrecorded,
+        trace_id: Callable[[Callable[[str], bool]], str] = new_trace_id,
     ) -> None:
         """``recorder`` gets each HTTP exchange, ``messages`` those of NATS, ``statements`` SQL and Redis commands.
 
         ``not_sent`` gets the error of each HTTP request that was not sent. ``limits`` receives the limits of each service.
-        ``require`` gets the names of the services whose client is requested, and can refuse it by an error.
+        ``require`` gets the names of the services whose client is requested, and can refuse it by an error. ``trace_id``
+        returns the trace ID of a request, see :func:`~pytest_gaia.clients.exchanges.new_trace_id`.
         """
         self._environment = environment
         self._guard = guard
@@ -63,6 +65,7 @@ class ClientSet:
         self._transports: dict[str, Transport] = {}
         self._not_sent = not_sent
         self._require = require
+        self._trace_id = trace_id
         self._limits = {} if limits is None else limits
         self._home = HomeLoop("HTTP")
 
@@ -145,6 +148,7 @@ class ClientSet:
             timeouts=environment.timeouts_of(service),
             via=via or "direct",
             route_of=_own_route if via is None else partial(_route_through, via, service, environment),
+            trace_id=self._trace_id,
         )
 
     def _transport(self, base_url: str) -> Transport:

@@ -118,6 +118,10 @@ class Redactor:
         # A mask across the limit stays complete.
         return clear if limit is None else clear[: max(limit, len(masked))]
 
+    def has_known(self, text: str) -> bool:
+        """Whether ``text`` contains a secret that is known by value."""
+        return any(True for _ in self._index.whole(text))
+
     def known(self, text: str) -> str:
         """Return ``text`` with secrets masked that are known by value."""
         return _masked(text, self._known(text))

@@ -119,6 +119,10 @@ class Wire(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     attempt: int = 1
     address: str = ""
     """host and port of the request, if it differs from :attr:`ServiceHealth.address`"""
+    request_id: str = ""
+    """its header ``X-Request-ID``; like a trace ID, it is random, so nothing that compares runs reads it"""
+    trace_id: str = ""
+    """its trace ID, if it differs from :attr:`TestRecord.trace_id`"""
 
     @property
     def receiver(self) -> str:
@@ -171,6 +175,8 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag=
     """why it has no evidence"""
     unread: tuple[str, ...] = ()
     """requests of whose responses it has read nothing"""
+    trace_id: str = ""
+    """trace ID of its requests: 32 hexadecimal digits; empty without a request"""
 
     @property
     def has_evidence(self) -> bool:

@@ -11,7 +11,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_gaia.clients.exchanges import BODY_LIMIT, Exchange, ReceivedResponse, SentRequest, transcript
+from pytest_gaia.clients.exchanges import (
+    BODY_LIMIT,
+    Exchange,
+    ReceivedResponse,
+    SentRequest,
+    TraceHeaders,
+    new_trace_id,
+    transcript,
+)
 from pytest_gaia.clients.guard import WriteGuard
 from pytest_gaia.clients.http._arguments import Body, fill, text, url_of
 from pytest_gaia.clients.http._transport import MIB, MOST_RATIO, Fault, Incoming, Outgoing, Progress, Transport
@@ -39,7 +47,8 @@ class Link:
     """How to reach one service.
 
     ``route_of`` returns the path to request for a method and path: that of ``via`` if the service has no URL of its own.
-    It raises ``NotApplicable`` if there is no route.
+    It raises ``NotApplicable`` if there is no route. ``trace_id`` returns the trace ID of the running
+    test, and gets a function that finds secrets.
     """
 
     service: str
@@ -56,6 +65,7 @@ class Link:
     via: str
     """the service that receives the requests; ``direct`` if that is the service itself"""
     route_of: Callable[[str, str], str]
+    trace_id: Callable[[Callable[[str], bool]], str] = new_trace_id
     exchanges: deque[tuple[RunningTest | str | None, Exchange]] = field(
         default_factory=lambda: deque(maxlen=_REMEMBERED)
     )
@@ -179,6 +189,7 @@ class Attempt:
         self._started = time.time()
         self._clock = time.perf_counter()
         self._progress = Progress(link.receiver)
+        self._trace = TraceHeaders.of(link.trace_id(link.redactor.has_known), link.redactor.has_known)
         self._incoming: Incoming | None = None
         self._received: list[bytes] = []
         self._fault: Fault | None = None
@@ -190,8 +201,9 @@ class Attempt:
         most = self._link.environment.max_response_mib * MIB if limit is None else limit
         # A test that sets a limit knows how large the body is, however well it was compressed.
         ratio = MOST_RATIO if limit is None else math.inf
+        added = (("x-request-id", self._trace.request_id), ("traceparent", self._trace.traceparent))
         opening = self._link.transport.open(
-            self._call.outgoing, self._progress, connect=connect, most=most, ratio=ratio
+            self._call.outgoing, self._progress, added, connect=connect, most=most, ratio=ratio
         )
         try:
             async with asyncio.timeout_at(self._until):
@@ -302,6 +314,9 @@ class Attempt:
             started=self._started,
             elapsed=time.perf_counter() - self._clock,
             attempt=self._number,
+            # Those of the test are masked.
+            request_id=request.headers.get("x-request-id", self._trace.request_id),
+            traceparent=request.headers.get("traceparent", self._trace.traceparent),
         )
 
     def _with_received(self, error: str) -> str:

@@ -165,9 +165,18 @@ class Transport:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, request: Outgoing, progress: Progress, *, connect: float, most: int, ratio: float = MOST_RATIO
+        self,
+        request: Outgoing,
+        progress: Progress,
+        added: Sequence[tuple[str, str]] = (),
+        *,
+        connect: float,
+        most: int,
+        ratio: float = MOST_RATIO,
     ) -> AsyncIterator[Incoming]:
         """Send ``request`` and yield the response as soon as its head is there; update ``progress``.
+
+        ``added`` are headers for this attempt; those of the request replace them.
 
         ``connect`` limits connecting, in seconds; ``most`` limits the decoded body, in bytes, and ``ratio`` how many
         times larger than the received bytes it is. All other time limits are the caller's. Raises :class:`Fault`, and
@@ -179,7 +188,7 @@ class Transport:
             )
         slot = self._slot()
         try:
-            response = await self._send(slot, _message(request, connect, progress), progress)
+            response = await self._send(slot, _message(request, added, connect, progress), progress)
             try:
                 chunks = _chunks(response, progress, _Bounds(most, ratio))
                 yield Incoming(
@@ -300,13 +309,13 @@ _server = functools.lru_cache(maxsize=64)(httpx.URL)
 _HEADERS = (("user-agent", f"pytest-gaia/{__version__}"), ("accept", "*/*"), ("accept-encoding", "gzip, deflate"))
 
 
-def _message(request: Outgoing, connect: float, progress: Progress) -> httpx.Request:
+def _message(request: Outgoing, added: Sequence[tuple[str, str]], connect: float, progress: Progress) -> httpx.Request:
     given = {name.lower() for name, _ in request.headers}
     url = _Target(request.url)
     message = httpx.Request(
         request.method,
         url,
-        headers=[pair for pair in _HEADERS if pair[0] not in given] + list(request.headers),
+        headers=[pair for pair in (*_HEADERS, *added) if pair[0] not in given] + list(request.headers),
         content=request.body,
         extensions={"timeout": {"connect": connect}, "trace": progress.trace},
     )

@@ -438,7 +438,7 @@ class CheckHooks:
         passed = evidence.clean
         attempt = getattr(item, "execution_count", 1)
         running = self.run.recorder.current
-        wires = phases.wires(running.exchanges, self.run)
+        wires = phases.wires(running.exchanges, self.run, running.trace_id)
         record = evidence.hand_over(item.nodeid, attempt, wires, running, self.run.process)
         if self.run.network is not None:
             self.run.network.ended(running)

@@ -221,10 +221,11 @@ def in_short(phase: Phase) -> str:
     return f"{failure.exception}: {failure.message.strip().partition(chr(10))[0]}".strip(": ")
 
 
-def wires(exchanges: Sequence[Exchange], run: Run) -> tuple[Wire, ...]:
+def wires(exchanges: Sequence[Exchange], run: Run, own_trace: str = "") -> tuple[Wire, ...]:
     """Return exchanges for the results log, without bodies, in the order in which they were sent.
 
-    A test that sends several at a time records them as they end, so their order would differ between runs.
+    A test that sends several at a time records them as they end, so their order would differ between runs. ``own_trace`` is
+    the trace ID of the test.
     """
     if not exchanges:
         return ()
@@ -240,6 +241,8 @@ def wires(exchanges: Sequence[Exchange], run: Run) -> tuple[Wire, ...]:
             each.error,
             each.attempt,
             _elsewhere(each, urls),
+            each.request_id,
+            "" if (trace_id := each.trace_id) == own_trace else trace_id,
         )
         for each in sorted(exchanges, key=lambda exchange: exchange.started)
     )
@@ -324,6 +327,7 @@ class Evidence(msgspec.Struct, gc=False):
             fixtures=self.fixtures,
             no_evidence=self.no_evidence,
             unread=self._unread(running),
+            trace_id=running.trace_id,
         )
         if not self.clean:
             self.earlier += tuple(phase for phase in self.phases if phase.outcome == "failed")

@@ -61,7 +61,7 @@ def _shorten(
     short = _of_ours(picture, said) if said else _without_libraries(picture, config.invocation_params.dir)
     report.longrepr = short
     if exchange is not None:
-        short.addsection(f"exchange with {exchange.service}", transcript(exchange))
+        short.addsection(f"exchange with {exchange.service}", transcript(exchange, ids=True))
     return exchange
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pytest_gaia.clients.exchanges import Exchange, Message, ReceivedResponse, SentRequest, Statement, phrase
+from pytest_gaia.clients.exchanges import Exchange, Message, ReceivedResponse, Statement, phrase
 from pytest_gaia.printable import visible, without_colors
 
 LIMIT = 64 * 1024
@@ -62,7 +62,7 @@ def _exchange(exchange: Exchange, limit: int) -> dict[str, Any]:
         "schemaVersion": 1,
         "start": start,
         "stop": start + round(exchange.elapsed * 1000),
-        "request": _request(exchange.request, limit),
+        "request": _request(exchange, limit),
     }
     if exchange.response is not None:
         plain["response"] = _response(exchange.response, limit)
@@ -72,11 +72,13 @@ def _exchange(exchange: Exchange, limit: int) -> dict[str, Any]:
     return plain
 
 
-def _request(request: SentRequest, limit: int) -> dict[str, Any]:
+def _request(exchange: Exchange, limit: int) -> dict[str, Any]:
+    request = exchange.request
+    added = {"x-request-id": exchange.request_id, "traceparent": exchange.traceparent}
     plain: dict[str, Any] = {
         "method": request.method,
         "url": _shown(request.url),
-        "headers": _pairs(request.headers),
+        "headers": _pairs({**{name: value for name, value in added.items() if value}, **request.headers}),
         "query": [
             {"name": _shown(name), "value": _shown(value)}
             for name, value in parse_qsl(urlsplit(request.url).query, True)
