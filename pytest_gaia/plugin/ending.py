@@ -13,7 +13,9 @@ import os
 import sys
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from signal import SIGINT
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,14 +23,17 @@ import pytest
 from pluggy import PluginValidationError
 
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.plugin.options import files_after_a_space, runs_no_tests, value_of
 from pytest_gaia.plugin.pytest_private import find_root_again
 from pytest_gaia.stash import RUN, project_of
+from pytest_gaia.system.signals import held_back
 
 if TYPE_CHECKING:
     # Runs that do not use Gaia import this module, too.
     from pytest_gaia.plugin.checks.result import Result
+    from pytest_gaia.promotion.attestation import SigningProcess
 
 VERDICT: pytest.StashKey[int] = pytest.StashKey()
 """on the config: the exit code of the run's verdict, once there is one"""
@@ -38,6 +43,8 @@ RESULT: pytest.StashKey[Result] = pytest.StashKey()
 """on the config of the controller process: the result of the run"""
 _PIPE: pytest.StashKey[int] = pytest.StashKey()
 """on the config: the pipe to a promotion that waits for the digest of the results log"""
+_SIGNING: pytest.StashKey[SigningProcess] = pytest.StashKey()
+"""on the config of the controller process: the process with the signing key, for ``--gaia-attest``"""
 _ENDED: pytest.StashKey[int] = pytest.StashKey()
 """on the config: the exit code of the run, once it is decided"""
 
@@ -51,6 +58,7 @@ def guard_conftests(config: pytest.Config, args: list[str]) -> Generator[None]:
         find_root_again(config, args)
     _withdraw(config)
     _take_pipe(config)
+    _take_key(config)
     _watch_process(config)
     try:
         yield
@@ -67,6 +75,7 @@ def guard_conftests(config: pytest.Config, args: list[str]) -> Generator[None]:
     # After every conftest.py, because the hook that is registered last is the outermost.
     if config.pluginmanager.register(EndingHooks(), "gaia-ending") is None:
         raise pytest.UsageError("-p no:gaia-ending: this plugin is required, because it guards the verdict.")
+    _await_key(config)
 
 
 class EndingHooks:
@@ -107,7 +116,7 @@ def exit_code(config: pytest.Config, code: int) -> int:
     """
     if _ENDED not in config.stash:
         decided, leaked = _decided(config, code), _leaked(config)
-        config.stash[_ENDED] = decided or leaked
+        config.stash[_ENDED] = _attested(config, decided or leaked)
         _report_digest(config)
     return code or config.stash[_ENDED]
 
@@ -121,8 +130,23 @@ def _leaked(config: pytest.Config) -> int:
     return scan_for_secrets(config, run, result)
 
 
+def _attested(config: pytest.Config, code: int) -> int:
+    """Write the attestation of a run that ends with ``code``, if requested; return the exit code, not 0 if it cannot be written."""
+    signing, result = config.stash.get(_SIGNING, None), config.stash.get(RESULT, None)
+    if result is None or not config.option.gaia_attest or runs_no_tests(config.option):
+        return code
+    problem = "--gaia-attest: the key was not taken at the start, so that nothing is signed."
+    if signing is not None:
+        with held_back(SIGINT):
+            problem = result.attest(signing, code)
+    if problem:
+        sys.stderr.write(f"gaia: {problem}\n")
+        sys.stderr.flush()
+    return code or (int(pytest.ExitCode.USAGE_ERROR) if problem else 0)
+
+
 def _changed(config: pytest.Config) -> int:
-    """Return the exit code for changed files: 0 if results log and verdict file are as the run wrote them."""
+    """Return the exit code for changed files: 0 if the files with the verdict are as the run wrote them."""
     result = config.stash.get(RESULT, None)
     files = result.restore() if result is not None else []
     for file in files:
@@ -132,7 +156,38 @@ def _changed(config: pytest.Config) -> int:
     sys.stderr.flush()
     if result is None or not files:
         return 0
-    return (result.evaluated and result.evaluated.verdict.exit_code) or _NO_VERDICT
+    return _attested(config, (result.evaluated and result.evaluated.verdict.exit_code) or _NO_VERDICT)
+
+
+def _take_key(config: pytest.Config) -> None:
+    """Start the process that signs the verdict, before code of the project can read the key.
+
+    Raises ``UsageError`` if there is no key. A run without tests needs none, and signs nothing.
+    """
+    option = config.known_args_namespace
+    if _is_worker() or runs_no_tests(option) or not value_of(config, option, "gaia_attest"):
+        return
+    from pytest_gaia.promotion.attestation import SigningProcess
+
+    try:
+        signing = config.stash[_SIGNING] = SigningProcess(os.environ)
+    except ConfigError as error:
+        raise pytest.UsageError(f"--gaia-attest: {error}") from None
+    if _is_program():
+        # Before the guard registers its own callback, which runs first, and may sign again.
+        atexit.register(signing.close)
+    else:
+        config.add_cleanup(signing.close)
+        config.add_cleanup(partial(os.environ.update, signing.withheld))
+
+
+def _await_key(config: pytest.Config) -> None:
+    """Wait until the process that signs has loaded its key. Raises ``UsageError`` if it cannot."""
+    if _SIGNING in config.stash:
+        try:
+            config.stash[_SIGNING].ready()
+        except ConfigError as error:
+            raise pytest.UsageError(f"--gaia-attest: {error}") from None
 
 
 def _take_pipe(config: pytest.Config) -> None:
@@ -193,15 +248,16 @@ def _is_success(ending: SystemExit) -> bool:
 
 
 def _withdraw(config: pytest.Config) -> None:
-    """Empty the verdict file of an earlier run, so that it is never taken for the verdict of this run."""
-    if getattr(config.option, "gaia_verdict_file", None):
-        # A worker has its controller's options before it parses any, and must leave that file alone.
-        return
-    path = value_of(config, config.known_args_namespace, "gaia_verdict_file")
-    if path is not None:
-        # A file that cannot be written ends the run later, with a message.
-        with suppress(OSError):
-            write_file(Path(path), b"", mode=PRIVATE)
+    """Empty the verdict file and the attestation of an earlier run, so that they are never taken for those of this run."""
+    for key in ("gaia_verdict_file", "gaia_attest"):
+        if getattr(config.option, key, None):
+            # A worker has its controller's options before it parses any, and must leave that file alone.
+            continue
+        path = value_of(config, config.known_args_namespace, key)
+        if path is not None:
+            # A file that cannot be written ends the run later, with a message.
+            with suppress(OSError):
+                write_file(Path(path), b"", mode=PRIVATE)
 
 
 def _watch_process(config: pytest.Config) -> None:
@@ -257,10 +313,21 @@ def _set_functions(functions: Mapping[str, Callable[..., NoReturn]]) -> None:
 
 def _is_program() -> bool:
     """Whether the process was started to run pytest, instead of a program that calls pytest."""
+    return _of_pytest(_caller_of("_main"), "_console_main")
+
+
+def _is_worker() -> bool:
+    """Whether this configuration is that of a worker, which has no mark of its own before its options are read."""
+    caller = _caller_of("_prepareconfig")
+    return caller is not None and caller.f_globals["__name__"] == "__channelexec__"
+
+
+def _caller_of(function: str) -> FrameType | None:
+    """Return the frame that called ``function`` of pytest; None if it does not run."""
     frame = inspect.currentframe()
-    while frame and not _of_pytest(frame, "_main"):
+    while frame and not _of_pytest(frame, function):
         frame = frame.f_back
-    return frame is not None and _of_pytest(frame.f_back, "_console_main")
+    return frame and frame.f_back
 
 
 def _of_pytest(frame: FrameType | None, function: str) -> bool:

@@ -40,6 +40,8 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--gaia-report-log": {**_FILE, "help": "write the result of every test to FILE (JSON Lines) as it happens; "
         "`gaia replay FILE` evaluates it again"},
     "--gaia-verdict-file": {**_FILE, "help": "write the verdict and the outcome of every test to FILE (JSON)"},
+    "--gaia-attest": {**_FILE, "help": "write the verdict to FILE as a signed in-toto test result (DSSE); needs the key in "
+        "GAIA_SIGNING_KEY or GAIA_SIGNING_KEY_FILE"},
     "--gaia-baseline": {**_FILE, "metavar": "PATH", "help": "compare the API with this earlier release: a folder of `gaia api "
         "snapshot`, or a results log; by default the last saved documents of the environment"},
     "--gaia-plan-out": {**_FILE, "help": "write the test plan to FILE after collection: every test that the "
@@ -86,6 +88,7 @@ _SETTINGS: Mapping[str, Any] = {
     "gaia_shuffle": "string",
     "gaia_report_log": "string",
     "gaia_verdict_file": "string",
+    "gaia_attest": "string",
     "gaia_baseline": "string",
     "gaia_plan_out": "string",
     "gaia_plan": "string",

@@ -25,7 +25,17 @@ class Keyring:
 
     def make(self, name: str, *roles: str, identities: tuple[str, ...] = (), extra: str = "") -> SigningKey:
         """Make a key pair, and trust it."""
+        return self._trust(self.private_pem(), name, roles, identities, extra)
+
+    def make_pem(self, name: str, *roles: str) -> str:
+        """Make a key pair, trust it, and return the private key."""
         pem = self.private_pem()
+        self._trust(pem, name, roles)
+        return pem
+
+    def _trust(
+        self, pem: str, name: str, roles: tuple[str, ...], identities: tuple[str, ...] = (), extra: str = ""
+    ) -> SigningKey:
         key = signing_key({"GAIA_SIGNING_KEY": pem})
         assert key is not None
         public = key._private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

@@ -12,8 +12,7 @@ import pytest
 from pytest_gaia.files.toml import Place
 from pytest_gaia.preflight.findings import Finding
 from pytest_gaia.preflight.lint import ALL_CHECKS
-from pytest_gaia.report.github import github_annotations
-from pytest_gaia.report.sarif import sarif
+from pytest_gaia.report.github import github_annotations, sarif
 
 FOUND = [
     Finding("autostop", "error", Place("deploy/fly a.toml", 7, "x"), "50% off, here: yes", "it matters", "do it\nso"),

@@ -15,8 +15,7 @@ from pytest_gaia.cli.output import echo_lines, write_json
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.preflight.findings import Check, Finding, Severity
 from pytest_gaia.printable import commands, one_line
-from pytest_gaia.report.github import github_annotations
-from pytest_gaia.report.sarif import code_quality, sarif
+from pytest_gaia.report.github import code_quality, github_annotations, sarif
 from pytest_gaia.wording import counted
 
 Format = Literal["text", "json", "github", "gitlab", "sarif"]

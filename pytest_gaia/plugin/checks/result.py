@@ -6,10 +6,12 @@ import datetime
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import SIGINT
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec import structs
@@ -40,6 +42,9 @@ from pytest_gaia.verdict.gathering import Assembly
 from pytest_gaia.verdict.plan import Plan
 from pytest_gaia.verdict.report import write_report
 from pytest_gaia.verdict.results_log import encode
+
+if TYPE_CHECKING:
+    from pytest_gaia.promotion.attestation import Files, SigningProcess
 
 
 @dataclass(slots=True)
@@ -124,12 +129,16 @@ class Result:
         self._saved = 0
         """number of records in the results log"""
         self._plugins = plugins_of(config.pluginmanager)
+        # Tests can change the environment of their process.
         self._release: str = config.option.gaia_release or ""
         self._full_required: bool = config.option.gaia_require_full
         self._record = _opened(config.option.gaia_report_log, "--gaia-report-log")
         self._report = _opened(config.option.gaia_verdict_file, "--gaia-verdict-file")
         self._recorded = hashlib.sha256()
-        self._reported = hashlib.sha256().digest()
+        self._attestation = _opened(config.option.gaia_attest, "--gaia-attest")
+        self._attested = b""
+        self._files = None if self._attestation is None else _files_of(run, config)
+        self._reported = hashlib.sha256()
 
     def assembly(self) -> Assembly:
         """Return what adds the records."""
@@ -216,14 +225,18 @@ class Result:
     def restore(self) -> list[Path]:
         """Write the results log and the verdict file again if they were changed; return the changed files.
 
-        A deleted file is not written again.
+        A deleted file is not written again. A changed attestation is emptied.
         """
-        record, report = _content(self._record), _content(self._report)
+        record, report, attestation = map(_content, (self._record, self._report, self._attestation))
         changed = []
         if self._record and record is not None and hashlib.sha256(record).digest() != self._recorded.digest():
             changed.append(self._record)
-        if self._report and report is not None and hashlib.sha256(report).digest() != self._reported:
+        if self._report and report is not None and hashlib.sha256(report).digest() != self._reported.digest():
             changed.append(self._report)
+        if self._attestation and attestation is not None and attestation != self._attested:
+            # The new verdict is signed later.
+            write_file(self._attestation, b"")
+            changed.append(self._attestation)
         if not changed:
             return []
         if self._record in changed:
@@ -235,6 +248,32 @@ class Result:
             write_file(self._report, b"", mode=PRIVATE)
         self.withhold(f"changed after the run wrote it: {', '.join(path.name for path in changed)}")
         return changed
+
+    def attest(self, signing: SigningProcess, code: int) -> str:
+        """Write the attestation of the verdict, if there is one; return a message if that fails.
+
+        ``code`` is the exit code of the run.
+        """
+        if self.evaluated is None or self._attestation is None or self._files is None:
+            return ""
+        # Only a run that signs imports it.
+        from pytest_gaia.promotion.attestation import statement
+        from pytest_gaia.report.allure.around import ci_run
+
+        names = ((self._record, self._recorded), (self._report, self._reported))
+        written = {_named(path, self.run): digest.hexdigest() for path, digest in names if path is not None}
+        record = self.digest if self._record else ""
+        files = replace(self._files, record=record, written=written)
+        body = statement(self.evaluated, files, exit_code=code, url=ci_run(self.run.options.environ))
+        try:
+            content = signing.sign(self.run.redactor.text(body.decode()).encode())
+            write_file(self._attestation, content)
+        except OSError as error:
+            return _cannot_be_written("--gaia-attest", self._attestation, error)
+        except ValueError as error:
+            return f"--gaia-attest={self._attestation}: not signed: {error}."
+        self._attested = content
+        return ""
 
     def _classify(self) -> EvaluatedRun:
         evaluated = evaluate_run(
@@ -265,7 +304,7 @@ class Result:
         if self._report is None:
             return
         try:
-            self._reported = hashlib.sha256(write_report(self._report, evaluated)).digest()
+            self._reported = hashlib.sha256(write_report(self._report, evaluated))
         except OSError as error:
             self.unwritten.append(_cannot_be_written("--gaia-verdict-file", self._report, error))
 
@@ -347,6 +386,32 @@ def _opened(path: Path | None, option: str) -> Path | None:
     except OSError as error:
         raise ConfigError(_cannot_be_written(option, path, error)) from None
     return path
+
+
+def _files_of(run: Run, config: pytest.Config) -> Files:
+    """Return what the run reads, before a test can change it."""
+    from pytest_gaia.expectations.files import expectation_files, folders_of
+    from pytest_gaia.promotion.attestation import Files
+    from pytest_gaia.promotion.release.commits import head
+
+    project = run.options.project
+    paths = [*filter(None, (project.path, config.option.gaia_plan)), *expectation_files(folders_of(run.roots))]
+    try:
+        digests = {_named(path.absolute(), run): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    except OSError as error:
+        raise ConfigError(f"--gaia-attest: {error.filename}: cannot be read: {error.strerror}.") from None
+    commit = None
+    # Not every project is in a repository.
+    with suppress(ConfigError):
+        commit = head(project.rootdir)
+    unchanged = commit.id if commit and not commit.changed else ""
+    return Files(read=digests, commit=unchanged, tests_sources=run.declared.sandbox)
+
+
+def _named(path: Path, run: Run) -> str:
+    """Return the name of a file in an attestation: its path in the project, or else its last part."""
+    root = run.options.rootdir
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
 def _content(path: Path | None) -> bytes | None:

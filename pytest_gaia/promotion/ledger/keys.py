@@ -124,18 +124,31 @@ def signing_key(environ: Mapping[str, str]) -> SigningKey | None:
 
     Raises ``ConfigError`` if the file cannot be read or the key is not an Ed25519 key. Messages never contain the key.
     """
-    text, source = environ.get(KEY_VARIABLE), KEY_VARIABLE
-    if not text:
-        name = environ.get(KEY_FILE_VARIABLE)
-        if not name:
-            return None
-        if "PRIVATE KEY" in name:
-            # The value is not shown, unlike the name of a file.
-            raise ConfigError(
-                f"{KEY_FILE_VARIABLE}: contains a key, not the path of a file. Use {KEY_VARIABLE} for the key itself."
-            )
-        source = f"{KEY_FILE_VARIABLE}={name}"
-        text = read_text(Path(name), source)
+    found = key_text(environ)
+    return None if found is None else load_key(*found)
+
+
+def key_text(environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the text of the signing key, and the variable that set it; None if none is set.
+
+    Raises ``ConfigError`` if the file cannot be read. Messages never contain the key.
+    """
+    if text := environ.get(KEY_VARIABLE):
+        return text, KEY_VARIABLE
+    name = environ.get(KEY_FILE_VARIABLE)
+    if not name:
+        return None
+    if "PRIVATE KEY" in name:
+        # The value is not shown, unlike the name of a file.
+        raise ConfigError(
+            f"{KEY_FILE_VARIABLE}: contains a key, not the path of a file. Use {KEY_VARIABLE} for the key itself."
+        )
+    source = f"{KEY_FILE_VARIABLE}={name}"
+    return read_text(Path(name), source), source
+
+
+def load_key(text: str, source: str) -> SigningKey:
+    """Return the signing key in ``text``. Raises ``ConfigError`` if it is not an Ed25519 key; never contains the key."""
     from pytest_gaia.promotion.ledger._ed25519 import load_private
 
     private = load_private(text, source)

@@ -9,16 +9,16 @@ that is a URI, as the parsing rules of in-toto require.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 
 # At run time, because msgspec reads the annotations.
 from pytest_gaia.expectations.apis import Api
 
-STATEMENT = "https://in-toto.io/Statement/v1"
+STATEMENT: Final = "https://in-toto.io/Statement/v1"
 
-RUN = "https://in-toto.io/attestation/test-result/v0.1"
+RUN: Final = "https://in-toto.io/attestation/test-result/v0.1"
 GATE = "https://in-toto.io/attestation/svr/v0.2"
 DEPLOYMENT = "urn:pytest-gaia:deployment/1"
 SIGNOFF = "urn:pytest-gaia:signoff/1"

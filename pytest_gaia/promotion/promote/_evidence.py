@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from typing import Literal
 
 import msgspec
 
@@ -11,6 +10,7 @@ from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.stages import Slo
 from pytest_gaia.expectations import apis
 from pytest_gaia.expectations.apis import Apis, removed_without_tests
+from pytest_gaia.promotion.attestation import ACCEPTED, sorted_tests
 from pytest_gaia.promotion.ledger.statements import (
     Decision,
     DeploymentPredicate,
@@ -24,11 +24,10 @@ from pytest_gaia.promotion.promote.performance import Baseline, measure, samples
 from pytest_gaia.promotion.release.kept import Release
 from pytest_gaia.verdict.classify import EXECUTED, Classification, Outcome
 from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, ServiceSeen
-from pytest_gaia.verdict.plan import Plan, not_passed
+from pytest_gaia.verdict.plan import Plan
 from pytest_gaia.verdict.report import VerdictFile
 from pytest_gaia.verdict.results_log import time_of
 
-_ACCEPTED = frozenset({"expected failure", "tolerated", "unexpected pass"})
 _GOOD: tuple[DeployOutcome, ...] = ("deployed_with_tool_error", "deployed", "unchanged")
 """in order of precedence"""
 _BAD: tuple[DeployOutcome, ...] = ("split", "phantom", "failed")
@@ -67,35 +66,25 @@ def run_predicate(
     """
     classifications = [msgspec.convert(test, Classification, from_attributes=True) for test in verdict.tests]
     outcomes = {classification.node: classification.outcome for classification in classifications}
-    lacking = not_passed(plan.nodes, classifications)
     details = _details(plan, verdict, record, outcomes, baseline)
-    warned = {*details.expected, *details.flaky}
+    tests = sorted_tests(plan.nodes, classifications, details.flaky)
     return RunPredicate(
-        result="FAILED" if problem else _result(verdict, lacking, warned),
+        result="FAILED" if problem else tests.result(verdict.verdict),
         configuration=tuple(Resource(name, {"sha256": digest}) for name, digest in sorted(files.items())),
-        passed=tuple(
-            node for node in plan.nodes if outcomes.get(node) in ("passed", "passed offline") and node not in warned
-        ),
-        warned=tuple(node for node in plan.nodes if node in warned and node not in lacking),
-        failed=lacking,
+        passed=tests.passed,
+        warned=tests.warned,
+        failed=tests.failed,
         details=msgspec.structs.replace(
             details,
             verdict="REJECT" if problem else _decision(verdict),
             problem=problem,
             ci=ci,
-            missing=lacking,
-            unexecuted=_unexecuted(plan, classifications),
+            missing=tests.failed,
+            unexecuted=tests.unexecuted,
             digests=dict(running),
             fence=fence,
         ),
     )
-
-
-def _unexecuted(plan: Plan, classifications: Sequence[Classification]) -> dict[str, str]:
-    found = {each.node: each for each in classifications if each.outcome in ("not applicable", "skipped")}
-    return {
-        node: "not offered" if found[node].operations else found[node].outcome for node in plan.nodes if node in found
-    }
 
 
 def located(run: RunPredicate, environment: Environment, tested: Mapping[str, tuple[str, ...]]) -> RunPredicate:
@@ -132,7 +121,7 @@ def _details(
         planned=len(plan.tests),
         counts=verdict.counts,
         flaky=tuple(sorted({test.node for test in record.tests if test.attempt > 1 or test.earlier})),
-        expected=tuple(node for node in plan.nodes if outcomes.get(node) in _ACCEPTED),
+        expected=tuple(node for node in plan.nodes if outcomes.get(node) in ACCEPTED),
         suites=tuple(sorted({marker for test in executed for marker in test.markers} & set(plan.suites))),
         core_failed=tuple(
             node for node in core if outcomes.get(node) not in ("passed", "passed offline", "not applicable")
@@ -202,12 +191,6 @@ def _outcome(
 
 def _first(words: Sequence[DeployOutcome], outcomes: set[str]) -> DeployOutcome:
     return next((word for word in words if word in outcomes), "failed")
-
-
-def _result(verdict: VerdictFile, lacking: Sequence[str], warned: set[str]) -> Literal["PASSED", "WARNED", "FAILED"]:
-    if lacking or verdict.verdict != "PROMOTE":
-        return "FAILED"
-    return "WARNED" if warned else "PASSED"
 
 
 def _decision(verdict: VerdictFile) -> Decision:
