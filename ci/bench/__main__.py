@@ -1,7 +1,7 @@
 """Compare the sandbox with pytest-postgresql, and the plugin with plain pytest: ``make bench`` (``python -m ci.bench``).
 
 It installs the peers. It takes about 25 minutes; run nothing else in the meantime. ``make bench ONE=concurrency`` runs one
-topic of ``TOPICS``; ``growth`` compares the work for an input with that for a larger one, and installs nothing.
+topic of ``TOPICS``; ``growth`` compares the work for an input with that for a larger one.
 """
 
 from __future__ import annotations

@@ -4,9 +4,12 @@ Those are from the deployment history of this machine and from the ledger. They 
 release is promoted there again.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -153,15 +156,19 @@ class Declared:
     """settings that decide what is tested with, see :mod:`~pytest_gaia.promotion.gate.settings`"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Situation:
-    """A release, an environment, and everything else that a decision rests on."""
+    """A release, an environment, and everything else that a decision rests on.
+
+    What it computes of the entries, it computes once: they and the stage are the same for all checks.
+    """
 
     environment: str
     declared: Declared
     stage: Stage
     release: Release
     entries: tuple[Entry, ...]
+    """all entries of the ledger, in order"""
     now: datetime
     head: str = ""
     """beginning of the hash of a required entry; empty for none"""
@@ -169,6 +176,12 @@ class Situation:
     """rollouts of this machine, by promotions and outside of them"""
     running: tuple[Comparison, ...] | None = None
     """comparison with what runs in the environment now; None if it was not observed"""
+    _counting: dict[type[Any], list[Evidence[Any]]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """type of a predicate → its valid entries, about all releases"""
+    _about_this: dict[tuple[type[Any], str], list[Evidence[Any]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """type of a predicate and environment → its valid entries about the release"""
 
     @property
     def wanted(self) -> dict[str, str]:
@@ -186,9 +199,14 @@ class Situation:
         Left out are entries about another release or other images, without the required signature, from the future, of
         simulated runs, and of promotions that had lost their lock.
         """
-        about = (environment or self.environment, self.release.id)
-        found = self._valid(kind)
-        return [each for each in found if _about(each.says) == about and each.entry.subjects == self.release.subjects()]
+        where = environment or self.environment
+        if (kind, where) not in self._about_this:
+            about, subjects = (where, self.release.id), self.release.subjects()
+            found = self._valid(kind)
+            self._about_this[kind, where] = [
+                each for each in found if _about(each.says) == about and each.entry.subjects == subjects
+            ]
+        return list(self._about_this[kind, where])
 
     def last_promoted(self, environment: str) -> list[Evidence[Any]]:
         """Return the run and the deployment of the release, this one or another, that last passed the gate there.
@@ -220,24 +238,29 @@ class Situation:
         Left out are releases that were rolled back from there, because another one was accepted in their place.
         """
         back = {_about(each.says) for each in self._valid(RollbackPredicate) if not each.says.rehearsal}
-        runs = [each for each in self._valid(RunPredicate) if not each.entry.problem]
+        runs: dict[tuple[str, str], list[Evidence[RunPredicate]]] = {}
+        for run in self._valid(RunPredicate):
+            if not run.entry.problem:
+                runs.setdefault(_about(run.says), []).append(run)
         for gate in reversed(self._valid(GatePredicate)):
             about = _about(gate.says)
             passed = gate.says.decision.verdict == "PROMOTE" and not gate.entry.problem
             if passed and about[0] == environment and about[1] != self.release.id and about not in back:
-                earlier = (each for each in runs if each.entry.sequence < gate.entry.sequence)
-                yield from [each for each in earlier if _about(each.says) == about][-1:]
+                earlier = bisect_left(runs.get(about, ()), gate.entry.sequence, key=_sequence)
+                yield from runs.get(about, [])[max(earlier - 1, 0) : earlier]
 
-    def _valid(self, kind: type[P]) -> list[Evidence[P]]:
-        return [
-            Evidence(entry, entry.predicate, entry.time)
-            for entry in self.entries
-            if isinstance(entry.predicate, kind)
-            and entry.time is not None
-            and entry.time <= self.now + CLOCK_SKEW
-            and self._may_say(entry)
-            and not self._overtaken(entry)
-        ]
+    def _valid(self, kind: type[P]) -> Sequence[Evidence[P]]:
+        if kind not in self._counting:
+            self._counting[kind] = [
+                Evidence(entry, entry.predicate, entry.time)
+                for entry in self.entries
+                if isinstance(entry.predicate, kind)
+                and entry.time is not None
+                and entry.time <= self.now + CLOCK_SKEW
+                and self._may_say(entry)
+                and not self._overtaken(entry)
+            ]
+        return self._counting[kind]
 
     def newest(self, kind: type[P], environment: str | None = None) -> Evidence[P] | None:
         """Return the newest of :meth:`evidence`."""
@@ -318,14 +341,23 @@ class Situation:
         """Whether another promotion had taken the lock before this was written."""
         if not isinstance(entry.predicate, _UNDER_LOCK):
             return False
-        fence, (environment, _) = entry.predicate.fence, _about(entry.predicate)
-        return any(
-            getattr(each.predicate, "fence", 0) > fence
-            and _about(each.predicate)[0] == environment
-            and self._may_say(each)
-            for each in self.entries
-            if each.sequence < entry.sequence
-        )
+        sequences, highest = self._fences.get(_about(entry.predicate)[0], ((), ()))
+        earlier = bisect_left(sequences, entry.sequence)
+        return earlier > 0 and highest[earlier - 1] > entry.predicate.fence
+
+    @cached_property
+    def _fences(self) -> Mapping[str, tuple[Sequence[int], Sequence[int]]]:
+        """Environment → numbers of its entries, in order, and the highest fencing token up to each of them."""
+        found: dict[str, list[tuple[int, int]]] = {}
+        for entry in self.entries:
+            if self._may_say(entry):
+                token = entry.sequence, getattr(entry.predicate, "fence", 0)
+                found.setdefault(_about(entry.predicate)[0], []).append(token)
+        tokens = {name: sorted(each) for name, each in found.items()}
+        return {
+            name: ([number for number, _ in each], list(accumulate((fence for _, fence in each), max)))
+            for name, each in tokens.items()
+        }
 
     def _may_say(self, entry: Entry) -> bool:
         if not isinstance(entry.predicate, _OF_PEOPLE):
@@ -368,6 +400,10 @@ def _how(entry: Entry, says: DeploymentPredicate | RollbackPredicate) -> str:
     if isinstance(says, RollbackPredicate):
         return f"the rollback from {says.release[:SHORT]} to {says.target[:SHORT]} on {when}"
     return f"the deployment of {says.release[:SHORT]} on {when}"
+
+
+def _sequence(evidence: Evidence[Any]) -> int:
+    return evidence.entry.sequence
 
 
 def _about(predicate: Predicate | None) -> tuple[str, str]:

@@ -8,6 +8,7 @@ job, can then promote a release, or roll back to it, with its own deploy files.
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +41,7 @@ class Component(msgspec.Struct, frozen=True, order=True):
     """``sha256:…``"""
 
 
-class Release(msgspec.Struct, frozen=True, kw_only=True):
+class Release(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The parts that are released together. The ID depends on all of them, except the time of creation."""
 
     format: Literal["gaia-bundle/1"] = FORMAT
@@ -55,7 +56,7 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     configs: dict[str, str] = {}
     """deploy file → SHA-256"""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """SHA-256 (hex) of the content, independent of the order of its parts."""
         content = msgspec.to_builtins(self)
@@ -76,6 +77,10 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
 
     def subjects(self) -> tuple[Subject, ...]:
         """Return the subjects of statements about this release."""
+        return self._subjects
+
+    @cached_property
+    def _subjects(self) -> tuple[Subject, ...]:
         parts = ((each.service, each.digest.partition(":")) for each in sorted(self.components))
         return tuple(Subject(service, {kind: value}) for service, (kind, _, value) in parts)
 
