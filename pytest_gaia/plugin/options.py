@@ -47,6 +47,10 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--gaia-plan-out": {**_FILE, "help": "write the test plan to FILE after collection: every test that the "
         "environment requires"},
     "--gaia-plan": {**_FILE, "help": "require every test in the plan FILE to run; HOLD if any is missing"},
+    "--gaia-shard": {"metavar": "K/N", "help": "run the part K of N of the tests, the same each time; `gaia merge` joins the "
+        "results of all parts"},
+    "--gaia-durations": {**_FILE, "metavar": "RESULTS", "help": "with --gaia-plan-out or --gaia-shard: balance the shards by "
+        "the durations in this results log"},
     "--gaia-require-full": {**_FLAG, "help": "end a partial run with HOLD (11) instead of PARTIAL (0)"},
     "--gaia-deadline": {"metavar": "SECONDS", "help": "end the whole run after SECONDS, whatever it waits for (readiness, "
         "tests, final check): verdict HOLD, exit code 2"},
@@ -92,6 +96,8 @@ _SETTINGS: Mapping[str, Any] = {
     "gaia_baseline": "string",
     "gaia_plan_out": "string",
     "gaia_plan": "string",
+    "gaia_shard": "string",
+    "gaia_durations": "string",
     "gaia_require_full": "bool",
     "gaia_deadline": "string",
     "gaia_release": "string",

@@ -12,8 +12,9 @@ import pytest
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.fixtures.declared import fixtures_of
 from pytest_gaia.plugin.checks.hooks import CheckHooks
+from pytest_gaia.plugin.checks.plans import PlanHooks, Sharding, read_required_plan
 from pytest_gaia.plugin.checks.result import Evaluator, Result
-from pytest_gaia.plugin.checks.scope import CollectionHooks, PlanHooks, Scope, read_required_plan
+from pytest_gaia.plugin.checks.scope import CollectionHooks, Scope
 from pytest_gaia.plugin.ending import RESULT
 from pytest_gaia.plugin.launch import distributes
 from pytest_gaia.plugin.masking import RedactionHooks, mask_terminal
@@ -63,29 +64,30 @@ def register(config: pytest.Config, run: Run) -> None:
 
         if (hooks := introduction(config, run)) is not None:
             _add(config, "gaia-explanation", hooks)
+    sharding = Sharding.of(run, evaluating, config)
     _add(config, "gaia-run", RunHooks(run))
     _add(config, "gaia-services", fixtures_of(run.declared.platform))
     mask_terminal(config, run.redactor.text)
     _add(config, "gaia-redaction", RedactionHooks(run, config))
     if run.is_worker:
-        _register_worker(config, run, evaluating)
+        _register_worker(config, run, evaluating, sharding)
     else:
-        _register_controller(config, run, evaluating)
+        _register_controller(config, run, evaluating, sharding)
     if run.declared.tolerance.xfail == "fail" and not distributes(config):
         # pytest's own switch, which ignores xfail marks. Not on a controller, because workers inherit its options.
         config.option.runxfail = True
 
 
-def _register_worker(config: pytest.Config, run: Run, evaluating: Evaluator) -> None:
+def _register_worker(config: pytest.Config, run: Run, evaluating: Evaluator, sharding: Sharding | None) -> None:
     _add(config, "gaia-checks", CheckHooks(run, evaluating, None))
     told = partial(tell_nodes, config, LEFT_OUT), partial(tell_nodes, config, UNCOLLECTED)
-    _add(config, "gaia-collection", CollectionHooks(Scope.of(config, run), *told))
+    _add(config, "gaia-collection", CollectionHooks(Scope.of(config, run), *told, sharding))
     _bridge(config, run, evaluating)
     _limit_time(config)
     _add_concurrency(config, run, partial(tell_nodes, config, CANCELLED))
 
 
-def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator) -> None:
+def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator, sharding: Sharding | None) -> None:
     # Workers do not import these.
     from pytest_gaia.plugin.checks.observer import ObserverHooks, ReportHooks
     from pytest_gaia.plugin.controller import ControllerHooks
@@ -98,11 +100,14 @@ def _register_controller(config: pytest.Config, run: Run, evaluating: Evaluator)
     if distributes(config):
         _add(config, "gaia-reports", ReportHooks(observer.assembly))
         show_outcomes(config)
-    if config.option.gaia_plan_out or config.option.gaia_plan:
+    if sharding is not None:
+        result.shard, result.plan = sharding.shard, sharding.plan
+    elif config.option.gaia_plan_out or config.option.gaia_plan:
         result.plan = read_required_plan(run, evaluating, config)
         if config.option.gaia_plan_out:
             _add(config, "gaia-plan", PlanHooks(run, evaluating, result, observer, config))
-    _add(config, "gaia-collection", CollectionHooks(observer.scope, observer.left_out, observer.uncollected.update))
+    told = observer.left_out, observer.uncollected.update
+    _add(config, "gaia-collection", CollectionHooks(observer.scope, *told, sharding))
     _bridge(config, run, evaluating, result)
     _add_concurrency(config, run, observer.cancelled.extend)
     suites = SuiteAnnouncer(config, run.roots)

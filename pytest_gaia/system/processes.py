@@ -91,6 +91,9 @@ _ENVIRON = {
     "GIT_NO_REPLACE_OBJECTS": "1",
 }
 
+DIRTY = "-dirty"
+"""suffix of a commit that files differ from, as in ``git describe``"""
+
 
 def git(
     folder: Path,
@@ -106,6 +109,17 @@ def git(
     """
     variables = without_signing_key(os.environ) | _ENVIRON | dict(environ or {})
     return completed(["git", "-C", str(folder), *arguments], given=given, environ=variables, seconds=seconds)
+
+
+def commit_of(rootdir: Path) -> str:
+    """Return the commit of the project, with ``-dirty`` if tracked files differ from it; empty without git."""
+    try:
+        found = git(rootdir, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        changed = git(rootdir, "status", "--porcelain", "--untracked-files=no")
+    except FileNotFoundError:
+        return ""
+    commit = found.stdout.decode().strip()
+    return f"{commit}{DIRTY}" if commit and changed.stdout.strip() else commit
 
 
 def said(found: subprocess.CompletedProcess[bytes], line: int = -1) -> str:

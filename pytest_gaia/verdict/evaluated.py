@@ -74,8 +74,9 @@ class Facts:
     """active expectations that cover no test of a complete run"""
     partial: tuple[str, ...] = ()
     """what was not selected; empty for a full run"""
-    full_required: bool = False
-    """whether the run must be a full run"""
+    not_full: tuple[str, ...] = ()
+    """what a run that must be a full run did not select"""
+    is_shard: bool = False
     gone: int = 0
     """operations that are gone since the baseline, and no expectation accepts it"""
     unproved: int = 0
@@ -156,7 +157,12 @@ def _holding(
         (facts.interrupted, facts.interrupted),
         (not facts.planned, "no test was selected"),
         (
-            not (any(counts[outcome] for outcome in _PASSES) or (facts.partial and counts["passed offline"])),
+            # The tests of a shard can all be skipped, or not apply.
+            not (
+                facts.is_shard
+                or any(counts[outcome] for outcome in _PASSES)
+                or (facts.partial and counts["passed offline"])
+            ),
             "no test that talks to a service passed" if counts["passed offline"] else "no test passed",
         ),
         (counts["without evidence"], numbered(counts["without evidence"], "without evidence")),
@@ -168,8 +174,8 @@ def _holding(
         ),
         (facts.missing > 0, f"{counted(facts.missing, 'selected test')} without a result"),
         (
-            facts.full_required and facts.partial,
-            f"a full run is required (--gaia-require-full), but this run is partial: {'; '.join(facts.partial)}",
+            facts.not_full,
+            f"a full run is required (--gaia-require-full), but this run is partial: {'; '.join(facts.not_full)}",
         ),
         (
             not facts.partial and executed < tolerance.min_tests,
@@ -330,7 +336,7 @@ class Evaluation:
         classifications = tuple(found if order is None else map(found.__getitem__, order))
         gone = _gone(classifications, expectations, context)
         facts = replace(
-            self._facts(end),
+            self._facts(start, end),
             gone=sum(not each.expectation for each in gone),
             # A simulation runs no release of the environment, so nothing of the environment can be gone.
             unproved=0 if start.simulated else sum(_is_unproved(each, context) for each in classifications),
@@ -353,7 +359,7 @@ class Evaluation:
             gone,
         )
 
-    def _facts(self, end: RunEnd | None) -> Facts:
+    def _facts(self, start: RunStart, end: RunEnd | None) -> Facts:
         if end is None:
             planned = len(self._classifications)
             return Facts(planned=planned, interrupted="the run was killed before it ended")
@@ -379,7 +385,8 @@ class Evaluation:
             held=end.held,
             unused=unused,
             partial=end.partial or (),
-            full_required=end.full_required,
+            not_full=end.narrowed(start.shard) if end.full_required else (),
+            is_shard=start.shard is not None,
         )
 
 

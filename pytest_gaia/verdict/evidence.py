@@ -14,6 +14,7 @@ import msgspec
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.expectations.apis import Api, Apis, Baseline
 from pytest_gaia.expectations.subjects import DIRECT, Context
+from pytest_gaia.verdict.shards import Shard
 
 # gc=False: records contain no reference cycles, and the collector need not scan tens of thousands of them.
 SCHEMA = 2
@@ -262,6 +263,12 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     """limit of concurrent tests in each process"""
     shuffle_seed: int | None = None
     """seed of the random order of the tests; None without ``--gaia-shuffle``"""
+    shard: Shard | None = None
+    """which part of the tests it had (``--gaia-shard``); None if not a part"""
+    expectations_digest: str = msgspec.field(name="policy", default="")
+    """SHA-256 of the expectations; empty without a plan"""
+    commit: str = ""
+    """commit of the project, with ``-dirty`` if tracked files differ from it; empty without a plan"""
 
     @property
     def order(self) -> str:
@@ -317,10 +324,17 @@ class RunEnd(msgspec.Struct, frozen=True, omit_defaults=True, tag="end", tag_fie
     """required tests of the plan"""
     release: str = msgspec.field(default="", name="bundle")
     """ID of the tested release, if it was given"""
+    shards: dict[str, str] = {}
+    """in a merged run, shard → SHA-256 of its results log"""
     deadline: float = 0.0
     """seconds after which the run was interrupted (``--gaia-deadline``); 0 if it was not"""
     held: str = ""
     """problem found after the end, which makes the verdict HOLD; such a line follows the one without it"""
+
+    def narrowed(self, shard: Shard | None) -> tuple[str, ...]:
+        """Return what was not selected, other than because the run is a ``shard``; one sentence each."""
+        only = shard.only if shard else None
+        return tuple(each for each in self.partial or () if each != only)
 
 
 Line: TypeAlias = RunStart | TestRecord | RunEnd

@@ -5,7 +5,8 @@ every test of the plan must pass, fail as expected, or not apply.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,8 @@ import msgspec
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import write_file
 from pytest_gaia.verdict.classify import Classification
+from pytest_gaia.verdict.results_log import ResultsLog
+from pytest_gaia.verdict.shards import Shard, assign
 
 FORMAT: Literal["gaia-plan/1"] = "gaia-plan/1"
 
@@ -28,6 +31,10 @@ class PlannedTest(msgspec.Struct, frozen=True, order=True, gc=False):
     markers: tuple[str, ...] = ()
     """its suite among them, and ``core`` or ``experimental``"""
     services: tuple[str, ...] = ()
+    group: str = ""
+    """tests with the same group share state, and stay in one shard"""
+    seconds: float = 0.0
+    """its duration in an earlier run; 0 if unknown"""
 
 
 class PlannedObjective(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -48,10 +55,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     release: str = msgspec.field(default="", name="bundle")
     suites: tuple[str, ...]
     tests: tuple[PlannedTest, ...]
-    """sorted by node ID"""
+    """in the order of the run"""
     objectives: tuple[PlannedObjective, ...] = ()
     expectations_digest: str = msgspec.field(name="policy", default="")
     """SHA-256 of the expectations"""
+    created: str = ""
+    """time at which it was created, ISO 8601 in UTC; expectations expire by it in shards. Empty in older plans"""
+    commit: str = ""
+    """commit of the project, with ``-dirty`` if tracked files differ from it; empty without git"""
 
     @property
     def digest(self) -> str:
@@ -62,6 +73,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def nodes(self) -> tuple[str, ...]:
         """Node IDs of the tests."""
         return tuple(test.node for test in self.tests)
+
+    @property
+    def day(self) -> date:
+        """The day on which it was created. Raises ``ValueError`` for an older plan."""
+        return date.fromisoformat(self.created[:10])
+
+    def of_shard(self, shard: Shard) -> tuple[str, ...]:
+        """Return the tests of one shard, in order."""
+        assigned = assign(self.tests, shard.count)
+        return tuple(node for node in self.nodes if assigned[node] == shard.index)
 
 
 def write_plan(path: Path, plan: Plan) -> None:
@@ -80,6 +101,14 @@ def read_plan(path: Path) -> Plan:
     if not plan.tests:
         raise ConfigError(f"{path}: the test plan contains no test.")
     return plan
+
+
+def durations(path: Path) -> Mapping[str, float]:
+    """Return test → seconds of all its phases, from a results log. Raises ``ConfigError`` for an invalid file."""
+    found: dict[str, float] = {}
+    for test in ResultsLog(path):
+        found[test.node] = found.get(test.node, 0.0) + sum(phase.duration for phase in test.phases)
+    return {node: round(seconds, 3) for node, seconds in found.items()}
 
 
 def not_passed(required: Iterable[str], classifications: Sequence[Classification]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import msgspec
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.verdict.evidence import SCHEMA, Line, RecordedRun, RunEnd, RunStart, TestRecord
 
-_CLOCK_SKEW = timedelta(minutes=5)
+CLOCK_SKEW = timedelta(minutes=5)
 """largest difference between the clocks of two machines"""
 
 # Deeply nested JSON makes msgspec raise RecursionError.
@@ -123,12 +123,12 @@ def _check_times(path: Path, start: RunStart, end: RunEnd | None, now: datetime)
         finished = time_of(end.finished) if end else started
     except ValueError as error:
         raise ConfigError(f"{path}: invalid start or end time: {error}.") from None
-    if max(started, finished) > now + _CLOCK_SKEW:
+    if max(started, finished) > now + CLOCK_SKEW:
         raise ConfigError(
             f"{path}: the run has a time in the future (started {start.started}); the current time is "
             f"{now.isoformat(timespec='seconds')}."
         )
-    if finished < started - _CLOCK_SKEW:
+    if finished < started - CLOCK_SKEW:
         raise ConfigError(f"{path}: finished ({finished.isoformat()}) before it started ({start.started}).")
 
 

@@ -14,7 +14,7 @@ import pytest
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote._journal import Journal, Mark
 from pytest_gaia.promotion.release.kept import Component, Release, keep_release
-from pytest_gaia.promotion.release.making import DIRTY
+from pytest_gaia.system.processes import DIRTY
 from tests.repositories import Repository
 
 if TYPE_CHECKING:

@@ -186,13 +186,13 @@ def test_a_partial_run_still_needs_evidence(
 
 
 def test_where_a_full_run_is_required_a_partial_one_holds_and_says_reason() -> None:
-    found = decided(PASSED, facts=replace(NARROWED, full_required=True))
+    found = decided(PASSED, facts=replace(NARROWED, not_full=NARROWED.partial))
 
     assert (found.word, found.exit_code) == ("HOLD", 11)
     assert found.reasons == (
         "a full run is required (--gaia-require-full), but this run is partial: -m providers deselected 180 of 193 tests",
     )
-    assert decided(PASSED, facts=Facts(planned=1, full_required=True)).word == "PROMOTE"
+    assert decided(PASSED, facts=Facts(planned=1)).word == "PROMOTE"
 
 
 def test_an_expectation_over_its_cap_is_named_with_its_place_its_tests_and_the_number_to_write() -> None:

@@ -28,8 +28,9 @@ from pytest_gaia.promotion.release.comparison import (
     running_images,
 )
 from pytest_gaia.promotion.release.kept import Component, Release
-from pytest_gaia.promotion.release.making import DIRTY, make_release
+from pytest_gaia.promotion.release.making import make_release
 from pytest_gaia.rollout.plan import split_images, split_services
+from pytest_gaia.system.processes import DIRTY
 from pytest_gaia.verdict.evaluated import EXIT_CODES
 
 HELP = """\

@@ -24,6 +24,7 @@ from pytest_gaia.expectations.subjects import NOTHING_OBSERVED, Context, Observe
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.observation.readiness import ServiceState
 from pytest_gaia.run.session import Run
+from pytest_gaia.system.processes import commit_of
 from pytest_gaia.system.signals import held_back
 from pytest_gaia.verdict.classify import PhaseOutcome, classify_phase
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
@@ -40,8 +41,9 @@ from pytest_gaia.verdict.evidence import (
 )
 from pytest_gaia.verdict.gathering import Assembly
 from pytest_gaia.verdict.plan import Plan
-from pytest_gaia.verdict.report import write_report
+from pytest_gaia.verdict.report import expectations_digest, write_report
 from pytest_gaia.verdict.results_log import encode
+from pytest_gaia.verdict.shards import Shard
 
 if TYPE_CHECKING:
     from pytest_gaia.promotion.attestation import Files, SigningProcess
@@ -118,6 +120,8 @@ class Result:
         """the deployed state, as far as it is known"""
         self.plan: Plan | None = None
         """the locked test plan, if there is one"""
+        self.shard: Shard | None = None
+        """the shard of ``--gaia-shard``"""
         self.unwritten: list[str] = []
         """one message for each file that could not be written"""
         self.began = time.time()
@@ -184,6 +188,8 @@ class Result:
             self._start = structs.replace(self._start, deployment=self.deployment, plugins=self._plugins)
             self._open_record()
         self.write_records()
+        if self.shard is not None:
+            partial = (self.shard.only, *partial)
         self._end = RunEnd(
             finished=_now(),
             pytest_exit=int(pytest.ExitCode.INTERRUPTED) if self.deadline else pytest_exit,
@@ -199,13 +205,18 @@ class Result:
             network=self.network,
             undeployed=self.undeployed,
             plan=self.plan.digest if self.plan else "",
-            required=self.plan.nodes if self.plan else (),
+            required=self._required(),
             release=self._release,
         )
         self._write(self._end)
         self.evaluated = self._classify()
         # A run whose requested files cannot be written does not succeed.
         return self.evaluated.exit_code or (int(pytest.ExitCode.USAGE_ERROR) if self.unwritten else 0)
+
+    def _required(self) -> tuple[str, ...]:
+        if self.plan is None:
+            return ()
+        return self.plan.nodes if self.shard is None else self.plan.of_shard(self.shard)
 
     def withhold(self, reason: str) -> None:
         """Change the verdict to HOLD: a problem was found after it."""
@@ -284,6 +295,11 @@ class Result:
 
     def _open_record(self) -> None:
         self._begun, self._saved = True, 0
+        if self.plan is not None:
+            digest = expectations_digest(self.evaluating.expectations.expectations)
+            commit = self._start.commit or commit_of(self.run.options.rootdir)
+            self._start = structs.replace(self._start, commit=commit, expectations_digest=digest)
+        self._start = structs.replace(self._start, shard=self.shard)
         self._write(self._start)
         self.write_records()
 

@@ -1,4 +1,4 @@
-"""The scope of a run: what was left out of the suites, and the test plan."""
+"""The scope of a run: what was left out of the suites."""
 
 from __future__ import annotations
 
@@ -9,25 +9,15 @@ from dataclasses import dataclass
 from glob import glob
 from inspect import isclass, isfunction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from pytest_gaia.collection.suites import suite_names
-from pytest_gaia.errors import ConfigError
-from pytest_gaia.plugin.checks.phases import EVIDENCE
-from pytest_gaia.plugin.checks.result import Evaluator, Result
-from pytest_gaia.plugin.launch import distributes, paths_of, selects_nothing
-from pytest_gaia.plugin.options import runs_no_tests
+from pytest_gaia.plugin.checks.plans import Sharding
+from pytest_gaia.plugin.launch import paths_of
 from pytest_gaia.plugin.pytest_private import fnmatch_ex, settings_found
 from pytest_gaia.run.session import Run
-from pytest_gaia.verdict.plan import Plan, PlannedObjective, PlannedTest, read_plan, write_plan
-from pytest_gaia.verdict.report import expectations_digest
 from pytest_gaia.wording import counted
-
-if TYPE_CHECKING:
-    # It imports this module.
-    from pytest_gaia.plugin.checks.observer import ObserverHooks
 
 _NAMED = 3
 """how many names a sentence lists"""
@@ -51,7 +41,11 @@ class CollectionHooks:
     """Registered where tests are collected."""
 
     def __init__(
-        self, scope: Scope, taken_out: Callable[[list[str]], None], uncollected: Callable[[list[str]], None]
+        self,
+        scope: Scope,
+        taken_out: Callable[[list[str]], None],
+        uncollected: Callable[[list[str]], None],
+        sharding: Sharding | None = None,
     ) -> None:
         """``taken_out`` receives node ids that a hook removed without reporting it.
 
@@ -60,6 +54,7 @@ class CollectionHooks:
         self._scope = scope
         self._taken_out = taken_out
         self._uncollected = uncollected
+        self._sharding = sharding
         # By identity, because a hook may rename tests.
         self._open: dict[int, pytest.Item] = {}
         self._seen: set[Path] = set()
@@ -86,6 +81,18 @@ class CollectionHooks:
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Note a collected test."""
         self._open[id(item)] = item
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None]:
+        """Remove the tests of other shards, after other hooks have selected and sorted tests."""
+        yield
+        if self._sharding is not None:
+            for item in self._sharding.remove_others(items):
+                self._open.pop(id(item), None)
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Say how many tests this shard has."""
+        return [self._sharding.summary] if self._sharding is not None and self._sharding.summary else []
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         """Forget tests whose deselection is reported."""
@@ -246,86 +253,3 @@ def _some(names: Sequence[str]) -> str:
 
 def _were(things: Sequence[str]) -> str:
     return "was" if len(things) == 1 else "were"
-
-
-class PlanHooks:
-    """Registered in the controller process if ``--gaia-plan-out`` is given."""
-
-    def __init__(
-        self, run: Run, evaluating: Evaluator, result: Result, observer: ObserverHooks, config: pytest.Config
-    ) -> None:
-        self.run = run
-        self.evaluating = evaluating
-        self.result = result
-        self.observer = observer
-        self.config = config
-        self.path: Path = config.option.gaia_plan_out.absolute()
-        _refuse_narrowing(run, config, observer.scope)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Write the plan before anything else; from now on the run requires its tests."""
-        if session.testsfailed or not session.items or (partial := self.observer.partial()):
-            why = "not everything could be collected" if session.items else "nothing was collected"
-            why = "; ".join(partial) if session.items and not session.testsfailed else why
-            raise pytest.UsageError(f"--gaia-plan-out={self.path}: {why}; a test plan must contain every test.")
-        plan = plan_of(self.run, self.evaluating, session.items, self.config.option.gaia_release or "")
-        try:
-            write_plan(self.path, plan)
-        except OSError as error:
-            raise pytest.UsageError(f"--gaia-plan-out={self.path}: cannot be written: {error.strerror}.") from None
-        self.result.plan = plan
-
-
-def plan_of(run: Run, evaluating: Evaluator, items: Sequence[pytest.Item], release: str) -> Plan:
-    """Return the test plan of a run of ``items``."""
-    environment = run.declared
-    subjects = [(item.nodeid, item.stash[EVIDENCE].subject) for item in items]
-    tests = (PlannedTest(node, tuple(sorted(s.markers)), tuple(sorted(s.services))) for node, s in subjects)
-    objectives = (
-        PlannedObjective(slo.route, slo.percentile, slo.warn_ms, slo.fail_ms, slo.min_samples)
-        for slo in environment.stage.slos
-    )
-    known = suite_names(run.roots)
-    suites = {marker for _, subject in subjects for marker in subject.markers if marker in known}
-    return Plan(
-        environment=environment.name,
-        release=release,
-        suites=tuple(sorted(suites)),
-        tests=tuple(sorted(tests)),
-        objectives=tuple(sorted(objectives)),
-        expectations_digest=expectations_digest(evaluating.expectations.expectations),
-    )
-
-
-def read_required_plan(run: Run, evaluating: Evaluator, config: pytest.Config) -> Plan | None:
-    """Return the plan of ``--gaia-plan``. Raises ``ConfigError`` if it is the plan of another run."""
-    path: Path | None = config.option.gaia_plan
-    if path is None:
-        return None
-    plan = read_plan(path)
-    for what, theirs, ours in (
-        ("environment", plan.environment, run.declared.name),
-        ("release", plan.release, config.option.gaia_release or plan.release),
-        ("set of expectations", plan.expectations_digest, expectations_digest(evaluating.expectations.expectations)),
-    ):
-        if theirs != ours:
-            raise ConfigError(
-                f"--gaia-plan={path}: created for another {what} ({theirs[:12]}; this run: {ours[:12]}). "
-                "Create a plan for this run: pytest --collect-only --gaia-plan-out=FILE"
-            )
-    return plan
-
-
-def _refuse_narrowing(run: Run, config: pytest.Config, scope: Scope) -> None:
-    if not selects_nothing(config, run.roots) or scope.left_out():
-        raise ConfigError(
-            "--gaia-plan-out: a test plan contains every test of the environment, but this run selects a part of them "
-            "(-k, -m, --deselect, --lf, a path below a suite's folder …). Create the plan without these options; give "
-            "them to the run with --gaia-plan."
-        )
-    if distributes(config) and not runs_no_tests(config.option):
-        raise ConfigError(
-            "--gaia-plan-out: with workers, create the plan first: "
-            "pytest --collect-only --gaia-plan-out=FILE, then pytest -n 2 --gaia-plan=FILE."
-        )

@@ -27,8 +27,8 @@ from pytest_gaia.promotion.release import commits
 from pytest_gaia.promotion.release.commits import committed
 from pytest_gaia.promotion.release.comparison import deploy_files, differences, look
 from pytest_gaia.promotion.release.kept import Release
-from pytest_gaia.promotion.release.making import DIRTY, beside
-from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
+from pytest_gaia.promotion.release.making import beside
+from pytest_gaia.system.processes import DIRTY, KEY_FILE_VARIABLE, KEY_VARIABLE
 
 
 @dataclass(frozen=True, slots=True)

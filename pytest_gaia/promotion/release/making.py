@@ -16,10 +16,9 @@ from pytest_gaia.promotion.release import commits
 from pytest_gaia.promotion.release import kept as releases
 from pytest_gaia.promotion.release.comparison import deploy_files
 from pytest_gaia.promotion.release.kept import Component, Release
+from pytest_gaia.system.processes import DIRTY
 from pytest_gaia.wording import listed
 
-DIRTY = "-dirty"
-"""suffix of the commit of a release with uncommitted changes, as in ``git describe``"""
 _KEPT = ".gaia"
 
 
