@@ -314,7 +314,7 @@ class Stacks:
     def _add_proxy(self, stack: Stack, program: Program) -> None:
         """Let requests to a program pass through a server that can change the responses."""
         # Most sandboxes have no program.
-        from pytest_gaia.sandbox._forwarding import Forwarder
+        from pytest_gaia.sandbox._web import Forwarder
 
         name, port = program.service.name, ReservedPort()
         forwarder: Any = Forwarder(lambda: program.url)

@@ -4,17 +4,18 @@ A results log contains JSON Lines: one ``run`` line, one ``test`` line for each 
 log of a killed run has no ``end`` line, and is still readable.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 from operator import attrgetter
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import msgspec
 
 from pytest_gaia.config.tolerance import Tolerance
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.apis import Api, Apis, Baseline
 from pytest_gaia.expectations.subjects import DIRECT, Context
-from pytest_gaia.verdict.shards import Shard
 
 # gc=False: records contain no reference cycles, and the collector need not scan tens of thousands of them.
 SCHEMA = 2
@@ -23,6 +24,8 @@ _WITH_EVIDENCE = 2
 """first version that records the statements and messages of a test"""
 
 PhaseOutcome = Literal["passed", "failed", "skipped", "not applicable"]
+_MOST_SHARDS = 1000
+
 State = Literal["ran", "crashed", "not collected", "deselected", "never ran"]
 
 
@@ -224,6 +227,35 @@ class PlatformSeen(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     name: str = ""
     digest: str = ""
     """SHA-256 of the description, ``sha256:…``"""
+
+
+class Shard(msgspec.Struct, frozen=True, order=True):
+    """One of ``count`` shards of a run."""
+
+    index: int
+    """1 to ``count``"""
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the shard that ``text`` names, such as ``2/5``. Raises :class:`~pytest_gaia.errors.ConfigError`."""
+        found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+        if found is None:
+            raise ConfigError(f"--gaia-shard={text}: not a shard. Write K/N, such as 2/5 for the second of five.")
+        index, count = int(found[1]), int(found[2])
+        if not 1 <= count <= _MOST_SHARDS:
+            raise ConfigError(f"--gaia-shard={text}: a run has 1 to {_MOST_SHARDS} shards.")
+        if not 1 <= index <= count:
+            raise ConfigError(f"--gaia-shard={text}: there is no shard {index} of {count}; the first is 1/{count}.")
+        return cls(index, count)
+
+    @property
+    def only(self) -> str:
+        """A sentence for what a run left out because it is a shard."""
+        return f"only shard {self} was selected"
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
 
 
 class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_field="line"):

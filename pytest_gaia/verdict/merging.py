@@ -21,11 +21,10 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.expectation import ExpectationSet
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.verdict.evaluated import EvaluatedRun, Evaluation
-from pytest_gaia.verdict.evidence import RunEnd, RunStart, ServiceHealth, TestRecord
-from pytest_gaia.verdict.plan import Plan
+from pytest_gaia.verdict.evidence import RunEnd, RunStart, ServiceHealth, Shard, TestRecord
+from pytest_gaia.verdict.plan import Plan, assign
 from pytest_gaia.verdict.report import expectations_digest
 from pytest_gaia.verdict.results_log import CLOCK_SKEW, ResultsLog, encode, time_of
-from pytest_gaia.verdict.shards import Shard, assign
 from pytest_gaia.wording import counted
 
 _OLDEST = timedelta(hours=24)

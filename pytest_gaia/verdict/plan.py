@@ -1,22 +1,24 @@
-"""The test plan: the required tests of a run, written and hashed before anything is deployed.
+"""The test plan: the required tests of a run, written and hashed before anything is deployed, and their shards.
 
 A test that is missing in the run (``-k``, ``-m``, ``--deselect``, ``--lf``, ``-x``, an empty suite) makes the verdict HOLD:
 every test of the plan must pass, fail as expected, or not apply.
 """
 
 import hashlib
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
+from zlib import crc32
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import write_file
 from pytest_gaia.verdict.classify import Classification
+from pytest_gaia.verdict.evidence import Shard
 from pytest_gaia.verdict.results_log import ResultsLog
-from pytest_gaia.verdict.shards import Shard, assign
 
 FORMAT: Literal["gaia-plan/1"] = "gaia-plan/1"
 
@@ -133,3 +135,56 @@ def _counts(classification: Classification) -> bool:
         # A skip counts only if an expectation covers it.
         return bool(classification.expectations)
     return classification.outcome in _ACCEPTED
+
+
+class Assignable(Protocol):
+    """One test, as far as it matters for the shard that it belongs to."""
+
+    @property
+    def node(self) -> str:
+        """Its node ID."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """Tests with the same group are in the same shard. Empty if the test may be in any."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Its duration in an earlier run; 0 if unknown."""
+        ...
+
+
+def assign(tests: Iterable[Assignable], count: int) -> dict[str, int]:
+    """Return test → shard, 1 to ``count``: always the same for the same ``tests``, and shards of similar duration.
+
+    The longest group is assigned first, each to the shard with the least so far. A test without a known duration counts as
+    the mean of the others.
+    """
+    tests = tuple(tests)
+    known = [test.seconds for test in tests if test.seconds > 0]
+    mean = sum(known) / len(known) if known else 1.0
+    weights: dict[str, float] = {}
+    members: dict[str, list[str]] = {}
+    for test in tests:
+        key = test.group or test.node
+        weights[key] = weights.get(key, 0.0) + (test.seconds or mean)
+        members.setdefault(key, []).append(test.node)
+    shards = [(0.0, index) for index in range(1, count + 1)]
+    found: dict[str, int] = {}
+    for key in sorted(weights, key=lambda key: (-weights[key], key)):
+        taken, index = shards[0]
+        heapq.heapreplace(shards, (taken + weights[key], index))
+        found.update(dict.fromkeys(members[key], index))
+    return found
+
+
+def of_unplanned(group: str, count: int) -> int:
+    """Return the shard of tests that are not in the test plan."""
+    return crc32(group.encode()) % count + 1
+
+
+def groups(tests: Iterable[Assignable]) -> int:
+    """Return how many shards can have a test."""
+    return len({test.group or test.node for test in tests})

@@ -45,9 +45,7 @@ def merge_shards(
     plan: Annotated[Path, typer.Option("--plan", metavar="FILE", help="File written by pytest --gaia-plan-out")],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FOLDER", help="Write the merged results to FOLDER", show_default=False
-        ),
+        typer.Option("--output", "-o", metavar="FOLDER", help="Write the merged results to FOLDER", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict file")] = False,
 ) -> None:

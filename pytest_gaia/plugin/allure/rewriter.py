@@ -28,13 +28,15 @@ from pytest_gaia.plugin.allure.library import (
 from pytest_gaia.plugin.checks.phases import skip_reason
 from pytest_gaia.plugin.checks.result import Evaluator
 from pytest_gaia.report.allure.exchanges import attached
-from pytest_gaia.report.allure.outcomes import AllureOutcome, allure_outcome, message
 from pytest_gaia.report.allure.results import (
+    AllureOutcome,
     Identity,
+    allure_outcome,
     environment_name,
     epic_of,
     hidden,
     history_id,
+    message,
     missing,
     of_project,
     origin,

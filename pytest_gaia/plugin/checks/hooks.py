@@ -15,8 +15,16 @@ from pytest_gaia.errors import ConfigError, NotSent, SandboxError
 from pytest_gaia.expectations.apis import MISSING_ROUTE, lacking_reason
 from pytest_gaia.expectations.subjects import write_subjects
 from pytest_gaia.plugin.checks import phases
-from pytest_gaia.plugin.checks.basis import Basis, has_own
-from pytest_gaia.plugin.checks.phases import EVIDENCE, PASSES_ALONE, DoesNotApply, Evidence, Masks, Showing
+from pytest_gaia.plugin.checks.phases import (
+    EVIDENCE,
+    PASSES_ALONE,
+    Basis,
+    DoesNotApply,
+    Evidence,
+    Masks,
+    Showing,
+    has_own,
+)
 from pytest_gaia.plugin.checks.result import Evaluator
 from pytest_gaia.plugin.checks.unnoticed import Watch, accept
 from pytest_gaia.plugin.launch import distributes, selects_nothing

@@ -1,12 +1,16 @@
-"""Conversion of pytest's reports to phases and results, and of outcomes back to reports."""
+"""Conversion of pytest's reports to phases and results, and of outcomes back to reports; what a pass is based on."""
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import currentframe
 from operator import sub
+from pathlib import Path
 from traceback import walk_tb
 from types import FrameType
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,7 +23,16 @@ from pytest_gaia.config.addresses import endpoints
 from pytest_gaia.errors import NotApplicable, NotSent
 from pytest_gaia.expectations.subjects import Subject
 from pytest_gaia.plugin.masking import mask_report
-from pytest_gaia.plugin.pytest_private import ASKS_FOR_A_REPORT, REPLACES_A_FAILURE, RUNS_A_PHASE, Failed, Skipped
+from pytest_gaia.plugin.pytest_private import (
+    ASKS_FOR_A_REPORT,
+    REPLACES_A_FAILURE,
+    RUNS_A_PHASE,
+    Failed,
+    Skipped,
+    functions_calling_tests,
+    has_replaced_fixtures,
+    used_fixtures,
+)
 from pytest_gaia.plugin.terminal.outcomes import show_outcomes
 from pytest_gaia.printable import without_colors
 from pytest_gaia.report.layout import terms
@@ -27,6 +40,82 @@ from pytest_gaia.run.session import Run
 from pytest_gaia.verdict.classify import PhaseOutcome, is_unnoticed
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire, until_teardown
 from pytest_gaia.verdict.gathering import MESSAGE_LIMIT, failure_of
+
+_BY_PYTEST = ("_xunit_", "_unittest_")
+"""beginnings of the names of the fixtures by which pytest calls functions such as ``setup_module``"""
+
+
+class Basis:
+    """Finds out whether a test that passed has evidence: a completed exchange, statement or message.
+
+    Fixtures that every test gets (``autouse=True``) are no evidence of a test that does not name them.
+    """
+
+    def __init__(self, rootdir: Path) -> None:
+        self._rootdir = rootdir
+        self._callers: list[str] | None = None
+        """what calls the tests instead of pytest"""
+        self._shared: set[object] = set()
+        """definitions of fixtures of a wider scope than function with evidence"""
+
+    def begin_fixture(self, test: RunningTest) -> list[int]:
+        """Note that a fixture is set up for ``test``; return what :meth:`end_fixture` needs."""
+        test.depth += 1
+        return test.completed.copy()
+
+    def end_fixture(self, test: RunningTest, definition: pytest.FixtureDef[Any], before: list[int]) -> None:
+        """Note what the set-up of a fixture completed."""
+        test.depth -= 1
+        evident = test.evident if definition.scope == "function" else self._shared
+        if test.completed == before:
+            evident.discard(definition)
+            return
+        evident.add(definition)
+        if not test.depth:
+            made = map(sub, test.completed, before)
+            test.of_fixtures = [sum(each) for each in zip(test.of_fixtures, made, strict=True)]
+
+    def fixtures(self, item: pytest.Item, test: RunningTest) -> tuple[str, ...]:
+        """Return the names of the fixtures that ``item`` uses and that have evidence."""
+        evident = self._shared | test.evident
+        used = used_fixtures(item, _BY_PYTEST) if evident else {}
+        return tuple(sorted(name for name, definitions in used.items() if not evident.isdisjoint(definitions)))
+
+    def why_none(self, item: pytest.Item, test: RunningTest) -> str:
+        """Return why a test has no evidence: what replaces its call or a fixture, or that it exchanged nothing."""
+        if self._callers is None:
+            functions = functions_calling_tests(item.config)
+            own = [function for function in functions if not _is_installed(function)]
+            self._callers = [f"its call is made by {self._place(each)} (pytest_pyfunc_call)" for each in own]
+        reasons = [*self._callers, *self._replaced(item)]
+        if test.exchanges and not test.of_fixtures[0]:
+            reasons.append("no request got a response")
+        return "; ".join(reasons) or "it exchanged nothing with a service"
+
+    def _replaced(self, item: pytest.Item) -> Iterator[str]:
+        # Nearly no test has any, and looking for the fixtures that it uses takes time.
+        used = used_fixtures(item, _BY_PYTEST) if has_replaced_fixtures(item) else {}
+        for name, definitions in used.items():
+            first, *_, last = (*definitions[:1], *definitions)
+            if first.func.__module__.startswith("pytest_gaia.") and not last.func.__module__.startswith("pytest_gaia."):
+                yield f"fixture {name} is that of {self._place(last.func)}, not of pytest-gaia"
+
+    def _place(self, function: Any) -> str:
+        code = function.__code__
+        path = Path(code.co_filename)
+        inside = path.is_relative_to(self._rootdir)
+        return f"{(path.relative_to(self._rootdir) if inside else path).as_posix()}:{code.co_firstlineno}"
+
+
+def _is_installed(function: Any) -> bool:
+    parts = Path(function.__code__.co_filename).parts
+    return "site-packages" in parts or "dist-packages" in parts or function.__module__.startswith("pytest_gaia.")
+
+
+def has_own(test: RunningTest) -> bool:
+    """Whether the test itself, and not only its fixtures, has completed something until the end of its call."""
+    return test.called is not None and test.called != test.of_fixtures
+
 
 PASSES_ALONE = ("concurrent tests", "passes when run alone: other tests disturb something that it shares")
 """section of the report of a test that failed while others ran"""

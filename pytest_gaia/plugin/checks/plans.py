@@ -19,10 +19,20 @@ from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import report_usage_error
 from pytest_gaia.system.processes import commit_of
-from pytest_gaia.verdict.plan import Plan, PlannedObjective, PlannedTest, durations, read_plan, write_plan
+from pytest_gaia.verdict.evidence import Shard
+from pytest_gaia.verdict.plan import (
+    Plan,
+    PlannedObjective,
+    PlannedTest,
+    assign,
+    durations,
+    groups,
+    of_unplanned,
+    read_plan,
+    write_plan,
+)
 from pytest_gaia.verdict.report import expectations_digest
 from pytest_gaia.verdict.results_log import time_of
-from pytest_gaia.verdict.shards import Shard, assign, groups, of_unplanned
 from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:

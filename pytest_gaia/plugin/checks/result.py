@@ -37,13 +37,13 @@ from pytest_gaia.verdict.evidence import (
     RunEnd,
     RunStart,
     ServiceHealth,
+    Shard,
     TestRecord,
 )
 from pytest_gaia.verdict.gathering import Assembly
 from pytest_gaia.verdict.plan import Plan
 from pytest_gaia.verdict.report import expectations_digest, write_report
 from pytest_gaia.verdict.results_log import encode
-from pytest_gaia.verdict.shards import Shard
 
 if TYPE_CHECKING:
     from pytest_gaia.promotion.attestation import Files, SigningProcess
