@@ -152,7 +152,6 @@ EXAMPLES = """\
 \b
 Examples:
   gaia test -e staging        run the tests of an environment
-  gaia deploy -h              show options and examples of a command
   gaia help exit-codes        list the exit codes
 """
 

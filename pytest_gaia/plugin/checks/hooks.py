@@ -15,16 +15,7 @@ from pytest_gaia.errors import ConfigError, NotSent, SandboxError
 from pytest_gaia.expectations.apis import MISSING_ROUTE, lacking_reason
 from pytest_gaia.expectations.subjects import write_subjects
 from pytest_gaia.plugin.checks import phases
-from pytest_gaia.plugin.checks.phases import (
-    EVIDENCE,
-    PASSES_ALONE,
-    Basis,
-    DoesNotApply,
-    Evidence,
-    Masks,
-    Showing,
-    has_own,
-)
+from pytest_gaia.plugin.checks.phases import EVIDENCE, DoesNotApply, Evidence, Masks, Showing, has_own
 from pytest_gaia.plugin.checks.result import Evaluator
 from pytest_gaia.plugin.checks.unnoticed import Watch, accept
 from pytest_gaia.plugin.launch import distributes, selects_nothing
@@ -50,7 +41,7 @@ class CheckHooks:
         self.latest: Evidence | None = None
         """results of the test with the latest report"""
         self._masks = Masks(run)
-        self._basis = Basis(run.options.rootdir)
+        self._basis = phases.Basis(run.options.rootdir)
         self._item: pytest.Item | None = None
         """the test with the latest report"""
         self._made = False
@@ -318,7 +309,7 @@ class CheckHooks:
         elif phase.outcome == "failed":
             show_failure(report, error, self.run.recorder.current, item.config)
             if call.when == "call" and self.run.recorder.current.passes_alone:
-                report.sections.append(PASSES_ALONE)
+                report.sections.append(phases.PASSES_ALONE)
 
     def _showing(self, item: pytest.Item, report: pytest.TestReport, phase: Phase) -> Showing | None:
         """Return how to show a phase that does not block; add the expectations that did not match to a blocking one."""
