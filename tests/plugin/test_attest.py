@@ -20,6 +20,8 @@ from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
 from tests.plugin.conftest import add_suite
 from tests.plugin.test_end_of_run import IMPATIENT
 from tests.promotion.conftest import Keyring
+from tests.promotion.other_verifiers import accepts, statement_in
+from tests.repositories import Repository
 from tests.slow import with_workers
 
 if TYPE_CHECKING:
@@ -79,6 +81,45 @@ def test_a_run_that_promotes_is_attested_with_its_files(
     details = found.run.details
     assert (details.verdict, details.exit_code, details.record) == ("PROMOTE", 0, files["r.jsonl"])
     assert [each.name for each in found.signers] == ["ci"]
+    envelope = json.loads((project.path / "a.json").read_bytes())
+    assert accepts(envelope, Keyring(project.path / "keys").public_pem("ci"))
+    assert statement_in(envelope)["predicate"]["result"] == "PASSED"
+
+
+PROGRAM = """
+import http.server, sys
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+SANDBOX = '[gaia]\nsuites = ["suites"]\n[services.files]\nhealth = "/health.json"\nsandbox.command = ["python", "files.py", "{port}"]\n'
+
+
+@pytest.mark.own_interpreter
+def test_a_run_on_the_sandbox_attests_the_commit_of_its_services(
+    project: pytest.Pytester, keyring: Keyring, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of the run itself are no change of the commit; another one is."""
+    repository = Repository(project.path, monkeypatch)
+    (project.path / "suites" / "conftest.py").unlink()
+    project.makefile(".toml", gaia=SANDBOX)
+    add_suite(project, "health", "async def test_it(files):\n    (await files.get('/health.json')).expect(200)\n")
+    repository.write("files.py", PROGRAM)
+    repository.write("health.json", '{"status": "ok"}')
+    repository.write(".gitignore", "__pycache__\n.gaia\nrunpytest-*\nstdout\nstderr\n")
+    commit = repository.commit()
+
+    for expected in ([{"gitCommit": commit}], []):
+        assert project.runpytest_subprocess("--gaia-attest=a.json", *FILES).ret == 0
+
+        envelope = json.loads((project.path / "a.json").read_bytes())
+        assert accepts(envelope, keyring.public_pem("ci"))
+        document = statement_in(envelope)
+        assert document["predicate"]["result"] == "PASSED"
+        assert document["predicate"]["urn:pytest-gaia:attested-run/1"]["environment"] == "sandbox"
+        subjects = {each["name"]: each["digest"] for each in document["subject"]}
+        assert [subjects[name] for name in subjects if name == "commit"] == expected
+        repository.write("files.py", f"{PROGRAM}# changed\n")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,11 @@ class Keyring:
         text = f'public_key = """{public}"""\nroles = {list(roles)}\nidentities = {list(identities)}\n{extra}\n'
         (self.folder / f"{name}.toml").write_text(text)
         return key
+
+    def public_pem(self, name: str) -> str:
+        """Return the public key of a trusted pair."""
+        public: str = tomllib.loads((self.folder / f"{name}.toml").read_text())["public_key"]
+        return public
 
     @staticmethod
     def private_pem() -> str:

@@ -416,10 +416,13 @@ def _files_of(run: Run, config: pytest.Config) -> Files:
         digests = {_named(path.absolute(), run): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
     except OSError as error:
         raise ConfigError(f"--gaia-attest: {error.filename}: cannot be read: {error.strerror}.") from None
+    # The run has emptied them already.
+    own = [*written_by(config), config.invocation_params.dir / config.option.gaia_attest]
+    beside = [path.relative_to(project.rootdir).as_posix() for path in own if path.is_relative_to(project.rootdir)]
     commit = None
     # Not every project is in a repository.
     with suppress(ConfigError):
-        commit = head(project.rootdir)
+        commit = head(project.rootdir, beside=beside)
     unchanged = commit.id if commit and not commit.changed else ""
     return Files(read=digests, commit=unchanged, tests_sources=run.declared.sandbox)
 
