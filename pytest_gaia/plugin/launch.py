@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from secrets import randbelow
+from types import ModuleType
 
 import pytest
 
@@ -183,3 +184,19 @@ def paths_of(config: pytest.Config) -> list[Path]:
     """Return the paths to collect, without the names of single tests."""
     directory = config.invocation_params.dir
     return [Path(os.path.normpath(directory / argument.partition("::")[0])) for argument in config.args]
+
+
+def plugins_of(manager: pytest.PytestPluginManager) -> tuple[str, ...]:
+    """Return the loaded plugins: distributions with versions, and modules of no distribution."""
+    distributions = manager.list_plugin_distributions()
+    known = {_package(plugin) for plugin, _ in distributions} | {"_pytest", "pytest_gaia"}
+    modules = {
+        name
+        for name, plugin in manager.list_name_plugin()
+        if isinstance(plugin, ModuleType) and _package(plugin) not in known and not name.endswith("conftest.py")
+    }
+    return (*sorted({f"{each.name} {each.version}" for _, each in distributions}), *sorted(modules))
+
+
+def _package(plugin: object) -> str:
+    return getattr(plugin, "__name__", "").partition(".")[0]

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import SIGINT
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +22,7 @@ from pytest_gaia.expectations.expectation import ExpectationSet, Resolution
 from pytest_gaia.expectations.subjects import NOTHING_OBSERVED, Context, Observed, Subject
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.observation.readiness import ServiceState
+from pytest_gaia.plugin.launch import plugins_of
 from pytest_gaia.run.session import Run
 from pytest_gaia.system.processes import commit_of
 from pytest_gaia.system.signals import held_back
@@ -342,22 +342,6 @@ def written_by(config: pytest.Config) -> list[Path]:
     if config.pluginmanager.has_plugin("logging"):
         named.append(config.getini("log_file"))
     return [config.invocation_params.dir / path for path in named if path]
-
-
-def plugins_of(manager: pytest.PytestPluginManager) -> tuple[str, ...]:
-    """Return the loaded plugins: distributions with versions, and modules of no distribution."""
-    distributions = manager.list_plugin_distributions()
-    known = {_package(plugin) for plugin, _ in distributions} | {"_pytest", "pytest_gaia"}
-    modules = {
-        name
-        for name, plugin in manager.list_name_plugin()
-        if isinstance(plugin, ModuleType) and _package(plugin) not in known and not name.endswith("conftest.py")
-    }
-    return (*sorted({f"{each.name} {each.version}" for _, each in distributions}), *sorted(modules))
-
-
-def _package(plugin: object) -> str:
-    return getattr(plugin, "__name__", "").partition(".")[0]
 
 
 def _start_line(
