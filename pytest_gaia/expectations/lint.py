@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from itertools import combinations, permutations
+from functools import cached_property
+from itertools import combinations, permutations, takewhile
 from operator import attrgetter
 from typing import Literal
 
@@ -30,12 +32,13 @@ def lint(
 ) -> list[Finding]:
     """Return the findings, errors first. ``subjects`` are all tests of the project; ``apis`` is what a release offers."""
     coverage = cover(expectations, subjects, tolerances, today)
+    hints = _Hints(coverage.tests)
     found = [
         *(finding for expectation in expectations for finding in _dates(expectation, tolerances, today)),
         *_twins(each for each in expectations if each.expect != "removed"),
         *_removals([each for each in expectations if each.expect == "removed"]),
         *(finding for expectation in expectations for finding in _still_offered(expectation, apis)),
-        *(finding for expectation in expectations for finding in _use(expectation, coverage, today)),
+        *(finding for expectation in expectations for finding in _use(expectation, coverage, hints, today)),
         *(_finding("error", "conflict", conflict.expectations[0], conflict.text) for conflict in coverage.conflicts),
     ]
     return sorted(found, key=sort_key)
@@ -141,17 +144,17 @@ def _meet(one: NamedOperation, other: NamedOperation) -> bool:
     return any(replace(wide, method="*").covers(str(each)) for wide, each in ((one, other), (other, one)))
 
 
-def _use(expectation: Expectation, coverage: Coverage, today: date) -> Iterator[Finding]:
+def _use(expectation: Expectation, coverage: Coverage, hints: _Hints, today: date) -> Iterator[Finding]:
     if expectation.expect == "removed":
         yield from _patterns(expectation)
         return
     if not coverage.tests_of(expectation):
-        hint = coverage.hint(expectation.selectors[0].text) if len(expectation.selectors) == 1 else ""
+        hint = hints.of(expectation.selectors[0].text) if len(expectation.selectors) == 1 else ""
         yield _finding("error", "unused", expectation, f"covers no test{hint}")
         return
     for selector in expectation.selectors:
         if selector.text not in coverage.tests:
-            text = f"{selector.text} covers no test{coverage.hint(selector.text)}"
+            text = f"{selector.text} covers no test{hints.of(selector.text)}"
             yield _finding("error", "unused-selector", expectation, text)
     yield from _limit(expectation, coverage)
     if expectation.days_left(today) <= 0:
@@ -164,6 +167,65 @@ def _use(expectation: Expectation, coverage: Coverage, today: date) -> Iterator[
         for other, count in sorted(hiding.items()):
             text = f"{other} takes precedence for {count} of its tests; ignore this if it is intended"
             yield _finding("warning", "overlap", expectation, text)
+
+
+_MOST_HINTS = 20
+"""selectors that get a hint; a renamed folder can make thousands of them stale at once"""
+_MOST_COMPARED = 200
+"""selectors that one is compared with, because the comparison is slow"""
+
+
+class _Hints:
+    """Names the most similar selector that covers a test, for the first stale selectors.
+
+    Compared are only those with the same last part, or in the same place: to compare all takes far too long.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = known
+        self._left = _MOST_HINTS
+
+    def of(self, text: str) -> str:
+        """Return the hint for the stale selector ``text``, as the end of a sentence; empty without one."""
+        if not self._left:
+            return ""
+        self._left -= 1
+        similar = dict.fromkeys(each for clue in _clues(text) for each in self._by_clue.get(clue, ()))
+        compared = heapq.nlargest(_MOST_COMPARED, similar, key=lambda each: _shared(text, each))
+        close = difflib.get_close_matches(text, compared, n=1)
+        return f"; did you mean {close[0]}?" if close else ""
+
+    @cached_property
+    def _by_clue(self) -> Mapping[tuple[str, ...], Sequence[str]]:
+        found: dict[tuple[str, ...], list[str]] = {}
+        for text in self._known:
+            for clue in _clues(text):
+                found.setdefault(clue, []).append(text)
+        return found
+
+
+def _shared(one: str, other: str) -> int:
+    """Return how many characters are the same at the beginning and at the end."""
+    pairs = zip(one, other, strict=False), zip(reversed(one), reversed(other), strict=False)
+    return sum(sum(1 for _ in takewhile(lambda each: each[0] == each[1], pair)) for pair in pairs)
+
+
+def _clues(text: str) -> tuple[tuple[str, ...], ...]:
+    """Return what a selector has in common with those that could be meant: its place, and its last part."""
+    kind = parse_selector(text).kind
+    if kind in ("all", "service"):
+        # Names of services are already checked.
+        return ()
+    if kind == "marker":
+        return ((kind,),)
+    if kind == "path":
+        place, _, name = text.rpartition("/")
+    else:
+        place, _, node = text.partition("::")
+        # Parameters may contain "::", too.
+        names, bracket, parameters = node.partition("[")
+        name = names.rpartition("::")[2] + bracket + parameters
+    return (kind, "in", place), (kind, "named", name)
 
 
 def _limit(expectation: Expectation, coverage: Coverage) -> Iterator[Finding]:
@@ -214,14 +276,6 @@ class Coverage:
     def tests_of(self, expectation: Expectation) -> int:
         """Return the number of tests that ``expectation`` covers."""
         return self.by_expectation.get(expectation.id, 0)
-
-    def hint(self, text: str) -> str:
-        """Return the most similar selector that covers a test, as the end of a sentence."""
-        kind = parse_selector(text).kind
-        # Names of services are already checked.
-        known = [key for key in self.tests if parse_selector(key).kind == kind] if kind != "service" else []
-        close = difflib.get_close_matches(text, known, n=1)
-        return f"; did you mean {close[0]}?" if close else ""
 
 
 def cover(

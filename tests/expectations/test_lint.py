@@ -51,12 +51,24 @@ def test_expectations_that_do_what_they_should_are_silent() -> None:
         ("service:nats", ""),
         ("suites/personas/test_more.py::test_d[x z]", "; did you mean suites/personas/test_more.py::test_d[x y]?"),
         ("zzz", ""),
+        ("suites/people/test_crud.py", "; did you mean suites/personas/test_crud.py?"),
+        ("suites/people/test_crud.py::test_a", "; did you mean suites/personas/test_crud.py::test_a?"),
+        ("suites/people/test_more.py::test_d[x y]", "; did you mean suites/personas/test_more.py::test_d[x y]?"),
     ],
 )
 def test_an_expectation_about_no_test_is_unused_and_the_nearest_selector_is_named(selector: str, hint: str) -> None:
     (only,) = found(expectation("lost", selector))
 
     assert (only.level, only.check, only.text) == ("error", "unused", f"covers no test{hint}")
+
+
+def test_a_renamed_folder_with_many_tests_gives_a_hint_for_the_first_of_many_stale_selectors() -> None:
+    tests = [subject(f"suites/new/test_{n % 50}.py::test_a[{n}]") for n in range(1000)]
+    stale = [expectation(f"e{n:03}", tests[n].node.replace("new", "old")) for n in range(100)]
+    texts = [each.text for each in lint(stale, tests, ENVIRONMENTS, TODAY)]
+
+    assert texts[:20] == [f"covers no test; did you mean {each.node}?" for each in tests[:20]]
+    assert texts[20:] == ["covers no test"] * 80
 
 
 def test_one_selector_of_several_that_covers_nothing_is_named() -> None:
