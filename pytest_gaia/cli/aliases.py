@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_gaia.renamed import note_renamed
+from pytest_gaia.wording import note_renamed
 
 SHORT = {
     "configs": "config",

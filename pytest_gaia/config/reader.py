@@ -38,7 +38,7 @@ from pytest_gaia.config.variables import ambiguous_variables, variable_name
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.decoding import TableError, decode
 from pytest_gaia.files.toml import Key, nearest_line, shown
-from pytest_gaia.renamed import note_renamed
+from pytest_gaia.wording import note_renamed
 
 ADHOC = "adhoc"
 """Name of the environment that ``--gaia-url`` creates."""

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import Key, nearest_line, shown
-from pytest_gaia.renamed import note_renamed
+from pytest_gaia.wording import note_renamed
 
 Table = TypeVar("Table", bound=Struct)
 

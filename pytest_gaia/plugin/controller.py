@@ -14,6 +14,7 @@ from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError, SandboxErro
 from pytest_gaia.expectations.apis import Apis
 from pytest_gaia.fixtures import declared
 from pytest_gaia.observation import documents
+from pytest_gaia.observation.logs import as_text, find_lines
 from pytest_gaia.observation.readiness import ServiceState, demand_of, probe_services
 from pytest_gaia.observation.watching import Beginning, Early, look, observe_again
 from pytest_gaia.plugin.checks.observer import ObserverHooks
@@ -22,6 +23,7 @@ from pytest_gaia.plugin.ending import VERDICT
 from pytest_gaia.plugin.launch import distributes
 from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.plugin.pytest_private import replaced_fixtures
+from pytest_gaia.plugin.terminal.failures import show_logs
 from pytest_gaia.plugin.terminal.progress import SuiteAnnouncer, Waiting, write
 from pytest_gaia.plugin.terminal.summary import Actions, RunSummary, rewrite_junit
 from pytest_gaia.report import services
@@ -208,10 +210,32 @@ class ControllerHooks:
         code = self.result.close(exitstatus, planned, partial=observer.partial(), lost=observer.lost, late=late)
         if code == 0 and self._documents and self._is_accepted:
             self._store(self.run.declared, accepted=True)
-        if self.result.evaluated and (problem := rewrite_junit(self.config, self.result.evaluated)):
+        self._read_logs(exitstatus)
+        texts = {node: as_text(lines) for node, lines in self.result.logs.items()}
+        if self.result.evaluated and (problem := rewrite_junit(self.config, self.result.evaluated, texts)):
             self.result.unwritten.append(problem)
             return code or int(pytest.ExitCode.USAGE_ERROR)
         return code
+
+    def _read_logs(self, exitstatus: int) -> None:
+        """Read the log lines of the failing tests, all at once, and add them to their reports."""
+        evaluated = self.result.evaluated
+        blocking = {each.node for each in evaluated.classifications if each.blocks} if evaluated else set()
+        failing = {each.node: each for each in self.result.records if each.node in blocking}
+        sandbox = self.run.sandbox
+        if not failing or (sandbox is None and exitstatus in _CUT_SHORT):
+            return
+        try:
+            with self.run.credentials():
+                directory = None if sandbox is None else sandbox.directory
+                found = find_lines(failing.values(), self.run.declared, directory, self.run.shown)
+        except KeyboardInterrupt:
+            self._noted += ("reading the logs was interrupted",)
+            return
+        self.result.logs = found.lines
+        self._noted += found.notes
+        if self.terminal is not None:
+            show_logs(self.terminal, found.lines)
 
     def _network(self) -> tuple[str, ...]:
         """Return what the network guards of all processes have found, one sentence each."""

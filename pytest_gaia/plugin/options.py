@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_gaia.renamed import note_renamed
+from pytest_gaia.wording import note_renamed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -25,8 +25,12 @@ _ERRORS = ("error", "crashed", "not collected", "incomplete")
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\u007e\u0080-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def settle(root: Element, evaluated: EvaluatedRun, addresses: Mapping[str, Address], *, strict: bool) -> None:
+def settle(
+    root: Element, evaluated: EvaluatedRun, addresses: Mapping[str, Address], logs: Mapping[str, str], *, strict: bool
+) -> None:
     """Rewrite the document below ``root``, which pytest has written. ``addresses`` maps node ids to test cases.
+
+    ``logs`` maps node ids of failing tests to log lines.
 
     ``strict`` leaves properties of single tests out, which the schema of Jenkins (``xunit2``) does not allow.
     """
@@ -38,7 +42,11 @@ def settle(root: Element, evaluated: EvaluatedRun, addresses: Mapping[str, Addre
         expectations = {expectation.id: expectation for expectation in evaluated.expectations}
         for each in worst_of_each(evaluated.classifications):
             address = addresses[each.node]
-            suite.append(_case(each, address, written.pop(address, []), evaluated, expectations, strict=strict))
+            case = _case(each, address, written.pop(address, []), evaluated, expectations, strict=strict)
+            result = next((child for child in case if child.tag in _RESULTS), None)
+            if result is not None and each.node in logs:
+                result.text = "\n\n".join(filter(None, (result.text, _legal(logs[each.node]))))
+            suite.append(case)
         # Cases without a test, such as an internal error of pytest.
         suite.extend(case for cases in written.values() for case in cases)
         suite.extend(_gone(evaluated))

@@ -294,14 +294,15 @@ def _surroundings(service: Described, project: Path, values: Mapping[str, str]) 
 def _environment() -> dict[str, str]:
     """Return the variables that every program gets.
 
-    The programs of this virtual environment are on PATH, also if it is not activated.
+    The programs of this virtual environment are on PATH, also if it is not activated. Python writes each line of output
+    at once, so that it is in the log when a test has failed.
     """
     kept = {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("LC_")}
     own = str(Path(sys.executable).parent)
     path = kept.get("PATH", os.defpath)
     if sys.prefix != sys.base_prefix and own not in path.split(os.pathsep):
         kept["PATH"] = f"{own}{os.pathsep}{path}"
-    return kept
+    return {"PYTHONUNBUFFERED": "1", **kept}
 
 
 def _uses_port(service: Described) -> bool:

@@ -135,7 +135,7 @@ class Stack:
             server.serve(self.apps.apps[name])
             if running:
                 await server.start()
-        await before.database.close()
+        await before.close()
 
     async def switch(self, service: str, *, on: bool) -> None:
         """Start or stop a program."""
@@ -361,6 +361,7 @@ class Stacks:
             running=request.references,
             fixed=request.fixed,
             api=request.api,
+            logs=self._servers.run,
         )
 
     def _add_unused(self, stack: Stack) -> None:

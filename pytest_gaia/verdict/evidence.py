@@ -181,6 +181,8 @@ class TestRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag=
     """requests of whose responses it has read nothing"""
     trace_id: str = ""
     """trace ID of its requests: 32 hexadecimal digits; empty without a request"""
+    began: float = 0.0
+    """when its first request was sent, in seconds since the epoch; 0 without a request"""
 
     @property
     def has_evidence(self) -> bool:

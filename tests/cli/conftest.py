@@ -108,14 +108,14 @@ def pipeline(project: Path) -> Underway:
 @pytest.fixture
 def gaia(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
     """Run a command line in this process, in the project."""
-    from pytest_gaia import renamed
+    from pytest_gaia import wording
     from pytest_gaia.cli.app import run
 
     # As in a process of its own.
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
 
     def call(*arguments: str) -> Outcome:
-        renamed._printed.clear()
+        wording._printed.clear()
         code = run(arguments)
         return Outcome(code, *capsys.readouterr())
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_gaia import renamed
+from pytest_gaia import wording
 from pytest_gaia.cli.aliases import RENAMED, current
 from pytest_gaia.cli.app import COMMANDS, load
 
@@ -33,7 +33,7 @@ RULES = (
 
 @pytest.fixture(autouse=True)
 def _notices_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renamed, "_printed", set())
+    monkeypatch.setattr(wording, "_printed", set())
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
 
 

@@ -22,7 +22,7 @@ ALLOWED = {
     "pytest_gaia.cli.app",
     "pytest_gaia.errors",
     "pytest_gaia.printable",
-    "pytest_gaia.renamed",
+    "pytest_gaia.wording",
 }
 SPAN = re.compile("`([^`]+)`")
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")

@@ -306,7 +306,7 @@ OLD_NAMES = (
 def test_old_names_are_accepted_with_a_notice(
     write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pytest_gaia.renamed._printed", set())
+    monkeypatch.setattr("pytest_gaia.wording._printed", set())
     text = EXPECTATION
     for new, old in OLD_NAMES:
         text = text.replace(new, old)

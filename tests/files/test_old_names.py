@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gaia import renamed
+from pytest_gaia import wording
 from pytest_gaia.config.layers import project_file
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.decoding import OldNames, with_new_names
@@ -27,7 +27,7 @@ why = "holidays"
 
 @pytest.fixture(autouse=True)
 def _no_notice_printed_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renamed, "_printed", set())
+    monkeypatch.setattr(wording, "_printed", set())
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
 
 

@@ -54,3 +54,134 @@ def test_ids_are_recorded_and_shown_with_the_failure(
     assert failure is not None
     assert failed.trace_id not in failure.message
     assert f"  request ID given-by-the-test, trace ID {failed.trace_id}\n" in text
+
+
+SERVICE = """
+import re, sys, traceback
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        sent = self.headers
+        ids = f"request_id={sent['X-Request-ID']} traceparent={sent['traceparent']}"
+        broken = self.path.startswith("/broken")
+        print(f"INFO \\x1b[31m{self.path}\\x1b[0m\\x07 password=hunter2-of-mine {ids}")
+        if broken:
+            try:
+                {}["missing"]
+            except KeyError:
+                print(f"ERROR cannot serve {self.path} {ids}\\n{traceback.format_exc().rstrip()}")
+            print("INFO cleaned up")
+        self.send_response(500 if broken else 200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "16")
+        self.end_headers()
+        self.wfile.write(b'{"status": "ok"}')
+
+    def log_message(self, *_):
+        pass
+
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+OWN = """
+[services.orders]
+health = "/health"
+sandbox.command = ["python", "orders.py", "{port}"]
+[services.silent]
+health = "/health"
+sandbox.command = ["python", "silent.py", "{port}"]
+"""
+
+OF_OWN = """
+import asyncio
+
+async def test_passes(orders):
+    (await orders.get("/fine")).expect(200)
+
+async def test_fails(orders):
+    for number in range(40):
+        (await orders.get(f"/before/{number}")).expect(200)
+    (await orders.get("/broken/first")).expect(200)
+
+async def test_fails_too(orders, silent):
+    (await silent.get("/fine")).expect(200)
+    (await orders.get("/broken/second", headers={"X-Request-ID": "of-the-test"})).expect(200)
+
+async def test_is_expected_to_fail_as_well(orders):
+    (await orders.get("/broken/third")).expect(200)
+"""
+
+
+@pytest.mark.parametrize(
+    "more",
+    [(), ("-q",), ("--gaia-concurrency=4",), with_workers("-n2")],
+    ids=["alone", "quiet", "concurrent", "workers"],
+)
+def test_a_failing_test_shows_the_log_lines_of_its_requests(project: pytest.Pytester, more: tuple[str, ...]) -> None:
+    (project.path / "gaia.toml").write_text(OWN)
+    (project.path / "orders.py").write_text(SERVICE)
+    (project.path / "silent.py").write_text(SERVICE.replace("print(", "str("))
+    project.makepyfile(OF_OWN.replace("async def test_is_expected", "@pytest.mark.xfail\nasync def test_is_expected"))
+    project.path.joinpath("conftest.py").write_text("import builtins, pytest\nbuiltins.pytest = pytest\n")
+
+    given = ("-p", "no:allure_pytest", "--gaia-report-log=run.jsonl", "--junitxml=junit.xml", *more)
+    result = project.runpytest_subprocess("--gaia-env=sandbox", *given)
+
+    text = result.stdout.str()
+    assert result.ret == 1
+    records = recorded(project.path)
+    first, second = (
+        text.partition(f"_ {name} _")[2].partition("\n__")[0].partition("\n===")[0]
+        for name in ("test_fails", "test_fails_too")
+    )
+    lines = first.partition(" log of orders -")[2]
+    broken = records["test_fails"].exchanges[-1].request_id
+    assert re.search(rf"INFO /broken/first password=\*+\w+\*+ request_id={broken} traceparent=00-\w+-\w+-01\n", lines)
+    assert re.search(
+        rf"ERROR cannot serve /broken/first request_id={broken} traceparent=\S+\n"
+        r"Traceback \(most recent call last\):\n  File .*\n    .*missing.*\n(    [~^]+\n)?KeyError: 'missing'",
+        lines,
+    )
+    assert "INFO /before/39 " in lines, "another request of the test"
+    assert re.search(r"\n… \d+ more records with an ID of the test\nINFO /before/2\d ", lines)
+    assert "cleaned up" not in lines
+    assert "/fine" not in lines
+    assert "second" not in lines
+    assert "ERROR cannot serve /broken/second request_id=of-the-test " in second.partition(" log of orders -")[2]
+    assert "/first" not in second
+    assert "hunter2-of-mine" not in text
+    assert "\x07" not in text
+    assert text.count("log of orders") == 2
+    said = "gaia: no log line of silent contains the request ID or the trace ID of a test that failed"
+    assert (said in text) is ("-q" not in more)
+    assert f"ERROR cannot serve /broken/first request_id={broken}" in (project.path / "junit.xml").read_text()
+    assert "hunter2-of-mine" not in (project.path / "junit.xml").read_text()
+
+
+OF_GAIA = """
+import pytest
+
+@pytest.mark.gaia(requires=["chat"])
+async def test_fails(gateway):
+    (await gateway.get("/api/v0.2/models/none")).expect(200)
+    assert False
+
+@pytest.mark.gaia(requires=["chat"])
+async def test_passes(gateway):
+    (await gateway.get("/api/v0.2/providers")).expect(200)
+"""
+
+
+def test_the_services_of_the_sandbox_log_the_ids_and_pass_them_on(project: pytest.Pytester) -> None:
+    (project.path / "gaia.toml").write_text('[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n')
+    add_suite(project, "small", OF_GAIA)
+
+    result = project.runpytest_subprocess("-p", "no:allure_pytest", "--gaia-env=sandbox", "--gaia-report-log=run.jsonl")
+
+    text = result.stdout.str()
+    request_id = recorded(project.path)["test_fails"].exchanges[0].request_id
+    for service in ("gateway", "chat"):
+        lines = text.partition(f" log of {service} -")[2].partition("\n-")[0].splitlines()[1:]
+        assert any(f"request_id={request_id}" in line for line in lines), service
+        assert not any("providers" in line for line in lines)

@@ -32,7 +32,7 @@ def addresses(evaluated: EvaluatedRun) -> dict[str, Address]:
 
 def settled(evaluated: EvaluatedRun, *cases: str, strict: bool = True) -> ET.Element:
     root = written(*cases)
-    settle(root, evaluated, addresses(evaluated), strict=strict)
+    settle(root, evaluated, addresses(evaluated), {}, strict=strict)
     return root
 
 

@@ -83,6 +83,7 @@ def test_a_program_gets_its_addresses_and_few_variables(shop: Sandbox, folder: P
     other, own = urlsplit(stack.connections["other-db"]), urlsplit(stack.urls["orders"])
     assert env.pop("PATH")
     assert env.pop("HOME")
+    assert env.pop("PYTHONUNBUFFERED") == "1", "so that a line of output is in its log at once"
     assert env == {
         "DATABASE_URL": stack.connections["orders-db"],
         "OTHER": f"{other.hostname}:{other.port}",

@@ -14,10 +14,9 @@ from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.ledger.statements import SloResult
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.promote.performance import Comparison, Samples, compare, measure, percentile, samples_of
-from pytest_gaia.renamed import note_renamed
 from pytest_gaia.verdict.evidence import RecordedRun, RunStart
 from pytest_gaia.verdict.results_log import read_run
-from pytest_gaia.wording import counted
+from pytest_gaia.wording import counted, note_renamed
 
 HELP = """\
 Check response times against objectives.

@@ -148,12 +148,14 @@ def logs(
     lines: int | None = None,
     since: str | None = None,
     log: Callable[[str], None] = lambda _: None,
+    redact: Callable[[str], str] | None = None,
+    deadline: float = _RECENT,
 ) -> None:
     """Pass the newest ``lines`` (default: 200) of ``service`` to ``take``; with ``follow`` continue until Ctrl-C.
 
     ``since`` is a time in ISO 8601; older lines are left out, and ``lines`` then has no default. Secrets are masked. With
     the name of the ``project``, the names of containers are complete. ``log`` gets what Docker itself reports, such as the
-    end of a container.
+    end of a container. ``redact`` masks lines (default: ``masker()``). Without ``follow``, Docker gets ``deadline`` seconds.
 
     Raises ``ConfigError`` for problems that only the user can fix, ``DeployUnavailable`` if Docker does not respond, and
     ``DeployFailed`` for any other failure.
@@ -175,12 +177,13 @@ def logs(
 
     finished = run_tool(
         [*command, "--", service],
-        deadline=math.inf if follow else _RECENT,
+        deadline=math.inf if follow else deadline,
         cwd=config.parent,
         env=QUIET,
         environment=environment,
         log=lambda line: log(_explained(line)),
         out=out,
+        redact=redact,
     )
     if finished.ok:
         return

@@ -15,6 +15,7 @@ import pytest
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import PRIVATE, write_file
+from pytest_gaia.observation.logs import as_text
 from pytest_gaia.plugin.allure.rewriter import links
 from pytest_gaia.plugin.checks.result import Result
 from pytest_gaia.plugin.ending import VERDICT
@@ -56,9 +57,9 @@ class EndingHooks:
 
     def _reconcile(self, session: pytest.Session, evaluated: EvaluatedRun) -> None:
         try:
-            self._results.reconcile(
-                allure_outcomes(evaluated, self._config.option.gaia_allure_expected), round(time.time() * 1000)
-            )
+            outcomes = allure_outcomes(evaluated, self._config.option.gaia_allure_expected)
+            logs = {node: as_text(lines) for node, lines in self._result.logs.items()}
+            self._results.reconcile(outcomes, logs, round(time.time() * 1000))
             for name, text in self._beside(evaluated):
                 write_file(self._results.folder / name, text, mode=PRIVATE)
         except OSError as error:

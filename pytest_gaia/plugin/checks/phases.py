@@ -417,6 +417,7 @@ class Evidence(msgspec.Struct, gc=False):
             no_evidence=self.no_evidence,
             unread=self._unread(running),
             trace_id=running.trace_id,
+            began=min((each.started for each in running.exchanges), default=0.0),
         )
         if not self.clean:
             self.earlier += tuple(phase for phase in self.phases if phase.outcome == "failed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -122,6 +122,8 @@ class Result:
         """the locked test plan, if there is one"""
         self.shard: Shard | None = None
         """the shard of ``--gaia-shard``"""
+        self.logs: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
+        """failing test → service → log lines of its requests, masked"""
         self.unwritten: list[str] = []
         """one message for each file that could not be written"""
         self.began = time.time()

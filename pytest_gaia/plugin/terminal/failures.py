@@ -4,7 +4,7 @@
 """
 
 import sysconfig
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -42,6 +42,15 @@ def show_failure(
     others = [each for each in test.exchanges if each is not shown]
     if text := everything(others, test.statements, test.messages):
         report.sections.append((_OTHERS if shown is not None else _ALL, text))
+
+
+def show_logs(terminal: pytest.TerminalReporter, logs: Mapping[str, Mapping[str, tuple[str, ...]]]) -> None:
+    """Add log lines (test → service → lines), which are masked, to the first report of each failure."""
+    left = dict(logs)
+    for kind in ("failed", "error"):
+        for report in terminal.stats.get(kind, ()):
+            for service, lines in left.pop(report.nodeid, {}).items():
+                report.sections.append((f"log of {service}", "\n".join(lines)))
 
 
 def _shorten(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -155,8 +155,11 @@ def _line(report: Any, file: str) -> int:
     return next((each.lineno for each in locations if each is not None and Path(each.path).name == Path(file).name), 0)
 
 
-def rewrite_junit(config: pytest.Config, evaluated: EvaluatedRun) -> str:
-    """Rewrite the JUnit file, if there is one; return an error message if it cannot be written."""
+def rewrite_junit(config: pytest.Config, evaluated: EvaluatedRun, logs: Mapping[str, str]) -> str:
+    """Rewrite the JUnit file, if there is one; return an error message if it cannot be written.
+
+    ``logs`` are the log lines of failing tests.
+    """
     junit = junit_of(config)
     if junit is None:
         return ""
@@ -168,7 +171,7 @@ def rewrite_junit(config: pytest.Config, evaluated: EvaluatedRun) -> str:
         # Written by this process.
         document = ET.parse(path)  # noqa: S314
         addresses = {each.node: _address(each.node, junit.prefix) for each in evaluated.classifications}
-        settle(document.getroot(), evaluated, addresses, strict=junit.family == "xunit2")
+        settle(document.getroot(), evaluated, addresses, logs, strict=junit.family == "xunit2")
         text = ET.tostring(document.getroot(), encoding="unicode")
         # With the mode that pytest gave it, because other users may read it.
         place = path.resolve()

@@ -283,10 +283,13 @@ class ResultsFolder:
                 with suppress(msgspec.MsgspecError):
                     yield path, msgspec.json.decode(path.read_bytes(), type=Written)
 
-    def reconcile(self, allure_outcomes: Iterable[tuple[str, AllureOutcome]], moment: int) -> None:
+    def reconcile(
+        self, allure_outcomes: Iterable[tuple[str, AllureOutcome]], logs: Mapping[str, str], moment: int
+    ) -> None:
         """Make the results match the verdict: at least one for each node, and none that contradicts it.
 
-        ``moment`` is the end of the run, in milliseconds. Raises ``OSError``.
+        ``logs`` maps node ids of failing tests to log lines, which are attached. ``moment`` is the end of the run, in
+        milliseconds. Raises ``OSError``.
         """
         wanted = {history_id(node, self.environment): (node, shown) for node, shown in allure_outcomes}
         attempts: dict[str, list[tuple[Path, Written]]] = {}
@@ -296,6 +299,8 @@ class ResultsFolder:
         for known, (node, shown) in wanted.items():
             if known in attempts:
                 self._align(attempts[known], shown)
+                if node in logs:
+                    self._attach(_latest(attempts[known])[0], logs[node])
             else:
                 self._write(self.result(node, shown, moment))
 
@@ -321,11 +326,18 @@ class ResultsFolder:
 
     def _align(self, attempts: list[tuple[Path, Written]], shown: AllureOutcome) -> None:
         """Make the latest attempt match the verdict. Earlier attempts stay as they are, unless they would count as a pass."""
-        latest = max(attempts, key=lambda each: (each[1].start, each[1].stop))
+        latest = _latest(attempts)
         for path, result in attempts:
             wrong = (path, result) == latest or (result.status == "passed" != shown.status)
             if wrong and not shown.agrees(result.status):
                 self._correct(path, shown)
+
+    def _attach(self, path: Path, text: str) -> None:
+        plain: dict[str, Any] = json.loads(path.read_bytes())
+        source = f"{uuid.uuid4()}-attachment.txt"
+        write_file(self.folder / source, text, mode=PRIVATE)
+        attached = {"name": "log lines of the services", "source": source, "type": "text/plain"}
+        self._replace(path, plain | {"attachments": [*plain.get("attachments", ()), attached]})
 
     def _correct(self, path: Path, shown: AllureOutcome) -> None:
         plain: dict[str, Any] = json.loads(path.read_bytes())
@@ -357,6 +369,10 @@ class ResultsFolder:
 
     def _replace(self, path: Path, plain: dict[str, Any]) -> None:
         write_file(path, json.dumps(plain), mode=PRIVATE)
+
+
+def _latest(attempts: list[tuple[Path, Written]]) -> tuple[Path, Written]:
+    return max(attempts, key=lambda each: (each[1].start, each[1].stop))
 
 
 def hidden(identity: Identity, environment: str) -> tuple[tuple[str, str], ...]:

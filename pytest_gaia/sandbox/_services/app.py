@@ -1,4 +1,4 @@
-"""The common parts of the services, based on Starlette: requests, responses, errors and a table of routes.
+"""The common parts of the services, based on Starlette: requests, responses, errors, a table of routes, and the log.
 
 Figures and fixed responses of the services are in ``figures.json``. In a response, a text such as ``"{samples}"`` is replaced
 with the value of that name, and ``"{now}"`` with the time.
@@ -6,8 +6,11 @@ with the value of that name, and ``"{now}"`` with the time.
 
 import json
 import logging
+import os
+import time
+import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -155,6 +158,7 @@ class Service:
             # A service returns 500 for any unexpected error, and logs it.
             except Exception:  # noqa: BLE001
                 _log.exception("%s: %s %s", self._title, request.method, request.url.path)
+                request.scope.get("gaia.errors", []).append(traceback.format_exc())
                 return self._crash()
 
         method, template = rule.split(" ")
@@ -165,6 +169,75 @@ class Service:
 
     async def _document(self, request: Request) -> object:
         return self._published
+
+
+TRACE_HEADERS = ("x-request-id", "traceparent")
+"""headers by which logs name a request; the gateway passes them on"""
+
+
+class ServiceLog:
+    """The log of one service: a file that only this user can read, with at most two parts of ``LIMIT`` bytes."""
+
+    LIMIT = 4 * 1024 * 1024
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+        self._size = 0
+
+    def write(self, text: str) -> None:
+        """Append lines. A log that cannot be written is no reason to fail."""
+        with suppress(OSError):
+            if self._size > self.LIMIT:
+                self.close()
+                self._path.replace(self._path.with_name(f"{self._path.name}.1"))
+            if self._file is None:
+                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+                self._size = os.fstat(self._file).st_size
+            self._size += os.write(self._file, f"{text}\n".encode(errors="backslashreplace"))
+
+    def close(self) -> None:
+        """Close the file; :meth:`write` opens it again."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+
+class Logged:
+    """The application of a service, with a line in its log for each request, and the traceback of an error."""
+
+    def __init__(self, app: ASGIApp, log: ServiceLog) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status, started, errors = 0, time.perf_counter(), scope.setdefault("gaia.errors", [])
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        finally:
+            milliseconds = (time.perf_counter() - started) * 1000
+            result = f"{status} in {milliseconds:.1f} ms" if status else "no response"
+            level = "INFO" if 0 < status < 500 else "ERROR"
+            words = (now(), level, scope["method"], json.dumps(scope["path"])[1:-1], result, *_ids(scope))
+            self._log.write("\n".join((" ".join(words), *map(str.rstrip, errors))))
+
+
+def _ids(scope: Scope) -> list[str]:
+    headers: dict[str, str] = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    _, trace_id, span_id = [*headers.get("traceparent", "").split("-"), "", ""][:3]
+    known = {"request_id": headers.get("x-request-id", ""), "trace_id": trace_id, "span_id": span_id}
+    return [f"{name}={json.dumps(value)[1:-1]}" for name, value in known.items() if value]
 
 
 def json_response(content: object, status: int = 200) -> Response:
@@ -189,6 +262,11 @@ def encode(content: object) -> bytes:
 
 def _crash() -> Response:
     return Response("Internal Server Error", 500, {"content-type": "text/plain; charset=utf-8"})
+
+
+def now() -> str:
+    """Return the current time in UTC, in ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def naive_now() -> str:

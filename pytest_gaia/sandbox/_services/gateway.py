@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 from pytest_gaia.sandbox._services.app import (
     JSON_TYPE,
     RESPONSES,
+    TRACE_HEADERS,
     HttpError,
     Request,
     Service,
@@ -315,6 +316,7 @@ class Gateway:
         if request.identity:
             name, value = request.identity.credentials
             headers[name] = value
+        headers |= {name: request.headers[name] for name in TRACE_HEADERS if name in request.headers}
         body = _with_identity(request)
         if forward.copies_length and not self._fixed:
             headers["content-length"] = str(len(request.content))

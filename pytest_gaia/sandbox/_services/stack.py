@@ -5,9 +5,10 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pytest_gaia.sandbox._services.app import ASGIApp, naive_now
+from pytest_gaia.sandbox._services.app import ASGIApp, Logged, ServiceLog, naive_now
 from pytest_gaia.sandbox._services.asset import CAPABILITIES, asset_service
 from pytest_gaia.sandbox._services.auth import Identities, auth_service
 from pytest_gaia.sandbox._services.chat import chat_service
@@ -48,6 +49,8 @@ class StackSettings:
     """whether to fix the known bugs"""
     api: str = "current"
     """the API that the services offer"""
+    logs: Path | None = None
+    """the folder for their logs, ``SERVICE.STACK.log``"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class StackApps:
     apps: Mapping[str, ASGIApp]
     faults: Faults
     database: Database
+    logs: tuple[ServiceLog, ...] = ()
 
     async def start(self) -> None:
         """Publish the start of the services, once they listen. An unreachable NATS server is not an error."""
@@ -69,7 +73,13 @@ class StackApps:
         for service in self.settings.running:
             await self.stopping(service)
         self.faults.clear()
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections to the database, and the logs."""
         await self.database.close()
+        for log in self.logs:
+            log.close()
 
     async def started(self, service: str) -> None:
         """Publish the events for the start of ``service``, also after a restart."""
@@ -86,8 +96,12 @@ def build_stack(settings: StackSettings) -> StackApps:
     identities = Identities(database, settings.jwt_secret, settings.api_key)
     services = (_newest if settings.api == "next" else _current)(settings, identities, database)
     faults = Faults(services)
-    apps = {name: Faulty(app, name, faults) for name, app in services.items()}
-    return StackApps(settings, apps, faults, database)
+    apps: dict[str, ASGIApp] = {name: Faulty(app, name, faults) for name, app in services.items()}
+    logs = {}
+    if settings.logs is not None:
+        logs = {name: ServiceLog(settings.logs / f"{name}.{settings.name}.log") for name in apps}
+        apps = {name: Logged(app, logs[name]) for name, app in apps.items()}
+    return StackApps(settings, apps, faults, database, tuple(logs.values()))
 
 
 def _current(settings: StackSettings, identities: Identities, database: Database) -> Mapping[str, ASGIApp]:
