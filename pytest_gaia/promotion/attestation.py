@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -97,6 +97,8 @@ class AttestedDetails(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """SHA-256 of the test plan, independent of the format of its file; empty without a plan"""
     release: str = ""
     """ID of the release, if it was given"""
+    shard: str = ""
+    """which part of the tests it had, such as ``2/5``"""
     simulated: bool = False
     """whether the tests ran on a sandbox instead of the environment"""
     planned: int = 0
@@ -201,8 +203,6 @@ def statement(evaluated: EvaluatedRun, files: Files, *, exit_code: int | None = 
     nodes = tuple(dict.fromkeys((*end.required, *ran)))
     tests = sorted_tests(nodes, worst, [each.node for each in evaluated.classifications if each.retried])
     skipped = {each.node: each.outcome for each in worst if each.outcome == "skipped"}
-    digests = _digests(evaluated)
-    platform = start.platform.digest if start.platform else ""
     details = AttestedDetails(
         environment=evaluated.context.environment,
         verdict=evaluated.verdict.word,
@@ -214,13 +214,14 @@ def statement(evaluated: EvaluatedRun, files: Files, *, exit_code: int | None = 
         record=files.record,
         plan=end.plan,
         release=end.release,
+        shard=str(start.shard or ""),
         simulated=start.simulated,
         planned=end.planned,
         partial=evaluated.partial,
         unexecuted=skipped | tests.unexecuted,
         counts=dict(sorted(evaluated.counts.items())),
-        digests=digests,
-        platform=platform,
+        digests=_digests(evaluated),
+        platform=start.platform.digest if start.platform else "",
     )
     configuration = [
         Resource(name, {"sha256": digest}) for name, digest in sorted({**files.read, **files.written}.items())
@@ -262,6 +263,7 @@ def verified(content: bytes, keys: Sequence[TrustedKey]) -> Attestation:
             raise ValueError(f"holds {envelope.payload_type}, not an in-toto statement")
         found = msgspec.json.decode(envelope.body(), type=_Statement)
         time = datetime.fromisoformat(found.predicate.details.finished)
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"is not an attestation of a run: {error}") from None
     then = tuple(valid for key in signers if (valid := key.at(time)))
@@ -299,13 +301,6 @@ def _subjects(run: AttestedRun, files: Files) -> tuple[Subject, ...]:
 def _digest(text: str) -> dict[str, str]:
     algorithm, _, digest = text.partition(":")
     return {algorithm: digest}
-
-
-class _Key(msgspec.Struct):
-    """First message to the signing process."""
-
-    text: str
-    source: str
 
 
 class _Reply(msgspec.Struct, omit_defaults=True):
@@ -354,7 +349,7 @@ class SigningProcess:
             env=variables,
             start_new_session=True,
         )
-        self._send(msgspec.json.encode(_Key(*found)))
+        self._send(msgspec.json.encode(found))
 
     def ready(self) -> str:
         """Wait for the process, and return the ID of its key. Raises ``ConfigError`` if the key cannot be used."""
@@ -416,13 +411,13 @@ def _lines(descriptor: int, parent: int) -> Iterator[bytes]:
 
 
 def _replies(lines: Iterator[bytes]) -> Iterator[_Reply]:
-    first = msgspec.json.decode(next(lines), type=_Key)
+    text, source = msgspec.json.decode(next(lines), type=tuple[str, str])
     try:
-        key = load_key(first.text, first.source)
+        key = load_key(text, source)
     except ConfigError as error:
         yield _Reply(problem=str(error))
         return
-    del first
+    del text
     yield _Reply(keyid=key.keyid)
     for line in lines:
         try:

@@ -15,7 +15,7 @@ from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import read_text
 from pytest_gaia.promotion.gate.gate import CHECKS
 from pytest_gaia.promotion.ledger.key_files import check_name, create_pair, retire, write_trusted
-from pytest_gaia.promotion.ledger.keys import TrustedKey, check_roles
+from pytest_gaia.promotion.ledger.keys import TrustedKey, check_roles, public_pem
 from pytest_gaia.promotion.project import Promotion
 
 HELP = """\
@@ -25,6 +25,14 @@ Generate, add, revoke and list signing keys.
 Examples:
   gaia key generate ci --role ci -o ci.pem
   gaia key list
+"""
+
+SHOW_HELP = """\
+Print a trusted public key as PEM, for other tools that verify evidence.
+
+\b
+Example:
+  gaia key show ci > ci.pub.pem
 """
 
 ADD_HELP = """\
@@ -125,15 +133,17 @@ def revoke_key(
 ) -> None:
     """Write the time to the file of the key."""
     promotion = Promotion.here()
-    key = next((each for each in promotion.ledger.keys if each.name == name), None)
-    if key is None:
-        raise ConfigError(
-            f"{name}: no trusted key has this name; {nearest(name, [each.name for each in promotion.ledger.keys])}"
-        )
+    key = _named(promotion, name)
     when = moment(at, "--at") if at is not None else datetime.now(UTC).replace(microsecond=0)
     path = retire(promotion.rootdir / promotion.settings.keys, key, role, when, promotion.ledger.entries())
     what = f"{name} has no role {role}" if role else f"{name} cannot sign"
     typer.echo(f"{os.path.relpath(path)}: commit it. {what} from then on; earlier signatures stay valid")
+
+
+@app.command("show", help=SHOW_HELP)
+def show_key(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the key")]) -> None:
+    """Print the public key."""
+    typer.echo(public_pem(_named(Promotion.here(), name).raw), nl=False)
 
 
 @app.command("list", help=LIST_HELP)
@@ -155,6 +165,16 @@ def list_keys(as_json: AsJson = False) -> None:
                 f"{signer.source}: this key ({signer.keyid[:12]}) is not trusted; to add it, run `gaia key add`",
                 err=True,
             )
+
+
+def _named(promotion: Promotion, name: str) -> TrustedKey:
+    """Return the trusted key. Raises ``ConfigError`` if there is none of this name."""
+    for key in promotion.ledger.keys:
+        if key.name == name:
+            return key
+    raise ConfigError(
+        f"{name}: no trusted key has this name; {nearest(name, [each.name for each in promotion.ledger.keys])}"
+    )
 
 
 def _row(key: TrustedKey, *, signs: bool) -> tuple[str, ...]:

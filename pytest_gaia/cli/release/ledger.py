@@ -1,6 +1,7 @@
 """``gaia ledger``: list, verify and export the evidence of promotions."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,9 @@ from pytest_gaia.cli.options import AsJson, complete_release
 from pytest_gaia.cli.output import echo_json, show_table
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import write_file
-from pytest_gaia.promotion.ledger.ledger import Entry, counted, problems_of, unsigned_of
+from pytest_gaia.promotion.attestation import verified
+from pytest_gaia.promotion.ledger.keys import TrustedKey
+from pytest_gaia.promotion.ledger.ledger import Entry, Ledger, counted, problems_of, unsigned_of
 from pytest_gaia.promotion.project import Promotion
 
 HELP = """\
@@ -51,13 +54,14 @@ Examples:
   gaia ledger verify
   gaia ledger verify --head 3f9a1c7d2e   this entry must still exist
   gaia ledger verify --allow-unsigned    for a project without keys
+  gaia ledger verify run.intoto.json     an attestation (--gaia-attest)
 
 The command needs the public keys of the project, and no network unless the ledger has a remote. After the first signed
-entry, an unsigned entry is always an error.
+entry, an unsigned entry is always an error. With FILE, it verifies these attestations of runs instead of the ledger.
 
 \b
-Exit codes: 0 intact, and signed by trusted keys; 1 corrupt or unsigned;
-4 usage error; 12 remote unreachable
+Exit codes: 0 intact, and signed by trusted keys; 1 corrupt or unsigned, or
+an attested run that did not pass; 4 usage error; 12 remote unreachable
 """
 
 _LEAST_DIGITS = 8
@@ -86,6 +90,9 @@ def list_entries(release: RELEASE = None, as_json: AsJson = False) -> None:
 
 @app.command("verify", help=VERIFY_HELP)
 def verify_ledger(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE", help="Attestations to verify instead of the ledger")
+    ] = None,
     head: Annotated[
         str | None, typer.Option(metavar="HASH", help="Require this entry; abbreviations are accepted")
     ] = None,
@@ -97,6 +104,11 @@ def verify_ledger(
     """Print whether the ledger is intact and signed; exit with 1 if not."""
     wanted = None if head is None else head_digits(head)
     ledger = Promotion.here().ledger
+    if files:
+        if head is not None or allow_unsigned:
+            raise ConfigError("--head and --allow-unsigned are about the ledger, and exclude FILE.")
+        _verify_attestations(files, ledger, as_json=as_json)
+        return
     entries = ledger.entries()
     problems = problems_of(entries, wanted)
     if not allow_unsigned and (unsigned := unsigned_of(entries)):
@@ -114,6 +126,44 @@ def verify_ledger(
         typer.echo(f"{ledger.store.name}: intact, {counted(entries)}, head {newest or 'none'}")
     if problems:
         raise typer.Exit(1)
+
+
+def _verify_attestations(files: Sequence[Path], ledger: Ledger, *, as_json: bool) -> None:
+    """Print who signed each attestation, and its result; exit with 1 if one is not valid or its run did not pass."""
+    if not ledger.keys:
+        raise ConfigError(
+            "the project trusts no key, so no attestation can be verified. To add one, run `gaia key add`."
+        )
+    found = [_attestation(file, ledger.keys) for file in files]
+    if as_json:
+        echo_json(found)
+    else:
+        for file, each in zip(files, found, strict=True):
+            text = each["problem"] or f"signed by {', '.join(each['signed_by'])}: {each['run']}"
+            typer.echo(f"{file}: {text}", err=bool(each["problem"]))
+    if any(each["result"] not in ("PASSED", "WARNED") for each in found):
+        raise typer.Exit(1)
+
+
+def _attestation(file: Path, keys: Sequence[TrustedKey]) -> dict[str, Any]:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}.") from None
+    known: dict[str, Any] = {"file": str(file), "problem": "", "signed_by": [], "result": None, "run": None}
+    try:
+        valid = verified(content, keys)
+    except ValueError as error:
+        return known | {"problem": str(error)}
+    signers = [key.name for key in valid.signers]
+    run = str(valid.run)
+    return known | {
+        "signed_by": signers,
+        "result": valid.run.result,
+        "run": run,
+        "subject": valid.subjects,
+        "predicate": valid.run,
+    }
 
 
 @app.command("export", help=EXPORT_HELP)

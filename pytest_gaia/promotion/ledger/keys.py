@@ -169,9 +169,19 @@ def trusted_keys(folder: Path) -> tuple[TrustedKey, ...]:
     return tuple(keys.values())
 
 
+_DER = bytes.fromhex("302a300506032b6570032100")
+"""what precedes a raw Ed25519 public key as SubjectPublicKeyInfo in DER (RFC 8410)"""
+
+
 def key_id(raw: bytes) -> str:
     """Return the ID of a raw Ed25519 public key: SHA-256 (hex) of its SubjectPublicKeyInfo in DER (RFC 8410)."""
-    return hashlib.sha256(bytes.fromhex("302a300506032b6570032100") + raw).hexdigest()
+    return hashlib.sha256(_DER + raw).hexdigest()
+
+
+def public_pem(raw: bytes) -> str:
+    """Return a raw Ed25519 public key as PEM, which other tools read."""
+    text = base64.b64encode(_DER + raw).decode("ascii")
+    return f"-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n"
 
 
 def _read_key(path: Path) -> TrustedKey:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 import subprocess
@@ -325,3 +326,20 @@ def test_a_file_in_another_form_is_left_to_people(gaia: Gaia, pipeline: Underway
         'this file cannot be edited automatically. Set in it: roles = [], former_roles = { "release-manager" = 20'
         in err
     )
+
+
+def test_a_public_key_is_shown_as_pem_whatever_its_form_in_the_file(gaia: Gaia, project: Path) -> None:
+    private = ssh_key(project)
+    assert gaia("key", "add", "ci", f"{private}.pub", "--role", "ci").code == 0
+
+    code, out, err = gaia("key", "show", "ci")
+
+    assert (code, err) == (0, "")
+    (project / "ci.pub.pem").write_text(out)
+    openssl = ["openssl", "pkey", "-pubin", "-in", "ci.pub.pem", "-outform", "DER"]
+    der = subprocess.run(openssl, cwd=project, capture_output=True, check=True).stdout
+    (shown,) = json.loads(gaia("key", "list", "--json").out)
+    assert hashlib.sha256(der).hexdigest() == shown["keyid"]
+    code, out, err = gaia("key", "show", "cia")
+    assert (code, out) == (4, "")
+    assert "cia: no trusted key has this name; did you mean ci?" in err

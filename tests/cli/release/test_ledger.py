@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.promotion.attestation import sign, statement
 from pytest_gaia.promotion.ledger._signatures import PAYLOAD_TYPE
 from pytest_gaia.promotion.ledger.ledger import Ledger
 from pytest_gaia.promotion.ledger.statements import CHECK
 from pytest_gaia.promotion.ledger.stores import FolderStore
+from pytest_gaia.verdict.evidence import Phase
 from tests.promotion.ledger.test_ledger import check
+from tests.promotion.test_attestation import FILES, evaluated
+from tests.promotion.test_attestation import test as passed
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from pytest_gaia.verdict.evidence import TestRecord
     from tests.cli.conftest import Outcome
     from tests.cli.evidence import Underway
 
@@ -315,3 +320,55 @@ def test_without_the_package_that_verifies_it_is_said_which(
         code, out, err = gaia(*arguments)
         assert (code, out) == (4, "")
         assert "pip install 'pytest-gaia[sign]'" in err
+
+
+def attestation(pipeline: Underway, name: str, *tests: TestRecord) -> Path:
+    """Write an attestation of a run, signed by one of the keys."""
+    path = pipeline.folder.parents[1] / f"{name}.json"
+    path.write_bytes(sign(statement(evaluated(*tests), FILES), [pipeline.keys[name]]))
+    return path
+
+
+def test_an_attestation_is_verified_with_the_keys_of_the_project(gaia: Gaia, pipeline: Underway) -> None:
+    path = attestation(pipeline, "ci", passed("test_a"), passed("test_b", attempt=2))
+
+    code, out, err = gaia("ledger", "verify", str(path))
+
+    text = "signed by ci: dev: PROMOTE (WARNED), 1 passed, 1 warned, 0 failed, ended 2026-11-29T10:05:00"
+    assert (code, out, err) == (0, f"{path}: {text}\n", "")
+    (shown,) = json.loads(gaia("ledger", "verify", str(path), "--json").out)
+    assert (shown["signed_by"], shown["result"], shown["problem"]) == (["ci"], "WARNED", "")
+    assert shown["subject"] == [{"name": "r.jsonl", "digest": {"sha256": FILES.record}}]
+    assert shown["predicate"]["passedTests"] == ["test_a"]
+
+
+def test_an_attestation_that_proves_no_pass_is_refused(gaia: Gaia, pipeline: Underway) -> None:
+    good = attestation(pipeline, "ci", passed("test_a"))
+    changed = good.with_name("changed.json")
+    changed.write_bytes(good.read_bytes().replace(b'"payload":"ey', b'"payload":"eY'))
+    person = attestation(pipeline, "sam", passed("test_a"))
+
+    code, out, err = gaia("ledger", "verify", str(good), str(changed), str(person))
+
+    assert (code, len(out.splitlines())) == (1, 1)
+    assert err.splitlines() == [
+        f"{changed}: is signed by no trusted key, or was changed after it was signed",
+        f"{person}: is signed by sam, which has the roles security, not only ci",
+    ]
+    failed = attestation(pipeline, "ci", passed("test_a", Phase("call", "failed")))
+    code, out, err = gaia("ledger", "verify", str(failed))
+    assert (code, err) == (1, "")
+    assert "signed by ci: dev: REJECT (FAILED), 0 passed, 0 warned, 1 failed" in out
+
+
+def test_usage_errors_of_attestations(gaia: Gaia, pipeline: Underway, project: Path) -> None:
+    path = attestation(pipeline, "ci", passed("test_a"))
+
+    code, _, err = gaia("ledger", "verify", str(path), "--head", "12345678")
+    assert (code, err) == (4, "gaia: --head and --allow-unsigned are about the ledger, and exclude FILE.\n")
+    code, _, err = gaia("ledger", "verify", "gone.json")
+    assert (code, err) == (4, "gaia: gone.json: cannot be read: No such file or directory.\n")
+    shutil.rmtree(project / "keys")
+    code, _, err = gaia("ledger", "verify", str(path))
+    assert code == 4
+    assert "the project trusts no key, so no attestation can be verified" in err
