@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_gaia.verdict.evidence import TestRecord
+    from tests.fake_tools import FakeTools
 
 CHECKS = """
 async def test_passes(gateway):
@@ -54,6 +56,13 @@ def test_ids_are_recorded_and_shown_with_the_failure(
     assert failure is not None
     assert failed.trace_id not in failure.message
     assert f"  request ID given-by-the-test, trace ID {failed.trace_id}\n" in text
+
+
+def attached(folder: Path, test: str) -> Path:
+    """Return the file with the log lines of a test in Allure's results."""
+    results = (json.loads(path.read_bytes()) for path in folder.glob("*-result.json"))
+    (attachments,) = (each["attachments"] for each in results if each["name"] == test)
+    return folder / next(each["source"] for each in attachments if each["name"] == "log lines of the services")
 
 
 SERVICE = """
@@ -125,7 +134,7 @@ def test_a_failing_test_shows_the_log_lines_of_its_requests(project: pytest.Pyte
     project.makepyfile(OF_OWN.replace("async def test_is_expected", "@pytest.mark.xfail\nasync def test_is_expected"))
     project.path.joinpath("conftest.py").write_text("import builtins, pytest\nbuiltins.pytest = pytest\n")
 
-    given = ("-p", "no:allure_pytest", "--gaia-report-log=run.jsonl", "--junitxml=junit.xml", *more)
+    given = ("--alluredir=allure", "--gaia-report-log=run.jsonl", "--junitxml=junit.xml", *more)
     result = project.runpytest_subprocess("--gaia-env=sandbox", *given)
 
     text = result.stdout.str()
@@ -155,8 +164,9 @@ def test_a_failing_test_shows_the_log_lines_of_its_requests(project: pytest.Pyte
     assert text.count("log of orders") == 2
     said = "gaia: no log line of silent contains the request ID or the trace ID of a test that failed"
     assert (said in text) is ("-q" not in more)
-    assert f"ERROR cannot serve /broken/first request_id={broken}" in (project.path / "junit.xml").read_text()
-    assert "hunter2-of-mine" not in (project.path / "junit.xml").read_text()
+    for file in (project.path / "junit.xml", attached(project.path / "allure", "test_fails")):
+        assert f"ERROR cannot serve /broken/first request_id={broken}" in file.read_text()
+        assert "hunter2-of-mine" not in file.read_text()
 
 
 OF_GAIA = """
@@ -185,3 +195,60 @@ def test_the_services_of_the_sandbox_log_the_ids_and_pass_them_on(project: pytes
         lines = text.partition(f" log of {service} -")[2].partition("\n-")[0].splitlines()[1:]
         assert any(f"request_id={request_id}" in line for line in lines), service
         assert not any("providers" in line for line in lines)
+
+
+COMPOSED = """
+[gaia]
+platform = "gaia"
+suites = ["suites"]
+[env.local]
+from = "compose"
+"""
+FILE = """
+services:
+  gateway:
+    image: gaia/gateway:1
+    ports: ["8666:8000"]
+    healthcheck: {test: [CMD, "true"]}
+"""
+GIVEN = """
+async def test_fails(gateway):
+    (await gateway.get("/broken", headers={"X-Request-ID": "order-17-of-mine"})).expect(200)
+"""
+
+
+def test_containers_are_read_once_and_what_cannot_be_read_is_a_note(
+    project: pytest.Pytester, server: ScriptedServer, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project.path / "gaia.toml").write_text(COMPOSED)
+    (project.path / "docker-compose.yml").write_text(FILE)
+    add_suite(project, "small", GIVEN + GIVEN.replace("test_fails", "test_fails_again"))
+    server.answers["/broken"] = [(500, {})]
+    monkeypatch.setenv("GAIA_GATEWAY_URL", server.url)
+    with fake_tools.state() as state:
+        names = ("order-17", "order-17-of-mine", "order-17-of-mine-2")
+        state["docker"]["logs"] = {"gateway": [f"request {name}: token={'s3cret' * 4}" for name in names]}
+    arguments = ("--gaia-env=local", "-p", "no:xdist", "-p", "no:allure_pytest")
+    assert fake_tools.run("docker", "compose", "up", "--detach", folder=project.path).returncode == 0
+
+    result = project.runpytest_subprocess(*arguments)
+
+    text = result.stdout.str()
+    assert result.ret == 1
+    assert len(fake_tools.calls("docker", "compose", "logs")) == 1
+    lines = [part.splitlines()[1] for part in text.split(" log of gateway -")[1:]]
+    assert len(lines) == 2
+    assert all(re.fullmatch(r"request order-17-of-mine: token=\*{3}\w+\*{3}", line) for line in lines)
+    assert text.count("request order") == 2
+
+    reasons = []
+    for spoil in (lambda: fake_tools.fault("docker", "daemon-down"), lambda: fake_tools.without("docker")):
+        spoil()
+        result = project.runpytest_subprocess(*arguments)
+        text = result.stdout.str()
+        assert result.ret == 1
+        assert " log of gateway -" not in text
+        assert "gaia verdict: REJECT on local: 2 failed" in text
+        reasons += re.findall(r"(?m)^gaia: the log of gateway was not read: (.*)", text)
+    assert "the Docker daemon does not respond" in reasons[0]
+    assert "docker is not installed" in reasons[1]
