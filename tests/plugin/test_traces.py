@@ -62,7 +62,8 @@ def attached(folder: Path, test: str) -> Path:
     """Return the file with the log lines of a test in Allure's results."""
     results = (json.loads(path.read_bytes()) for path in folder.glob("*-result.json"))
     (attachments,) = (each["attachments"] for each in results if each["name"] == test)
-    return folder / next(each["source"] for each in attachments if each["name"] == "log lines of the services")
+    source: str = next(each["source"] for each in attachments if each["name"] == "log lines of the services")
+    return folder / source
 
 
 SERVICE = """
@@ -242,8 +243,11 @@ def test_containers_are_read_once_and_what_cannot_be_read_is_a_note(
     assert text.count("request order") == 2
 
     reasons = []
-    for spoil in (lambda: fake_tools.fault("docker", "daemon-down"), lambda: fake_tools.without("docker")):
-        spoil()
+    for installed in (True, False):
+        if installed:
+            fake_tools.fault("docker", "daemon-down")
+        else:
+            fake_tools.without("docker")
         result = project.runpytest_subprocess(*arguments)
         text = result.stdout.str()
         assert result.ret == 1

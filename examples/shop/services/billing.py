@@ -5,7 +5,9 @@ import os
 from pathlib import Path
 
 import asyncpg
+from request_log import RequestLog
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -56,5 +58,6 @@ app = Starlette(
         Route("/invoices", create, methods=["POST"]),
         Route("/invoices/{id:int}", invoice),
     ],
+    middleware=[Middleware(RequestLog)],
     lifespan=connected,
 )

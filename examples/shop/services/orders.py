@@ -8,8 +8,10 @@ from pathlib import Path
 
 import asyncpg
 import redis.asyncio
+from request_log import RequestLog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -114,5 +116,6 @@ app = Starlette(
         Route("/v2/orders/{id:int}", cancel, methods=["DELETE"]),
         Route("/v2/orders/{id:int}/confirm", confirm),
     ],
+    middleware=[Middleware(RequestLog)],
     lifespan=connected,
 )

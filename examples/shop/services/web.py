@@ -4,14 +4,20 @@ import html
 import os
 
 import httpx
+from request_log import RequestLog, pass_on
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 ORDERS, BILLING = os.environ["ORDERS_URL"], os.environ["BILLING_URL"]
 TOKEN = os.environ.get("ORDERS_TOKEN")
-client = httpx.AsyncClient(timeout=10, headers={"Authorization": f"Bearer {TOKEN}"} if TOKEN else {})
+client = httpx.AsyncClient(
+    timeout=10,
+    headers={"Authorization": f"Bearer {TOKEN}"} if TOKEN else {},
+    event_hooks={"request": [pass_on]},
+)
 
 
 async def healthz(_: Request) -> Response:
@@ -38,5 +44,6 @@ app = Starlette(
         Route("/", home),
         Route("/healthz", healthz),
         Route("/checkout", checkout, methods=["POST"]),
-    ]
+    ],
+    middleware=[Middleware(RequestLog)],
 )

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -30,6 +30,7 @@ Show the logs of the services of an environment.
   gaia logs staging auth gateway --follow
   gaia logs local gateway --since 10m
   gaia logs production -n 100 --json | jq .message
+  gaia logs staging --grep 4bf92f3577b34da6a3ce929d0e0e4736
 
 Without a service the logs of all services are shown, one after the other. --follow prints new lines of all of them until
 Ctrl-C. Secrets are masked. --json prints one JSON object per line; of a container, the level is the one in its line.
@@ -45,6 +46,8 @@ Exit codes:
 _LEVELS = "trace|debug|info|notice|warn|warning|error|critical|fatal|panic"
 _FIRST_WORD = re.compile(rf"\s*(?:[\[<(]?({_LEVELS.upper()})\b|[\[<(]({_LEVELS})[\])>]|({_LEVELS}):)")
 _KEYS = ("level", "severity", "levelname", "lvl")
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 app = typer.Typer()
 
@@ -65,20 +68,24 @@ def show_logs(
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", metavar="N", min=1, help="Only the last N lines of each service")
     ] = None,
+    grep: Annotated[
+        str, typer.Option("--grep", metavar="TEXT", help="Only lines that contain TEXT, such as a trace ID")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line")] = False,
 ) -> None:
     """Write the logs to standard output, and messages of the deploy tool to standard error."""
     there = target(env)
     apps = _apps(there, services or ["all"])
     start = None if since is None else datetime.now(UTC) - timedelta(seconds=seconds(since, "--since"))
+    wanted = Wanted(start, lines, grep.lower(), follow=follow)
     write = _write_json if as_json else _write
     try:
         with like_interrupts():
             if follow:
-                _follow(there, apps, write, start, lines)
+                _follow(there, apps, write, wanted)
             else:
                 for app in apps:
-                    _show(there, app, write, start, lines)
+                    _show(there, app, write, wanted)
     except KeyboardInterrupt:
         # Ctrl-C is how --follow ends, and not an error.
         ending.set()
@@ -95,7 +102,22 @@ def _apps(there: Target, services: Sequence[str]) -> list[App]:
     return [apps[name] for name in choose(environment, there.deployment, apps, services)]
 
 
-def _follow(there: Target, apps: Sequence[App], write: Take, start: datetime | None, lines: int | None) -> None:
+class Wanted(NamedTuple):
+    """Which lines of a service are shown."""
+
+    start: datetime | None
+    lines: int | None
+    """the last ones; those that follow come after them"""
+    text: str = ""
+    """part of each line, in lower case"""
+    follow: bool = False
+
+    def has(self, line: LogLine) -> bool:
+        """Whether the line contains the text."""
+        return self.text in line.message.lower()
+
+
+def _follow(there: Target, apps: Sequence[App], write: Take, wanted: Wanted) -> None:
     """Show the logs of ``apps`` at the same time, until Ctrl-C or the first error."""
     lock = threading.Lock()
 
@@ -104,7 +126,7 @@ def _follow(there: Target, apps: Sequence[App], write: Take, start: datetime | N
             write(app, line)
 
     with ThreadPoolExecutor(len(apps)) as pool:
-        running = [pool.submit(_show, there, app, take, start, lines, follow=True) for app in apps]
+        running = [pool.submit(_show, there, app, take, wanted) for app in apps]
         try:
             for done in wait(running, return_when=FIRST_EXCEPTION).done:
                 done.result()
@@ -114,31 +136,46 @@ def _follow(there: Target, apps: Sequence[App], write: Take, start: datetime | N
             raise
 
 
-def _show(
-    there: Target, app: App, write: Take, start: datetime | None, lines: int | None, *, follow: bool = False
-) -> None:
+def _show(there: Target, app: App, write: Take, wanted: Wanted) -> None:
     if there.deployment is not None and there.deployment.source == "compose":
-        compose_logs.logs(
-            app.path, app.name, there.environment.name, lambda line: write(app, line), project=there.deployment.project,
-            follow=follow, lines=lines, since=start.isoformat() if start else None, log=echo_error,
-        )  # fmt: skip
+        _show_containers(there, there.deployment.project, app, write, wanted)
         return
     # flyctl has no options for either.
-    last: deque[LogLine] = deque(maxlen=lines)
-    if lines is not None or not follow:
-        fly_operations.logs(app.name, last.append, log=echo_error)
+    last: deque[LogLine] = deque(maxlen=wanted.lines)
+    if wanted.lines is not None or not wanted.follow:
+        fly_operations.logs(app.name, lambda line: last.append(line) if wanted.has(line) else None, log=echo_error)
     for line in last:
-        if _is_new(line, start):
+        if _is_new(line, wanted.start):
             write(app, line)
-    if follow:
+    if wanted.follow:
         newest = _time(last[-1]) if last else None
-        later = newest or start
+        later = newest or wanted.start
         fly_operations.logs(
             app.name,
-            lambda line: write(app, line) if _is_new(line, later, newest is not None) else None,
+            lambda line: write(app, line) if wanted.has(line) and _is_new(line, later, newest is not None) else None,
             follow=True,
             log=echo_error,
         )
+
+
+def _show_containers(there: Target, project: str, app: App, write: Take, wanted: Wanted) -> None:
+    # Docker counts lines before they are searched, so it returns all of them.
+    found: deque[LogLine] = deque(maxlen=wanted.lines)
+    counted = bool(wanted.text and wanted.lines and not wanted.follow)
+
+    def take(line: LogLine) -> None:
+        if wanted.has(line) and counted:
+            found.append(line)
+        elif wanted.has(line):
+            write(app, line)
+
+    start = wanted.start or (_BEGINNING if wanted.text else None)
+    compose_logs.logs(
+        app.path, app.name, there.environment.name, take, project=project, follow=wanted.follow,
+        lines=None if counted else wanted.lines, since=start.isoformat() if start else None, log=echo_error,
+    )  # fmt: skip
+    for line in found:
+        write(app, line)
 
 
 def _is_new(line: LogLine, start: datetime | None, shown: bool = False) -> bool:

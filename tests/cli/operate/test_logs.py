@@ -105,6 +105,22 @@ def test_compose_gets_lines_and_since_as_options(talking: Path, gaia: Gaia, fake
     assert "--since" in call.argv
 
 
+@pytest.mark.parametrize("environment", ["staging", "local"])
+def test_grep_chooses_lines_before_they_are_counted(
+    talking: Path, gaia: Gaia, fake_tools: FakeTools, environment: str
+) -> None:
+    fake_tools.run("docker", "compose", "-f", "deploy/docker-compose.yml", "up", "-d")
+    said = [f"line {number} of 4BF92F35" for number in range(3)] + ["another"] * 300
+    with fake_tools.state() as cloud:
+        cloud["apps"]["gaia-gateway-staging"]["logs"] = said
+        cloud["docker"]["logs"]["gateway"] = said
+
+    code, out, err = gaia("logs", environment, "gateway", "--grep", "4bf92f35", "-n", "2", "--json")
+
+    assert code == 0, err
+    assert [json.loads(line)["message"] for line in out.splitlines()] == ["line 1 of 4BF92F35", "line 2 of 4BF92F35"]
+
+
 def test_follow_shows_several_services_at_once(talking: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
     with fake_tools.state() as cloud:
         cloud["follow_seconds"] = 0
