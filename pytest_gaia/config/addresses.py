@@ -170,6 +170,15 @@ def matches(host: str, patterns: Iterable[str]) -> bool:
     )
 
 
+def patterns_of(host: str) -> tuple[str, ...]:
+    """Return all patterns in lower case that ``host`` matches, see :func:`matches`.
+
+    >>> patterns_of("api.example.org")
+    ('api.example.org', '*.example.org', '*.org')
+    """
+    return (host, *(f"*{host[at:]}" for at, character in enumerate(host) if character == "."))
+
+
 def is_loopback(host: str | None) -> bool:
     """Return whether ``host`` is this machine, in any spelling: ``LocalHost.``, ``127.1``, ``0x7f000001``, ``[::1]``.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from msgspec import UNSET, structs
 
 from pytest_gaia.config import addresses
-from pytest_gaia.config.addresses import FLY_DOMAIN, hosts_in, matches, names_of
+from pytest_gaia.config.addresses import FLY_DOMAIN, hosts_in, names_of, patterns_of
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.deployfiles.reach import services, urls
 from pytest_gaia.config.environment import SANDBOX
@@ -33,24 +34,33 @@ from pytest_gaia.config.reader import ADHOC, role_of
 from pytest_gaia.config.resolve import Options
 from pytest_gaia.config.schema import EnvironmentTable
 from pytest_gaia.config.services import unknown_service
+from pytest_gaia.config.tolerance import PRODUCTION
 from pytest_gaia.config.variables import Sourced, Variables, variable_name
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import Place
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Catalogue:
     """The environments in the files of a project, and the variables."""
 
     project: Project
     variables: Variables
+    read: dict[str, tuple[Layer, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """environment → its layers in files; used is only the value of ``project.catalogue``, which all share"""
+    merged: dict[tuple[str, bool | None], Layer] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """environment and value of ``ask`` → its layers, merged; shared as ``read`` is"""
+    _addresses: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """environment → its addresses in files, the same and those in its own variables"""
 
     @classmethod
     def of(cls, project: Project, environ: Mapping[str, str]) -> Catalogue:
         """Return the environments of ``project``; raises ``ConfigError`` for an error in any of its files."""
         return cls(project, Variables(environ, project.dotenv))
 
-    @property
+    @cached_property
     def files(self) -> tuple[ConfigFile, ...]:
         """The built-in settings, then those of the project."""
         own = self.project.file
@@ -63,7 +73,16 @@ class Catalogue:
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the environments, built-in ones first."""
+        return self._names
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*role_settings(), *(name for file in self.files for name in file.environments))))
+
+    @cached_property
+    def production(self) -> tuple[str, ...]:
+        """The names of the environments with the role production."""
+        return tuple(name for name in self.names() if self.role(name) == PRODUCTION)
 
     def role(self, name: str) -> str:
         """Return the role of ``name``; for the sandbox its own name, and an empty string for none."""
@@ -72,15 +91,28 @@ class Catalogue:
 
     def file_layers(self, name: str) -> tuple[Layer, ...]:
         """Return the settings of ``name`` in files, lowest precedence first: role, rules, built-in platform, project."""
-        # Only an environment that a file declares: `production` must not exist because a template could be its address.
-        is_declared = name != SANDBOX and any(name in file.environments for file in self.files)
-        rules = rule_layer(self.files, self.platform, name) if is_declared else Layer()
-        own = (file_layer(file, name, self.platform) for file in self.files)
-        return (role_layer(self.role(name), name), rules, *own)
+        known = self.project.catalogue.read
+        if name not in known:
+            # Only an environment that a file declares: `production` must not exist because a template could be its address.
+            is_declared = name != SANDBOX and any(name in file.environments for file in self.files)
+            rules = rule_layer(self.files, self.platform, name) if is_declared else Layer()
+            own = (file_layer(file, name, self.platform) for file in self.files)
+            known[name] = (role_layer(self.role(name), name), rules, *own)
+        return known[name]
 
     def stated(self, name: str) -> EnvironmentTable:
         """Return the settings of ``name``, without those of deploy files."""
-        return merge(self.file_layers(name)).table
+        return self._merge(name).table
+
+    def _merge(self, name: str, *, ask: bool | None = None) -> Layer:
+        """Return the settings of ``name`` in files as one layer; with those of deploy files only for a value of ``ask``.
+
+        Each environment is compared with all others, so it is merged only once.
+        """
+        known = self.project.catalogue.merged
+        if (name, ask) not in known:
+            known[name, ask] = merge(self.file_layers(name) if ask is None else self.layers(name, ask=ask))
+        return known[name, ask]
 
     def layers(self, name: str, *, ask: bool = True) -> tuple[Layer, ...]:
         """Return the settings of ``name`` in files and deploy files, lowest precedence first.
@@ -108,33 +140,45 @@ class Catalogue:
 
     def owners_of(self, host: str) -> tuple[str, ...]:
         """Return the environments whose ``hosts`` or deploy files contain ``host``, or its public name on Fly."""
-        hosts = {name: (*self.stated_hosts(name), *self._deployed_hosts(name)) for name in self.names()}
-        return tuple(name for name, known in hosts.items() if any(matches(each, known) for each in names_of(host)))
+        by_pattern = self.project.catalogue.owners
+        owners = {
+            name for each in names_of(host) for pattern in patterns_of(each) for name in by_pattern.get(pattern, ())
+        }
+        return tuple(name for name in self.names() if name in owners)
+
+    @cached_property
+    def owners(self) -> Mapping[str, Sequence[str]]:
+        """Host pattern → the environments whose ``hosts`` or deploy files contain it."""
+        found: dict[str, list[str]] = {}
+        for name in self.names():
+            for pattern in (*self.stated_hosts(name), *self._deployed_hosts(name)):
+                found.setdefault(pattern.lower(), []).append(name)
+        return found
 
     def known_urls(self, name: str, *, ask: bool = True) -> tuple[str, ...]:
         """Return the addresses of ``name`` in files."""
-        return _urls_of(merge(self.layers(name, ask=ask)))
+        return _urls_of(self._merge(name, ask=ask))
 
     def known_hosts(self, name: str, *, ask: bool = True) -> tuple[str, ...]:
         """Return all hosts of ``name`` in files: the listed ones, and those of its addresses."""
-        layer = merge(self.layers(name, ask=ask))
+        layer = self._merge(name, ask=ask)
         listed = layer.table.hosts if isinstance(layer.table.hosts, tuple) else ()
         return tuple(dict.fromkeys((*listed, *(host for url in _urls_of(layer) for host in hosts_in(url)))))
 
-    def other_addresses(self, name: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-        """Return other environment → (its addresses in files, the same and those in its own variables)."""
-        named = replace(self.variables, named_only=True)
-        found: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
-        for other in (each for each in self.names() if each != name):
+    def addresses_of(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the addresses of another environment: those in files, and the same with those in its own variables.
+
+        An error in its settings is ignored, because it must not stop this run.
+        """
+        if name not in self._addresses:
             stated: tuple[str, ...] = ()
             given: tuple[str, ...] = ()
-            # An error in another environment must not stop this run.
             with suppress(ConfigError):
-                stated = self.known_urls(other, ask=False)
+                stated = self.known_urls(name, ask=False)
             with suppress(ConfigError):
-                given = _urls_of(variable_layer(named, other, self.platform))
-            found[other] = stated, (*stated, *given)
-        return found
+                given = _urls_of(variable_layer(replace(self.variables, named_only=True), name, self.platform))
+            self._addresses[name] = stated, (*stated, *given)
+        return self._addresses[name]
 
     def _deployed_hosts(self, name: str) -> tuple[str, ...]:
         try:

@@ -97,8 +97,8 @@ def _refuse_their_addresses(environment: Environment, urls: Mapping[str, str], c
     environ, name = catalogue.variables.environ, environment.name
     known, listed = catalogue.known_hosts(name), catalogue.stated_hosts(name)
     own = {_identity(url, environ) for url in catalogue.known_urls(name)}
-    theirs = catalogue.other_addresses(name)
-    guarded = {other: stated for other, (stated, _) in theirs.items() if _guards(other, environment, catalogue)}
+    guards = (other for other in catalogue.production if other != name and _guards(other, environment, catalogue))
+    guarded = {other: catalogue.addresses_of(other)[0] for other in guards}
     for key, url in urls.items():
         hosts = addresses.hosts_in(url, environ)
         for other, stated in guarded.items():
@@ -108,7 +108,8 @@ def _refuse_their_addresses(environment: Environment, urls: Mapping[str, str], c
         if _identity(url, environ) in own or all(addresses.matches(host, listed) for host in hosts):
             continue
         foreign = {host for host in hosts if not is_loopback(host) and not addresses.matches(host, known)}
-        for other, (stated, all_of_them) in theirs.items():
+        for other in (each for each in catalogue.names() if each != name):
+            stated, all_of_them = catalogue.addresses_of(other)
             is_theirs = any(_identity(url, environ) == _identity(each, environ) for each in all_of_them)
             if is_theirs or any(foreign.intersection(addresses.hosts_in(each, environ)) for each in stated):
                 where = ",".join(map(str, addresses.endpoints(url, environ)))

@@ -116,23 +116,23 @@ class Project:
     @cached_property
     def environments(self) -> tuple[str, ...]:
         """The names of the environments, built-in ones first."""
-        return self._catalogue.names()
+        return self.catalogue.names()
 
     @cached_property
     def tolerances(self) -> Mapping[str, Tolerance]:
         """The tolerance of each environment."""
         from pytest_gaia.config.schema import set_values
 
-        tables = {name: self._catalogue.stated(name).tolerance for name in self.environments}
+        tables = {name: self.catalogue.stated(name).tolerance for name in self.environments}
         return {name: tolerance_of(self.role(name), set_values(table)) for name, table in tables.items()}
 
     def stated(self, environment: str) -> EnvironmentTable:
         """Return the settings of an environment in gaia.toml, over the built-in ones; without those of deploy files."""
-        return self._catalogue.stated(environment)
+        return self.catalogue.stated(environment)
 
     def role(self, environment: str) -> str:
         """Return the role of an environment; an empty string for none."""
-        return self._catalogue.role(environment)
+        return self.catalogue.role(environment)
 
     @cached_property
     def stages(self) -> Mapping[str, Stage]:
@@ -140,11 +140,11 @@ class Project:
         from pytest_gaia.config.assemble import stage_settings
         from pytest_gaia.config.environment import SANDBOX
 
-        return {name: stage_settings(self._catalogue.stated(name)) for name in self.environments if name != SANDBOX}
+        return {name: stage_settings(self.catalogue.stated(name)) for name in self.environments if name != SANDBOX}
 
     @cached_property
-    def _catalogue(self) -> Catalogue:
-        """The settings in files, without variables."""
+    def catalogue(self) -> Catalogue:
+        """The settings in files, without variables. The results that depend on files alone are kept here."""
         from pytest_gaia.config.catalogue import Catalogue
         from pytest_gaia.config.variables import Variables
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_gaia.clients.http._transport import Transport
 from pytest_gaia.clients.wire import proxy_for
@@ -15,7 +17,9 @@ from pytest_gaia.config.addresses import (
     http_url,
     is_loopback,
     is_private,
+    matches,
     nats_url,
+    patterns_of,
 )
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.observation.overview import _is_here
@@ -116,3 +120,11 @@ def test_a_password_that_is_not_encoded_is_refused_with_how_to_encode_it(passwor
 )
 def test_a_dsn_that_is_right_is_taken(dsn: str) -> None:
     assert database_url(dsn, "GAIA_X") == dsn
+
+
+labels = st.lists(st.sampled_from(["a", "b", "ab", "a-b"]), min_size=1, max_size=4).map(".".join)
+
+
+@given(labels, st.one_of(labels, labels.map("*.{}".format)))
+def test_a_host_matches_exactly_its_patterns(host: str, pattern: str) -> None:
+    assert (pattern in patterns_of(host)) == matches(host, (pattern.upper(),))

@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_gaia.config import catalogue
+from pytest_gaia.config.layers import merge
 from pytest_gaia.config.ownership import misplaced
 from pytest_gaia.config.project import Project
-from pytest_gaia.config.resolve import Options, resolve
+from pytest_gaia.config.resolve import Options, resolve, resolve_each
 from pytest_gaia.errors import EnvironmentUnavailable
 from tests.projects import SERVICES_OF_GAIA
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from pytest_gaia.config.layers import Layer
 
 PROJECT = """
 [env.local]
@@ -212,3 +217,27 @@ def test_an_ip_address_belongs_to_an_environment_only_if_it_says_so(tmp_path: Pa
         resolve(options)
     assert f"is the IP address {refused}, which could belong to any environment. Nothing was sent." in str(error.value)
     assert "add it to `hosts` in [env.mine] of gaia.toml" in str(error.value)
+
+
+def test_each_environment_is_merged_a_few_times_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged = 0
+
+    def counted(layers: Iterable[Layer]) -> Layer:
+        nonlocal merged
+        merged += 1
+        return merge(layers)
+
+    monkeypatch.setattr(catalogue, "merge", counted)
+    costs = []
+    for count in (5, 10, 15):
+        merged = 0
+        tables = (
+            f'[env.e{n}]\nhosts = ["e{n}.org"]\n[env.e{n}.urls]\nchat = "https://e{n}.org"\n' for n in range(count)
+        )
+        (tmp_path / "gaia.toml").write_text("[services.chat]\n" + "".join(tables))
+        resolve_each(Options(project=Project(tmp_path), environ={}))
+        costs.append(merged)
+
+    assert costs[2] - costs[1] == costs[1] - costs[0]
