@@ -70,6 +70,7 @@ def rows() -> Iterator[Row]:
     yield _grown("gate: entries about one release", 500, _gate)
     yield _grown("lint: tests, and 5% stale selectors", 500, _stale)
     yield _grown("environments", 50, _environments)
+    yield _grown("environments with deploy files", 50, _deployed)
 
 
 def _grown(what: str, size: int, prepare: Callable[[int], Prepared]) -> Row:
@@ -215,7 +216,21 @@ def _environments(count: int) -> Iterator[Work]:
         )
         services = "[services.api]\n[services.shop]\n"
         (Path(folder) / "gaia.toml").write_text(f"[gaia]\n{services}{''.join(tables)}", encoding="utf-8")
-        yield lambda: resolve_each(Options(project=Project(Path(folder)), environ={}))
+        variables = {f"GAIA_E{number}_SHOP_URL": f"https://shop.e{number}.example.com" for number in range(count)}
+        yield lambda: resolve_each(Options(project=Project(Path(folder)), environ=variables))
+
+
+@contextlib.contextmanager
+def _deployed(count: int) -> Iterator[Work]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tables = (f'[env.e{number}]\nfrom = "fly"\n' for number in range(count))
+        (folder / "gaia.toml").write_text(f"[services.api]\n[services.shop]\n{''.join(tables)}", encoding="utf-8")
+        for number in range(count):
+            for service in ("api", "shop"):
+                text = f'app = "bench-{service}-e{number}"\n[http_service]\ninternal_port = 8000\n'
+                (folder / f"fly.{service}.e{number}.toml").write_text(text, encoding="utf-8")
+        yield lambda: resolve_each(Options(project=Project(folder), environ={}))
 
 
 def _filled(folder: Path, entries: int) -> None:

@@ -215,6 +215,13 @@ def names_of(host: str) -> tuple[str, ...]:
     return (host, f"{app}.{FLY_DOMAIN}") if app and f".{domain}" in _FLY_PRIVATE else (host,)
 
 
+def identity_of(url: str, environ: Mapping[str, str]) -> tuple[object, ...]:
+    """Return what identifies an address. Environments may share a server with different users and paths."""
+    parts = urlsplit(url)
+    ends = ((is_loopback(end.host) or end.host, end.port) for end in endpoints(url, environ))
+    return parts.username or "", *ends, parts.path.rstrip("/")
+
+
 def host_of(url: str) -> str:
     """Return the host name in ``url`` as written, or an empty string."""
     try:

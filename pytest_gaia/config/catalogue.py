@@ -11,7 +11,7 @@ from functools import cached_property
 from msgspec import UNSET, structs
 
 from pytest_gaia.config import addresses
-from pytest_gaia.config.addresses import FLY_DOMAIN, hosts_in, names_of, patterns_of
+from pytest_gaia.config.addresses import FLY_DOMAIN, hosts_in, identity_of, names_of, patterns_of
 from pytest_gaia.config.deployfiles.model import Deployment
 from pytest_gaia.config.deployfiles.reach import services, urls
 from pytest_gaia.config.environment import SANDBOX
@@ -40,6 +40,18 @@ from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.files.toml import Place
 
 
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """The addresses of one environment."""
+
+    stated: tuple[str, ...]
+    """those in files"""
+    hosts: frozenset[str]
+    """the hosts of those"""
+    identities: frozenset[tuple[object, ...]]
+    """what identifies each address in files and in the environment's own variables"""
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """The environments in the files of a project, and the variables."""
@@ -50,10 +62,8 @@ class Catalogue:
     """environment → its layers in files; used is only the value of ``project.catalogue``, which all share"""
     merged: dict[tuple[str, bool | None], Layer] = field(default_factory=dict, init=False, repr=False, compare=False)
     """environment and value of ``ask`` → its layers, merged; shared as ``read`` is"""
-    _addresses: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-    """environment → its addresses in files, the same and those in its own variables"""
+    _addresses: dict[str, Addresses] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """environment → its addresses"""
 
     @classmethod
     def of(cls, project: Project, environ: Mapping[str, str]) -> Catalogue:
@@ -165,11 +175,8 @@ class Catalogue:
         listed = layer.table.hosts if isinstance(layer.table.hosts, tuple) else ()
         return tuple(dict.fromkeys((*listed, *(host for url in _urls_of(layer) for host in hosts_in(url)))))
 
-    def addresses_of(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the addresses of another environment: those in files, and the same with those in its own variables.
-
-        An error in its settings is ignored, because it must not stop this run.
-        """
+    def addresses_of(self, name: str) -> Addresses:
+        """Return the addresses of another environment. Errors in its settings are ignored: they must not stop this run."""
         if name not in self._addresses:
             stated: tuple[str, ...] = ()
             given: tuple[str, ...] = ()
@@ -177,7 +184,12 @@ class Catalogue:
                 stated = self.known_urls(name, ask=False)
             with suppress(ConfigError):
                 given = _urls_of(variable_layer(replace(self.variables, named_only=True), name, self.platform))
-            self._addresses[name] = stated, (*stated, *given)
+            environ = self.variables.environ
+            self._addresses[name] = Addresses(
+                stated,
+                frozenset(host for url in stated for host in hosts_in(url, environ)),
+                frozenset(identity_of(url, environ) for url in (*stated, *given)),
+            )
         return self._addresses[name]
 
     def _deployed_hosts(self, name: str) -> tuple[str, ...]:

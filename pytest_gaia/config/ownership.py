@@ -96,22 +96,21 @@ def _refuse_their_addresses(environment: Environment, urls: Mapping[str, str], c
     """Refuse an address that files or variables give to another environment only."""
     environ, name = catalogue.variables.environ, environment.name
     known, listed = catalogue.known_hosts(name), catalogue.stated_hosts(name)
-    own = {_identity(url, environ) for url in catalogue.known_urls(name)}
+    own = {addresses.identity_of(url, environ) for url in catalogue.known_urls(name)}
     guards = (other for other in catalogue.production if other != name and _guards(other, environment, catalogue))
-    guarded = {other: catalogue.addresses_of(other)[0] for other in guards}
+    guarded = {other: catalogue.addresses_of(other).stated for other in guards}
     for key, url in urls.items():
-        hosts = addresses.hosts_in(url, environ)
+        hosts, identity = addresses.hosts_in(url, environ), addresses.identity_of(url, environ)
         for other, stated in guarded.items():
             if any(_is_below(url, each, environ) for each in stated):
                 where = ",".join(map(str, addresses.endpoints(url, environ)))
                 raise _foreign(environment, key, where, other, f"correct the addresses of {other} in gaia.toml")
-        if _identity(url, environ) in own or all(addresses.matches(host, listed) for host in hosts):
+        if identity in own or all(addresses.matches(host, listed) for host in hosts):
             continue
         foreign = {host for host in hosts if not is_loopback(host) and not addresses.matches(host, known)}
         for other in (each for each in catalogue.names() if each != name):
-            stated, all_of_them = catalogue.addresses_of(other)
-            is_theirs = any(_identity(url, environ) == _identity(each, environ) for each in all_of_them)
-            if is_theirs or any(foreign.intersection(addresses.hosts_in(each, environ)) for each in stated):
+            their = catalogue.addresses_of(other)
+            if identity in their.identities or foreign & their.hosts:
                 where = ",".join(map(str, addresses.endpoints(url, environ)))
                 raise _foreign(environment, key, where, other, f"add it to `hosts` in [env.{name}] of gaia.toml")
 
@@ -129,13 +128,6 @@ def _is_below(url: str, base: str, environ: Mapping[str, str]) -> bool:
     theirs = {name for host in addresses.hosts_in(base, environ) for name in addresses.names_of(host)}
     below, above = (f"{urlsplit(each).path.rstrip('/')}/" for each in (url, base))
     return below.startswith(above) and any(not is_loopback(name) for name in names & theirs)
-
-
-def _identity(url: str, environ: Mapping[str, str]) -> tuple[object, ...]:
-    """Return what identifies an address. Environments may share a server with different users and paths."""
-    parts = urlsplit(url)
-    ends = ((is_loopback(end.host) or end.host, end.port) for end in addresses.endpoints(url, environ))
-    return parts.username or "", *ends, parts.path.rstrip("/")
 
 
 def _foreign(environment: Environment, key: str, where: str, owner: str, remedy: str) -> EnvironmentUnavailable:

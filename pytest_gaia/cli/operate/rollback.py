@@ -229,7 +229,7 @@ def _plan(there: Target, release: str | None, *, accept_migrations: bool) -> tup
     found = promotion.release(prefix)
     plan = plan_to_earlier(promotion, there.environment, found, datetime.now(UTC), accept_migrations=accept_migrations)
     if plan is None:
-        gone = "".join(f" {why}." for why in gone_targets(promotion, name).values())
+        gone = "".join(f" {why}." for why in gone_targets(promotion.ledger.entries(), name).values())
         raise ConfigError(
             f"the ledger has no release before {found.short} that ran well in {name} and was not rolled back, so there is "
             f"no rollback target.{gone} For a first release, waive the check: gaia release waive {found.short} "

@@ -6,7 +6,7 @@ Names of environments have several spellings in names of files, apps and hosts: 
 import difflib
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -223,12 +223,19 @@ class DeployFolder:
         return (compose.file_app(text, override, name, environment=environment),)
 
     def _fly_apps(self, environment: str) -> tuple[App, ...]:
-        files = fly_names(self.path, platform=self.platform)
-        apps = [self.fly_app(file) for file in files if environment in (file.environment, file.spelling)]
+        apps = [self.fly_app(file) for file in self._fly_by_environment.get(environment, ())]
         if not apps:
             raise self._nothing_found(environment)
         _refuse_duplicates(apps, environment)
         return tuple(apps)
+
+    @cached_property
+    def _fly_by_environment(self) -> Mapping[str, Sequence[FlyFile]]:
+        found: dict[str, list[FlyFile]] = {}
+        for file in fly_names(self.path, platform=self.platform):
+            for name in {file.environment, file.spelling}:
+                found.setdefault(name, []).append(file)
+        return found
 
     def _asked(self, environment: str) -> Deployment | None:
         """Return the deployment as Compose sees it; None without Compose, or without files that it would use."""

@@ -3,7 +3,7 @@
 A release that was rolled back anywhere is blocked: it is no target, and no gate promotes it again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.deploy.outcome import is_gone
 from pytest_gaia.errors import ConfigError
+from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import (
     NO_RELEASE,
     RUNS_WELL,
@@ -69,7 +70,8 @@ def plan_to_earlier(
     Raises ``ConfigError`` if the earlier release or its deploy files are missing or changed, if it lacks an image, or if
     it expects another migration (unless ``accept_migrations``).
     """
-    found = earlier_release(promotion, environment.name, release, now)
+    entries = promotion.ledger.entries()
+    found = earlier_release(promotion, environment.name, release, now, entries)
     if found is None:
         return None
     target, seen = found
@@ -80,7 +82,7 @@ def plan_to_earlier(
             "is no complete rollback target. Pass the images: --to SERVICE=IMAGE. Nothing was changed."
         )
     notes = (
-        *gone_targets(promotion, environment.name).values(),
+        *gone_targets(entries, environment.name).values(),
         *_migrations(release, target, accept=accept_migrations),
     )
     origin = f"release {target.short}, last known good on {seen[:16]}"
@@ -140,18 +142,20 @@ def _word(step: StepResult) -> DeployOutcome:
             return "failed"
 
 
-def earlier_release(promotion: Promotion, name: str, release: Release, now: datetime) -> tuple[Release, str] | None:
+def earlier_release(
+    promotion: Promotion, name: str, release: Release, now: datetime, entries: tuple[Entry, ...]
+) -> tuple[Release, str] | None:
     """Return the last release before ``release`` that passed in the environment, and the time; None without one."""
-    tried: set[str] = {release.id, NO_RELEASE, *gone_targets(promotion, name)}
-    blocked = _blocked(promotion)
-    for deployed in _deployments(promotion, name):
+    tried: set[str] = {release.id, NO_RELEASE, *gone_targets(entries, name)}
+    blocked = _blocked(entries)
+    for deployed in _deployments(entries, name):
         if deployed.release in tried or deployed.release in blocked:
             continue
         tried.add(deployed.release)
-        earlier = _found(promotion, name, deployed.release)
+        earlier = _found(promotion, name, deployed.release, entries)
         if earlier is None:
             continue
-        situation = promotion.situation(name, earlier, now)
+        situation = promotion.situation(name, earlier, now, entries)
         run, deployment = situation.newest(RunPredicate), situation.newest(DeploymentPredicate)
         well = deployment is not None and deployment.says.outcome in RUNS_WELL
         if well and run is not None and run.says.details.verdict == "PROMOTE":
@@ -159,10 +163,10 @@ def earlier_release(promotion: Promotion, name: str, release: Release, now: date
     return None
 
 
-def gone_targets(promotion: Promotion, name: str) -> dict[str, str]:
+def gone_targets(entries: Iterable[Entry], name: str) -> dict[str, str]:
     """Return release → reason why ``name`` cannot roll back to it: an image was missing, and it did not run since."""
     found: dict[str, str] = {}
-    for entry in promotion.ledger.entries():
+    for entry in entries:
         says = entry.predicate
         if isinstance(says, RollbackPredicate) and says.environment == name and says.gone:
             images = f"the image of {', '.join(says.gone)} was not in its registry on {says.time[:16]}"
@@ -172,7 +176,7 @@ def gone_targets(promotion: Promotion, name: str) -> dict[str, str]:
     return found
 
 
-def _found(promotion: Promotion, name: str, release: str) -> Release | None:
+def _found(promotion: Promotion, name: str, release: str, entries: Iterable[Entry]) -> Release | None:
     """Return the release with this ID; None if it is not saved here and no run of it passed.
 
     Raises ``ConfigError`` if a run passed, because entries cannot be compared with the images of a missing release.
@@ -180,9 +184,7 @@ def _found(promotion: Promotion, name: str, release: str) -> Release | None:
     try:
         return promotion.release(release)
     except ConfigError as error:
-        runs = (
-            each.predicate.details for each in promotion.ledger.entries() if isinstance(each.predicate, RunPredicate)
-        )
+        runs = (each.predicate.details for each in entries if isinstance(each.predicate, RunPredicate))
         if any((run.environment, run.release, run.verdict) == (name, release, "PROMOTE") for run in runs):
             raise ConfigError(
                 f"{name} would return to release {release[:SHORT]}, its last good one, but this machine does not have it: "
@@ -192,16 +194,16 @@ def _found(promotion: Promotion, name: str, release: str) -> Release | None:
         return None
 
 
-def _deployments(promotion: Promotion, name: str) -> Iterator[DeploymentPredicate]:
+def _deployments(entries: Sequence[Entry], name: str) -> Iterator[DeploymentPredicate]:
     """Yield the deployments to ``name``, newest first."""
-    for entry in reversed(promotion.ledger.entries()):
+    for entry in reversed(entries):
         says = entry.predicate
         if isinstance(says, DeploymentPredicate) and says.environment == name and not says.rehearsal:
             yield says
 
 
-def _blocked(promotion: Promotion) -> set[str]:
-    predicates = (entry.predicate for entry in promotion.ledger.entries())
+def _blocked(entries: Iterable[Entry]) -> set[str]:
+    predicates = (entry.predicate for entry in entries)
     return {each.release for each in predicates if isinstance(each, RollbackPredicate) and not each.rehearsal}
 
 

@@ -62,9 +62,20 @@ def last_released(promotion: Promotion) -> str | None:
     """Return the commit of the newest release that passed a gate with the role production; None if there is none."""
     promotion.bring_releases()
     entries, now, project = promotion.ledger.entries(), datetime.now(UTC), promotion.project
-    passed = []
-    for release in releases.all_releases(promotion.rootdir):
-        for name in promotion.with_role(PRODUCTION):
+    names = promotion.with_role(PRODUCTION)
+    promoted: dict[str, int] = {}
+    """release → number of the newest entry that promotes it, which may not count"""
+    for entry in entries:
+        says = entry.predicate
+        if isinstance(says, GatePredicate) and says.environment in names and says.decision.verdict == "PROMOTE":
+            promoted[says.release] = entry.sequence
+    found = [each for each in releases.all_releases(promotion.rootdir) if each.id in promoted]
+    passed: list[tuple[int, str]] = []
+    for release in sorted(found, key=lambda each: promoted[each.id], reverse=True):
+        # No other release was promoted later.
+        if passed and max(passed)[0] > promoted[release.id]:
+            break
+        for name in names:
             declared = Declared(PRODUCTION, project.platform)
             situation = Situation(name, declared, promotion.stages[name], release, entries, now)
             decision = situation.newest(GatePredicate)

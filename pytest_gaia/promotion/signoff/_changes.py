@@ -114,7 +114,7 @@ def way_back(context: PageContext) -> WayBack:
     name = context.target.environment
     drill = _drill(context)
     try:
-        found = earlier_release(context.promotion, name, context.release, context.now)
+        found = earlier_release(context.promotion, name, context.release, context.now, context.entries)
     except GaiaError as error:
         return WayBack("", drill=drill, note=str(error))
     if found is None:
