@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pytest_gaia.expectations.apis import removed_without_tests
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.report.layout import NARROWEST, aligned, columns, listed, remaining, wrapped
-from pytest_gaia.verdict.classify import Classification, Outcome
-from pytest_gaia.verdict.evaluated import EvaluatedRun, numbered, over_limits
+from pytest_gaia.verdict.classify import Classification, Outcome, over_limits
+from pytest_gaia.verdict.evaluated import EvaluatedRun, numbered
 from pytest_gaia.wording import counted
 
 _SOON = 7

@@ -1,5 +1,6 @@
 """Classify the result of one test by the expectations that apply. Pure functions."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,6 +38,8 @@ EXECUTED: frozenset[Outcome] = frozenset(
 ACCEPTED: frozenset[Outcome] = frozenset(("expected failure", "tolerated"))
 """outcomes of failures that do not block"""
 
+_NAMED = 20
+"""most tests that a reason lists"""
 _PASSED = "the test passed, but is marked xfail(strict=True)"
 _WHOLE = frozenset(PHASES)
 """phases of a completed test"""
@@ -330,3 +333,28 @@ def worst_of_each(classifications: Iterable[Classification]) -> list[Classificat
 
 def _badness(classification: Classification) -> tuple[bool, bool]:
     return classification.blocks, classification.outcome != "passed"
+
+
+def over_limits(classifications: Iterable[Classification], expectations: Iterable[Expectation]) -> list[str]:
+    """Return a message for each expectation that covers more failures than its ``max_failures``."""
+    accepted: defaultdict[str, list[str]] = defaultdict(list)
+    for each in classifications:
+        if each.outcome in ("expected failure", "skipped"):
+            for expectation in each.expectations:
+                accepted[expectation].append(each.node)
+    limited = (
+        (expectation, expectation.max_failures, accepted[expectation.id])
+        for expectation in expectations
+        if expectation.max_failures is not None
+    )
+    return [_over_limit(expectation, most, nodes) for expectation, most, nodes in limited if len(nodes) > most]
+
+
+def _over_limit(expectation: Expectation, most: int, nodes: Sequence[str]) -> str:
+    line = f":{expectation.max_failures_line}" if expectation.max_failures_line else ""
+    place = f" ({expectation.place}{line})" if expectation.place else ""
+    more = f" and {len(nodes) - _NAMED} more (-v lists them)" if len(nodes) > _NAMED else ""
+    return (
+        f"expectation {expectation.id}{place} covers {len(nodes)} failures, but max_failures is {most}; "
+        f"set max_failures = {len(nodes)} if all have the same cause: {', '.join(nodes[:_NAMED])}{more}"
+    )

@@ -1,6 +1,6 @@
 """Evaluate a run: classify every test, and decide the verdict with its reasons."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +19,7 @@ from pytest_gaia.verdict.classify import (
     Outcome,
     classify,
     classify_by,
+    over_limits,
     subject_of,
 )
 from pytest_gaia.verdict.evidence import RunEnd, RunStart, TestRecord, tested_addresses
@@ -32,8 +33,6 @@ EXIT_CODES: dict[Word, int] = {"PROMOTE": 0, "PARTIAL": 0, "REJECT": 1, "DRIFT":
 
 CANNOT_PROMOTE = "partial run: cannot promote a release"
 """first reason of every PARTIAL"""
-_NAMED = 20
-"""most tests that a reason lists"""
 _UNPROVED = 'no baseline shows whether an earlier release did; for the first one, set tolerance.baseline = "optional"'
 _NO_EXPECTATIONS = ExpectationSet()
 _PASSES: tuple[Outcome, ...] = ("passed", "unexpected pass", "without evidence")
@@ -191,31 +190,6 @@ def _holding(
     return [*found, *facts.late, *facts.changed, *([] if facts.partial else over_limits(classifications, expectations))]
 
 
-def over_limits(classifications: Iterable[Classification], expectations: Iterable[Expectation]) -> list[str]:
-    """Return a message for each expectation that covers more failures than its ``max_failures``."""
-    accepted: defaultdict[str, list[str]] = defaultdict(list)
-    for each in classifications:
-        if each.outcome in ("expected failure", "skipped"):
-            for expectation in each.expectations:
-                accepted[expectation].append(each.node)
-    limited = (
-        (expectation, expectation.max_failures, accepted[expectation.id])
-        for expectation in expectations
-        if expectation.max_failures is not None
-    )
-    return [_over_limit(expectation, most, nodes) for expectation, most, nodes in limited if len(nodes) > most]
-
-
-def _over_limit(expectation: Expectation, most: int, nodes: Sequence[str]) -> str:
-    line = f":{expectation.max_failures_line}" if expectation.max_failures_line else ""
-    place = f" ({expectation.place}{line})" if expectation.place else ""
-    more = f" and {len(nodes) - _NAMED} more (-v lists them)" if len(nodes) > _NAMED else ""
-    return (
-        f"expectation {expectation.id}{place} covers {len(nodes)} failures, but max_failures is {most}; "
-        f"set max_failures = {len(nodes)} if all have the same cause: {', '.join(nodes[:_NAMED])}{more}"
-    )
-
-
 def _drifting(classifications: Sequence[Classification], facts: Facts) -> list[str]:
     passed = Counter(
         expectation
@@ -330,6 +304,15 @@ class Evaluation:
             self._blocking_in_production += classify(record, _NO_EXPECTATIONS, self._production).blocks
         return classification
 
+    def add_all(self, records: Iterable[TestRecord]) -> bool:
+        """Classify tests; return whether one of them has failed."""
+        before, self._has_failed = self._has_failed, False
+        for record in records:
+            self.add(record)
+        has_failed = self._has_failed
+        self._has_failed = has_failed or before
+        return has_failed
+
     def finish(self, start: RunStart, end: RunEnd | None, order: Sequence[int] | None = None) -> EvaluatedRun:
         """Return the evaluated run. ``order`` has the positions of the added tests in the order of the run."""
         found, expectations, context = self._classifications, self._expectations.expectations, self._context
@@ -378,7 +361,7 @@ class Evaluation:
             planned=end.planned,
             missing=end.planned - len(self._selected),
             unavailable=end.unavailable,
-            interrupted=_interrupted(end, failed=self._has_failed),
+            interrupted=interruption(end, failed=self._has_failed),
             changed=end.changed,
             late=end.late,
             undeployed=end.undeployed,
@@ -429,7 +412,8 @@ def _at_once(record: TestRecord, outcome: Classification) -> bool:
     return outcome.outcome in _AT_ONCE and record.attempt == 1 and not record.earlier
 
 
-def _interrupted(end: RunEnd, *, failed: bool) -> str:
+def interruption(end: RunEnd, *, failed: bool) -> str:
+    """Return why a run ended early; '' if it did not. ``failed``: whether one of its tests has failed."""
     if end.deadline:
         return f"the deadline of {end.deadline:g} s passed (--gaia-deadline)"
     if end.lost:

@@ -4,25 +4,26 @@ A set of results logs that is not exactly one complete run of each shard of one 
 """
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from errno import EIO
+from itertools import chain, repeat
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.expectation import ExpectationSet
 from pytest_gaia.files.writing import PRIVATE, write_file
-from pytest_gaia.verdict.evaluated import EvaluatedRun, Evaluation
+from pytest_gaia.verdict.evaluated import EvaluatedRun, Evaluation, interruption
 from pytest_gaia.verdict.evidence import RunEnd, RunStart, ServiceHealth, Shard, TestRecord
-from pytest_gaia.verdict.plan import Plan, assign
+from pytest_gaia.verdict.plan import COMMON, Plan, assign
 from pytest_gaia.verdict.report import expectations_digest
 from pytest_gaia.verdict.results_log import CLOCK_SKEW, ResultsLog, encode, time_of
 from pytest_gaia.wording import counted
@@ -35,9 +36,15 @@ _SHOWN = 40
 """most characters of a value in a message"""
 _BEFORE = ("not collected", "deselected")
 """states of tests that are recorded before the first test, by each shard"""
+_PLANNED = (
+    ("environment", "environment"),
+    ("commit", "commit"),
+    ("set of expectations", "expectations_digest"),
+)
+"""what a shard has in common with its plan: its name in messages, and its attribute"""
 _READY = "ready"
-_PRECEDENCE = (4, 3, 2, 1)
-"""exit codes of pytest that a merged run keeps, the most important first"""
+_BEGINNING = b'{"line":"run"'
+_NODE = attrgetter("node")
 
 T = TypeVar("T")
 
@@ -52,10 +59,24 @@ class _Part:
     end: RunEnd | None = None
     digest: str = ""
     """SHA-256 of the file"""
+    is_reported: bool = False
+    """whether the file cannot be read to its end, for a reason that has been reported"""
+    changed: dict[int, TestRecord] = field(default_factory=dict)
+    """position of a test in the file → the test in the merged results log, if it is another one"""
 
     @property
     def name(self) -> str:
         return f"shard {self.shard} ({self.path})"
+
+    def lines(self) -> list[bytes]:
+        """Return the lines of the tests. Raises ``OSError``."""
+        content = self.path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.digest:
+            raise OSError(EIO, f"{self.path} was changed in the meantime")
+        lines = content.split(b"\n")[1:]
+        for position, test in self.changed.items():
+            lines[position] = encode(test).rstrip()
+        return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,63 +86,77 @@ class Merged:
     evaluated: EvaluatedRun
     start: RunStart
     end: RunEnd
-    _lines: Sequence[tuple[Path, int, int]]
-    """file, offset and length of the line of each test, in bytes"""
+    problems: tuple[str, ...]
+    """why the set of shards does not promote, each with the name of the shard"""
+    parts: tuple[_Part, ...]
+    places: Sequence[tuple[int, int]]
+    """for each test, its part and its position in there"""
 
     def write_results_log(self, path: Path) -> None:
         """Write the results log of the merged run, whole or not at all. Raises ``OSError``."""
-        files = {name: os.open(name, os.O_RDONLY) for name in {name for name, _, _ in self._lines}}
-        try:
-            tests = b"".join(os.pread(files[name], length, offset) for name, offset, length in self._lines)
-        finally:
-            for each in files.values():
-                os.close(each)
-        write_file(path, encode(self.start) + tests + encode(self.end), mode=PRIVATE)
+        lines = [part.lines() for part in self.parts]
+        tests = (b"%b\n" % lines[part][position] for part, position in self.places)
+        write_file(path, chain((encode(self.start),), tests, (encode(self.end),)), mode=PRIVATE)
 
 
 class Merge:
     """Merges the results logs of the shards of one plan."""
 
-    def __init__(self, plan: Plan, expectations: ExpectationSet, tolerance: Tolerance) -> None:
-        """``tolerance`` is that of the environment of the plan. Raises ``ConfigError`` for a plan of an older version."""
-        if not plan.created:
-            raise ConfigError("the plan was created by an older version; create it again: pytest --gaia-plan-out=FILE")
+    def __init__(self, plan: Plan, expectations: ExpectationSet, tolerance: Tolerance, commit: str = "") -> None:
+        """``tolerance`` is that of the environment of the plan, and ``commit`` that of the project; empty if it may differ.
+
+        Raises ``ConfigError`` for a plan of an older version.
+        """
+        try:
+            self._created = time_of(plan.created)
+        except ValueError:
+            raise ConfigError(
+                "the plan was created by an older version; create it again: pytest --collect-only --gaia-plan-out=FILE"
+            ) from None
         self._plan = plan
+        self._digest = plan.digest
         self._expectations = expectations
         self._tolerance = tolerance
         self._problems: list[str] = []
-        self._lines: list[tuple[Path, int, int]] = []
+        self._places: list[tuple[int, int]] = []
         self._keys: list[int] = []
         """place of each evaluated test in the order of the plan"""
-        self._line = (Path(), 0, 0)
+        if expectations_digest(expectations.expectations) != plan.expectations_digest:
+            self._problems.append("the expectations of this project are not those of the plan")
+        if commit and commit != plan.commit:
+            self._problems.append(f"this project is at another commit than the plan: {_not(commit, plan.commit)}")
 
     def of(self, paths: Sequence[Path]) -> Merged:
-        """Merge the results logs at ``paths``.
+        """Merge the results logs at ``paths``, in any order.
 
         Problems of the set, each with the name of the shard, make the verdict HOLD. Raises ``ConfigError`` if a file is not
         a results log, or if there is no results log of a shard.
         """
-        if expectations_digest(self._expectations.expectations) != self._plan.expectations_digest:
-            self._problems.append("the expectations of this project are not those of the plan")
-        parts = self._chosen([part for path in paths if (part := self._opened(path)) is not None])
+        parts = self._chosen([part for path in sorted(paths) if (part := self._opened(path)) is not None])
         if not parts:
             raise ConfigError(f"there is nothing to merge: {'; '.join(self._problems)}.")
         self._compare(parts)
-        reference = parts[0].start
-        context = reference.context(self._plan.environment, self._plan.day, self._tolerance)
+        context = parts[0].start.context(self._plan.environment, self._plan.day, self._tolerance)
         evaluation = Evaluation(self._expectations, context)
         self._read(parts, evaluation)
         start, end = self._joined_start(parts), self._joined_end(parts)
         order = sorted(range(len(self._keys)), key=self._keys.__getitem__)
-        return Merged(evaluation.finish(start, end, order), start, end, [self._lines[each] for each in order])
+        evaluated = evaluation.finish(start, end, order)
+        places = list(map(self._places.__getitem__, order))
+        return Merged(evaluated, start, end, tuple(dict.fromkeys(self._problems)), tuple(parts), places)
 
     def _opened(self, path: Path) -> _Part | None:
         try:
-            if path.stat().st_size == 0:
-                self._problems.append(f"{path}: is empty: this shard did not begin")
-                return None
+            with path.open("rb") as file:
+                beginning = file.readline()
         except OSError as error:
             self._problems.append(f"{path}: cannot be read: {error.strerror}")
+            return None
+        if not beginning:
+            self._problems.append(f"{path}: is empty: this shard did not begin")
+            return None
+        if not beginning.endswith(b"\n") and beginning[: len(_BEGINNING)] == _BEGINNING[: len(beginning)]:
+            self._problems.append(f"{path}: is truncated in its first line")
             return None
         start = ResultsLog(path).start
         if start.shard is None:
@@ -131,7 +166,7 @@ class Merge:
 
     def _chosen(self, parts: Sequence[_Part]) -> list[_Part]:
         """Return one part of each shard, in order, of a set with the most frequent number of shards."""
-        count = _most_frequent(part.shard.count for part in parts) if parts else 0
+        count = _most_frequent(sorted(part.shard.count for part in parts)) if parts else 0
         found: dict[int, _Part] = {}
         for part in parts:
             index = part.shard.index
@@ -150,26 +185,20 @@ class Merge:
         """Find shards that ran under other circumstances than the plan, or than most shards; sort them last."""
         plan = self._plan
         differs: set[int] = set()
-        wanted: tuple[tuple[str, str, Callable[[RunStart], str]], ...] = (
-            ("environment", plan.environment, lambda start: start.environment),
-            ("commit", plan.commit, lambda start: start.commit),
-            ("set of expectations", plan.expectations_digest, lambda start: start.expectations_digest),
-        )
-        for name, planned, value in wanted:
+        for what, name in _PLANNED:
+            planned = getattr(plan, name)
             for part in parts:
-                if (own := value(part.start)) != planned:
-                    self._problems.append(
-                        f"{part.name}: ran with another {name}: {_short(own) or 'none'}, not {_short(planned) or 'none'}"
-                    )
+                if (own := getattr(part.start, name)) != planned:
+                    self._problems.append(f"{part.name}: ran with another {what}: {_not(own, planned)}")
                     differs.add(part.shard.index)
-        for what, read in _SAME:
-            values = [msgspec.json.encode(read(part.start), order="deterministic").decode() for part in parts]
-            usual = _most_frequent(values)
-            for part, own in zip(parts, values, strict=True):
-                if own != usual:
-                    self._problems.append(
-                        f"{part.name}: ran with {what} {_short(own)}, other shards with {_short(usual)}"
-                    )
+        for what, common in COMMON:
+            values = [common(part.start) for part in parts]
+            encoded = [msgspec.json.encode(value, order="deterministic") for value in values]
+            usual = _most_frequent(encoded)
+            for part, each, value in zip(parts, encoded, values, strict=True):
+                if each != usual:
+                    apart = _apart(value, values[encoded.index(usual)])
+                    self._problems.append(f"{part.name}: ran with {what} {apart[0]}, other shards with {apart[1]}")
                     differs.add(part.shard.index)
         for part in parts:
             self._check_time(part)
@@ -177,7 +206,7 @@ class Merge:
 
     def _check_time(self, part: _Part) -> None:
         try:
-            after = time_of(part.start.started) - time_of(self._plan.created)
+            after = time_of(part.start.started) - self._created
         except ValueError:
             # Reading the log reports it.
             return
@@ -186,69 +215,61 @@ class Merge:
         if after > _OLDEST:
             self._problems.append(f"{part.name}: started more than 24 hours after the plan was created")
 
-    def _read(self, parts: Iterable[_Part], evaluation: Evaluation) -> None:
+    def _read(self, parts: Sequence[_Part], evaluation: Evaluation) -> None:
         places = {node: place for place, node in enumerate(self._plan.nodes)}
-        assigned: Mapping[str, int] | None = None
-        by: dict[str, _Part] = {}
-        for part in parts:
-            if assigned is None:
-                assigned = assign(self._plan.tests, part.shard.count)
-            seen: set[str] = set()
-            foreign: list[str] = []
-            for test in self._tests(part):
-                node = test.node
-                if test.state in _BEFORE:
-                    if by.setdefault(f"{test.state} {node}", part) is part:
-                        self._take(test, evaluation, -1)
-                    continue
-                if assigned.get(node, part.shard.index) != part.shard.index or by.setdefault(node, part) is not part:
-                    foreign.append(node)
-                seen.add(node)
-                self._take(test, evaluation, places.get(node, len(places)))
-            wanted = [node for node, index in assigned.items() if index == part.shard.index]
-            lacking = [node for node in wanted if node not in seen]
-            self._problems += (f"{part.name}: {each}" for each in self._of_tests(lacking, len(wanted), foreign))
+        assigned = assign(self._plan.tests, parts[0].shard.count)
+        wanted: dict[int, list[str]] = {part.shard.index: [] for part in parts}
+        for node in places:
+            if (index := assigned[node]) in wanted:
+                wanted[index].append(node)
+        strays = _Strays(places, assigned)
+        for number, part in enumerate(parts):
+            own = wanted[part.shard.index]
+            tests = self._tests(part)
+            nodes = list(map(_NODE, tests))
+            positions: Sequence[int] = range(len(tests))
+            found: list[str] = []
+            if len(nodes) == len(own) and set(nodes) == set(own):
+                # All tests of the shard, each once.
+                self._keys += map(places.__getitem__, nodes)
+            else:
+                keys, positions, found = strays.sorted_out(part, tests, own)
+                self._keys += keys
+                tests = [part.changed.get(position, tests[position]) for position in positions]
+            self._places += zip(repeat(number), positions)
+            has_failed = evaluation.add_all(tests)
+            if part.end is not None:
+                found += self._of_plan(part.end, own)
+                found += _of_end(part, part.end, len(set(nodes)), has_failed=has_failed)
+            elif not part.is_reported:
+                found.append("the run was killed, or the file is truncated")
+            self._problems += (f"{part.name}: {problem}" for problem in found)
 
-    def _tests(self, part: _Part) -> Iterator[TestRecord]:
+    def _tests(self, part: _Part) -> list[TestRecord]:
+        found: list[TestRecord] = []
         try:
             content = part.path.read_bytes()
             part.digest = hashlib.sha256(content).hexdigest()
             log = ResultsLog(part.path, content=content)
-            for test in log:
-                self._line = (part.path, *log.line)
-                yield test
-        except OSError as error:
-            self._problems.append(f"{part.name}: cannot be read: {error.strerror}")
-        except ConfigError as error:
-            self._problems.append(f"shard {part.shard}: {str(error).rstrip('.')}")
+            found.extend(log.at_once())
+            if log.start != part.start:
+                raise ConfigError(f"{part.path}: was changed while it was read")
+        except (OSError, ConfigError) as error:
+            why = f"{part.path}: cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+            self._problems.append(f"shard {part.shard}: {why.rstrip('.')}")
+            part.is_reported = True
         else:
-            part.end = log.end and replace(log.end, partial=log.end.narrowed(part.shard))
-            self._problems += (f"{part.name}: {problem}" for problem in self._of_end(part.shard, log.end))
+            part.end = log.end
+        return found
 
-    def _take(self, test: TestRecord, evaluation: Evaluation, key: int) -> None:
-        evaluation.add(test)
-        self._lines.append(self._line)
-        self._keys.append(key)
-
-    def _of_end(self, shard: Shard, end: RunEnd | None) -> Iterator[str]:
-        plan = self._plan
-        if end is None:
-            yield "the run was killed, or the file is truncated"
-            return
-        if end.plan != plan.digest:
-            yield f"ran with another test plan: {_short(end.plan) or 'none'}, not {_short(plan.digest)}"
-        elif end.required != plan.of_shard(shard):
+    def _of_plan(self, end: RunEnd, own: Sequence[str]) -> Iterator[str]:
+        plan, digest = self._plan, self._digest
+        if end.plan != digest:
+            yield f"ran with another test plan: {_not(end.plan, digest)}"
+        elif list(end.required) != own:
             yield "has other required tests than the plan"
         if end.release != plan.release:
-            yield f"tested another release: {_short(end.release) or 'none'}, not {_short(plan.release) or 'none'}"
-        if end.held:
-            yield end.held
-
-    def _of_tests(self, lacking: Sequence[str], wanted: int, foreign: Sequence[str]) -> Iterator[str]:
-        if lacking:
-            yield f"lacks {len(lacking)} of its {counted(wanted, 'test')}: {_some(lacking)}"
-        if foreign:
-            yield f"has {counted(len(foreign), 'test')} of another shard: {_some(foreign)}"
+            yield f"tested another release: {_not(end.release, plan.release)}"
 
     def _joined_start(self, parts: Sequence[_Part]) -> RunStart:
         """Return the first line of the merged run: that of a usual shard, with the earliest start."""
@@ -265,6 +286,8 @@ class Merge:
     def _joined_end(self, parts: Sequence[_Part]) -> RunEnd:
         ends = [(part, part.end) for part in parts if part.end is not None]
         codes = {end.pytest_exit for _, end in ends}
+        # Only if no shard had a test, the merged run had none.
+        code = max(codes - {5} or codes, default=0)
 
         def joined(read: Callable[[RunEnd], Iterable[str]]) -> tuple[str, ...]:
             """Return the sentences of all shards, with the shard if not all have it."""
@@ -280,51 +303,87 @@ class Merge:
         partial = joined(lambda end: end.partial or ())
         return RunEnd(
             finished=max((end.finished for _, end in ends), default=parts[0].start.started),
-            pytest_exit=next((code for code in _PRECEDENCE if code in codes), 0),
+            pytest_exit=code,
             planned=sum(end.planned for _, end in ends),
             complete=not partial and len(ends) == len(parts),
             partial=partial,
             full_required=any(end.full_required for _, end in ends),
             unavailable="; ".join(joined(lambda end: [end.unavailable] if end.unavailable else [])),
-            lost=joined(lambda end: end.lost),
             late=joined(lambda end: end.late),
             changed=joined(lambda end: end.changed),
             network=joined(lambda end: end.network),
             undeployed="; ".join(joined(lambda end: [end.undeployed] if end.undeployed else [])),
-            plan=self._plan.digest,
+            plan=self._digest,
             required=self._plan.nodes,
             release=self._plan.release,
             shards={str(part.shard): part.digest for part in sorted(parts, key=lambda part: part.shard)},
-            deadline=max((end.deadline for _, end in ends), default=0.0),
             held="; ".join(dict.fromkeys(self._problems)),
         )
 
 
-def _addresses(start: RunStart) -> object:
-    # Each sandbox has its own.
-    is_sandbox = start.simulated or start.environment == SANDBOX
-    return None if is_sandbox else {each.service: each.address for each in start.services}
+def _of_end(part: _Part, end: RunEnd, nodes: int, *, has_failed: bool) -> Iterator[str]:
+    """Yield the problems of the last line of a shard, which has results of ``nodes`` tests, and remove them from it."""
+    if part.shard.only not in (end.partial or ()):
+        yield "does not say that it is a shard"
+    if why := interruption(end, failed=has_failed):
+        yield why
+    elif (missing := end.planned - nodes) > 0:
+        yield f"{counted(missing, 'selected test')} without a result"
+    if end.held:
+        yield end.held
+    code = end.pytest_exit if end.pytest_exit in (0, 5) else int(has_failed)
+    partial = end.narrowed(part.shard)
+    part.end = replace(end, partial=partial, pytest_exit=code, lost=(), deadline=0.0, held="")
 
 
-def _deployed(start: RunStart) -> object:
-    seen = start.deployment.services if start.deployment else ()
-    return {each.service: each.images for each in seen}
+class _Strays:
+    """Sorts out the tests of shards that have more or fewer tests than the plan."""
 
+    def __init__(self, places: Mapping[str, int], assigned: Mapping[str, int]) -> None:
+        self._places = places
+        self._assigned = assigned
+        self._unplanned: dict[str, int] = {}
+        self._before: set[bytes] = set()
 
-_SAME: tuple[tuple[str, Callable[[RunStart], object]], ...] = (
-    ("the addresses", _addresses),
-    ("the images", _deployed),
-    ("the version", lambda start: [start.deployed_version, {each.service: each.version for each in start.services}]),
-    ("the reachable services", lambda start: [start.capabilities, start.unknown, start.topology]),
-    ("the services", lambda start: [start.kinds, start.platform]),
-    ("the API", lambda start: start.apis),
-    ("the baseline", lambda start: start.baseline),
-    ("pytest-gaia", lambda start: [start.version, start.schema]),
-    ("the plugins", lambda start: start.plugins),
-    ("concurrency", lambda start: start.concurrency),
-    ("simulation or loopback", lambda start: [start.simulated, start.loopback]),
-)
-"""what all shards must have in common"""
+    def sorted_out(
+        self, part: _Part, tests: Sequence[TestRecord], own: Sequence[str]
+    ) -> tuple[list[int], list[int], list[str]]:
+        """Return the places of the tests of a shard in the order of the plan, their positions, and problems."""
+        index, last = part.shard.index, len(self._places)
+        keys: list[int] = []
+        positions: list[int] = []
+        foreign: dict[str, None] = {}
+        seen: set[str] = set()
+        before: set[bytes] = set()
+        for position, test in enumerate(tests):
+            node = test.node
+            if test.state in _BEFORE:
+                # Every shard collects all tests.
+                content = encode(replace(test, worker=""))
+                before.add(content)
+                if content in self._before:
+                    continue
+                keys.append(-1)
+            else:
+                is_foreign = (
+                    self._assigned.get(node, index) != index or self._unplanned.setdefault(node, index) != index
+                )
+                if is_foreign:
+                    foreign[node] = None
+                seen.add(node)
+                keys.append(self._places.get(node, last))
+            positions.append(position)
+            if node in foreign or (test.state in _BEFORE and self._before):
+                # No other test of the merged results log has this worker.
+                part.changed[position] = replace(test, worker=f"{test.worker} of shard {part.shard}")
+        self._before |= before
+        lacking = [node for node in own if node not in seen]
+        problems = []
+        if lacking:
+            problems.append(f"lacks {len(lacking)} of its {counted(len(own), 'test')}: {_some(lacking)}")
+        if foreign:
+            problems.append(f"has {counted(len(foreign), 'test')} of another shard: {_some(list(foreign))}")
+        return keys, positions, problems
 
 
 def _joined_services(starts: Sequence[RunStart]) -> tuple[ServiceHealth, ...]:
@@ -339,6 +398,20 @@ def _joined_services(starts: Sequence[RunStart]) -> tuple[ServiceHealth, ...]:
 
 def _most_frequent(values: Iterable[T]) -> T:
     return Counter(values).most_common(1)[0][0]
+
+
+def _apart(own: object, usual: object) -> tuple[str, str]:
+    """Return two values for a message: of mappings, only what differs."""
+    if isinstance(own, dict) and isinstance(usual, dict):
+        keys = [key for key in {**own, **usual} if own.get(key, own) != usual.get(key, usual)]
+        own, usual = ({key: each[key] for key in keys if key in each} for each in (own, usual))
+    shown = (msgspec.json.encode(each, order="deterministic").decode() for each in (own, usual))
+    first, second = map(_short, shown)
+    return first, second
+
+
+def _not(own: str, other: str) -> str:
+    return f"{_short(own) or 'none'}, not {_short(other) or 'none'}"
 
 
 def _short(text: str) -> str:

@@ -6,18 +6,20 @@ every test of the plan must pass, fail as expected, or not apply.
 
 import hashlib
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from math import fsum
 from pathlib import Path
 from typing import Literal, Protocol
 from zlib import crc32
 
 import msgspec
 
+from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import write_file
 from pytest_gaia.verdict.classify import Classification
-from pytest_gaia.verdict.evidence import Shard
+from pytest_gaia.verdict.evidence import RunStart, Shard
 from pytest_gaia.verdict.results_log import ResultsLog
 
 FORMAT: Literal["gaia-plan/1"] = "gaia-plan/1"
@@ -164,19 +166,21 @@ def assign(tests: Iterable[Assignable], count: int) -> dict[str, int]:
     """
     tests = tuple(tests)
     known = [test.seconds for test in tests if test.seconds > 0]
-    mean = sum(known) / len(known) if known else 1.0
-    weights: dict[str, float] = {}
-    members: dict[str, list[str]] = {}
+    # Exact sums do not depend on the order.
+    mean = fsum(known) / len(known) if known else 1.0
+    members: dict[str, list[Assignable]] = {}
     for test in tests:
-        key = test.group or test.node
-        weights[key] = weights.get(key, 0.0) + (test.seconds or mean)
-        members.setdefault(key, []).append(test.node)
+        members.setdefault(test.group or test.node, []).append(test)
+    weights = {
+        key: fsum(test.seconds if test.seconds > 0 else mean for test in together) for key, together in members.items()
+    }
     shards = [(0.0, index) for index in range(1, count + 1)]
     found: dict[str, int] = {}
     for key in sorted(weights, key=lambda key: (-weights[key], key)):
         taken, index = shards[0]
         heapq.heapreplace(shards, (taken + weights[key], index))
-        found.update(dict.fromkeys(members[key], index))
+        for test in members[key]:
+            found[test.node] = index
     return found
 
 
@@ -188,3 +192,36 @@ def of_unplanned(group: str, count: int) -> int:
 def groups(tests: Iterable[Assignable]) -> int:
     """Return how many shards can have a test."""
     return len({test.group or test.node for test in tests})
+
+
+def _addresses(start: RunStart) -> object:
+    # Each sandbox has its own.
+    is_sandbox = start.simulated or start.environment == SANDBOX
+    return None if is_sandbox else {each.service: each.address for each in start.services}
+
+
+def _deployed(start: RunStart) -> object:
+    seen = start.deployment.services if start.deployment else ()
+    return {each.service: [each.version, each.images] for each in seen}
+
+
+COMMON: tuple[tuple[str, Callable[[RunStart], object]], ...] = (
+    ("the addresses", _addresses),
+    ("the deployment", _deployed),
+    ("the version", lambda start: start.deployed_version),
+    ("the versions", lambda start: {each.service: each.version for each in start.services}),
+    ("the reachable services", lambda start: start.capabilities),
+    ("the unknown services", lambda start: start.unknown),
+    ("the topology", lambda start: start.topology),
+    ("the kinds of services", lambda start: start.kinds),
+    ("the description of services", lambda start: start.platform),
+    ("the API", lambda start: start.apis),
+    ("the baseline", lambda start: start.baseline),
+    ("pytest-gaia", lambda start: start.version),
+    ("the format", lambda start: start.schema),
+    ("the plugins", lambda start: start.plugins),
+    ("concurrency", lambda start: start.concurrency),
+    ("simulation", lambda start: start.simulated),
+    ("loopback", lambda start: start.loopback),
+)
+"""circumstances that all shards of a run have in common: name, and value for the first line of a results log"""

@@ -11,6 +11,7 @@ from pytest_gaia.cli.output import echo_json
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.report import footer
+from pytest_gaia.system.processes import commit_of
 from pytest_gaia.verdict.merging import Merge
 from pytest_gaia.verdict.plan import read_plan
 from pytest_gaia.verdict.report import verdict_file, write_report
@@ -57,7 +58,8 @@ def merge_shards(
             f"{plan}: unknown environment {required.environment!r}; {nearest(required.environment, tolerances)}"
         )
     expectations = load(folders_of(project.suites), tolerances, project.platform, rootdir=project.rootdir)
-    merged = Merge(required, expectations, tolerances[required.environment]).of(results)
+    commit = commit_of(project.rootdir)
+    merged = Merge(required, expectations, tolerances[required.environment], commit).of(results)
     evaluated = merged.evaluated
     if output is not None:
         try:
@@ -74,7 +76,9 @@ def merge_shards(
         for line in (
             *footer.blocking(evaluated, layout=layout),
             *footer.notes(evaluated, layout),
+            # Other verdicts do not say it.
+            *(f"gaia: {problem}" for problem in merged.problems if evaluated.verdict.word != "HOLD"),
             footer.verdict_line(label, evaluated),
         ):
             typer.echo(line)
-    raise typer.Exit(evaluated.exit_code)
+    raise typer.Exit(evaluated.verdict.exit_code)
