@@ -174,7 +174,7 @@ def _lines(exchange: Exchange, *, ids: bool) -> Iterator[str]:
     via = "" if exchange.via == "direct" else f" through {exchange.via}"
     milliseconds = exchange.elapsed * 1000
     yield f"{exchange.service}{via}, route {exchange.route}, attempt {exchange.attempt}, {milliseconds:.0f} ms"
-    if ids and (named := _ids(exchange)):
+    if ids and (named := ids_of(exchange)):
         yield named
     yield from _headers(">", request.headers)
     yield from _body(request.body)
@@ -186,7 +186,8 @@ def _lines(exchange: Exchange, *, ids: bool) -> Iterator[str]:
     yield from _body(response.body)
 
 
-def _ids(exchange: Exchange) -> str:
+def ids_of(exchange: Exchange) -> str:
+    """Return request ID and trace ID as they are shown; empty if there are none."""
     known = (("request ID", exchange.request_id), ("trace ID", exchange.trace_id))
     return one_line(", ".join(f"{name} {value}" for name, value in known if value))
 

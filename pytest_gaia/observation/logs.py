@@ -33,7 +33,7 @@ _WIDEST = 1000
 """characters of a line"""
 _LAST_BYTES = 32 * 1024 * 1024
 """of a file of the sandbox"""
-_SECONDS = 15.0
+SECONDS = 15.0
 """time limit for the logs of all containers"""
 _SKEW = 10.0
 """seconds by which the clock of a container may be behind"""
@@ -76,8 +76,12 @@ def find_lines(
     environment: Environment,
     directory: Path | None,
     mask: Callable[[str], str],
+    waiting: Callable[[tuple[str, ...]], None],
 ) -> FoundLines:
-    """Return the log lines of ``records``, which failed, masked with ``mask``. ``directory`` is the one of the sandbox."""
+    """Return the log lines of ``records``, which failed, masked with ``mask``. ``directory`` is the one of the sandbox.
+
+    ``waiting`` gets the name of each service before its log is read.
+    """
     sent = [each for each in records if each.trace_id and each.exchanges]
     searched = sent[:TESTS]
     log = _log_of(environment, directory, searched)
@@ -89,6 +93,7 @@ def find_lines(
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     for service in log.services:
         search = _Search(ids)
+        waiting((service,))
         try:
             log.read(service, search.take)
         except (GaiaError, OSError) as error:
@@ -157,7 +162,7 @@ class _Compose:
     environment: Environment
     apps: Mapping[str, App]
     since: float
-    until: float = field(default_factory=lambda: time.monotonic() + _SECONDS)
+    until: float = field(default_factory=lambda: time.monotonic() + SECONDS)
 
     @property
     def services(self) -> Sequence[str]:

@@ -14,7 +14,7 @@ from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError, SandboxErro
 from pytest_gaia.expectations.apis import Apis
 from pytest_gaia.fixtures import declared
 from pytest_gaia.observation import documents
-from pytest_gaia.observation.logs import as_text, find_lines
+from pytest_gaia.observation.logs import SECONDS, as_text, find_lines
 from pytest_gaia.observation.readiness import ServiceState, demand_of, probe_services
 from pytest_gaia.observation.watching import Beginning, Early, look, observe_again
 from pytest_gaia.plugin.checks.observer import ObserverHooks
@@ -226,9 +226,10 @@ class ControllerHooks:
         if not failing or (sandbox is None and exitstatus in _CUT_SHORT):
             return
         try:
-            with self.run.credentials():
-                directory = None if sandbox is None else sandbox.directory
-                found = find_lines(failing.values(), self.run.declared, directory, self.run.shown)
+            waiting = Waiting(self.terminal, f"logs of {self.run.declared.name}", SECONDS)
+            directory = None if sandbox is None else sandbox.directory
+            with waiting, self.run.credentials():
+                found = find_lines(failing.values(), self.run.declared, directory, self.run.shown, waiting)
         except KeyboardInterrupt:
             self._noted += ("reading the logs was interrupted",)
             return

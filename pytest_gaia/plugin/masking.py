@@ -192,10 +192,10 @@ def scan_for_secrets(config: pytest.Config, run: Run, result: Result) -> int:
 
     The verdict file is changed to HOLD, too, so that it cannot be used for a promotion.
     """
+    traces = [record.trace_id for record in result.records if record.trace_id]
+    paths = [*result.written, *filter(None, (cache_folder(config),))]
     try:
-        found = leaks(
-            [*result.written, *filter(None, (cache_folder(config),))], run.redactor, since=result.began - _TICK
-        )
+        found = leaks(paths, run.redactor, since=result.began - _TICK, traces=traces)
     except OSError as error:
         return _hold(result, "written files cannot be scanned for secrets", f"gaia: HOLD: scan for secrets: {error}.")
     return _hold(result, "the run wrote secrets", _message(found, config.invocation_params.dir)) if found else 0

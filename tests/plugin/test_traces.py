@@ -26,6 +26,9 @@ async def test_fails(gateway):
     (await gateway.get("/health")).expect(200)
     (await gateway.get("/broken", headers={"X-Request-ID": "given-by-the-test"})).expect(200)
 
+async def test_compares(gateway):
+    assert (await gateway.get("/health")).json() == {}
+
 def test_sends_nothing():
     assert False
 """
@@ -56,6 +59,8 @@ def test_ids_are_recorded_and_shown_with_the_failure(
     assert failure is not None
     assert failed.trace_id not in failure.message
     assert f"  request ID given-by-the-test, trace ID {failed.trace_id}\n" in text
+    compared = records["test_compares"]
+    assert f"latest: request ID {compared.exchanges[-1].request_id}, trace ID {compared.trace_id}\n" in text
 
 
 def attached(folder: Path, test: str) -> Path:

@@ -124,3 +124,19 @@ def test_a_file_that_another_run_takes_away_meanwhile_holds_nothing(tmp_path: Pa
         yield kept
 
     assert leaks(named(), redactor) == [Leak(kept, 1, "GAIA_STAGING_API_KEY")]
+
+
+def test_a_short_secret_in_a_random_id_of_the_run_is_no_leak(tmp_path: Path, redactor: Redactor) -> None:
+    redactor.learn("abc123", "a secret of a test")
+    trace_id = "00abc1230000400000000000000abc12"
+    own = f'"{trace_id[:8]}-{trace_id[8:12]}-{trace_id[12:16]}-8abc-123000000000" 00-{trace_id}-8000000000abc123-01\n'
+    (tmp_path / "run.jsonl").write_text(own)
+    with gzip.open(tmp_path / "run.jsonl.gz", "wt") as file:
+        file.write(own)
+
+    assert leaks([tmp_path], redactor, traces=[trace_id]) == []
+    assert (tmp_path / "run.jsonl").read_text() == own
+
+    (tmp_path / "run.jsonl").write_text(f"{own}{own} token abc123\n")
+    assert [leak.line for leak in leaks([tmp_path / "run.jsonl"], redactor, traces=[trace_id])] == [3]
+    assert len(leaks([tmp_path / "run.jsonl.gz"], redactor, traces=["0" * 32])) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pytest_gaia
-from pytest_gaia.clients.exchanges import Exchange, Message, Statement, transcript
+from pytest_gaia.clients.exchanges import Exchange, Message, Statement, ids_of, transcript
 from pytest_gaia.clients.running import RunningTest
 from pytest_gaia.errors import GaiaError
 from pytest_gaia.plugin.pytest_private import ExceptionChainRepr, ReprEntry, ReprFileLocation, ReprTraceback
@@ -41,7 +41,8 @@ def show_failure(
         return
     others = [each for each in test.exchanges if each is not shown]
     if text := everything(others, test.statements, test.messages):
-        report.sections.append((_OTHERS if shown is not None else _ALL, text))
+        ids = ids_of(test.exchanges[-1]) if shown is None and test.exchanges else ""
+        report.sections.append((_OTHERS if shown is not None else _ALL, f"{text}\nlatest: {ids}" if ids else text))
 
 
 def show_logs(terminal: pytest.TerminalReporter, logs: Mapping[str, Mapping[str, tuple[str, ...]]]) -> None:

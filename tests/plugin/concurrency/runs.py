@@ -202,9 +202,9 @@ def records(path: Path) -> Iterator[dict[str, Any]]:
     for line in path.read_text().splitlines() if path.exists() else ():
         found = json.loads(line)
         for phase in (*found.get("phases", ()), *found.get("earlier", ()), *found.get("exchanges", ())):
-            for name in ("duration", "elapsed"):
+            for name in ("duration", "elapsed", "request_id"):
                 phase.pop(name, None)
-        for name in ("in_flight", "concurrent", "started_early"):
+        for name in ("in_flight", "concurrent", "started_early", "began", "trace_id"):
             found.pop(name, None)
         # Sets; the line of the run has other things under these names.
         for name in ("markers", "services") if found["line"] == "test" else ():
@@ -244,6 +244,10 @@ def until(condition: Any, *, within: float = 30.0) -> None:
 def _plain(text: str) -> str:
     """Return ``text`` without what differs between two runs."""
     text = re.sub(r"0x[0-9a-f]{6,}", "0x", text)
+    # Request IDs, and trace IDs with or without the rest of traceparent.
+    text = re.sub(
+        r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(00-)?\b[0-9a-f]{32}\b(-[0-9a-f]{16}-01)?", "ID", text
+    )
     text = re.sub(r'"(start|stop)": [\d.]+', "", text)
     text = re.sub(r"\bpytest-\d+\b|popen-gw\d/|\bgw\d\b|Task-\d+|uuid=\S+", "", text)
     return re.sub(r"\d+ ms\b|\bin [\d.]+ s\b|\bin [\d.]+s\b", "", text)
