@@ -36,6 +36,7 @@ from pytest_gaia.promotion.ledger.statements import (
     SignoffPredicate,
     Subject,
     WaiverPredicate,
+    sha256_of,
 )
 from pytest_gaia.promotion.project import Promotion
 from pytest_gaia.promotion.release.kept import Release
@@ -289,7 +290,14 @@ def record(promotion: Promotion, result: RolloutResult) -> Entry | None:
         time=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     images = [Subject(service, dict([digest.split(":", 1)])) for service, digest in sorted(seen.items())]
-    return promotion.ledger.append(DEPLOYMENT, images, says, signers=any_signer(promotion))
+    subjects = images or _settings_of(promotion)
+    return promotion.ledger.append(DEPLOYMENT, subjects, says, signers=any_signer(promotion))
+
+
+def _settings_of(promotion: Promotion) -> list[Subject]:
+    """Return the subject of a statement about unknown images, because in-toto requires one: the file with the settings."""
+    path = promotion.project.path
+    return [Subject(path.name, {"sha256": sha256_of(path.read_bytes())})] if path else []
 
 
 def recorded(project: Project, result: RolloutResult) -> str:

@@ -13,6 +13,7 @@ from pytest_gaia.promotion.ledger.statements import NO_RELEASE, DeploymentPredic
 from pytest_gaia.promotion.release.kept import Component, keep_release
 from pytest_gaia.rollout.journal import FOLDER
 from tests.cli.evidence import Underway
+from tests.promotion.other_verifiers import statement_in
 from tests.promotion.pipeline import made_release
 from tests.rollout.deploy_files import image
 
@@ -96,6 +97,21 @@ def test_an_outside_deployment_is_recorded_and_holds_until_a_promotion(
 
     promoted_again(released)
     assert gate(gaia, released).code == 0
+
+
+def test_a_deployment_that_left_mixed_versions_is_a_valid_statement(
+    released: Underway, gaia: Gaia, fake_tools: FakeTools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released.hold("ci", monkeypatch)
+    fake_tools.fault("gaia-auth-production", "split")
+
+    gaia(*PAST)
+
+    entry = released.entries()[-1]
+    assert isinstance(entry.predicate, DeploymentPredicate)
+    assert (entry.predicate.release, entry.predicate.services) == (NO_RELEASE, {})
+    document = statement_in(json.loads(released.entry_file(entry.sequence).read_bytes()))
+    assert [each["name"] for each in document["subject"]] == ["gaia.toml"]
 
 
 def test_without_a_key_the_deployment_history_holds(released: Underway, gaia: Gaia, fake_tools: FakeTools) -> None:
