@@ -133,7 +133,7 @@ def _leaked(config: pytest.Config) -> int:
 def _attested(config: pytest.Config, code: int) -> int:
     """Write the attestation of a run that ends with ``code``, if requested; return the exit code, not 0 if it cannot be written."""
     signing, result = config.stash.get(_SIGNING, None), config.stash.get(RESULT, None)
-    if result is None or not config.option.gaia_attest or runs_no_tests(config.option):
+    if result is None or not result.attests or runs_no_tests(config.option):
         return code
     problem = "--gaia-attest: the key was not taken at the start, so that nothing is signed."
     if signing is not None:

@@ -92,7 +92,6 @@ _SETTINGS: Mapping[str, Any] = {
     "gaia_shuffle": "string",
     "gaia_report_log": "string",
     "gaia_verdict_file": "string",
-    "gaia_attest": "string",
     "gaia_baseline": "string",
     "gaia_plan_out": "string",
     "gaia_plan": "string",
@@ -103,7 +102,7 @@ _SETTINGS: Mapping[str, Any] = {
     "gaia_release": "string",
     "gaia_allure_expected": Literal["failed", "skipped"],
 }
-"""name → type; a deployment has none, because it must be requested on the command line"""
+"""name → type; a deployment and an attestation have none, because they must be requested on the command line"""
 
 _SOURCED = ("gaia_env", "gaia_url", "gaia_concurrency")
 """settings of the environment, which are shown with their source"""

@@ -53,14 +53,14 @@ def test_an_old_name_works_and_prints_one_notice(
     assert not any(line.startswith((f"  {old}=", f"  {old} ")) or line == f"  {old}" for line in shown)
 
 
-def test_every_option_but_deployment_has_a_setting(health: pytest.Pytester) -> None:
+def test_every_option_but_those_of_deployments_and_attestations_has_a_setting(health: pytest.Pytester) -> None:
     shown = health.runpytest_subprocess("--help").stdout.str()
     options = {line.split()[0].partition("=")[0] for line in shown.splitlines() if line.startswith("  --gaia-")}
     settings = {line.split()[0] for line in shown.splitlines() if line.startswith("  gaia_")}
 
     without = {option for option in options if option.lstrip("-").replace("-", "_") not in settings}
     assert "--gaia-env" in options - without
-    assert all(option.startswith("--gaia-deploy") for option in without)
+    assert all(option.startswith(("--gaia-deploy", "--gaia-attest")) for option in without)
 
 
 @pytest.mark.parametrize("workers", [(), with_workers("-n", "1")], ids=["one", "workers"])

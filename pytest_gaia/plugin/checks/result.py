@@ -146,6 +146,11 @@ class Result:
         self._files = None if self._attestation is None else _files_of(run, config)
         self._reported = hashlib.sha256()
 
+    @property
+    def attests(self) -> bool:
+        """Whether the verdict is signed (``--gaia-attest``)."""
+        return self._attestation is not None
+
     def assembly(self) -> Assembly:
         """Return what adds the records."""
         return Assembly(self.records, self.write_records)
