@@ -175,6 +175,23 @@ def test_a_gate_without_a_trusted_signature_released_nothing(
     assert last_released(Promotion.here(repository.folder)) is None
 
 
+def test_the_last_gate_that_counts_decides_what_was_released(repository: Repository, keyring: Keyring) -> None:
+    pipeline = Pipeline(keyring, repository.folder / ".gaia" / "ledger")
+    repository.write(".gitignore", ".gaia/\nkeys/\n")
+    made = []
+    for title in ("one", "two", "three"):
+        repository.commit(title)
+        pipeline.release = keep_release(repository.folder, *make_release(Promotion.here(repository.folder), [GATEWAY]))
+        made.append(pipeline.release)
+        pipeline.all_but()
+    # The newest is without a signature, and the second passed later than the third.
+    for number, by in ((2, "ci"), (0, "ci"), (1, "ci"), (2, None)):
+        pipeline.release = made[number]
+        pipeline.gate("production", by, verdict="PROMOTE")
+
+    assert last_released(Promotion.here(repository.folder)) == made[1].commit
+
+
 def test_a_release_can_be_made_before_production_has_deploy_files(repository: Repository) -> None:
     repository.write("gaia.toml", '[gaia]\ndeploy_files = "deploy"\n[env.production]\nfrom = "fly"\n')
     (repository.folder / "deploy" / "fly.gateway.production.toml").unlink()
