@@ -367,7 +367,8 @@ class SigningProcess:
         return reply.envelope
 
     def close(self) -> None:
-        """End the process."""
+        """End the process. It does not wait for the end of its pipe, which a forked child of a test may keep open."""
+        self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):

@@ -386,6 +386,25 @@ def test_a_killed_run_leaves_no_process_and_no_attestation(
     assert (project.path / "a.json").read_bytes() == b""
 
 
+@pytest.mark.own_interpreter
+def test_a_forked_child_that_outlives_the_run_does_not_delay_its_end(
+    project: pytest.Pytester, server: ScriptedServer, key: str
+) -> None:
+    fork = (
+        "    import os, pathlib, time\n    if not (child := os.fork()):\n        time.sleep(60)\n        os._exit(0)\n"
+    )
+    add_suite(project, "health", f"{PASSES}{fork}    pathlib.Path('child').write_text(str(child))\n")
+    began = time.monotonic()
+
+    run(project, server)
+
+    child = int((project.path / "child").read_text())
+    assert is_running(child)
+    os.kill(child, signal.SIGKILL)
+    assert time.monotonic() - began < 45
+    assert (project.path / "a.json").read_bytes()
+
+
 def signing_children(parent: int) -> list[int]:
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = (line.split(None, 2) for line in listed.splitlines())
