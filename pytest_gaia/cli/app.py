@@ -121,7 +121,7 @@ COMMANDS = {
     "suites": Command("settings.suites", "Check test files for code that hides failures", _TEST),
     "legacy": Command("runs.testing", "Run the tests of a command of the old test.sh", _TEST, True, passes_on=True),
     "prove": Command("runs.prove", "Measure which faults the suites catch (mutation testing)", _TEST),
-    "replay": Command("reports.replay", "Evaluate the results of a run again", _TEST),
+    "replay": Command("reports.merge", "Evaluate the results of a run again", _TEST),
     "merge": Command("reports.merge", "Merge the results of all shards into one verdict", _TEST),
     "slo": Command("reports.slo", "Compare response times with service level objectives", _TEST),
     "api": Command("release.api", "Show and compare the operations of services", _TEST),

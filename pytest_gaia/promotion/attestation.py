@@ -17,16 +17,15 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import ClassVar, Literal, TypeAlias
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.ledger._signatures import PAYLOAD_TYPE, Envelope, Signer, signed_by, wrap
-from pytest_gaia.promotion.ledger.keys import TrustedKey, key_text, load_key
+from pytest_gaia.promotion.ledger._signatures import Signer, wrap
+from pytest_gaia.promotion.ledger.keys import TrustedKey, key_text, load_key, read_signed
 from pytest_gaia.promotion.ledger.statements import RUN, STATEMENT, Resource, Subject
-from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
+from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE, hide_memory
 from pytest_gaia.verdict.classify import Classification, Outcome, worst_of_each
 from pytest_gaia.verdict.evaluated import EvaluatedRun, Word
 from pytest_gaia.verdict.plan import not_passed
@@ -161,6 +160,10 @@ class _Statement(
     predicate_type: Literal["https://in-toto.io/attestation/test-result/v0.1"] = RUN
     predicate: AttestedRun
 
+    @property
+    def ended(self) -> str:
+        return self.predicate.details.finished
+
 
 @dataclass(frozen=True, slots=True)
 class Attestation:
@@ -254,27 +257,7 @@ def verified(content: bytes, keys: Sequence[TrustedKey]) -> Attestation:
 
     Raises ``ValueError`` with the reason if it proves nothing: changed, signed by another key, or no attestation.
     """
-    try:
-        envelope = msgspec.json.decode(content, type=Envelope)
-        signers = signed_by(envelope, keys)
-        if not signers:
-            raise ValueError("is signed by no trusted key, or was changed after it was signed")
-        if envelope.payload_type != PAYLOAD_TYPE:
-            raise ValueError(f"holds {envelope.payload_type}, not an in-toto statement")
-        found = msgspec.json.decode(envelope.body(), type=_Statement)
-        time = datetime.fromisoformat(found.predicate.details.finished)
-        time = time if time.tzinfo else time.replace(tzinfo=UTC)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError(f"is not an attestation of a run: {error}") from None
-    then = tuple(valid for key in signers if (valid := key.at(time)))
-    if not then:
-        limits = "; ".join(f"{key.name} {key.limits}" for key in signers)
-        raise ValueError(
-            f"is dated {time.isoformat(timespec='seconds')}, but signed with a key that was not valid then: {limits}"
-        )
-    machines = tuple(key for key in then if key.testifies)
-    if not machines:
-        raise ValueError(f"is signed by {then[0].name}, which has the roles {', '.join(then[0].roles)}, not only ci")
+    found, machines = read_signed(content, keys, _Statement, "an attestation of a run")
     return Attestation(found.subject, found.predicate, machines)
 
 
@@ -316,8 +299,6 @@ _ALSO = ("LC_", "LD_", "DYLD_", "PYTHON")
 """variables, or their beginnings, that the signing process gets: none of them is a secret of a test"""
 _LOOK_EVERY = 1.0
 """seconds between two checks whether the run still exists; a forked child may keep the pipe open"""
-_NOT_DUMPABLE = 4
-"""PR_SET_DUMPABLE of Linux"""
 
 
 class SigningProcess:
@@ -429,9 +410,7 @@ def _replies(lines: Iterator[bytes]) -> Iterator[_Reply]:
 
 def main() -> None:
     """Sign attestations for the process that started this one."""
-    if sys.platform == "linux":
-        # No other process of this user can read its memory.
-        ctypes.CDLL(None).prctl(_NOT_DUMPABLE, 0, 0, 0, 0)
+    hide_memory()
     with suppress(BrokenPipeError, StopIteration):
         for reply in _replies(_lines(sys.stdin.fileno(), os.getppid())):
             sys.stdout.buffer.write(msgspec.json.encode(reply) + b"\n")

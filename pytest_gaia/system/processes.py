@@ -10,6 +10,7 @@ import fcntl
 import math
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,12 +24,24 @@ KEY_VARIABLE, KEY_FILE_VARIABLE = "GAIA_SIGNING_KEY", "GAIA_SIGNING_KEY_FILE"
 
 _PAUSE = 0.05
 """seconds between two attempts, because a blocking call misses signals that another thread gets"""
+_PR_SET_DUMPABLE = 4
 _FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 def without_signing_key(environ: Mapping[str, str]) -> dict[str, str]:
     """Return ``environ`` without the variables of the signing key."""
     return {name: value for name, value in environ.items() if name not in (KEY_VARIABLE, KEY_FILE_VARIABLE)}
+
+
+def hide_memory() -> None:
+    """Make the memory and the variables of this process unreadable for other processes of the user, on Linux.
+
+    Programs that it starts are not affected.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def completed(

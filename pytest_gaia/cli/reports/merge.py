@@ -1,20 +1,24 @@
-"""``gaia merge``: one verdict for the shards of a run."""
+"""``gaia merge`` and ``gaia replay``: the verdict of results that were recorded before."""
 
+import datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from pytest_gaia.cli.app import CHOSEN
-from pytest_gaia.cli.options import options_here
+from pytest_gaia.cli.options import environment_option, options_here
 from pytest_gaia.cli.output import echo_json
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations.files import folders_of, load
 from pytest_gaia.report import footer
 from pytest_gaia.system.processes import commit_of
+from pytest_gaia.verdict.evaluated import EvaluatedRun, Evaluation
 from pytest_gaia.verdict.merging import Merge
 from pytest_gaia.verdict.plan import read_plan
 from pytest_gaia.verdict.report import verdict_file, write_report
+from pytest_gaia.verdict.results_log import ResultsLog
 
 RESULTS_LOG, VERDICT_FILE = "results.jsonl", "verdict.json"
 
@@ -35,6 +39,20 @@ commit, environment or release makes the verdict HOLD.
 \b
 Exit codes: 0 PROMOTE or PARTIAL; 1 REJECT; 10 DRIFT; 11 HOLD; 12 INFRA;
 4 usage error
+"""
+
+REPLAY_HELP = """\
+Evaluate the results of a run again, without running tests.
+
+\b
+Examples:
+  gaia replay run.jsonl                      with the current expectations
+  gaia replay run.jsonl -e production        as if it ran in production
+  gaia replay run.jsonl --as-of 2026-12-24   as if it ran on this day
+
+RESULTS is the file that `pytest --gaia-report-log FILE` wrote. -v lists the
+tests of each cause. The exit code is that of the verdict: 0 PROMOTE or PARTIAL,
+1 REJECT, 10 DRIFT, 11 HOLD, 12 INFRA.
 """
 
 app = typer.Typer()
@@ -82,3 +100,65 @@ def merge_shards(
         ):
             typer.echo(line)
     raise typer.Exit(evaluated.verdict.exit_code)
+
+
+@app.command("replay", help=REPLAY_HELP)
+def replay_run(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="File written by pytest --gaia-report-log")],
+    env: Annotated[str | None, environment_option("Evaluate by the expectations of ENV")] = None,
+    as_of: Annotated[
+        datetime.datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Evaluate as of this day")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the verdict file to FILE", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict file")] = False,
+) -> None:
+    """Evaluate, print the verdict and exit with its code."""
+    evaluated = evaluate_again(results, env, as_of.date() if as_of else None)
+    if output is not None:
+        try:
+            write_report(output, evaluated)
+        except OSError as error:
+            raise ConfigError(f"--output={output}: cannot be written: {error.strerror}.") from None
+    if as_json:
+        typer.echo(msgspec.json.format(msgspec.json.encode(verdict_file(evaluated)), indent=2).decode())
+    else:
+        layout = footer.Layout(expected=CHOSEN.verbose, inapplicable=CHOSEN.verbose)
+        order = evaluated.start.order
+        for line in (
+            *([f"gaia: {order}"] if order else ()),
+            *footer.blocking(evaluated, layout=layout),
+            *footer.notes(evaluated, layout),
+            footer.verdict_line(_label(evaluated), evaluated),
+        ):
+            typer.echo(line)
+    raise typer.Exit(evaluated.verdict.exit_code)
+
+
+def evaluate_again(path: Path, environment: str | None, day: datetime.date | None) -> EvaluatedRun:
+    """Evaluate the results log at ``path`` for ``environment`` (default: its own) as of ``day`` (default: today).
+
+    Raises :class:`~pytest_gaia.errors.ConfigError` for an invalid file or an unknown environment.
+    """
+    log = ResultsLog(path)
+    project = options_here().project
+    tolerances = project.tolerances
+    name = environment or log.start.environment
+    if name not in tolerances:
+        raise ConfigError(f"unknown environment {name!r}; {nearest(name, tolerances)}")
+    expectations = load(folders_of(project.suites), tolerances, project.platform, rootdir=project.rootdir)
+    today = day or datetime.datetime.now(datetime.UTC).date()
+    evaluation = Evaluation(expectations, log.start.context(name, today, tolerances[name]))
+    for test in log:
+        evaluation.add(test)
+    return evaluation.finish(log.start, log.end)
+
+
+def _label(evaluated: EvaluatedRun) -> str:
+    start, name = evaluated.start, evaluated.context.environment
+    simulated = " (SIMULATED on the sandbox)" if start.simulated else ""
+    return (
+        f"{name}{simulated}" if name == start.environment else f"{name} (results from {start.environment}{simulated})"
+    )

@@ -46,7 +46,7 @@ def passed_run(situation: Situation, environment: str) -> Finding:
     if details.verdict != "PROMOTE" or details.missing or not details.planned or run.says.result == "FAILED":
         count = len(details.missing)
         lacking = f"; {count} of {details.planned} required tests did not pass" if count else ""
-        lacking += "".join(f"; {reason}" for reason in details.misplaced)
+        lacking += "".join(f"; {reason}" for reason in (*details.misplaced, details.problem) if reason)
         return pending(f"the newest run in {environment} is inconclusive: {details.verdict}{lacking}", again)
     if not situation.fresh(run):
         return expired(f"the newest run in {environment} is too old: {_day(run)}", run, next=again)

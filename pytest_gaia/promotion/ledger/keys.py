@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 # Imported at run time, because msgspec reads the annotations.
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct
+from msgspec.json import decode as decode_json
 
 from pytest_gaia.config.stages import MACHINE_ROLE
 from pytest_gaia.errors import ConfigError
@@ -117,6 +118,50 @@ class SigningKey:
 
     def __repr__(self) -> str:
         return f"SigningKey({self.keyid[:12]}, from {self.source})"
+
+
+class Signed(Protocol):
+    """A statement that a machine signs."""
+
+    @property
+    def ended(self) -> str:
+        """The time for which its key must be valid, ISO 8601."""
+        ...
+
+
+S = TypeVar("S", bound=Signed)
+
+
+def read_signed(
+    content: bytes, keys: Sequence[TrustedKey], kind: type[S], what: str
+) -> tuple[S, tuple[TrustedKey, ...]]:
+    """Return the statement of this ``kind`` in an envelope, and the trusted keys with the role ``ci`` that signed it.
+
+    Raises ``ValueError`` with the reason if it proves nothing: changed, signed by another key, or of another kind. ``what`` names the
+    kind.
+    """
+    try:
+        envelope = decode_json(content, type=signatures.Envelope)
+        signers = signatures.signed_by(envelope, keys)
+        if not signers:
+            raise ValueError("is signed by no trusted key, or was changed after it was signed")
+        if envelope.payload_type != signatures.PAYLOAD_TYPE:
+            raise ValueError(f"holds {envelope.payload_type}, not an in-toto statement")
+        found = decode_json(envelope.body(), type=kind)
+        time = datetime.fromisoformat(found.ended)
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    except (MsgspecError, RecursionError) as error:
+        raise ValueError(f"is not {what}: {error}") from None
+    then = tuple(valid for key in signers if (valid := key.at(time)))
+    if not then:
+        limits = "; ".join(f"{key.name} {key.limits}" for key in signers)
+        raise ValueError(
+            f"is dated {time.isoformat(timespec='seconds')}, but signed with a key that was not valid then: {limits}"
+        )
+    machines = tuple(key for key in then if key.testifies)
+    if not machines:
+        raise ValueError(f"is signed by {then[0].name}, which has the roles {', '.join(then[0].roles)}, not only ci")
+    return found, machines
 
 
 def signing_key(environ: Mapping[str, str]) -> SigningKey | None:

@@ -7,13 +7,15 @@ still assumes that it has the lock. Its fencing token is lower then, and the ent
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from pytest_gaia.errors import ConfigError, DeployLocked, GaiaError
 from pytest_gaia.files.writing import make_folder
@@ -24,6 +26,25 @@ from pytest_gaia.system.signals import join
 LIFETIME = timedelta(minutes=10)
 """time after which a lock expires unless it is renewed"""
 _TRIES = 5
+_TRIES_OF_SHARDS = 50
+"""the same for shards, which begin and end at the same time"""
+_PAUSE = 0.5
+"""longest pause between two tries of shards, in seconds"""
+_MOST_ATTEMPTS = 5000
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to run a shard of a promotion. It is stored with the lock, which all machines share."""
+
+    release: str
+    fence: int
+    """fencing token of the promotion"""
+    shard: str
+    """such as ``2/5``"""
+    began: str
+    """ISO 8601, UTC"""
+    code: int | None = None
+    """exit code; None if it has not ended"""
 
 
 class LockState(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +57,8 @@ class LockState(msgspec.Struct, frozen=True, kw_only=True):
     holder: str = ""
     acquired: str = ""
     expires: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    """attempts to run shards that are not in the ledger yet, in order"""
 
     def held(self, now: datetime) -> bool:
         """Whether the lock is held at ``now``."""
@@ -61,7 +84,7 @@ class FilePlace:
         try:
             make_folder(self.path.parent)
             with held(self.path) as descriptor:
-                content = os.pread(descriptor, 65536, 0)
+                content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
                 state = change(_decoded(content, self.name))
                 new = msgspec.json.encode(state)
                 os.pwrite(descriptor, new, 0)
@@ -102,6 +125,10 @@ class Lock:
         self.lifetime = lifetime
         self.token = secrets.token_hex(16)
         self.fence = 0
+        self.attempts: tuple[Attempt, ...] = ()
+        """attempts to run shards that are not in the ledger yet, when the lock was acquired"""
+        self.check: Callable[[LockState | None], object] = lambda _: None
+        """raises an error if the lock must not be acquired"""
 
     def acquire(self, now: datetime) -> int:
         """Acquire the lock and return its fencing token. Raises ``DeployLocked`` (13) with the holder and the expiry."""
@@ -113,9 +140,11 @@ class Lock:
                     f"{state.expires} unless it is renewed. Two promotions at the same time would mix releases, so "
                     f"nothing was changed. Wait for the other one to end, then try again. (lock: {self.place.name})"
                 )
-            return self._state(now, (state.fence if state else 0) + 1, now.isoformat(timespec="seconds"))
+            self.check(state)
+            return self._state(now, (state.fence if state else 0) + 1, now.isoformat(timespec="seconds"), state)
 
-        self.fence = self._exchanged(take).fence
+        taken = self._exchanged(take)
+        self.fence, self.attempts = taken.fence, taken.attempts
         return self.fence
 
     def renew(self, now: datetime) -> None:
@@ -128,7 +157,7 @@ class Lock:
                     f"{f'{state.holder} has taken it' if state and state.holder else 'it has expired'}. Unfinished steps "
                     f"are not done. Before you continue, run `gaia status {self.environment}`."
                 )
-            return self._state(now, state.fence, state.acquired)
+            return self._state(now, state.fence, state.acquired, state)
 
         self._exchanged(prolong)
 
@@ -138,22 +167,67 @@ class Lock:
         def free(state: LockState | None) -> LockState:
             if state is None or state.token != self.token:
                 return state or LockState(environment=self.environment, fence=self.fence)
-            return LockState(environment=self.environment, fence=state.fence)
+            return LockState(environment=self.environment, fence=state.fence, attempts=state.attempts)
 
         self._exchanged(free)
 
-    def _exchanged(self, change: Change) -> LockState:
-        for _ in range(_TRIES):
+    def begin_attempt(self, attempt: Attempt) -> tuple[Attempt, ...]:
+        """Store that a shard begins, without acquiring the lock; return its attempts so far, with this one.
+
+        Raises ``DeployLocked`` if another promotion has taken the lock since the plan.
+        """
+
+        def add(state: LockState | None) -> LockState:
+            found = self._of_plan(state, attempt.fence)
+            return replace(found, attempts=(*found.attempts, attempt)[-_MOST_ATTEMPTS:])
+
+        return attempts_of(attempt.shard, attempt.fence, self._exchanged(add, _TRIES_OF_SHARDS).attempts)
+
+    def end_attempt(self, attempt: Attempt, code: int) -> bool:
+        """Store the exit code of an attempt; return whether no other promotion has taken the lock since the plan."""
+
+        def end(state: LockState | None) -> LockState:
+            state = state or LockState(environment=self.environment, fence=attempt.fence)
+            attempts = (replace(each, code=code) if each == attempt else each for each in state.attempts)
+            return replace(state, attempts=tuple(attempts))
+
+        return self._exchanged(end, _TRIES_OF_SHARDS).fence == attempt.fence
+
+    def forget(self, release: str) -> None:
+        """Remove the attempts for ``release``, which are in the ledger now."""
+
+        def remove(state: LockState | None) -> LockState:
+            state = state or LockState(environment=self.environment, fence=self.fence)
+            return replace(state, attempts=tuple(each for each in state.attempts if each.release != release))
+
+        self._exchanged(remove)
+
+    def _of_plan(self, state: LockState | None, fence: int) -> LockState:
+        if state is None:
+            raise DeployLocked(
+                f"{self.environment}: this machine does not have the lock of the promotion ({self.place.name}), so it is unknown "
+                'whether another one began since. To use several machines, keep the ledger in git: [ledger] git = "…".'
+            )
+        if state.fence != fence:
+            raise DeployLocked(
+                f"{self.environment}: another promotion or rollback has taken the lock since the test plan of this one was "
+                f"created (fencing token {state.fence}, that of the plan is {fence}). Begin again with --only plan."
+            )
+        return state
+
+    def _exchanged(self, change: Change, tries: int = _TRIES) -> LockState:
+        for _ in range(tries):
             try:
                 return self.place.exchange(change)
             except Taken:
-                continue
+                if tries != _TRIES:
+                    time.sleep(secrets.randbelow(1000) / 1000 * _PAUSE)
         raise DeployLocked(
-            f"{self.environment}: other processes changed the lock first, {_TRIES} times; try again. "
+            f"{self.environment}: other processes changed the lock first, {tries} times; try again. "
             f"(lock: {self.place.name})"
         )
 
-    def _state(self, now: datetime, fence: int, acquired: str) -> LockState:
+    def _state(self, now: datetime, fence: int, acquired: str, before: LockState | None) -> LockState:
         return LockState(
             environment=self.environment,
             fence=fence,
@@ -161,7 +235,13 @@ class Lock:
             holder=self.holder,
             acquired=acquired,
             expires=(now + self.lifetime).isoformat(timespec="seconds"),
+            attempts=before.attempts if before else (),
         )
+
+
+def attempts_of(shard: str, fence: int, attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+    """Return the attempts to run ``shard`` of the promotion with the fencing token ``fence``, in order."""
+    return tuple(each for each in attempts if (each.fence, each.shard) == (fence, shard))
 
 
 def _decoded(content: bytes, name: str) -> LockState | None:

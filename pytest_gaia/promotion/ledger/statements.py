@@ -119,7 +119,7 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     digests: dict[str, str] = {}
     """service → digest that ran at the end of the run; empty if nothing could be observed"""
     problem: str = ""
-    """reason why the run counts as failed regardless of its tests: its files contradict its results log"""
+    """why its tests do not decide: its files contradict its results log, or a shard is missing"""
     addresses: dict[str, tuple[str, ...]] = {}
     """service → host and port of every tested address; empty in entries older than this field"""
     hosts: tuple[str, ...] = ()
@@ -155,10 +155,27 @@ class RunDetails(msgspec.Struct, frozen=True, kw_only=True, rename=_STORED):
     """services of that release whose operations are not known in this one"""
     removed: tuple[RemovedOperation, ...] = ()
     """operations of that release that this one lacks"""
+    shards: tuple[ShardSeen, ...] = ()
+    """the shards that were merged into this run; empty if it was not split"""
     started: str
     finished: str
     fence: int = 0
     """fencing token of the lock during the run; 0 without a lock"""
+
+
+class ShardSeen(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One shard of a run."""
+
+    shard: str
+    """such as ``2/5``"""
+    attempt: int
+    record: str
+    """SHA-256 of its results log"""
+    signers: tuple[str, ...] = ()
+    """names of the trusted keys that signed its statement"""
+    ci: str = ""
+    """URL of the CI run"""
+    ci_attempt: str = ""
 
 
 class RemovedOperation(msgspec.Struct, frozen=True, omit_defaults=True):

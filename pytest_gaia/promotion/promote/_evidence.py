@@ -19,6 +19,7 @@ from pytest_gaia.promotion.ledger.statements import (
     Resource,
     RunDetails,
     RunPredicate,
+    ShardSeen,
 )
 from pytest_gaia.promotion.promote.performance import Baseline, measure, samples_of
 from pytest_gaia.promotion.release.kept import Release
@@ -26,7 +27,7 @@ from pytest_gaia.verdict.classify import EXECUTED, Classification, Outcome
 from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun, ServiceSeen
 from pytest_gaia.verdict.plan import Plan
 from pytest_gaia.verdict.report import VerdictFile
-from pytest_gaia.verdict.results_log import time_of
+from pytest_gaia.verdict.results_log import CLOCK_SKEW, time_of
 
 _GOOD: tuple[DeployOutcome, ...] = ("deployed_with_tool_error", "deployed", "unchanged")
 """in order of precedence"""
@@ -59,6 +60,7 @@ def run_predicate(
     baseline: Baseline = _NO_BASELINE,
     problem: str = "",
     ci: str = "",
+    shards: tuple[ShardSeen, ...] = (),
 ) -> RunPredicate:
     """Return the ledger entry for a run, with the ``verdict`` that the promotion itself computed.
 
@@ -77,8 +79,9 @@ def run_predicate(
         details=msgspec.structs.replace(
             details,
             verdict="REJECT" if problem else _decision(verdict),
-            problem=problem,
+            problem=problem or (record.end.held if record.end else ""),
             ci=ci,
+            shards=shards,
             missing=tests.failed,
             unexecuted=tests.unexecuted,
             digests=dict(running),
@@ -273,5 +276,7 @@ def _short(value: object) -> str:
 
 def _within(record: RecordedRun, planned: str, ended: str) -> bool:
     assert record.end is not None
-    first, last = time_of(planned) - _CLOCK_STEP, time_of(ended) + _CLOCK_STEP
+    # Shards ran on other machines.
+    step = CLOCK_SKEW if record.end.shards else _CLOCK_STEP
+    first, last = time_of(planned) - step, time_of(ended) + step
     return first <= time_of(record.start.started) and time_of(record.end.finished) <= last

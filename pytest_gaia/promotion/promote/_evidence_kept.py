@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import msgspec
@@ -67,6 +67,8 @@ class _Left:
 def keep_evidence(plan: Plan, sealed: Mark, ran: Mark, fence: int) -> Kept:
     """Write the results of the run to the ledger. Raises ``ConfigError``."""
     running = _running(plan)
+    if sealed.shards and not ran.record:
+        return _nothing_ran(plan, ran, fence)
     try:
         left = _left(plan, sealed, ran)
     except Unfit as unfit:
@@ -77,7 +79,7 @@ def keep_evidence(plan: Plan, sealed: Mark, ran: Mark, fence: int) -> Kept:
         return _nothing_known(plan, running, str(unfit), fence)
     except ConfigError as error:
         kept = _nothing_known(plan, running, str(error), fence)
-        _write_rejected(plan, str(error), ran.files, (sealed.when, ran.when), fence)
+        write_rejected(plan, str(error), ran.files, (sealed.when, ran.when), fence)
         return replace(kept, word="REJECT")
     deployment = _deployment(plan, left.verdict, ran, running, fence)
     seen = deployment.services if plan.hook == _IN_PYTEST and not left.verdict.changed else running
@@ -86,7 +88,7 @@ def keep_evidence(plan: Plan, sealed: Mark, ran: Mark, fence: int) -> Kept:
     if not any(_same(entry.predicate, run) for entry in plan.promotion.ledger.entries()):
         _write_deployment(plan, deployment)
         plan.promotion.ledger.append(RUN, plan.release.subjects(), run, signers=plan.signers)
-    return Kept(deployment.outcome, run.details.verdict, left.problem)
+    return Kept(deployment.outcome, run.details.verdict, run.details.problem)
 
 
 def baseline_in_ledger(plan: Plan) -> Baseline:
@@ -101,41 +103,44 @@ def abandon(plan: Plan) -> None:
     no proof.
     """
     path = plan.commands.folder / RECORD
-    digest = sha256_of(content := _read(path))
+    digest = sha256_of(content := read_file(path))
     runs = (each.predicate for each in plan.promotion.ledger.entries() if isinstance(each.predicate, RunPredicate))
-    if not any(Resource(RECORD, {"sha256": digest}) in run.configuration for run in runs) and _failed(plan, content):
+    if not any(Resource(RECORD, {"sha256": digest}) in run.configuration for run in runs) and failed_tests(
+        plan, content
+    ):
         path.replace(path.with_name(f"{_ABANDONED}{digest[:12]}.jsonl"))
 
 
 def keep_abandoned(plan: Plan, fence: int) -> None:
     """Write the runs of :func:`abandon` to the ledger as rejected. Raises ``ConfigError``."""
     for path in sorted(plan.commands.folder.glob(f"{_ABANDONED}*.jsonl")):
-        content = _read(path)
-        if failed := _failed(plan, content):
+        content = read_file(path)
+        if failed := failed_tests(plan, content):
             reason = f"the run was interrupted after {counted(len(failed), 'failed test')}: {listed(failed)}"
             started = decode_run(content, path).start.started
-            _write_rejected(plan, reason, {RECORD: sha256_of(content)}, (started, _now()), fence, failed)
+            write_rejected(plan, reason, {RECORD: sha256_of(content)}, (started, _now()), fence, failed)
         path.unlink()
 
 
-def _failed(plan: Plan, content: bytes) -> tuple[str, ...]:
+def failed_tests(plan: Plan, content: bytes) -> tuple[str, ...]:
     """Return the blocking tests in an incomplete results log; none if it cannot be read."""
     try:
         record = decode_run(content, plan.commands.folder / RECORD)
     except ConfigError:
         return ()
     return tuple(
-        classification.node for classification in _evaluated(plan, record).classifications if classification.blocks
+        classification.node for classification in evaluated_by(plan, record).classifications if classification.blocks
     )
 
 
-def _evaluated(plan: Plan, record: RecordedRun) -> EvaluatedRun:
-    # A run evaluates expectations at the day of its start.
-    context = record.start.context(plan.name, time_of(record.start.started).date(), plan.tolerance)
+def evaluated_by(plan: Plan, record: RecordedRun, day: date | None = None) -> EvaluatedRun:
+    """Evaluate a results log with the expectations from before the run."""
+    # A run evaluates expectations at the day of its start, and shards at that of their plan.
+    context = record.start.context(plan.name, day or time_of(record.start.started).date(), plan.tolerance)
     return evaluate_run(record.start, record.tests, record.end, plan.expectations, context)
 
 
-def _write_rejected(
+def write_rejected(
     plan: Plan,
     reason: str,
     files: Mapping[str, str],
@@ -143,6 +148,7 @@ def _write_rejected(
     fence: int,
     failed: tuple[str, ...] = (),
 ) -> None:
+    """Write a run that proves nothing, with the ``reason``, as rejected."""
     details = RunDetails(
         environment=plan.name, release=plan.release.id, verdict="REJECT", plan="", planned=0, problem=reason,
         started=between[0], finished=between[1], fence=fence,
@@ -161,15 +167,16 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
     record = decode_run(_written(folder / RECORD, ran.record), folder / RECORD)
     if record.end is None:
         raise Unfit("the results log is incomplete: the run was killed")
-    content = _read(folder / PLAN)
+    content = read_file(folder / PLAN)
     if sha256_of(content) != sealed.files.get(PLAN):
         raise ConfigError(
             f"{PLAN}: changed since it was saved: {sha256_of(content)[:12]}, saved as {sealed.files.get(PLAN, '')[:12]}"
         )
     required = read_plan(folder / PLAN)
-    if sha256_of(_read(folder / BASELINE)) != sealed.files.get(BASELINE):
+    day = required.day if record.end.shards else None
+    if sha256_of(read_file(folder / BASELINE)) != sealed.files.get(BASELINE):
         raise ConfigError(f"{BASELINE}: changed since it was saved")
-    evaluated = _evaluated(plan, record)
+    evaluated = evaluated_by(plan, record, day)
     own = verdict_file(evaluated)
     problem = contradiction(
         required,
@@ -182,14 +189,14 @@ def _left(plan: Plan, sealed: Mark, ran: Mark) -> _Left:
         codes=(ran.exit_code, evaluated.exit_code),
         between=(sealed.when, ran.when),
     )
-    if ran.changed:
-        problem = "; ".join(filter(None, (problem, f"files changed during the run: {listed(ran.changed)}")))
+    changed = f"files changed during the run: {listed(ran.changed)}" if ran.changed else ""
+    problem = "; ".join(filter(None, (ran.refused, problem, changed)))
     return _Left(required, record, own, problem)
 
 
 def _written(path: Path, reported: str) -> bytes:
     """Return the results log, if its hash is the one that pytest reported at its end."""
-    content = _read(path)
+    content = read_file(path)
     if not reported or (not content and reported == sha256_of(content)):
         raise Unfit("pytest ended without a results log; its result is unknown")
     if sha256_of(content) != reported:
@@ -199,13 +206,21 @@ def _written(path: Path, reported: str) -> bytes:
 
 def _untouched(plan: Plan, ran: Mark) -> bool:
     """Whether the run ended before its first test and before any deployment."""
-    return ran.exit_code in _UNTOUCHED and not ran.problem and not _read(plan.commands.folder / RECORD)
+    return ran.exit_code in _UNTOUCHED and not ran.problem and not read_file(plan.commands.folder / RECORD)
 
 
 def _nothing_known(plan: Plan, running: dict[str, str], reason: str, fence: int) -> Kept:
     """Write a failed deployment, because it is unknown what the environment runs."""
     _write_deployment(plan, msgspec.structs.replace(_deployed(plan, None, fence), services=running, reason=reason))
     return Kept("failed", problem=reason)
+
+
+def _nothing_ran(plan: Plan, ran: Mark, fence: int) -> Kept:
+    """Write a split run without the results of any shard."""
+    if ran.deployment is not None:
+        _write_deployment(plan, msgspec.structs.replace(ran.deployment, time=_now(), fence=fence))
+    write_rejected(plan, ran.refused, ran.files, (ran.when, _now()), fence)
+    return Kept(ran.deployment.outcome if ran.deployment else "", "REJECT", ran.refused)
 
 
 def _run(plan: Plan, left: _Left, ran: Mark, running: dict[str, str], fence: int) -> RunPredicate:
@@ -219,6 +234,7 @@ def _run(plan: Plan, left: _Left, ran: Mark, running: dict[str, str], fence: int
         baseline=baseline_of(plan.promotion.rootdir, plan.promotion.ledger.entries(), plan.name, plan.release.id),
         problem=left.problem,
         ci=ci_run(plan.promotion.environ),
+        shards=ran.seen,
     )
     run = located(run, plan.environment, left.verdict.addresses)
     return msgspec.structs.replace(run, details=with_declared(run.details, plan.promotion.declared(plan.name)))
@@ -228,6 +244,8 @@ def _deployment(
     plan: Plan, verdict: VerdictFile, ran: Mark, running: dict[str, str], fence: int
 ) -> DeploymentPredicate:
     """Return the deployment; or, without a deployment, whether the release ran before and after the tests."""
+    if ran.deployment is not None:
+        return msgspec.structs.replace(ran.deployment, time=_now(), fence=fence)
     if plan.deploys:
         return _deployed(plan, verdict.deployment, fence)
     wrong = ran.problem or ", ".join(s for s in plan.services if running.get(s) != plan.release.digests[s])
@@ -260,11 +278,11 @@ def _running(plan: Plan) -> dict[str, str]:
 
 def _theirs(plan: Plan) -> VerdictFile | None:
     with suppress(msgspec.MsgspecError, UnicodeDecodeError):
-        return msgspec.json.decode(_read(plan.commands.folder / VERDICT), type=VerdictFile)
+        return msgspec.json.decode(read_file(plan.commands.folder / VERDICT), type=VerdictFile)
     return None
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """Return the content of the file at ``path``; empty if it does not exist."""
     with suppress(OSError):
         return path.read_bytes()

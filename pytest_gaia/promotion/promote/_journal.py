@@ -1,4 +1,4 @@
-"""The progress of a promotion on this machine, for ``gaia promote --resume``.
+"""The progress of a promotion, for ``gaia promote --resume`` and for the next part of a split promotion.
 
 It is stored in ``.gaia/promotions/<environment>.jsonl``. It is no evidence; only the ledger is.
 """
@@ -13,11 +13,12 @@ import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.files.writing import add_line, make_ignored_folder, read_lines
+from pytest_gaia.promotion.ledger.statements import DeploymentPredicate, ShardSeen
 from pytest_gaia.system.processes import try_hold
 
 FOLDER = ".gaia/promotions"
 
-StepName: TypeAlias = Literal["begin", "lock", "seal", "run", "evidence", "gate", "end"]
+StepName: TypeAlias = Literal["begin", "lock", "seal", "deploy", "run", "evidence", "gate", "end"]
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -32,7 +33,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     token: str = ""
     """``begin``: token of the lock, with which a resumed promotion takes over its own lock"""
     fence: int = 0
-    """``lock``: the fencing token"""
+    """``lock``, ``deploy``: the fencing token"""
     files: dict[str, str] = {}
     """``seal``, ``run``: file → SHA-256 of the files of the step"""
     record: str = ""
@@ -42,7 +43,19 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     changed: tuple[str, ...] = ()
     """``run``: suites, settings, expectations and keys that changed since the plan was written"""
     problem: str = ""
-    """``run``: a deployment has begun; or, without deployments, another release ran before"""
+    """``run``, ``deploy``: a deployment has begun; or, without deployments, another release ran before"""
+    shards: int = 0
+    """``seal``: the number of shards; 0 if the run is not split"""
+    strays: str = ""
+    """``seal`` of a split run: SHA-256 of the differences between the files and the commit of the release"""
+    promotion: str = ""
+    """``seal`` of a split run: ID of the promotion, also in copies of this line"""
+    deployment: DeploymentPredicate | None = None
+    """``deploy``: what was deployed; None without deployments"""
+    refused: str = ""
+    """``run``, merged from shards: why they prove nothing"""
+    seen: tuple[ShardSeen, ...] = ()
+    """``run``: its shards"""
 
 
 class Journal:
@@ -76,21 +89,21 @@ class Journal:
         return () if any(mark.step == "end" for mark in last) else tuple(last)
 
     @contextmanager
-    def alone(self) -> Iterator[int]:
+    def alone(self, shard: str = "") -> Iterator[int]:
         """Lock out other promotions on this machine while this process, or one that inherits the descriptor, runs.
 
-        The operating system releases the lock when the last of them ends, also after ``kill -9``. Raises
+        A ``shard`` locks out only others of its name. The operating system releases the lock when the last of them ends, also after ``kill -9``. Raises
         ``DeployLocked``.
         """
         try:
             make_ignored_folder(self.folder)
-            descriptor = try_hold(self.folder / f"{self.environment}.busy")
+            descriptor = try_hold(self.folder / f"{self.environment}{shard and f'.{shard}'}.busy")
         except OSError as error:
             raise self._error(error) from None
         if descriptor is None:
             raise DeployLocked(
-                f"{self.environment}: another promotion is in progress on this machine, or pytest of a killed one "
-                "still runs. Nothing was done. Wait until it ends."
+                f"{self.environment}: another promotion{shard and f' of {shard}'} is in progress on this machine, or pytest of "
+                "a killed one still runs. Nothing was done. Wait until it ends."
             )
         try:
             yield descriptor

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise, starmap
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
@@ -23,8 +23,11 @@ from pytest_gaia.promotion.release.commits import is_inside
 from pytest_gaia.promotion.release.kept import Release
 from pytest_gaia.system.processes import exit_code_of, output_of, without_signing_key
 from pytest_gaia.system.signals import like_interrupts
+from pytest_gaia.verdict.evidence import Shard
 
 PLAN, RECORD, VERDICT = "plan.json", "record.jsonl", "verdict.json"
+SIGNED = "statement.json"
+"""signed statement about the results log of a shard"""
 BASELINE = "baseline.json"
 """operations of the release before, from the ledger; without any if there was none"""
 _ADDOPTS = "PYTEST_ADDOPTS"
@@ -60,6 +63,29 @@ _LOOK_EVERY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a split promotion, as the user asked for it. By default, the promotion is not split."""
+
+    only: Literal["plan", "run", "evidence"] | None = None
+    """``plan``: test plan and deployment; ``run``: tests; ``evidence``: what is signed, without code of the project"""
+    shards: int = 0
+    """``plan``: the number of shards"""
+    shard: Shard | None = None
+    """``run``: which shard"""
+    durations: Path | None = None
+    """``plan``: results log by which the shards are balanced"""
+
+    @property
+    def signs(self) -> bool:
+        """Whether it needs the signing key."""
+        return self.only in (None, "evidence") or self.shard is not None
+
+
+WHOLE = Part()
+"""a promotion that is not split"""
+
+
+@dataclass(frozen=True, slots=True)
 class Commands:
     """The command lines of one promotion, for the folder of gaia.toml."""
 
@@ -67,10 +93,18 @@ class Commands:
     run: tuple[str, ...]
     folder: Path
     """folder of the test plan, the baseline, the results log and the verdict file"""
+    results: Path
+    """folder of the results log and the verdict file: for a shard, one of its own"""
 
     @classmethod
     def of(
-        cls, project: Project, environment: str, release: Release, services: Sequence[str], extra: Sequence[str]
+        cls,
+        project: Project,
+        environment: str,
+        release: Release,
+        services: Sequence[str],
+        extra: Sequence[str],
+        part: Part = WHOLE,
     ) -> Commands:
         """Return the command lines, which deploy ``services``. Raises ``ConfigError`` if there is no suite."""
         rootdir = project.rootdir
@@ -79,17 +113,26 @@ class Commands:
             raise ConfigError('gaia.toml has no suites, so there is nothing to test. Add [gaia] suites = ["suites"].')
         _check_extra(extra)
         folder = rootdir / FOLDER / f"{environment}-{release.short}"
-        shown = os.path.relpath(folder, rootdir)
+        results = shard_folder(folder, part.shard.index) if part.shard else folder
+        shown, written = os.path.relpath(folder, rootdir), os.path.relpath(results, rootdir)
         common = (*suites, f"--rootdir={rootdir}", f"--gaia-env={environment}", f"--gaia-release={release.id}")
         seal = ("--collect-only", "-q", f"--gaia-plan-out={shown}/{PLAN}")
+        balance = (f"--gaia-durations={part.durations.absolute()}",) if part.durations else ()
+        # The shards of a promotion find the release deployed.
+        what = (f"--gaia-shard={part.shard}",) if part.shard else _deploying(release, services)
         evidence = (
             "--gaia-require-full",
             f"--gaia-plan={shown}/{PLAN}",
             f"--gaia-baseline={shown}/{BASELINE}",
-            f"--gaia-report-log={shown}/{RECORD}",
-            f"--gaia-verdict-file={shown}/{VERDICT}",
+            f"--gaia-report-log={written}/{RECORD}",
+            f"--gaia-verdict-file={written}/{VERDICT}",
         )
-        return cls((*common, *seal), (*common, *_deploying(release, services), *evidence, *extra), folder)
+        return cls((*common, *seal, *balance), (*common, *what, *evidence, *extra), folder, results)
+
+
+def shard_folder(folder: Path, index: int) -> Path:
+    """Return the folder of a shard in the ``folder`` of its promotion."""
+    return folder / f"shard-{index}"
 
 
 def shown(words: Sequence[str], rootdir: Path) -> str:

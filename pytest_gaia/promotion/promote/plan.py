@@ -19,9 +19,10 @@ from pytest_gaia.files.writing import make_folder
 from pytest_gaia.promotion.gate.check import Check, passed, pending
 from pytest_gaia.promotion.gate.gate import Gate, evaluate
 from pytest_gaia.promotion.ledger._signatures import Signer
+from pytest_gaia.promotion.ledger.statements import sha256_of
 from pytest_gaia.promotion.ledger.stores import FolderStore
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote.child import Commands, added_paths, check_environ
+from pytest_gaia.promotion.promote.child import WHOLE, Commands, Part, added_paths, check_environ
 from pytest_gaia.promotion.promote.signing import signers_for
 from pytest_gaia.promotion.release import commits
 from pytest_gaia.promotion.release.commits import committed
@@ -49,6 +50,7 @@ class Plan:
     strays: dict[str, str]
     """file → difference from the commit of the release; for a dirty release this is no reason to refuse"""
     signers: list[Signer] = field(default_factory=list, repr=False)
+    part: Part = WHOLE
 
     @property
     def name(self) -> str:
@@ -62,28 +64,32 @@ class Plan:
 
 
 def plan_promotion(
-    promotion: Promotion, name: str, release: Release, extra: Sequence[str], *, signing: bool = True
+    promotion: Promotion,
+    name: str,
+    release: Release,
+    extra: Sequence[str],
+    part: Part = WHOLE,
 ) -> Plan:
     """Perform all checks that are possible before a change, and return the plan; nothing is changed.
 
-    Without ``signing``, the promotion runs tests and writes nothing to the ledger, and a signing key is refused.
+    A ``part`` that runs code of the project and writes nothing to the ledger refuses a signing key.
 
     Raises ``ConfigError`` for an unknown environment, an environment that cannot be observed, missing suites, an option
     that is not allowed, a required key that is missing, untrusted or expired, and a ledger that cannot be written.
     """
     given = [each for each in (KEY_VARIABLE, KEY_FILE_VARIABLE) if promotion.environ.get(each)]
-    if given and not signing:
+    if given and not part.signs:
         raise ConfigError(
-            f"{given[0]} is set, but --only run must not have the signing key, which tests could read. Unset the variable; "
-            "`--only evidence` signs afterwards. Nothing was deployed."
+            f"{given[0]} is set, but --only {part.only} must not have the signing key, which tests could read. Unset the "
+            "variable; `--only evidence` signs afterwards. Nothing was deployed."
         )
     situation = promotion.situation(name, release)
     environment, deploys = environment_of(promotion, name)
     environment = _as_committed(environment, promotion, release)
     services = promotion.services(name, release)
     check_environ(promotion.environ, promotion.rootdir)
-    commands = Commands.of(promotion.project, name, release, services if deploys else (), extra)
-    signers = signers_for(promotion, name) if signing else []
+    commands = Commands.of(promotion.project, name, release, services if deploys else (), extra, part)
+    signers = signers_for(promotion, name) if part.signs else []
     tolerances = promotion.project.tolerances
     project = promotion.project
     expectations = load(folders_of(project.suites), tolerances, project.platform, rootdir=promotion.rootdir)
@@ -101,6 +107,7 @@ def plan_promotion(
         tolerances[name],
         strays,
         signers,
+        part,
     )
 
 
@@ -112,6 +119,17 @@ def strays_of(promotion: Promotion, release: Release) -> dict[str, str]:
         folders.append(promotion.settings.keys)
     folders += [each for each in added_paths(promotion.environ, rootdir) if (rootdir / each).is_dir()]
     return commits.strays(rootdir, release.commit.removesuffix(DIRTY), beside=beside(promotion), folders=folders)
+
+
+def changed_since(plan: Plan) -> tuple[str, ...]:
+    """Return the suites, settings, expectations and keys that changed since ``plan`` was made."""
+    now, before = strays_of(plan.promotion, plan.release), plan.strays
+    return tuple(sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name)))
+
+
+def digests_in(folder: Path, *names: str) -> dict[str, str]:
+    """Return file → SHA-256 for those of ``names`` that exist."""
+    return {name: sha256_of((folder / name).read_bytes()) for name in names if (folder / name).is_file()}
 
 
 def _as_committed(environment: Environment, promotion: Promotion, release: Release) -> Environment:
