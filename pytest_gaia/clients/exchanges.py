@@ -143,7 +143,7 @@ class TraceHeaders(NamedTuple):
             # Its first two bits are those of a UUID. So it is never zero, which would not be valid.
             span = f"{int.from_bytes(os.urandom(8)) >> 2 | 1 << 63:016x}"
             made = cls(f"{first}-{span[:4]}-{span[4:]}", f"00-{trace_id}-{span}-01")
-            if not (has_secret(made.request_id) or has_secret(made.traceparent)):
+            if not has_secret(" ".join(made)):
                 break
         return made
 

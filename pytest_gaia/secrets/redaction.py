@@ -33,6 +33,9 @@ _LONGEST_KEY = 200
 """maximum lines that are masked if the end of a private key is missing"""
 _SHORT = 100
 """characters of a text whose result is remembered"""
+_DIGITS = re.compile(r"[0-9a-f-]+")
+_BY_CHANCE = 16
+"""longest secret that random hexadecimal digits contain by chance"""
 _NAME = r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]{0,99})"
 # A table of variables (as of `env`) has one per line; elsewhere a value ends with its word or quotes.
 _TABLE = re.compile(rf"^(?P<head>(?:export |declare -x )?{_NAME}=)(?P<value>.+)$", re.MULTILINE)
@@ -51,6 +54,8 @@ class Redactor:
         self._names: dict[str, str] = {}
         self._forms: dict[str, str] = {}
         self._index = FormIndex()
+        self._digits: list[str] = []
+        """forms that may be part of a random ID"""
         self._headers: set[str] = set()
         # Reports, and headers of responses, repeat the same short texts for each test.
         self._repeated = lru_cache(maxsize=1000)(self._redacted)
@@ -83,6 +88,8 @@ class Redactor:
             for form in [part] if shaped else forms_of(part):
                 if self._forms.setdefault(form, part) == part:
                     self._index.add(form, head=not shaped)
+                if len(form) <= _BY_CHANCE and _DIGITS.fullmatch(form):
+                    self._digits.append(form)
 
     def learn_all(self, named: Iterable[tuple[str, str]]) -> None:
         """Learn several secrets, each a name and a value."""
@@ -118,9 +125,9 @@ class Redactor:
         # A mask across the limit stays complete.
         return clear if limit is None else clear[: max(limit, len(masked))]
 
-    def has_known(self, text: str) -> bool:
-        """Whether ``text`` contains a secret that is known by value."""
-        return any(True for _ in self._index.whole(text))
+    def is_in_id(self, text: str) -> bool:
+        """Whether a random ID, of lower-case hexadecimal digits and hyphens, contains a known secret by chance."""
+        return any(form in text for form in self._digits)
 
     def known(self, text: str) -> str:
         """Return ``text`` with secrets masked that are known by value."""

@@ -104,10 +104,17 @@ def test_an_id_never_contains_a_secret() -> None:
         assert "e" not in trace_id + made.request_id + made.traceparent
 
 
+def test_a_short_secret_of_hexadecimal_digits_is_found_in_an_id() -> None:
+    redactor = Redactor(["hunter2-of-mine", "c0ffee", "0123-4567", "0" * 32])
+    assert redactor.is_in_id("aac0ffeeaa")
+    assert redactor.is_in_id("00000123-4567-4000")
+    assert not redactor.is_in_id("aac0ff-eeaa")
+
+
 def test_an_id_is_never_taken_for_a_secret() -> None:
     redactor = Redactor(["hunter22"])
     for _ in range(300):
-        made = TraceHeaders.of(new_trace_id(redactor.has_known), redactor.has_known)
+        made = TraceHeaders.of(new_trace_id(redactor.is_in_id), redactor.is_in_id)
         _, trace_id, span_id, _ = made.traceparent.split("-")
         for text in (
             f"request ID {made.request_id}, trace ID {trace_id}",

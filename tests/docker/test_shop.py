@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 SHOP = ROOT / "examples" / "shop"
 
 
+FAILS = """\
+async def test_a_quote_without_a_quantity_is_refused(orders):
+    (await orders.post("/v2/quotes", json={"sku": "mug"})).expect(422)
+"""
+
+
 def outcomes(out: str) -> dict[str, str]:
     """Return service → outcome of the table of `gaia deploy`."""
     return {
@@ -39,6 +45,17 @@ def test_the_shop_is_deployed_and_tested(engine: Engine, tmp_path: Path) -> None
         tested = shop.pytest("--gaia-env=local", GAIA_LOCAL_ORDERS_DB_URL="postgresql://shop@localhost:5432/shop")
         assert "gaia verdict: PROMOTE on local" in tested.out, tested.out
         assert tested.code == 0
+
+        shop.write("suites/quotes/test_form.py", FAILS)
+        failed = shop.pytest(
+            "--gaia-env=local", "-m", "quotes", GAIA_LOCAL_ORDERS_DB_URL="postgresql://shop@localhost:5432/shop"
+        )
+        assert failed.code == 1, failed.out
+        request_id = failed.out.partition("request ID ")[2].partition(",")[0]
+        lines = failed.out.partition(" log of orders -")[2]
+        assert " ERROR POST /v2/quotes 500 " in lines
+        assert f"x-request-id={request_id} " in lines
+        assert "\nKeyError: 'quantity'\n" in lines
 
         # Compose runs the migration again, because others wait for its end.
         again = outcomes(shop.gaia("deploy", "local").out)

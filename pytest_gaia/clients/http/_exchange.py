@@ -189,7 +189,7 @@ class Attempt:
         self._started = time.time()
         self._clock = time.perf_counter()
         self._progress = Progress(link.receiver)
-        self._trace = TraceHeaders.of(link.trace_id(link.redactor.has_known), link.redactor.has_known)
+        self._trace = TraceHeaders.of(link.trace_id(link.redactor.is_in_id), link.redactor.is_in_id)
         self._incoming: Incoming | None = None
         self._received: list[bytes] = []
         self._fault: Fault | None = None
