@@ -223,7 +223,7 @@ class ControllerHooks:
         blocking = {each.node for each in evaluated.classifications if each.blocks} if evaluated else set()
         failing = {each.node: each for each in self.result.records if each.node in blocking}
         sandbox = self.run.sandbox
-        if not failing or (sandbox is None and exitstatus in _CUT_SHORT):
+        if not failing or (sandbox is None and (exitstatus in _CUT_SHORT or self.result.deadline)):
             return
         try:
             waiting = Waiting(self.terminal, f"logs of {self.run.declared.name}", SECONDS)
@@ -232,6 +232,10 @@ class ControllerHooks:
                 found = find_lines(failing.values(), self.run.declared, directory, self.run.shown, waiting)
         except KeyboardInterrupt:
             self._noted += ("reading the logs was interrupted",)
+            return
+        # Logs explain a verdict, and must not change it.
+        except Exception as error:  # noqa: BLE001
+            self._noted += (self._mask(f"the logs were not read: {type(error).__name__}: {error}"),)
             return
         self.result.logs = found.lines
         self._noted += found.notes

@@ -175,6 +175,27 @@ def test_a_failing_test_shows_the_log_lines_of_its_requests(project: pytest.Pyte
         assert "hunter2-of-mine" not in file.read_text()
 
 
+UNREADABLE = """
+async def test_fails(orders, gaia_run):
+    (gaia_run.sandbox.directory / "orders.another.log").mkdir()
+    (await orders.get("/broken")).expect(200)
+"""
+
+
+def test_a_log_that_cannot_be_read_is_a_note(project: pytest.Pytester) -> None:
+    (project.path / "gaia.toml").write_text(OWN.partition("[services.silent]")[0])
+    (project.path / "orders.py").write_text(SERVICE)
+    project.makepyfile(UNREADABLE)
+
+    result = project.runpytest_subprocess("--gaia-env=sandbox", "-p", "no:allure_pytest")
+
+    assert result.ret == 1
+    assert " log of orders -" not in result.stdout.str()
+    result.stdout.fnmatch_lines(
+        ["gaia: the log of orders was not read: *Is a directory*", "gaia verdict: REJECT on sandbox: 1 failed*"]
+    )
+
+
 OF_GAIA = """
 import pytest
 

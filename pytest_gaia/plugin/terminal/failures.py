@@ -47,7 +47,7 @@ def show_failure(
 
 def show_logs(terminal: pytest.TerminalReporter, logs: Mapping[str, Mapping[str, tuple[str, ...]]]) -> None:
     """Add log lines (test → service → lines), which are masked, to the first report of each failure."""
-    left = dict(logs)
+    left = {} if _style(terminal.config) == "line" else dict(logs)
     for kind in ("failed", "error"):
         for report in terminal.stats.get(kind, ()):
             for service, lines in left.pop(report.nodeid, {}).items():
