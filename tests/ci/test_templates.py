@@ -12,7 +12,19 @@ from typing import Any
 import pytest
 
 from pytest_gaia.cli.app import run
-from tests.ci.templates import EDGES, GITLAB, PROMOTE, ROLLBACK, commands, document, gitlab_jobs, install, steps
+from tests.ci.templates import (
+    EDGES,
+    GITLAB,
+    GITLAB_SHARDS,
+    PROMOTE,
+    ROLLBACK,
+    SHARDS,
+    commands,
+    document,
+    gitlab_jobs,
+    install,
+    steps,
+)
 from tests.preflight.sets import changed, look
 
 BIN = Path(sys.executable).parent
@@ -26,7 +38,7 @@ def tool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("schema", "files"),
-    [("vendor.github-workflows", WORKFLOWS), ("vendor.gitlab-ci", [GITLAB])],
+    [("vendor.github-workflows", [*WORKFLOWS, *SHARDS]), ("vendor.gitlab-ci", [GITLAB, *GITLAB_SHARDS])],
     ids=["github", "gitlab"],
 )
 def test_a_template_is_what_its_ci_reads(schema: str, files: list[Path]) -> None:
@@ -36,7 +48,7 @@ def test_a_template_is_what_its_ci_reads(schema: str, files: list[Path]) -> None
 
 
 def test_the_workflows_are_safe() -> None:
-    done = tool("zizmor", "--offline", "--no-progress", "--persona=pedantic", *WORKFLOWS)
+    done = tool("zizmor", "--offline", "--no-progress", "--persona=pedantic", *WORKFLOWS, *SHARDS)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No findings to report" in done.stdout + done.stderr
@@ -93,7 +105,7 @@ def test_the_release_is_made_once_and_handed_on() -> None:
     made = [line for _, line in commands() if "create-release" in line or "release create" in line]
     assert made == ["ci/gate create-release release.json"] * 2
     about = [
-        line for _, line in commands() if "promote" in line or "--drill" in line or "check " in line or "diff" in line
+        line for _, line in commands() if "promote " in line or "--drill" in line or "check " in line or "diff" in line
     ]
     assert about
     assert all("release.json" in line for line in about)
@@ -112,7 +124,7 @@ def test_evidence_is_kept_whatever_becomes_of_a_job() -> None:
         assert any(path.startswith(".gaia/") for path in gitlab["artifacts"]["paths"])
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*WORKFLOWS, *SHARDS], ids=lambda path: path.name)
 def test_permissions_are_the_least_and_actions_are_pinned(path: Path) -> None:
     whole = document(path)
     assert whole["permissions"] == {}
@@ -127,7 +139,7 @@ def test_permissions_are_the_least_and_actions_are_pinned(path: Path) -> None:
 
 
 def test_secrets_and_what_people_type_reach_a_command_through_its_variables_alone() -> None:
-    for path in WORKFLOWS:
+    for path in (*WORKFLOWS, *SHARDS):
         whole = document(path)
         assert "env" not in whole
         for job in whole["jobs"].values():
@@ -157,9 +169,10 @@ def test_each_command_is_one_line_that_gaia_understands(command: str, capsys: py
         words = ["release", "create", "--image", "gateway=x", "--output", words[1]]
 
     if words[0] == "promote":
-        assert words == ["promote", words[1], "release.json", "--confirm", words[1]]
+        assert words[:5] == ["promote", words[1], "release.json", "--confirm", words[1]]
 
-    code = run([*words, "--help"])
+    # Words after `--` are those of pytest.
+    code = run([*(words[: words.index("--")] if "--" in words else words), "--help"])
 
     assert code == 0, capsys.readouterr().err
 
@@ -167,3 +180,26 @@ def test_each_command_is_one_line_that_gaia_understands(command: str, capsys: py
 def test_a_command_that_there_is_not_would_be_noticed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["release", "check", "x", "--enw", "dev", "--help"]) == 4
     assert "--enw" in capsys.readouterr().err
+
+
+def test_shards_have_the_key_that_their_plan_has_not_and_the_last_job_runs_after_a_failed_one() -> None:
+    jobs = document(SHARDS[0])["jobs"]
+    assert {name: "GAIA_SIGNING_KEY" in str(job["steps"]) for name, job in jobs.items()} == {
+        "plan": False,
+        "shard": True,
+        "staging": True,
+    }
+    for path in SHARDS:
+        shards = document(path)["jobs"]["shard"]
+        assert shards["strategy"]["fail-fast"] == "false"
+        matrix = shards["strategy"]["matrix"]
+        names = matrix.get("shard") or [each["shard"] for each in matrix["include"]]
+        assert names == [f"{number}/{len(names)}" for number in range(1, len(names) + 1)]
+        (plan,) = [step["run"] for step in document(path)["jobs"]["plan"]["steps"] if "run" in step]
+        assert "--shards" not in plan or plan.endswith(f"--shards {len(names)}")
+    assert jobs["staging"]["if"] == "${{ !cancelled() }}"
+    assert document(SHARDS[1])["jobs"]["merge"]["if"] == "always()"
+    (promotion, plain) = map(gitlab_jobs, GITLAB_SHARDS)
+    assert promotion["staging"]["rules"][0]["when"] == plain["test-merge"]["rules"][0]["when"] == "always"
+    assert "resource_group" not in promotion["staging-shard"]
+    assert promotion["staging-plan"]["script"][-1].endswith(f"--shards {promotion['staging-shard']['parallel']}")

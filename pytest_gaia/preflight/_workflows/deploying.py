@@ -18,7 +18,7 @@ _TOOL = r"(?:^|[\s;&|(`/])"
 _GAIA = r"(?:gaia|ci/gate)"
 _DEPLOYS = re.compile(
     rf"{_TOOL}(?:fly|flyctl)\s+(?:[^|;&]*\s)?deploy\b|{_TOOL}{_GAIA}\s+deploy(?:-and-test)?\b|"
-    rf"{_TOOL}{_GAIA}\s+promote\b(?!.*\s--plan\b)|{_TOOL}deploy\.sh\b|"
+    rf"{_TOOL}{_GAIA}\s+promote\b(?!.*\s--(?:plan|shard)\b)|{_TOOL}deploy\.sh\b|"
     rf"{_TOOL}manage\.sh\s+deploy|--gaia-deploy\b|uses superfly/flyctl-actions[^ ]*@\S+ .*\bargs=[^=]*\bdeploy\b",
     re.IGNORECASE,
 )
