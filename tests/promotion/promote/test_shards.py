@@ -405,3 +405,45 @@ def test_dry_runs_show_the_part(promotable: Promotable) -> None:
 
     assert (plan.returncode, "4. deploy gateway" in plan.stdout) == (0, True), plan.stderr
     assert json.loads(shard.stdout)["dry_run"] is True
+
+
+@pytest.mark.slow("processes")
+def test_shards_on_other_machines_share_lock_and_ledger_through_git(split: Split) -> None:
+    first, remote = split.promotable.rootdir, split.promotable.rootdir.parent / "remote.git"
+    split.promotable.configure('\n[ledger]\ngit = "refs/gaia/ledger"\nremote = "origin"\n')
+    split.promotable.create_release()
+    subprocess.run(["git", "init", "-q", "--bare", str(remote)], check=True)
+    split.promotable.repository.git("remote", "add", "origin", str(remote))
+    split.plan()
+    machines = [first.parent / f"machine-{number}" for number in (1, 2, 3)]
+    for machine in machines:
+        shutil.copytree(first, machine)
+    split.monkeypatch.setenv(KEY_VARIABLE, split.pem)
+
+    def run_there(number: int) -> subprocess.CompletedProcess[str]:
+        words = split.promotable.command("--only", "run", "--shard", f"{number}/3")
+        return subprocess.run(words, cwd=machines[number - 1], capture_output=True, text=True, timeout=120, check=False)
+
+    with ThreadPoolExecutor(3) as pool:
+        shards = list(pool.map(run_there, (1, 2, 3)))
+    assert [done.returncode for done in shards] == [0, 0, 0], "".join(done.stdout + done.stderr for done in shards)
+    for number, machine in enumerate(machines, 1):
+        (left,) = machine.glob(f".gaia/promotions/stage-*/shard-{number}")
+        shutil.copytree(left, first / left.relative_to(machine))
+    done = split.evidence()
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [each.attempt for each in split.promotable.predicate(RunPredicate).details.shards] == [1, 1, 1]
+    late = run_there(1)
+    assert (late.returncode, "another promotion or rollback has taken the lock" in late.stderr) == (13, True)
+
+
+@pytest.mark.slow("processes")
+def test_a_machine_without_the_lock_of_the_plan_runs_nothing(split: Split) -> None:
+    split.plan()
+    (split.promotable.rootdir / ".gaia" / "locks" / "stage.json").unlink()
+
+    done = split.shard(1)
+
+    assert done.returncode == 13
+    assert "keep the ledger in git" in done.stderr
