@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -27,7 +28,7 @@ from pytest_gaia.promotion.promote.child import BASELINE, PLAN, RECORD, VERDICT
 from pytest_gaia.promotion.promote.performance import baseline_of
 from pytest_gaia.promotion.promote.plan import Plan, observed
 from pytest_gaia.report.allure.around import ci_run
-from pytest_gaia.verdict.evaluated import EvaluatedRun, Word, evaluate_run
+from pytest_gaia.verdict.evaluated import EXIT_CODES, EvaluatedRun, Word, evaluate_run
 from pytest_gaia.verdict.evidence import DeploymentSeen, RecordedRun
 from pytest_gaia.verdict.plan import Plan as RequiredTests
 from pytest_gaia.verdict.plan import read_plan
@@ -147,10 +148,11 @@ def write_rejected(
     between: tuple[str, str],
     fence: int,
     failed: tuple[str, ...] = (),
+    word: Literal["HOLD", "REJECT"] = "REJECT",
 ) -> None:
-    """Write a run that proves nothing, with the ``reason``, as rejected."""
+    """Write a run that proves nothing, with the ``reason``, by default as rejected."""
     details = RunDetails(
-        environment=plan.name, release=plan.release.id, verdict="REJECT", plan="", planned=0, problem=reason,
+        environment=plan.name, release=plan.release.id, verdict=word, plan="", planned=0, problem=reason,
         started=between[0], finished=between[1], fence=fence,
     )  # fmt: skip
     configuration = tuple(Resource(name, {"sha256": digest}) for name, digest in sorted(files.items()))
@@ -219,8 +221,9 @@ def _nothing_ran(plan: Plan, ran: Mark, fence: int) -> Kept:
     """Write a split run without the results of any shard."""
     if ran.deployment is not None:
         _write_deployment(plan, msgspec.structs.replace(ran.deployment, time=_now(), fence=fence))
-    write_rejected(plan, ran.refused, ran.files, (ran.when, _now()), fence)
-    return Kept(ran.deployment.outcome if ran.deployment else "", "REJECT", ran.refused)
+    word: Literal["HOLD", "REJECT"] = "HOLD" if ran.exit_code == EXIT_CODES["HOLD"] else "REJECT"
+    write_rejected(plan, ran.refused, ran.files, (ran.when, _now()), fence, word=word)
+    return Kept(ran.deployment.outcome if ran.deployment else "", word, ran.refused)
 
 
 def _run(plan: Plan, left: _Left, ran: Mark, running: dict[str, str], fence: int) -> RunPredicate:

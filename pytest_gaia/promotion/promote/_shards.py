@@ -276,8 +276,9 @@ def gather(plan: Plan, sealed: Mark, deployed: Mark, attempts: Sequence[Attempt]
         write_report(folder / VERDICT, merged.evaluated)
     except ConfigError as error:
         # Without any results log, it is only that.
+        code = EXIT_CODES["REJECT"] if refused else HOLD
         nothing = f"none of the {sealed.shards} shards left a results log" if not seen else str(error).rstrip(".")
-        return Gathered(files=tuple(files), refused="; ".join((*refused, nothing)))
+        return Gathered(exit_code=code, files=tuple(files), refused="; ".join((*refused, nothing)))
     return Gathered(
         sha256_of(read_file(folder / RECORD)), merged.evaluated.exit_code, tuple(files), tuple(seen), "; ".join(refused)
     )

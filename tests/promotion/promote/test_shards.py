@@ -224,6 +224,14 @@ def test_a_missing_shard_holds(split: Split) -> None:
     split.refuses("HOLD", "shard 2/3 is missing")
 
 
+@pytest.mark.slow("processes")
+def test_no_shard_at_all_holds(split: Split) -> None:
+    split.plan()
+
+    split.refuses("HOLD", "none of the 3 shards left a results log")
+    assert split.promotable.predicate(DeploymentPredicate).outcome == "deployed"
+
+
 def of_another_environment_of_python(split: Split) -> None:
     """Let shard 2 have loaded another plugin, in a record that is signed correctly."""
     path = split.folder(2) / "record.jsonl"
