@@ -13,13 +13,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pytest_gaia.config.deployfiles.model import App
 from pytest_gaia.config.environment import Environment
 from pytest_gaia.errors import GaiaError
-from pytest_gaia.secrets.redaction import masker
+from pytest_gaia.secrets.redaction import LONGEST_KEY, masker
 from pytest_gaia.verdict.evidence import TestRecord, Wire
 from pytest_gaia.wording import counted, listed
 
@@ -29,6 +30,8 @@ LINES = 20
 """lines of one service for one test"""
 _RECORD = 16
 """lines of one log record, which may contain a traceback"""
+_FIRST, _LAST = 3, _RECORD - 4
+"""lines at the beginning and at the end of a longer record, without those between them"""
 _WIDEST = 1000
 """characters of a line"""
 _LAST_BYTES = 32 * 1024 * 1024
@@ -288,24 +291,30 @@ class _Search:
             chosen, room = set[int](), LINES
             # The latest ones of the request that failed, then the latest others.
             for number in sorted(range(len(records)), key=lambda at: (not records[at].owners[node], -at)):
-                room -= min(len(_short(records[number].lines)), _RECORD)
+                room -= min(len(_filled(records[number].lines)), _RECORD)
                 if room < 0 and chosen:
                     break
                 chosen.add(number)
             left_out = len(records) - len(chosen)
             more = (f"… {counted(left_out, 'more record')} with an ID of the test",) if left_out else ()
-            # Masked together, because a private key has several lines.
             clear = masker({})
-            lines = (line for number in sorted(chosen) for line in _short(records[number].lines))
-            yield node, (*more, *(_cut(mask(clear(line))) for line in lines))
+            shown = (_short(records[number].lines, clear) for number in sorted(chosen))
+            yield node, (*more, *(_cut(mask(line)) for line in chain.from_iterable(shown)))
 
 
-def _short(lines: Sequence[str]) -> list[str]:
-    kept = [line for line in lines if line.strip()]
+def _filled(lines: Sequence[str]) -> list[str]:
+    return [line for line in lines if line.strip()]
+
+
+def _short(lines: Sequence[str], clear: Callable[[str], str]) -> list[str]:
+    """Return the lines of a record that are shown. ``clear`` masks them in order, because a private key has several lines."""
+    kept = _filled(lines)
     if len(kept) <= _RECORD:
-        return kept
-    end = _RECORD - 4
-    return [*kept[:3], f"  … {len(kept) - 3 - end} lines", *kept[-end:]]
+        return list(map(clear, kept))
+    first = list(map(clear, kept[:_FIRST]))
+    # A private key may begin in a line that is left out.
+    last = list(map(clear, kept[_FIRST:][-_LAST - LONGEST_KEY :]))[-_LAST:]
+    return [*first, f"  … {counted(len(kept) - _FIRST - _LAST, 'line')}", *last]
 
 
 def _cut(line: str) -> str:

@@ -29,7 +29,7 @@ _COOKIES = re.compile(r";\s*+")
 _CREDENTIAL_URL = re.compile(r"[a-z][a-z0-9+.-]{0,19}://[^\s/@]+@", re.IGNORECASE)
 _PLAIN_WORD = re.compile(r"[a-z]{1,12}|[A-Z][a-z]{1,11}|\d{1,9}")
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-_LONGEST_KEY = 200
+LONGEST_KEY = 200
 """maximum lines that are masked if the end of a private key is missing"""
 _SHORT = 100
 """characters of a text whose result is remembered"""
@@ -266,7 +266,7 @@ def masker(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
             lines_of_key -= 1
             return mask_of(text.strip())
         for mark in KEY_MARK.finditer(text):
-            lines_of_key = _LONGEST_KEY if mark[1] else 0
+            lines_of_key = LONGEST_KEY if mark[1] else 0
         text = redactor.text(text)
         if "=" in text or ":" in text:
             text = _PAIR.sub(_masked_value, _TABLE.sub(_masked_value, text))

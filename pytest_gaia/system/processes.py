@@ -7,6 +7,7 @@ removed, because two processes could then hold two files of the same name.
 """
 
 import fcntl
+import hashlib
 import math
 import os
 import subprocess
@@ -104,6 +105,12 @@ _ENVIRON = {
     "GIT_NO_REPLACE_OBJECTS": "1",
 }
 
+_SAME = (
+    *("--binary", "--full-index", "--no-renames", "--no-color", "--no-ext-diff", "--no-textconv", "--submodule=short"),
+    *("--diff-algorithm=myers", "--unified=3", "--src-prefix=a/", "--dst-prefix=b/"),
+)
+"""options of ``git diff`` for which the settings of a user hardly matter"""
+
 DIRTY = "-dirty"
 """suffix of a commit that files differ from, as in ``git describe``"""
 
@@ -125,14 +132,19 @@ def git(
 
 
 def commit_of(rootdir: Path) -> str:
-    """Return the commit of the project, with ``-dirty`` if tracked files differ from it; empty without git."""
+    """Return the commit of the project; empty without git.
+
+    If tracked files differ from it, it ends with ``-dirty-`` and a digest of the differences, so that two working trees with
+    different changes are not taken for the same.
+    """
     try:
         found = git(rootdir, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-        changed = git(rootdir, "status", "--porcelain", "--untracked-files=no")
+        changes = git(rootdir, "diff", *_SAME, "HEAD")
     except FileNotFoundError:
         return ""
     commit = found.stdout.decode().strip()
-    return f"{commit}{DIRTY}" if commit and changed.stdout.strip() else commit
+    digest = hashlib.sha256(changes.stdout).hexdigest()[:12]
+    return f"{commit}{DIRTY}-{digest}" if commit and changes.stdout else commit
 
 
 def said(found: subprocess.CompletedProcess[bytes], line: int = -1) -> str:

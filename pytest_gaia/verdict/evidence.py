@@ -302,7 +302,7 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     expectations_digest: str = msgspec.field(name="policy", default="")
     """SHA-256 of the expectations; empty without a plan"""
     commit: str = ""
-    """commit of the project, with ``-dirty`` if tracked files differ from it; empty without a plan"""
+    """commit of the project, with a digest of the changes of tracked files; empty without a plan"""
 
     @property
     def order(self) -> str:

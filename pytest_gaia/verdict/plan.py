@@ -66,7 +66,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     created: str = ""
     """time at which it was created, ISO 8601 in UTC; expectations expire by it in shards. Empty in older plans"""
     commit: str = ""
-    """commit of the project, with ``-dirty`` if tracked files differ from it; empty without git"""
+    """commit of the project, with a digest of the changes of tracked files; empty without git"""
 
     @property
     def digest(self) -> str:

@@ -196,6 +196,23 @@ def test_a_log_that_cannot_be_read_is_a_note(project: pytest.Pytester) -> None:
     )
 
 
+def test_a_private_key_is_masked_although_its_beginning_is_left_out(project: pytest.Pytester) -> None:
+    key = ["-----BEGIN PRIVATE KEY-----", *(f"{number:04}{'MIIEvQIBADANBgkq' * 3}" for number in range(26))]
+    text = "\n".join(["  config:", "    a: 1", "    b: 2", "    key: |", *(f"      {line}" for line in key)])
+    (project.path / "gaia.toml").write_text(OWN)
+    dump = f"print(f'ERROR {{ids}}' + {chr(10) + text + chr(10) + '      the end'!r})"
+    (project.path / "orders.py").write_text(SERVICE.replace('print("INFO cleaned up")', dump))
+    (project.path / "silent.py").write_text(SERVICE)
+    project.makepyfile('async def test_fails(orders):\n    (await orders.get("/broken")).expect(200)\n')
+
+    result = project.runpytest_subprocess("--gaia-env=sandbox", "-p", "no:xdist", "--junitxml=junit.xml")
+
+    for shown in (result.stdout.str(), (project.path / "junit.xml").read_text()):
+        assert "    a: 1\n  … 18 lines\n***" in shown
+        assert "      the end" in shown
+        assert "MIIEvQIBADANBgkq" not in shown
+
+
 OF_GAIA = """
 import pytest
 

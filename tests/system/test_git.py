@@ -13,7 +13,7 @@ from pytest_gaia.cli.reports.report import branch_at
 from pytest_gaia.config.deployfiles.values import committed_variables
 from pytest_gaia.promotion.ledger.stores import GitReference
 from pytest_gaia.promotion.release.commits import committed, head
-from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE, git
+from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE, commit_of, git
 
 ASKED: dict[str, Callable[[Path], object]] = {
     "the branch": branch_at,
@@ -69,3 +69,15 @@ def test_what_a_clone_put_in_the_place_of_an_object_is_not_what_was_committed(wh
 
     assert ASKED[what](repository) == before
     assert "it was" in str(before)
+
+
+def test_two_working_trees_with_different_changes_are_not_the_same_commit(repository: Path) -> None:
+    clean, rules = commit_of(repository), repository / "rules" / "a.toml"
+    rules.write_text("as = 'one shard saw it'\n")
+    first = commit_of(repository)
+    git(repository, "config", "diff.noprefix", "true").check_returncode()
+    again = commit_of(repository / "rules")
+    rules.write_text("as = 'another one saw it'\n")
+
+    assert first == again != commit_of(repository)
+    assert first.startswith(f"{clean}-dirty-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from dis import get_instructions
@@ -168,12 +169,17 @@ def read_required_plan(
     ):
         if theirs != ours:
             raise ConfigError(
-                f"--gaia-plan={path}: created for another {what} ({theirs[:12]}; this run: {ours[:12]}). "
+                f"--gaia-plan={path}: created for another {what} ({_short(theirs)}; this run: {_short(ours)}). "
                 "Create a plan for this run: pytest --collect-only --gaia-plan-out=FILE"
             )
     if shard:
         _refuse_old(path, plan)
     return plan
+
+
+def _short(text: str) -> str:
+    """Return ``text`` with 12 digits of each hash, and all of the rest."""
+    return re.sub("[0-9a-f]{13,}", lambda found: found[0][:12], text) or "none"
 
 
 def _refuse_old(path: Path, plan: Plan) -> None:
