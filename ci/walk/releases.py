@@ -27,6 +27,8 @@ SERVICES = ("gateway",)
 SUITES = ("health", "messaging", "database")
 PEOPLE = {"ci": "ci", "rita": "release-manager", "sam": "security"}
 USAGE_ERROR, REJECTED = 4, 1
+SHARDS = ("1/3", "2/3", "3/3")
+"""the matrix of the template that runs tests in shards"""
 SIGNED = {
     "dev": [("rita", ("approve", "feature-complete", "dev", "--role=release-manager"))],
     "production": [
@@ -144,6 +146,9 @@ def _release(commands: Commands, release: int, say: Callable[[str], None]) -> No
         say(f"release {release}: {job}")
         for who, words in SIGNED.get(job, ()):
             _sign(commands, who, words)
+        if (job, release) == ("staging", 2):
+            _in_shards(commands, say)
+            continue
         _as(commands, "ci")
         for line in lines:
             # The first release has no rollback target, and a release manager waives the check.
@@ -152,6 +157,20 @@ def _release(commands: Commands, release: int, say: Callable[[str], None]) -> No
             if first:
                 _sign(commands, "rita", ("waive", "rollback-ready", "production", "--until=1d", "--reason=the first"))
     commands.gaia("release", "check", "release.json")
+
+
+def _in_shards(commands: Commands, say: Callable[[str], None]) -> None:
+    """Run every step of the template that runs the tests of staging in shards."""
+    for job, lines in _steps("promote-shards.yml").items():
+        for shard in SHARDS if job == "shard" else ("",):
+            say(f"release 2: staging, {job} {shard}".rstrip())
+            _as(commands, "ci")
+            if job == "plan":
+                del commands.environ["GAIA_SIGNING_KEY_FILE"]
+            commands.environ["SHARD"] = shard
+            for line in lines:
+                commands.run(["sh", "-ec", line])
+    _as(commands, "ci")
 
 
 def _steps(template: str) -> dict[str, list[str]]:

@@ -179,7 +179,8 @@ class Promote:
                 self.journal.add(replace(done[step], run=self.run))
         if "run" not in done:
             done["run"] = self._gathered(done["seal"], done["deploy"], attempts)
-        self.say("run", "already complete; continuing")
+        else:
+            self.say("run", "already complete; continuing")
 
     def _seal(self, descriptor: int) -> Mark:
         folder = self.plan.commands.folder
@@ -354,7 +355,7 @@ class _Progress(Progress):
 
     def ended(self, step: StepResult) -> None:
         """Report the outcome."""
-        self._say("deploy", ending(step))
+        self._say("deploy", ending(step).strip())
 
     def note(self, text: str) -> None:
         """Report it."""
