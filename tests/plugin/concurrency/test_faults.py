@@ -140,7 +140,8 @@ def test_a_killed_run_leaves_no_process(tmp_path: Path, counting: Server, worker
     counting.delay = 0.1
     project = make_project(tmp_path, asks(200))
     process = begin(project, counting, *workers)
-    until(lambda: len(counting.seen) >= 20)
+    # A worker sends a result after its request.
+    until(lambda: len(counting.seen) >= 20 and '"line":"test"' in (project / "run.jsonl").read_text())
     process.kill()
     process.communicate(timeout=60)
 
