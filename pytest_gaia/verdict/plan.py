@@ -6,6 +6,7 @@ every test of the plan must pass, fail as expected, or not apply.
 
 import hashlib
 import heapq
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from math import fsum
@@ -117,7 +118,12 @@ def durations(path: Path) -> Mapping[str, float]:
 
 def not_passed(required: Iterable[str], classifications: Sequence[Classification]) -> tuple[str, ...]:
     """Return the ``required`` tests that neither passed nor failed as expected."""
-    shown = {classification.node for classification in classifications if _counts(classification)}
+    # A skip counts only if an expectation covers it.
+    shown = {
+        each.node
+        for each in classifications
+        if each.outcome in _ACCEPTED or (each.outcome == "skipped" and each.expectations)
+    }
     return tuple(node for node in required if node not in shown)
 
 
@@ -129,14 +135,9 @@ def missing_reason(required: int, missing: Sequence[str]) -> str:
     return f"{len(missing)} of {required} required tests did not pass: {named}"
 
 
-_ACCEPTED = ("passed", "passed offline", "unexpected pass", "expected failure", "tolerated", "not applicable")
-
-
-def _counts(classification: Classification) -> bool:
-    if classification.outcome == "skipped":
-        # A skip counts only if an expectation covers it.
-        return bool(classification.expectations)
-    return classification.outcome in _ACCEPTED
+_ACCEPTED = frozenset(
+    ("passed", "passed offline", "unexpected pass", "expected failure", "tolerated", "not applicable")
+)
 
 
 class Assignable(Protocol):
@@ -168,20 +169,26 @@ def assign(tests: Iterable[Assignable], count: int) -> dict[str, int]:
     known = [test.seconds for test in tests if test.seconds > 0]
     # Exact sums do not depend on the order.
     mean = fsum(known) / len(known) if known else 1.0
-    members: dict[str, list[Assignable]] = {}
+    weights: dict[str, float] = {}
+    members: defaultdict[str, list[Assignable]] = defaultdict(list)
     for test in tests:
-        members.setdefault(test.group or test.node, []).append(test)
-    weights = {
-        key: fsum(test.seconds if test.seconds > 0 else mean for test in together) for key, together in members.items()
-    }
+        if test.group:
+            members[test.group].append(test)
+        else:
+            weights[test.node] = test.seconds if test.seconds > 0 else mean
+    for key, together in members.items():
+        alone = [weights[key]] if key in weights else []
+        weights[key] = fsum((*alone, *(test.seconds if test.seconds > 0 else mean for test in together)))
     shards = [(0.0, index) for index in range(1, count + 1)]
     found: dict[str, int] = {}
-    for key in sorted(weights, key=lambda key: (-weights[key], key)):
+    longest = sorted(weights)
+    longest.sort(key=weights.__getitem__, reverse=True)
+    for key in longest:
         taken, index = shards[0]
         heapq.heapreplace(shards, (taken + weights[key], index))
-        for test in members[key]:
-            found[test.node] = index
-    return found
+        found[key] = index
+    of_groups = {test.node: found[key] for key, together in members.items() for test in together}
+    return {test.node: of_groups.get(test.node) or found[test.node] for test in tests} if of_groups else found
 
 
 def of_unplanned(group: str, count: int) -> int:

@@ -135,7 +135,8 @@ class Project:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run pytest there."""
-        given = ["--gaia-env=preview", "-p", "no:allure_pytest", *arguments]
+        without = () if any(each.startswith("--alluredir") for each in arguments) else ("-p", "no:allure_pytest")
+        given = ["--gaia-env=preview", *without, *arguments]
         return run_pytest(self.folder, *given, variables=self.variables)
 
     def plan(self, name: str = "plan.json", *arguments: str) -> Path:
@@ -157,6 +158,17 @@ class Project:
         path = self.folder / name
         assert path.exists(), done.stdout + done.stderr
         return path
+
+    def folders(self, name: str, *arguments: str, plan: str = "plan.json") -> list[Path]:
+        """Run all shards with all files, each in a folder of its own."""
+        found = []
+        for index in range(1, COUNT + 1):
+            folder = self.folder / f"merged-{name}-{index}"
+            folder.mkdir()
+            files = (f"--junitxml={folder}/junit.xml", f"--alluredir={folder}/allure-results")
+            self.shard(f"{index}/{COUNT}", f"{folder.name}/results.jsonl", *files, *arguments, plan=plan)
+            found.append(folder)
+        return found
 
     def whole(self, *arguments: str, plan: str = "plan.json", name: str = "whole") -> bytes:
         """Run all tests in one process, and return the verdict file."""
