@@ -44,6 +44,7 @@ _PASSED = "the test passed, but is marked xfail(strict=True)"
 _WHOLE = frozenset(PHASES)
 """phases of a completed test"""
 _WHEN = attrgetter("when")
+_ALL = len(PHASES)
 
 
 class Classification(msgspec.Struct, frozen=True, gc=False):
@@ -309,6 +310,55 @@ def _passed(record: TestRecord, resolution: Resolution, context: Context) -> Cla
     return Classification(
         record.node, outcome, False, reason, resolution.effective_ids, overridden, unread=record.unread
     )
+
+
+class PassesAtOnce:
+    """Classifies only tests that simply passed, as :func:`classify_by` does, but faster."""
+
+    def __init__(self, resolve: Callable[[Subject], Resolution], context: Context) -> None:
+        self._resolve = resolve
+        # What a release offers is compared with each exchange.
+        self._is_usable = not context.apis.now
+        self._has_expectations = True
+        self._known: dict[tuple[object, ...], Resolution] = {}
+
+    def __call__(self, record: TestRecord) -> Classification | None:
+        """Return the classification of a test that passed; None for all that need a closer look."""
+        phases = record.phases
+        if len(phases) != _ALL or not self._is_usable:
+            return None
+        setup, call, teardown = phases
+        exchanges = record.exchanges
+        if (
+            not setup.outcome == call.outcome == teardown.outcome == "passed"
+            or setup.when != "setup"
+            or call.when != "call"
+            or teardown.when != "teardown"
+            or record.state != "ran"
+            or record.attempt != 1
+            or record.earlier
+            or record.not_sent
+            or record.unread
+            or record.offline
+            # The first exchange is evidence, if no fixture completed one.
+            or (not exchanges or not call.exchanges or exchanges[0].status is None or record.of_fixtures)
+            or (self._has_expectations and self._is_covered(record))
+        ):
+            return None
+        return Classification(record.node, "passed")
+
+    def _is_covered(self, record: TestRecord) -> bool:
+        """Whether the selector of an expectation covers the test."""
+        subject = record.subject or record.node
+        names = subject.find("::")
+        bracket = subject.find("[", names) if names >= 0 else -1
+        key = (subject if bracket < 0 else subject[:bracket], record.services, record.markers)
+        resolution = self._known.get(key)
+        if resolution is None:
+            resolution = self._known[key] = self._resolve(subject_of(record))
+            self._has_expectations = bool(resolution.by_key)
+        # An expectation can be for one case of a test.
+        return bool(resolution.keys) or subject in resolution.by_key
 
 
 def _short(phase: Phase) -> str:

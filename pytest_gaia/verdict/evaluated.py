@@ -17,6 +17,7 @@ from pytest_gaia.verdict.classify import (
     OUTCOME,
     Classification,
     Outcome,
+    PassesAtOnce,
     classify,
     classify_by,
     over_limits,
@@ -294,9 +295,7 @@ class Evaluation:
         self._classifications.append(classification)
         if record.state in _SELECTED:
             self._selected.add(record.node)
-        for exchange in record.exchanges:
-            if exchange.address:
-                self._addresses.setdefault(exchange.service, {})[exchange.address] = None
+        self._note_addresses(record)
         # Nearly every test passes at once, and then nothing else matters.
         if not _at_once(record, classification):
             self._has_failed = self._has_failed or _failed(record)
@@ -304,11 +303,26 @@ class Evaluation:
             self._blocking_in_production += classify(record, _NO_EXPECTATIONS, self._production).blocks
         return classification
 
+    def _note_addresses(self, record: TestRecord) -> None:
+        for exchange in record.exchanges:
+            if exchange.address:
+                self._addresses.setdefault(exchange.service, {})[exchange.address] = None
+
     def add_all(self, records: Iterable[TestRecord]) -> bool:
         """Classify tests; return whether one of them has failed."""
         before, self._has_failed = self._has_failed, False
+        # Nearly every test passes at once. The rest of the loop is for other tests.
+        at_once, add, addresses = PassesAtOnce(self._resolve, self._context), self.add, self._note_addresses
+        found, selected = self._classifications.append, self._selected.add
         for record in records:
-            self.add(record)
+            if (classification := at_once(record)) is None:
+                add(record)
+                continue
+            found(classification)
+            selected(record.node)
+            for exchange in record.exchanges:
+                if exchange.address:
+                    addresses(record)
         has_failed = self._has_failed
         self._has_failed = has_failed or before
         return has_failed
@@ -322,7 +336,9 @@ class Evaluation:
             self._facts(start, end),
             gone=sum(not each.expectation for each in gone),
             # A simulation runs no release of the environment, so nothing of the environment can be gone.
-            unproved=0 if start.simulated else sum(_is_unproved(each, context) for each in classifications),
+            unproved=0
+            if start.simulated
+            else sum(_is_unproved(each, context) for each in classifications if each.operations),
         )
         if end is not None and end.required:
             facts = replace(
@@ -382,8 +398,7 @@ def evaluate_run(
 ) -> EvaluatedRun:
     """Evaluate a run. ``gaia replay`` calls this with other expectations, environments or dates."""
     evaluation = Evaluation(expectations, context)
-    for record in records:
-        evaluation.add(record)
+    evaluation.add_all(records)
     return evaluation.finish(start, end)
 
 

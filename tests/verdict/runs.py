@@ -29,7 +29,7 @@ UNAVAILABLE = Failure(
 def passed(node: str, **more: Any) -> TestRecord:
     """A test that passed."""
     whole = tuple(Phase(when, "passed") for when in ("setup", "call", "teardown"))
-    return TestRecord(node, "ran", whole, **{"statements": 1, **more})
+    return TestRecord(node, "ran", **{"phases": whole, "statements": 1, **more})
 
 
 def failed(node: str, failure: Failure = UNAVAILABLE, **more: Any) -> TestRecord:

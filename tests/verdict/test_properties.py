@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 
 from pytest_gaia.config.tolerance import tolerance_of
 from pytest_gaia.expectations.expectation import ExpectationSet
-from pytest_gaia.expectations.subjects import Subject, keys_of, mismatch
-from pytest_gaia.verdict.classify import EXECUTED, Classification, classify, subject_of
+from pytest_gaia.expectations.subjects import PHASES, Context, Subject, keys_of, mismatch
+from pytest_gaia.verdict.classify import EXECUTED, Classification, PassesAtOnce, classify, subject_of
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
+from pytest_gaia.verdict.evidence import Phase, Wire
 from pytest_gaia.verdict.report import verdict_file
 from pytest_gaia.verdict.results_log import encode, read_run
 from tests.expectations.strategies import Scene, scenes
@@ -199,3 +201,28 @@ def test_a_subject_is_what_the_record_says() -> None:
     test = passed("x.py::test_a", markers=("slow",), services=("chat",))
 
     assert subject_of(test) == Subject("x.py::test_a", frozenset({"slow"}), frozenset({"chat"}))
+
+
+@given(cases, st.integers(0, 2), st.sampled_from([None, 200, 404]), st.booleans(), st.integers(0, 1))
+def test_a_pass_at_once_is_classified_like_any_other_test(
+    case: some.Case, exchanges: int, status: int | None, offline: bool, of_fixtures: int
+) -> None:
+    expectations = ExpectationSet(case.expectations)
+    at_once = PassesAtOnce(expectations.under(case.context), case.context)
+    wires = (Wire("GET", "/", "gateway", "direct", 0.1, status),) * exchanges
+    for each in case.run.tests:
+        shapes = (each.phases, tuple(Phase(when, "passed", exchanges=exchanges) for when in PHASES))
+        for phases in shapes:
+            test = msgspec.structs.replace(
+                each, phases=phases, exchanges=wires, offline=offline, of_fixtures=of_fixtures
+            )
+            found = at_once(test)
+            assert found in (None, classify(test, expectations, case.context))
+
+
+def test_most_passes_are_recognized_at_once() -> None:
+    context = Context("staging", frozenset(), date(2026, 11, 29), tolerance_of("staging", {}))
+    at_once = PassesAtOnce(ExpectationSet(()).under(context), context)
+    phases = (Phase("setup", "passed"), Phase("call", "passed", exchanges=1), Phase("teardown", "passed"))
+    test = passed("a.py::test", phases=phases, exchanges=(Wire("GET", "/", "gateway", "direct", 0.1, 200),))
+    assert at_once(test) == Classification("a.py::test", "passed")

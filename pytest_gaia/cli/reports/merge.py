@@ -151,8 +151,7 @@ def evaluate_again(path: Path, environment: str | None, day: datetime.date | Non
     expectations = load(folders_of(project.suites), tolerances, project.platform, rootdir=project.rootdir)
     today = day or datetime.datetime.now(datetime.UTC).date()
     evaluation = Evaluation(expectations, log.start.context(name, today, tolerances[name]))
-    for test in log:
-        evaluation.add(test)
+    evaluation.add_all(log)
     return evaluation.finish(log.start, log.end)
 
 
