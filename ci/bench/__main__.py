@@ -10,7 +10,18 @@ import shutil
 import sys
 from statistics import median
 
-from ci.bench import allure, concurrency, deployments, evaluating, growth, imports, isolation, redaction, starts
+from ci.bench import (
+    allure,
+    concurrency,
+    deployments,
+    evaluating,
+    growth,
+    imports,
+    isolation,
+    merging,
+    redaction,
+    starts,
+)
 
 ROUNDS = 3
 MANY_ROUNDS = 6
@@ -183,6 +194,26 @@ def _growth() -> list[bool]:
     return met
 
 
+def _merging() -> list[bool]:
+    tests = merging.SHARDS * merging.TESTS
+    print(f"\ngaia merge: {tests} tests in {merging.SHARDS} shards, median of {ROUNDS} rounds")
+    costs = merging.rounds(ROUNDS)
+    met = []
+    for name, cost in (
+        ("gaia --version", costs.version),
+        ("decoding the files once", costs.decoding),
+        ("gaia merge", costs.printing),
+        ("gaia merge --output", costs.writing),
+    ):
+        _line(f"{name}: wall", median(cost.wall), "s")
+        _line("... CPU", median(cost.cpu), "s")
+        if cost in (costs.printing, costs.writing):
+            _line("... wall / (version + decoding)", costs.ratio(cost, wall=True), "x")
+            met.append(_line("... CPU / (version + decoding)", costs.ratio(cost, wall=False), "x", at_most=2))
+            met.append(_line("... memory", cost.memory, "MB", at_most=300))
+    return met
+
+
 def _table(table: concurrency.Table) -> None:
     print(f"\n{table.title}, median of {concurrency.ROUNDS} rounds")
     print(f"  {'':30}{'wall s':>9}{'user s':>9}{'sequential / this':>20}{'this / bare':>13}{'marginal':>10}")
@@ -211,6 +242,7 @@ TOPICS = {
     "concurrency": _concurrency,
     "deployments": _deployments,
     "growth": _growth,
+    "merging": _merging,
 }
 
 if __name__ == "__main__":

@@ -32,14 +32,16 @@ from pathlib import Path
 import msgspec
 
 from pytest_gaia.verdict.evidence import Line
+from pytest_gaia.verdict.plan import read_plan
 
+read_plan(Path("plan.json"))
 decoder = msgspec.json.Decoder(Line)
 for name in sys.argv[1:]:
     with Path(name).open("rb") as file:
         for line in file:
             decoder.decode(line)
 """
-"""decodes each line once, as the same types"""
+"""decodes the plan and each line of the logs once, as the same types"""
 
 
 @dataclass
@@ -52,7 +54,9 @@ class Cost:
 
     def measure(self, folder: Path, *command: str) -> None:
         """Run it once. Raises ``RuntimeError`` if it fails."""
-        environ = {name: value for name, value in os.environ.items() if not name.startswith(("GAIA_", "GITHUB_"))}
+        # Users have compiled modules.
+        dropped = ("GAIA_", "GITHUB_", "PYTHONDONTWRITEBYTECODE")
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         began = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert process.stdout is not None
