@@ -67,7 +67,7 @@ class ControllerHooks:
         self._suites = suites
         self.deployment = deployment
         # Tests can change the environment of their process.
-        self._actions = Actions.of(config, self._mask)
+        self._actions = Actions.of(config.rootpath, self._mask)
         self._deploys = deployment is not None and deployment.asked
         self._refused: GaiaError | None = None
         """why nothing was deployed, if the user must fix it"""

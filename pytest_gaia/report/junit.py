@@ -7,8 +7,13 @@ and shows a blocking skip like any other.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from xml.etree.ElementTree import Element
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryFile
+from xml.etree.ElementTree import Element, ParseError, SubElement, iterparse, tostring
 
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.expectations.expectation import Expectation
 from pytest_gaia.report.footer import groups_not_offered
 from pytest_gaia.report.layout import terms, told
@@ -18,6 +23,11 @@ from pytest_gaia.verdict.evaluated import EvaluatedRun
 Address = tuple[str, str]
 """classname and name of a test case"""
 
+_OWN = "gaia"
+"""class name of cases that are not a test"""
+_BLOCK = 1 << 20
+_COUNTS = {"tests": "testcase", "failures": "failure", "errors": "error", "skipped": "skipped"}
+"""attribute of a suite → the elements that it counts"""
 _RESULTS = ("failure", "error", "skipped")
 _OUTPUTS = ("system-out", "system-err")
 _ERRORS = ("error", "crashed", "not collected", "incomplete")
@@ -54,6 +64,121 @@ def settle(
         _describe(suite, evaluated)
 
 
+class MergedSuite:
+    """The document of a merged run: each test of the run once, and each required one without a result, as an error."""
+
+    def __init__(self, evaluated: EvaluatedRun, required: Sequence[str]) -> None:
+        self._evaluated = evaluated
+        self._classified = {each.node: each for each in worst_of_each(evaluated.classifications)}
+        self._nodes = {address_of(node): node for node in (*self._classified, *required)}
+        self._left = dict.fromkeys(self._nodes.values())
+        self._expectations = {expectation.id: expectation for expectation in evaluated.expectations}
+        self._suite = Element("testsuite", name="pytest", errors="0", failures="0", skipped="0", tests="0", time="0")
+        self._tags: Counter[str] = Counter()
+        self._seconds = 0.0
+
+    def pieces(self, paths: Sequence[Path]) -> Iterator[bytes]:
+        """Yield the document. ``paths`` are the files of the shards, as a run has rewritten them by its verdict.
+
+        Raises ``OSError``, and ``ConfigError`` for a file that is not JUnit.
+        """
+        # The numbers precede the tests.
+        with TemporaryFile() as file:
+            for case in chain.from_iterable((*map(self._of_shard, paths), self._others())):
+                self._tags.update(("testcase", *(child.tag for child in case if child.tag in _RESULTS)))
+                file.write(tostring(case))
+            for name, tag in _COUNTS.items():
+                self._suite.set(name, str(self._tags[tag]))
+            self._suite.set("time", f"{self._seconds:.3f}")
+            _describe(self._suite, self._evaluated)
+            head = tostring(self._suite).removesuffix(b"</testsuite>")
+            yield b'<?xml version="1.0" encoding="utf-8"?><testsuites name="pytest tests">' + head
+            file.seek(0)
+            yield from iter(partial(file.read, _BLOCK), b"")
+            yield b"</testsuite></testsuites>"
+
+    def _of_shard(self, path: Path) -> Iterator[Element]:
+        prefix = ""
+        for case, seconds in _cases_of(path, self._suite):
+            self._seconds += seconds
+            if case is None:
+                continue
+            address = case.get("classname", ""), case.get("name", "")
+            prefix = prefix or _prefix(address, self._nodes)
+            node = self._nodes.get((address[0].removeprefix(prefix), address[1]))
+            if node in self._left:
+                del self._left[node]
+                yield self._case(node, address, case)
+            elif node is None and address[0] != _OWN:
+                # An internal error of pytest.
+                yield case
+
+    def _case(self, node: str, address: Address, written: Element | None) -> Element:
+        each = self._classified.get(node) or Classification(node, "incomplete", True, "no shard has a result of it")
+        if written is not None:
+            shown = next((child.tag for child in written if child.tag in _RESULTS), "")
+            if shown == _tag(each, self._evaluated):
+                return written
+        return _case(
+            each, address, [] if written is None else [written], self._evaluated, self._expectations, strict=False
+        )
+
+    def _others(self) -> Iterator[Element]:
+        yield from (self._case(node, address_of(node), None) for node in self._left)
+        yield from _gone(self._evaluated)
+
+
+def _cases_of(path: Path, suite: Element) -> Iterator[tuple[Element | None, float]]:
+    try:
+        yield from _cases(path, suite)
+    except (ParseError, ValueError) as error:
+        raise ConfigError(f"{path}: not a JUnit file: {error}.") from None
+
+
+def _cases(path: Path, suite: Element) -> Iterator[tuple[Element | None, float]]:
+    """Yield the cases of a file, and its time; add its other properties to ``suite``."""
+    root: Element | None = None
+    # Results of this project's own shards.
+    for event, element in iterparse(path, events=("start", "end")):  # noqa: S314
+        if event == "start":
+            if root is None and element.tag not in ("testsuites", "testsuite"):
+                raise ValueError(f"it begins with <{element.tag}>")
+            root = element if root is None or element.tag == "testsuite" else root
+            if element.tag == "testsuite":
+                suite.attrib.update({name: element.get(name, "") for name in ("timestamp", "hostname")} | suite.attrib)
+                yield None, float(element.get("time", "0"))
+        elif element.tag == "testcase" and root is not None:
+            yield element, 0.0
+            root.remove(element)
+        elif element.tag == "properties" and root is not None and element in list(root):
+            own = suite.find("properties")
+            if own is None:
+                own = SubElement(suite, "properties")
+            known = {(each.get("name"), each.get("value")) for each in own}
+            own.extend(
+                each
+                for each in element
+                if not each.get("name", "").startswith("gaia.") and (each.get("name"), each.get("value")) not in known
+            )
+
+
+def _prefix(address: Address, nodes: Mapping[Address, str]) -> str:
+    """Return what ``--junit-prefix`` has added to the class name of a test; empty if nothing."""
+    parts = address[0].split(".")
+    for count in range(1, len(parts)):
+        if (".".join(parts[count:]), address[1]) in nodes and address not in nodes:
+            return f"{'.'.join(parts[:count])}."
+    return ""
+
+
+def address_of(node: str) -> Address:
+    """Return class name and name of a test, as pytest writes them."""
+    path, bracket, case = node.partition("[")
+    file, *names = path.split("::")
+    *classes, name = [file.replace("/", ".").removesuffix(".py"), *names]
+    return ".".join(classes), _legal(f"{name}{bracket}{case}")
+
+
 def _case(
     each: Classification,
     address: Address,
@@ -84,7 +209,7 @@ def _gone(evaluated: EvaluatedRun) -> Iterator[Element]:
     """Yield a failed test case if operations are gone: no test fails for them, and some tools read only test cases."""
     for group in groups_not_offered(evaluated):
         if group.blocking:
-            case = Element("testcase", classname="gaia", name="no operation is gone", time="0.000")
+            case = Element("testcase", classname=_OWN, name="no operation is gone", time="0.000")
             failure = Element("failure", type="gone", message=_legal(group.title))
             needs = (line for each, nodes in group.tests.items() for line in (each, *(f"  {node}" for node in nodes)))
             failure.text = _legal("\n".join(needs))
@@ -121,10 +246,9 @@ def _message(each: Classification, expectations: Mapping[str, Expectation]) -> s
 
 def _count(suite: Element) -> None:
     cases = suite.findall("testcase")
-    tags = Counter(child.tag for case in cases for child in case if child.tag in _RESULTS)
-    counts = {"tests": len(cases), "failures": tags["failure"], "errors": tags["error"], "skipped": tags["skipped"]}
-    for name, count in counts.items():
-        suite.set(name, str(count))
+    tags = Counter(child.tag for case in cases for child in (case, *case))
+    for name, tag in _COUNTS.items():
+        suite.set(name, str(tags[tag]))
 
 
 def _describe(suite: Element, evaluated: EvaluatedRun) -> None:

@@ -1,6 +1,14 @@
 """``gaia merge`` and ``gaia replay``: the verdict of results that were recorded before."""
 
 import datetime
+import json
+import os
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,17 +18,24 @@ import typer
 from pytest_gaia.cli.app import CHOSEN
 from pytest_gaia.cli.options import environment_option, options_here
 from pytest_gaia.cli.output import echo_json
+from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations.files import folders_of, load
+from pytest_gaia.files.writing import PRIVATE, private_files, write_file
+from pytest_gaia.printable import commands
 from pytest_gaia.report import footer
 from pytest_gaia.system.processes import commit_of
+from pytest_gaia.verdict.classify import Classification
 from pytest_gaia.verdict.evaluated import EvaluatedRun, Evaluation
-from pytest_gaia.verdict.merging import Merge
+from pytest_gaia.verdict.merging import Merge, Merged
 from pytest_gaia.verdict.plan import read_plan
-from pytest_gaia.verdict.report import verdict_file, write_report
+from pytest_gaia.verdict.report import expectations_digest, verdict_file, write_report
 from pytest_gaia.verdict.results_log import ResultsLog
 
-RESULTS_LOG, VERDICT_FILE = "results.jsonl", "verdict.json"
+RESULTS_LOG, VERDICT_FILE, JUNIT, ALLURE = "results.jsonl", "verdict.json", "junit.xml", "allure-results"
+_OF_A_RUN = ("environment.properties", "executor.json", "categories.json")
+"""files of Allure that are about a run as a whole"""
+_VERDICT = "gaia verdict: "
 
 HELP = """\
 Merge the results of all shards into one verdict.
@@ -32,7 +47,9 @@ Examples:
     --gaia-report-log=shard-2.jsonl
   gaia merge shard-*.jsonl --plan plan.json --output merged
 
-RESULTS are the files that pytest --gaia-report-log wrote, one for each shard.
+RESULTS are the files that pytest --gaia-report-log wrote, one for each shard,
+or folders with such a file. A folder may also contain a file of --junitxml
+(*.xml) and a folder of --alluredir (allure-results); --output merges them.
 A shard that is missing, there twice, truncated, or ran with another plan,
 commit, environment or release makes the verdict HOLD.
 
@@ -58,9 +75,34 @@ tests of each cause. The exit code is that of the verdict: 0 PROMOTE or PARTIAL,
 app = typer.Typer()
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The files of one shard."""
+
+    log: Path
+    junit: Path | None = None
+    allure: Path | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> "_Given":
+        """Return the files in a folder, or a file alone. Raises ``ConfigError`` for a folder without one results log."""
+        if not path.is_dir():
+            return cls(path)
+        logs, junit = sorted(path.glob("*.jsonl")), sorted(path.glob("*.xml"))
+        if len(logs) > 1 or len(junit) > 1:
+            names = ", ".join(each.name for each in (logs if len(logs) > 1 else junit))
+            raise ConfigError(
+                f"{path}: contains several files of one kind: {names}. Give each shard a folder of its own."
+            )
+        allure = path / ALLURE
+        # A shard without a results log is one that did not begin.
+        log = logs[0] if logs else path / RESULTS_LOG
+        return cls(log, junit[0] if junit else None, allure if allure.is_dir() else None)
+
+
 @app.command("merge", help=HELP)
 def merge_shards(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULTS…", help="The results log of each shard")],
+    results: Annotated[list[Path], typer.Argument(metavar="RESULTS…", help="Results log or folder of each shard")],
     plan: Annotated[Path, typer.Option("--plan", metavar="FILE", help="File written by pytest --gaia-plan-out")],
     output: Annotated[
         Path | None,
@@ -77,29 +119,137 @@ def merge_shards(
         )
     expectations = load(folders_of(project.suites), tolerances, project.platform, rootdir=project.rootdir)
     commit = commit_of(project.rootdir)
-    merged = Merge(required, expectations, tolerances[required.environment], commit).of(results)
+    given = [_Given.of(path) for path in results]
+    merged = Merge(required, expectations, tolerances[required.environment], commit).of([each.log for each in given])
     evaluated = merged.evaluated
-    if output is not None:
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-            merged.write_results_log(output / RESULTS_LOG)
-            write_report(output / VERDICT_FILE, evaluated)
-        except OSError as error:
-            raise ConfigError(f"--output={output}: cannot be written: {error.strerror}.") from None
+    label = f"{required.environment}, {len(merged.end.shards)} shards"
+    noted = _write(output, merged, given, project, label) if output is not None else []
     if as_json:
         echo_json(verdict_file(evaluated))
     else:
         layout = footer.Layout(expected=CHOSEN.verbose, inapplicable=CHOSEN.verbose)
-        label = f"{required.environment}, {len(merged.end.shards)} shards"
         for line in (
             *footer.blocking(evaluated, layout=layout),
             *footer.notes(evaluated, layout),
             # Other verdicts do not say it.
             *(f"gaia: {problem}" for problem in merged.problems if evaluated.verdict.word != "HOLD"),
-            footer.verdict_line(label, evaluated),
+            *(f"gaia: {sentence}" for sentence in noted),
         ):
             typer.echo(line)
+        _tell_github(evaluated, label, project.rootdir)
+        typer.echo(footer.verdict_line(label, evaluated))
     raise typer.Exit(evaluated.verdict.exit_code)
+
+
+def _tell_github(evaluated: EvaluatedRun, label: str, rootdir: Path) -> None:
+    """In a step of GitHub Actions, add the run to its summary, and print annotations."""
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    from pytest_gaia.plugin.terminal.summary import Actions
+    from pytest_gaia.report.github import run_annotations
+
+    if actions := Actions.of(rootdir, str):
+        if unsaid := actions.summarise(evaluated, label):
+            typer.echo(f"gaia: warning: {unsaid}")
+        with commands(sys.stdout):
+            for line in run_annotations(evaluated, label, {}, actions.prefix):
+                typer.echo(line)
+
+
+def _write(output: Path, merged: Merged, given: Sequence[_Given], project: Project, label: str) -> list[str]:
+    """Write the files of the merged run; return a sentence for each one that some shards lack.
+
+    Raises ``ConfigError`` if the folder cannot be written.
+    """
+    # Only with these files.
+    from pytest_gaia.report.junit import MergedSuite
+
+    noted = []
+    junit = [each.junit for each in given if each.junit]
+    allure = [each.allure for each in given if each.allure]
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        merged.write_results_log(output / RESULTS_LOG)
+        write_report(output / VERDICT_FILE, merged.evaluated)
+        for name, found in ((JUNIT, junit), (ALLURE, allure)):
+            if not found:
+                continue
+            lacking = [str(each.log.parent) for each in given if not (each.junit if name == JUNIT else each.allure)]
+            if lacking:
+                noted.append(f"{name} is not written, because these shards lack theirs: {', '.join(lacking)}")
+            elif name == JUNIT:
+                pieces = MergedSuite(merged.evaluated, merged.end.required).pieces(junit)
+                write_file(output / JUNIT, pieces, mode=PRIVATE)
+            else:
+                _write_allure(output / ALLURE, allure, merged, project, label)
+    except OSError as error:
+        raise ConfigError(f"--output={output}: cannot be written: {error.strerror or error}.") from None
+    return noted
+
+
+def _write_allure(folder: Path, shards: Sequence[Path], merged: Merged, project: Project, label: str) -> None:
+    """Write a folder with the results of all shards, and the files about the run for the merged one."""
+    from pytest_gaia.report.allure.around import categories, circumstances, executor, properties, read_properties
+    from pytest_gaia.report.allure.results import (
+        ResultsFolder,
+        allure_outcomes,
+        environment_name,
+        epic_of,
+        history_id,
+    )
+
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"--output: {folder} has results of another run. Remove it, or give another folder.")
+    folder.mkdir(exist_ok=True, mode=0o700)
+    with private_files():
+        for shard in shards:
+            for path in sorted(shard.iterdir()):
+                if path.is_file() and path.name not in _OF_A_RUN and not _is_of_verdict(path):
+                    shutil.copyfile(path, folder / path.name)
+    evaluated, start, moment = merged.evaluated, merged.start, round(time.time() * 1000)
+    environment = environment_name(start.environment, simulated=start.simulated)
+    results = ResultsFolder(
+        folder,
+        environment,
+        project.rootdir,
+        tuple(project.suites),
+        str,
+        str,
+        epic_of(project.platform.name, project.rootdir),
+    )
+    present = {result.history_id for _, result in results.written()}
+    classified = {each.node for each in evaluated.classifications}
+    lost = (
+        Classification(node, "incomplete", True, "no shard has a result of it")
+        for node in merged.end.required
+        if node not in classified
+    )
+    outcomes = allure_outcomes(evaluated, "failed", lost)
+    results.reconcile(
+        ((node, shown) for node, shown in outcomes if history_id(node, environment) not in present), {}, moment
+    )
+    beside = shards[0] / "environment.properties"
+    known = read_properties(beside.read_text()) if beside.is_file() else {}
+    versions = {
+        name: text for name, text in known.items() if name.startswith("versions.") or name in ("commit", "ledger")
+    }
+    about = versions | circumstances(evaluated, environment, expectations_digest(evaluated.expectations))
+    made_by = executor(os.environ, f"{environment}: {evaluated.verdict.word}")
+    texts = {
+        "environment.properties": properties(about),
+        "executor.json": json.dumps(made_by, indent=2),
+        "categories.json": json.dumps(categories(), indent=2),
+    }
+    if evaluated.verdict.exit_code:
+        said = {"message": footer.verdict_line(label, evaluated), "timestamp": moment}
+        texts[f"{uuid.uuid4()}-globals.json"] = json.dumps({"errors": [said]}, indent=2)
+    for name, text in texts.items():
+        write_file(folder / name, text, mode=PRIVATE)
+
+
+def _is_of_verdict(path: Path) -> bool:
+    """Whether a file has the verdict of a shard."""
+    return path.name.endswith("-globals.json") and f'"message": "{_VERDICT}' in path.read_text(errors="replace")
 
 
 @app.command("replay", help=REPLAY_HELP)

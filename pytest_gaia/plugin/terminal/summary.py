@@ -102,14 +102,14 @@ class Actions:
     mask: Callable[[str], str]
 
     @classmethod
-    def of(cls, config: pytest.Config, mask: Callable[[str], str]) -> Actions | None:
+    def of(cls, root: Path, mask: Callable[[str], str]) -> Actions | None:
         """Return the step of this run, if it is one. A run that a test starts is not, although it inherits variables."""
         if os.environ.get("GITHUB_ACTIONS") != "true" or "PYTEST_CURRENT_TEST" in os.environ:
             return None
         # Only on GitHub, and before tests could change how modules are found.
         import_module("pytest_gaia.report.github")
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
-        return cls(Path(summary) if summary else None, _prefix(config.rootpath), mask)
+        return cls(Path(summary) if summary else None, _prefix(root), mask)
 
     def annotate(self, evaluated: EvaluatedRun, label: str, terminal: pytest.TerminalReporter) -> None:
         """Write the annotations, each on a line without colors, for the runner."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -390,11 +391,13 @@ def _named(labels: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in labels]
 
 
-def allure_outcomes(evaluated: EvaluatedRun, expected_as: ExpectedAs) -> Iterator[tuple[str, AllureOutcome]]:
-    """Yield each node of the run once, with its outcome in Allure. Deselected tests are omitted."""
+def allure_outcomes(
+    evaluated: EvaluatedRun, expected_as: ExpectedAs, more: Iterable[Classification] = ()
+) -> Iterator[tuple[str, AllureOutcome]]:
+    """Yield each node of the run and of ``more`` once, with its outcome in Allure. Deselected tests are omitted."""
     expectations = {expectation.id: expectation for expectation in evaluated.expectations}
     away = evaluated.verdict.reasons[0] if evaluated.verdict.word == "INFRA" else ""
-    for classification in worst_of_each(evaluated.classifications):
+    for classification in worst_of_each(chain(evaluated.classifications, more)):
         told = classification
         if classification.outcome == "incomplete" and away:
             # The reason is the same for all tests.
