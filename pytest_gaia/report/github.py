@@ -7,8 +7,10 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 from urllib.parse import quote
 
 from pytest_gaia.preflight.findings import Check, Finding, Severity
@@ -36,6 +38,37 @@ SUMMARY_LIMIT = 1024 * 1024
 _SPACE_FOR_A_NOTE = 200
 _WORDS = {"error": "error", "warning": "warning", "note": "notice"}
 """severity of a finding → kind of its workflow command"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a job in GitHub Actions."""
+
+    summary: Path | None
+    """file of the step's summary"""
+    prefix: str
+    """the project's folder within the repository, such as ``services/``; empty at its root"""
+
+    @classmethod
+    def of(cls, root: Path, environ: Mapping[str, str]) -> Self:
+        """Return the step of a process with these variables; ``root`` is the folder of the project."""
+        summary = environ.get("GITHUB_STEP_SUMMARY")
+        workspace = Path(environ.get("GITHUB_WORKSPACE") or root)
+        inside = root.relative_to(workspace).as_posix() if workspace in root.parents else "."
+        return cls(Path(summary) if summary else None, "" if inside == "." else f"{inside}/")
+
+    def summarise(self, evaluated: EvaluatedRun, label: str, mask: Callable[[str], str] = str) -> str:
+        """Add the run to the step's summary; return an error message if it cannot be written, which does not matter."""
+        if self.summary is None:
+            return ""
+        try:
+            before = self.summary.stat().st_size if self.summary.exists() else 0
+            text = mask(job_summary(evaluated, label, SUMMARY_LIMIT - before))
+            with self.summary.open("a", encoding="utf-8", errors="replace") as file:
+                file.write(text)
+        except OSError as error:
+            return f"GITHUB_STEP_SUMMARY={self.summary}: cannot be written: {error.strerror}"
+        return ""
 
 
 def escaped(text: str) -> str:

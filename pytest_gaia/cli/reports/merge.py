@@ -143,17 +143,17 @@ def merge_shards(
 
 def _tell_github(evaluated: EvaluatedRun, label: str, rootdir: Path) -> None:
     """In a step of GitHub Actions, add the run to its summary, and print annotations."""
-    if os.environ.get("GITHUB_ACTIONS") != "true":
+    # A command that a test starts is not a step, although it inherits variables.
+    if os.environ.get("GITHUB_ACTIONS") != "true" or "PYTEST_CURRENT_TEST" in os.environ:
         return
-    from pytest_gaia.plugin.terminal.summary import Actions
-    from pytest_gaia.report.github import run_annotations
+    from pytest_gaia.report.github import Step, run_annotations
 
-    if actions := Actions.of(rootdir, str):
-        if unsaid := actions.summarise(evaluated, label):
-            typer.echo(f"gaia: warning: {unsaid}")
-        with commands(sys.stdout):
-            for line in run_annotations(evaluated, label, {}, actions.prefix):
-                typer.echo(line)
+    step = Step.of(rootdir, os.environ)
+    if unsaid := step.summarise(evaluated, label):
+        typer.echo(f"gaia: warning: {unsaid}")
+    with commands(sys.stdout):
+        for line in run_annotations(evaluated, label, {}, step.prefix):
+            typer.echo(line)
 
 
 def _write(output: Path, merged: Merged, given: Sequence[_Given], project: Project, label: str) -> list[str]:

@@ -6,9 +6,8 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -22,6 +21,10 @@ from pytest_gaia.report.footer import Layout
 from pytest_gaia.report.junit import Address, settle
 from pytest_gaia.report.layout import NARROWEST
 from pytest_gaia.verdict.evaluated import EvaluatedRun
+
+if TYPE_CHECKING:
+    # Only runs on GitHub import it.
+    from pytest_gaia.report.github import Step
 
 
 class RunSummary:
@@ -93,12 +96,9 @@ def _failures(terminal: pytest.TerminalReporter) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Actions:
-    """A step of a job in GitHub Actions."""
+    """The output of a run in a step of GitHub Actions."""
 
-    summary: Path | None
-    """file of the step's summary"""
-    prefix: str
-    """the project's folder within the repository, such as ``services/``; empty at its root"""
+    step: Step
     mask: Callable[[str], str]
 
     @classmethod
@@ -107,38 +107,21 @@ class Actions:
         if os.environ.get("GITHUB_ACTIONS") != "true" or "PYTEST_CURRENT_TEST" in os.environ:
             return None
         # Only on GitHub, and before tests could change how modules are found.
-        import_module("pytest_gaia.report.github")
-        summary = os.environ.get("GITHUB_STEP_SUMMARY")
-        return cls(Path(summary) if summary else None, _prefix(root), mask)
+        from pytest_gaia.report.github import Step
+
+        return cls(Step.of(root, os.environ), mask)
 
     def annotate(self, evaluated: EvaluatedRun, label: str, terminal: pytest.TerminalReporter) -> None:
         """Write the annotations, each on a line without colors, for the runner."""
         from pytest_gaia.report.github import run_annotations
 
         with commands_of(terminal.config):
-            for line in run_annotations(evaluated, label, dict(_places(terminal)), self.prefix):
+            for line in run_annotations(evaluated, label, dict(_places(terminal)), self.step.prefix):
                 terminal.write_line(self.mask(line))
 
     def summarise(self, evaluated: EvaluatedRun, label: str) -> str:
         """Add the run to the step's summary; return an error message if it cannot be written, which does not matter."""
-        from pytest_gaia.report.github import SUMMARY_LIMIT, job_summary
-
-        if self.summary is None:
-            return ""
-        try:
-            before = self.summary.stat().st_size if self.summary.exists() else 0
-            text = self.mask(job_summary(evaluated, label, SUMMARY_LIMIT - before))
-            with self.summary.open("a", encoding="utf-8", errors="replace") as file:
-                file.write(text)
-        except OSError as error:
-            return f"GITHUB_STEP_SUMMARY={self.summary}: cannot be written: {error.strerror}"
-        return ""
-
-
-def _prefix(root: Path) -> str:
-    workspace = Path(os.environ.get("GITHUB_WORKSPACE") or root)
-    inside = root.relative_to(workspace).as_posix() if workspace in root.parents else "."
-    return "" if inside == "." else f"{inside}/"
+        return self.step.summarise(evaluated, label, self.mask)
 
 
 def _places(terminal: pytest.TerminalReporter) -> Iterator[tuple[str, tuple[str, int]]]:
