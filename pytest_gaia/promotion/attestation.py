@@ -143,7 +143,8 @@ class AttestedRun(
     def __str__(self) -> str:
         run = self.details
         counts = f"{len(self.passed)} passed, {len(self.warned)} warned, {len(self.failed)} failed"
-        return f"{run.environment}: {run.verdict} ({self.result}), {counts}, ended {run.finished[:19]}"
+        simulated = " (SIMULATED on the sandbox)" if run.simulated else ""
+        return f"{run.environment}{simulated}: {run.verdict} ({self.result}), {counts}, ended {run.finished[:19]}"
 
 
 class _Statement(
@@ -257,6 +258,8 @@ def verified(content: bytes, keys: Sequence[TrustedKey]) -> Attestation:
 
     Raises ``ValueError`` with the reason if it proves nothing: changed, signed by another key, or no attestation.
     """
+    if not content:
+        raise ValueError("is empty: the run was killed, or it ran no test")
     found, machines = read_signed(content, keys, _Statement, "an attestation of a run")
     return Attestation(found.subject, found.predicate, machines)
 

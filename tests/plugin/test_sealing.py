@@ -169,6 +169,16 @@ def test_workers_need_a_plan_that_was_sealed_before(project: pytest.Pytester) ->
     result.stderr.fnmatch_lines(["ERROR: --gaia-plan-out: with workers, create the plan first*--gaia-plan=FILE."])
 
 
+@pytest.mark.parametrize(
+    ("file", "message"), [("none.jsonl", "cannot be read: *"), ("gaia.toml", "not a line of a results log*")]
+)
+def test_a_plan_with_invalid_durations_is_refused(project: pytest.Pytester, file: str, message: str) -> None:
+    result = run(project, "--collect-only", "--gaia-plan-out=plan.json", f"--gaia-durations={file}")
+    assert result.ret == 4
+    result.stderr.fnmatch_lines([f"ERROR: --gaia-durations: {file}:*{message}"])
+    assert not (project.path / "plan.json").exists()
+
+
 def changed(path: Path, **values: Any) -> None:
     plan = json.loads(path.read_text())
     path.write_text(json.dumps(plan | values))

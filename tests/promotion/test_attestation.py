@@ -154,7 +154,7 @@ def test_an_entry_of_a_ledger_is_no_attestation_and_is_not_signed_as_one(keyring
             verified(msgspec.json.encode(wrap(body, [key])), trusted_keys(keyring.folder))
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[" * 100_000, b'{"payload": "!", "payloadType": "x"}'])
+@pytest.mark.parametrize("content", [b"{}", b"[" * 100_000, b'{"payload": "!", "payloadType": "x"}'])
 def test_anything_else_is_refused_with_a_reason(keyring: Keyring, key: SigningKey, content: bytes) -> None:
     with pytest.raises(ValueError, match=r"not an attestation of a run|not base64"):
         verified(content, trusted_keys(keyring.folder))
@@ -162,3 +162,18 @@ def test_anything_else_is_refused_with_a_reason(keyring: Keyring, key: SigningKe
 
 def predicate(body: bytes) -> Any:
     return json.loads(body)["predicate"]
+
+
+def test_an_empty_file_is_that_of_a_run_without_an_end(keyring: Keyring, key: SigningKey) -> None:
+    with pytest.raises(ValueError, match=r"^is empty: the run was killed, or it ran no test$"):
+        verified(b"", trusted_keys(keyring.folder))
+
+
+def test_a_simulation_is_not_shown_as_a_run_of_its_environment(keyring: Keyring, key: SigningKey) -> None:
+    start = msgspec.structs.replace(START, simulated=True)
+
+    found = verified(
+        sign(statement(evaluated(test("test_a"), start=start), FILES), [key]), trusted_keys(keyring.folder)
+    )
+
+    assert str(found.run).startswith("dev (SIMULATED on the sandbox): PROMOTE (PASSED), 1 passed")

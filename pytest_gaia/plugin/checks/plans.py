@@ -68,16 +68,18 @@ class PlanHooks:
             why = "not everything could be collected" if session.items else "nothing was collected"
             why = "; ".join(partial) if session.items and not session.testsfailed else why
             raise pytest.UsageError(f"--gaia-plan-out={self.path}: {why}; a test plan must contain every test.")
-        plan = plan_of(self.run, self.evaluating, self.config, session.items)
         try:
+            plan = plan_of(self.run, self.evaluating, self.config, session.items)
             write_plan(self.path, plan)
+        except ConfigError as error:
+            raise pytest.UsageError(f"--gaia-durations: {error}") from None
         except OSError as error:
             raise pytest.UsageError(f"--gaia-plan-out={self.path}: cannot be written: {error.strerror}.") from None
         self.result.plan = plan
 
 
 def plan_of(run: Run, evaluating: Evaluator, config: pytest.Config, items: Sequence[pytest.Item]) -> Plan:
-    """Return the test plan of a run of ``items``."""
+    """Return the test plan of a run of ``items``. Raises ``ConfigError`` for an invalid file with durations."""
     environment = run.declared
     objectives = (
         PlannedObjective(slo.route, slo.percentile, slo.warn_ms, slo.fail_ms, slo.min_samples)
