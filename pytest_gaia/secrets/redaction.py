@@ -29,6 +29,8 @@ _COOKIES = re.compile(r";\s*+")
 _CREDENTIAL_URL = re.compile(r"[a-z][a-z0-9+.-]{0,19}://[^\s/@]+@", re.IGNORECASE)
 _PLAIN_WORD = re.compile(r"[a-z]{1,12}|[A-Z][a-z]{1,11}|\d{1,9}")
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+# A log may begin each line with a time or the name of a container.
+_KEY_WORD = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{16,}={0,2}(?=[\"',]*\s*$)")
 LONGEST_KEY = 200
 """maximum lines that are masked if the end of a private key is missing"""
 _SHORT = 100
@@ -265,6 +267,9 @@ def masker(environ: Mapping[str, str] | None = None) -> Callable[[str], str]:
         if lines_of_key and _KEY_LINE.fullmatch(text.strip()):
             lines_of_key -= 1
             return mask_of(text.strip())
+        if lines_of_key and (word := _KEY_WORD.search(text)):
+            lines_of_key -= 1
+            text = text[: word.start()] + mask_of(word[0]) + text[word.end() :]
         for mark in KEY_MARK.finditer(text):
             lines_of_key = LONGEST_KEY if mark[1] else 0
         text = redactor.text(text)

@@ -263,6 +263,18 @@ def test_a_private_key_that_nobody_knows_is_masked_to_its_end() -> None:
     assert shown == ["***"] * 4 + ["done"]
 
 
+@pytest.mark.parametrize("prefix", ["2026-11-29T10:00:00Z ", "    | ", "web-1  | INFO ", '  "'])
+def test_a_private_key_is_masked_behind_the_prefix_of_each_line(prefix: str) -> None:
+    mask = masker({})
+    lines = [line for line in PEM.splitlines() if len(line) >= 16]
+
+    first, key, last, other = (unkeyed(mask(f"{prefix}{line}")) for line in (*lines, "a/word/of/some/length"))
+
+    assert first == key == f"{prefix}***"
+    assert last.endswith("***")
+    assert other == f"{prefix}a/word/of/some/length"
+
+
 def test_the_page_masks_what_env_files_set_for_an_environment_that_is_not_configured(tmp_path: Path) -> None:
     (tmp_path / "gaia.toml").write_text("")
     (tmp_path / ".env").write_text("GAIA_STAGING_API_KEY=sk-0123456789abcdef\n")
