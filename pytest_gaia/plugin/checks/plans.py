@@ -64,9 +64,13 @@ class PlanHooks:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Write the plan before anything else; from now on the run requires its tests."""
-        if session.testsfailed or not session.items or (partial := self.observer.partial()):
-            why = "not everything could be collected" if session.items else "nothing was collected"
-            why = "; ".join(partial) if session.items and not session.testsfailed else why
+        if not session.items:
+            why = "nothing was collected"
+        elif session.testsfailed:
+            why = "not everything could be collected"
+        else:
+            why = "; ".join(self.observer.partial())
+        if why:
             raise pytest.UsageError(f"--gaia-plan-out={self.path}: {why}; a test plan must contain every test.")
         try:
             plan = plan_of(self.run, self.evaluating, self.config, session.items)
