@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import AnyStr
 
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.system.signals import ROUND, rounds
 
 KEY_VARIABLE, KEY_FILE_VARIABLE = "GAIA_SIGNING_KEY", "GAIA_SIGNING_KEY_FILE"
@@ -135,13 +136,20 @@ def commit_of(rootdir: Path) -> str:
     """Return the commit of the project; empty without git.
 
     If tracked files differ from it, it ends with ``-dirty-`` and a digest of the differences, so that two working trees with
-    different changes are not taken for the same.
+    different changes are not taken for the same. Raises ``ConfigError`` if there is a repository that git does not read, such as
+    that of another user: without commits, two working trees cannot be distinguished.
     """
     try:
         found = git(rootdir, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         changes = git(rootdir, "diff", *_SAME, "HEAD")
     except FileNotFoundError:
         return ""
+    for each in (found, changes):
+        if each.returncode and (b"dubious ownership" in each.stderr or found.stdout):
+            raise ConfigError(
+                f"the commit of the project is unknown: {said(each, 0)}. If the repository belongs to another user, run "
+                f"git config --global --add safe.directory {rootdir}"
+            )
     commit = found.stdout.decode().strip()
     digest = hashlib.sha256(changes.stdout).hexdigest()[:12]
     return f"{commit}{DIRTY}-{digest}" if commit and changes.stdout else commit

@@ -175,7 +175,7 @@ def test_workers_need_a_plan_that_was_sealed_before(project: pytest.Pytester) ->
 def test_a_plan_with_invalid_durations_is_refused(project: pytest.Pytester, file: str, message: str) -> None:
     result = run(project, "--collect-only", "--gaia-plan-out=plan.json", f"--gaia-durations={file}")
     assert result.ret == 4
-    result.stderr.fnmatch_lines([f"ERROR: --gaia-durations: {file}:*{message}"])
+    result.stderr.fnmatch_lines([f"ERROR: {file}:*{message}"])
     assert not (project.path / "plan.json").exists()
 
 

@@ -11,6 +11,7 @@ import pytest
 from pytest_gaia.cli.expectations.files import files_at
 from pytest_gaia.cli.reports.report import branch_at
 from pytest_gaia.config.deployfiles.values import committed_variables
+from pytest_gaia.errors import ConfigError
 from pytest_gaia.promotion.ledger.stores import GitReference
 from pytest_gaia.promotion.release.commits import committed, head
 from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE, commit_of, git
@@ -81,3 +82,20 @@ def test_two_working_trees_with_different_changes_are_not_the_same_commit(reposi
 
     assert first == again != commit_of(repository)
     assert first.startswith(f"{clean}-dirty-")
+
+
+@pytest.mark.parametrize("broken", ["owner", "index"])
+def test_a_repository_that_git_does_not_read_is_an_error(
+    broken: str, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if broken == "owner":
+        monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    else:
+        (repository / ".git" / "index").write_bytes(b"no index")
+
+    with pytest.raises(ConfigError, match=r"^the commit of the project is unknown: .*safe\.directory"):
+        commit_of(repository)
+
+
+def test_a_folder_without_a_repository_has_no_commit(tmp_path: Path) -> None:
+    assert commit_of(tmp_path) == ""

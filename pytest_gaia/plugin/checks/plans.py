@@ -76,14 +76,14 @@ class PlanHooks:
             plan = plan_of(self.run, self.evaluating, self.config, session.items)
             write_plan(self.path, plan)
         except ConfigError as error:
-            raise pytest.UsageError(f"--gaia-durations: {error}") from None
+            raise pytest.UsageError(str(error)) from None
         except OSError as error:
             raise pytest.UsageError(f"--gaia-plan-out={self.path}: cannot be written: {error.strerror}.") from None
         self.result.plan = plan
 
 
 def plan_of(run: Run, evaluating: Evaluator, config: pytest.Config, items: Sequence[pytest.Item]) -> Plan:
-    """Return the test plan of a run of ``items``. Raises ``ConfigError`` for an invalid file with durations."""
+    """Return the test plan of a run of ``items``. Raises ``ConfigError`` for invalid durations, and without a known commit."""
     environment = run.declared
     objectives = (
         PlannedObjective(slo.route, slo.percentile, slo.warn_ms, slo.fail_ms, slo.min_samples)

@@ -304,7 +304,10 @@ class Result:
         self._begun, self._saved = True, 0
         if self.plan is not None:
             digest = expectations_digest(self.evaluating.expectations.expectations)
-            commit = self._start.commit or commit_of(self.run.options.rootdir)
+            commit = self._start.commit
+            # Only shards need it, and have refused to run without it.
+            with suppress(ConfigError):
+                commit = commit or commit_of(self.run.options.rootdir)
             self._start = structs.replace(self._start, commit=commit, expectations_digest=digest)
         self._start = structs.replace(self._start, shard=self.shard)
         self._write(self._start)
