@@ -21,6 +21,7 @@ from pytest_gaia.plugin.masking import RedactionHooks, mask_terminal
 from pytest_gaia.plugin.terminal.outcomes import show_outcomes
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import CANCELLED, LEFT_OUT, UNCOLLECTED, attach, tell_nodes, tell_worker
+from pytest_gaia.system.processes import commit_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,14 @@ def register(config: pytest.Config, run: Run) -> None:
 
         if (hooks := introduction(config, run)) is not None:
             _add(config, "gaia-explanation", hooks)
+    if not run.is_worker and (config.option.gaia_plan or config.option.gaia_plan_out):
+        # Before the network is guarded, which notes child processes.
+        try:
+            run.commit = commit_of(run.options.rootdir)
+        except ConfigError:
+            # A whole run with a plan does not need it.
+            if config.option.gaia_plan_out or config.option.gaia_shard:
+                raise
     sharding = Sharding.of(run, evaluating, config)
     _add(config, "gaia-run", RunHooks(run))
     _add(config, "gaia-services", fixtures_of(run.declared.platform))

@@ -61,9 +61,7 @@ def blocking(evaluated: EvaluatedRun, shown: Container[str] = (), layout: Layout
 
     Tests that did not send a request to the same service have one message.
     """
-    blocks = (
-        each for each in evaluated.classifications if each.blocks and not each.not_sent and each.node not in shown
-    )
+    blocks = (each for each in evaluated.unusual if each.blocks and not each.not_sent and each.node not in shown)
     failures = _titled("blocking failures", [line for each in blocks for line in _test(each, layout)])
     return [*failures, *not_sent(evaluated, layout)]
 
@@ -71,7 +69,7 @@ def blocking(evaluated: EvaluatedRun, shown: Container[str] = (), layout: Layout
 def not_sent(evaluated: EvaluatedRun, layout: Layout = _ENDLESS) -> list[str]:
     """Return one message for each service to which tests did not send requests, and with ``-v`` the tests."""
     tests: defaultdict[str, list[str]] = defaultdict(list)
-    for each in evaluated.classifications:
+    for each in evaluated.unusual:
         for reason in each.not_sent:
             tests[reason].append(each.node)
     lines: list[str] = []
@@ -97,7 +95,7 @@ class NotOffered:
 def groups_not_offered(evaluated: EvaluatedRun) -> list[NotOffered]:
     """Return the operations that tests need and this release does not offer: gone (blocking first), and the others."""
     tests: defaultdict[str, list[str]] = defaultdict(list)
-    for each in evaluated.classifications:
+    for each in evaluated.unusual:
         for operation in each.operations:
             tests[operation].append(each.node)
     apis, gone = evaluated.context.apis, {each.operation: each.expectation for each in evaluated.gone}
@@ -147,7 +145,7 @@ def not_offered(evaluated: EvaluatedRun, layout: Layout = PLAIN) -> list[str]:
         more = "" if layout.inapplicable else f" (-v lists {'it' if len(untested) == 1 else 'them'})"
         lines += _hung(f"{counted(len(untested), 'more operation')} gone that no test of this run needs{more}", layout)
         lines += _operations(dict.fromkeys(untested, ()), layout) if layout.inapplicable else []
-    count = sum(bool(each.operations) for each in evaluated.classifications)
+    count = sum(bool(each.operations) for each in evaluated.unusual)
     need = f"{counted(count, 'test')} need{'s' if count == 1 else ''} {counted(len(needed), 'operation')}"
     return _titled(f"not offered by this release: {need}", lines)
 
@@ -217,14 +215,14 @@ def warnings(evaluated: EvaluatedRun) -> Iterator[str]:
             yield f"expectation {expectation.id} expires in {counted(left, 'day')}; {_ask(expectation)}"
     if evaluated.partial:
         yield from over_limits(evaluated.classifications, evaluated.expectations)
-    for each in evaluated.classifications:
+    for each in evaluated.unusual:
         if each.outcome == "unexpected pass" or (each.outcome == "passed" and each.reason):
             yield f"{each.node}: {each.outcome}: {each.reason}"
     yield from _doubts(evaluated)
 
 
 def _doubts(evaluated: EvaluatedRun) -> Iterator[str]:
-    for each in evaluated.classifications:
+    for each in evaluated.unusual:
         if each.unread:
             yield f"{each.node}: passed, but read nothing of the response to {'; '.join(each.unread)}"
     if evaluated.verdict.word != "HOLD":
@@ -309,7 +307,7 @@ def _wrapped_row(row: str, width: int) -> list[str]:
 
 def _by_expectation(evaluated: EvaluatedRun) -> dict[str, list[str]]:
     nodes: defaultdict[str, list[str]] = defaultdict(list)
-    for each in evaluated.classifications:
+    for each in evaluated.unusual:
         if each.outcome == "expected failure":
             for expectation in each.expectations:
                 nodes[expectation].append(each.node)
@@ -317,7 +315,7 @@ def _by_expectation(evaluated: EvaluatedRun) -> dict[str, list[str]]:
 
 
 def _tests(evaluated: EvaluatedRun, outcome: Outcome, layout: Layout) -> list[str]:
-    those = (each for each in evaluated.classifications if each.outcome == outcome)
+    those = (each for each in evaluated.unusual if each.outcome == outcome)
     return [line for each in those for line in _test(each, layout)]
 
 
@@ -327,7 +325,7 @@ def _ask(expectation: Expectation) -> str:
 
 def _reasons(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
     nodes: defaultdict[str, list[str]] = defaultdict(list)
-    for each in evaluated.classifications:
+    for each in evaluated.unusual:
         if each.outcome == "not applicable" and not each.operations:
             nodes[each.reason].append(each.node)
     digits = len(str(max(map(len, nodes.values()), default=0)))
@@ -341,7 +339,7 @@ def _reasons(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
 
 def _without_evidence(evaluated: EvaluatedRun, layout: Layout) -> list[str]:
     """Return the tests that passed without evidence, at most ``_NAMED`` of them unless all are to be listed."""
-    those = [each for each in evaluated.classifications if each.outcome == "without evidence"]
+    those = [each for each in evaluated.unusual if each.outcome == "without evidence"]
     named = those if layout.expected else those[:_NAMED]
     lines = [line for each in named for line in _test(each, layout)]
     if len(those) > len(named):

@@ -130,6 +130,8 @@ class Run:
     """``main``, or the id of this xdist worker"""
     shuffle_seed: int | None = None
     """seed of the random order of the tests; None for pytest's order"""
+    commit: str = ""
+    """commit of the project, with ``-dirty`` if files differ from it; empty without git, and in a run without a plan"""
     sandbox: Sandbox | None = None
     needs: Needs | None = None
     """what the running test needs"""

@@ -1,6 +1,6 @@
 """Classify the result of one test by the expectations that apply. Pure functions."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -408,3 +408,32 @@ def _over_limit(expectation: Expectation, most: int, nodes: Sequence[str]) -> st
         f"expectation {expectation.id}{place} covers {len(nodes)} failures, but max_failures is {most}; "
         f"set max_failures = {len(nodes)} if all have the same cause: {', '.join(nodes[:_NAMED])}{more}"
     )
+
+
+class GoneOperation(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One operation that the baseline has and the release lacks, shown by its document and by a response."""
+
+    operation: str
+    """such as ``orders: GET /orders``"""
+    tests: int
+    """tests that need it"""
+    expectation: str = ""
+    """ID of the expectation that accepts it"""
+
+
+def gone_operations(
+    classifications: Iterable[Classification], expectations: Sequence[Expectation], context: Context
+) -> tuple[GoneOperation, ...]:
+    """Return the operations that are gone since the baseline and that tests need, those with most tests first."""
+    tests = Counter(operation for each in classifications for operation in each.operations)
+    accepting = [each for each in expectations if each.expect == "removed" and each.inapplicable(context) is None]
+    used: Counter[str] = Counter()
+    gone: list[GoneOperation] = []
+    for operation, count in sorted(tests.items(), key=lambda item: (-item[1], item[0])):
+        if not context.apis.in_baseline(operation, context.today):
+            continue
+        able = (each for each in accepting if each.max_failures is None or used[each.id] < each.max_failures)
+        expectation = next((each.id for each in able if each.covers(operation)), "")
+        used[expectation] += 1
+        gone.append(GoneOperation(operation, count, expectation))
+    return tuple(gone)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-import msgspec
-
 from pytest_gaia.config.tolerance import PRODUCTION, tolerance_of
 from pytest_gaia.expectations.expectation import Expectation, ExpectationSet, Resolution
 from pytest_gaia.expectations.subjects import Context
@@ -16,10 +14,12 @@ from pytest_gaia.verdict.classify import (
     EXECUTED,
     OUTCOME,
     Classification,
+    GoneOperation,
     Outcome,
     PassesAtOnce,
     classify,
     classify_by,
+    gone_operations,
     over_limits,
     subject_of,
 )
@@ -205,17 +205,6 @@ def _drifting(classifications: Sequence[Classification], facts: Facts) -> list[s
     return reasons + [f"expectation {expectation} covers no test" for expectation in facts.unused]
 
 
-class GoneOperation(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One operation that the baseline has and the release lacks, shown by its document and by a response."""
-
-    operation: str
-    """such as ``orders: GET /orders``"""
-    tests: int
-    """tests that need it"""
-    expectation: str = ""
-    """ID of the expectation that accepts it"""
-
-
 @dataclass(frozen=True)
 class EvaluatedRun:
     """One run, evaluated in one environment on one day."""
@@ -233,6 +222,8 @@ class EvaluatedRun:
     """addresses at which each service was tested"""
     gone: tuple[GoneOperation, ...] = ()
     """operations that are gone since the baseline, those with most tests first"""
+    unusual: tuple[Classification, ...] = ()
+    """the classifications but those of tests that simply passed, which are nearly all"""
 
     @property
     def exit_code(self) -> int:
@@ -252,7 +243,7 @@ class EvaluatedRun:
     @property
     def accepted(self) -> int:
         """Number of accepted failures."""
-        return accepted(self.classifications)
+        return accepted(self.unusual)
 
     @property
     def late(self) -> tuple[str, ...]:
@@ -266,7 +257,7 @@ class EvaluatedRun:
     @cached_property
     def _using(self) -> Counter[str]:
         # Count once: a run can have as many expectations as tests.
-        accepted = (each.expectations for each in self.classifications if each.outcome == "expected failure")
+        accepted = (each.expectations for each in self.unusual if each.outcome == "expected failure")
         used = Counter(expectation for expectations in accepted for expectation in expectations)
         return used + Counter(each.expectation for each in self.gone if each.expectation)
 
@@ -308,9 +299,8 @@ class Evaluation:
             if exchange.address:
                 self._addresses.setdefault(exchange.service, {})[exchange.address] = None
 
-    def add_all(self, records: Iterable[TestRecord]) -> bool:
-        """Classify tests; return whether one of them has failed."""
-        before, self._has_failed = self._has_failed, False
+    def add_all(self, records: Iterable[TestRecord]) -> None:
+        """Classify tests."""
         # Nearly every test passes at once. The rest of the loop is for other tests.
         at_once, add, addresses = PassesAtOnce(self._resolve, self._context), self.add, self._note_addresses
         found, selected = self._classifications.append, self._selected.add
@@ -323,22 +313,37 @@ class Evaluation:
             for exchange in record.exchanges:
                 if exchange.address:
                     addresses(record)
+
+    def begin_part(self) -> tuple[int, int, bool]:
+        """Return the state before the tests of a part of the run, for :meth:`end_part`."""
+        state = len(self._classifications), self._blocking_in_production, self._has_failed
+        self._has_failed = False
+        return state
+
+    def nodes_since(self, state: tuple[int, int, bool]) -> list[str]:
+        """Return the tests of the part that began with ``state``."""
+        return [each.node for each in self._classifications[state[0] :]]
+
+    def end_part(self, state: tuple[int, int, bool], *, undo: bool = False) -> bool:
+        """Return whether a test of the part has failed. To add its tests again, ``undo`` them."""
         has_failed = self._has_failed
-        self._has_failed = has_failed or before
+        self._has_failed |= state[2]
+        if undo:
+            del self._classifications[state[0] :]
+            _, self._blocking_in_production, self._has_failed = state
         return has_failed
 
     def finish(self, start: RunStart, end: RunEnd | None, order: Sequence[int] | None = None) -> EvaluatedRun:
         """Return the evaluated run. ``order`` has the positions of the added tests in the order of the run."""
         found, expectations, context = self._classifications, self._expectations.expectations, self._context
         classifications = tuple(found if order is None else map(found.__getitem__, order))
-        gone = _gone(classifications, expectations, context)
+        unusual = _unusual(classifications)
+        gone = gone_operations(unusual, expectations, context)
         facts = replace(
             self._facts(start, end),
             gone=sum(not each.expectation for each in gone),
             # A simulation runs no release of the environment, so nothing of the environment can be gone.
-            unproved=0
-            if start.simulated
-            else sum(_is_unproved(each, context) for each in classifications if each.operations),
+            unproved=0 if start.simulated else sum(_is_unproved(each, context) for each in unusual if each.operations),
         )
         if end is not None and end.required:
             facts = replace(
@@ -356,6 +361,7 @@ class Evaluation:
             self._blocking_in_production,
             addresses,
             gone,
+            unusual,
         )
 
     def _facts(self, start: RunStart, end: RunEnd | None) -> Facts:
@@ -402,21 +408,9 @@ def evaluate_run(
     return evaluation.finish(start, end)
 
 
-def _gone(
-    classifications: Iterable[Classification], expectations: Sequence[Expectation], context: Context
-) -> tuple[GoneOperation, ...]:
-    tests = Counter(operation for each in classifications for operation in each.operations)
-    accepting = [each for each in expectations if each.expect == "removed" and each.inapplicable(context) is None]
-    used: Counter[str] = Counter()
-    gone: list[GoneOperation] = []
-    for operation, count in sorted(tests.items(), key=lambda item: (-item[1], item[0])):
-        if not context.apis.in_baseline(operation, context.today):
-            continue
-        able = (each for each in accepting if each.max_failures is None or used[each.id] < each.max_failures)
-        expectation = next((each.id for each in able if each.covers(operation)), "")
-        used[expectation] += 1
-        gone.append(GoneOperation(operation, count, expectation))
-    return tuple(gone)
+def _unusual(classifications: Iterable[Classification]) -> tuple[Classification, ...]:
+    # A pass has no other field that is shown.
+    return tuple(each for each in classifications if each.outcome != "passed" or each.reason or each.unread)
 
 
 def _is_unproved(classification: Classification, context: Context) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from errno import EIO
+from io import BytesIO
 from itertools import chain, repeat
-from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,7 +44,6 @@ _PLANNED = (
 """what a shard has in common with its plan: its name in messages, and its attribute"""
 _READY = "ready"
 _BEGINNING = b'{"line":"run"'
-_NODE = attrgetter("node")
 
 T = TypeVar("T")
 
@@ -73,9 +72,9 @@ class _Part:
         content = self.path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.digest:
             raise OSError(EIO, f"{self.path} was changed in the meantime")
-        lines = content.split(b"\n")[1:]
+        lines = BytesIO(content).readlines()[1:]
         for position, test in self.changed.items():
-            lines[position] = encode(test).rstrip()
+            lines[position] = encode(test)
         return lines
 
 
@@ -95,7 +94,7 @@ class Merged:
     def write_results_log(self, path: Path) -> None:
         """Write the results log of the merged run, whole or not at all. Raises ``OSError``."""
         lines = [part.lines() for part in self.parts]
-        tests = (b"%b\n" % lines[part][position] for part, position in self.places)
+        tests = (lines[part][position] for part, position in self.places)
         write_file(path, chain((encode(self.start),), tests, (encode(self.end),)), mode=PRIVATE)
 
 
@@ -225,19 +224,23 @@ class Merge:
         strays = _Strays(places, assigned)
         for number, part in enumerate(parts):
             own = wanted[part.shard.index]
-            tests = self._tests(part)
-            nodes = list(map(_NODE, tests))
-            positions: Sequence[int] = range(len(tests))
+            before = evaluation.begin_part()
+            evaluation.add_all(self._tests(part))
+            nodes = evaluation.nodes_since(before)
+            positions: Sequence[int] = range(len(nodes))
             found: list[str] = []
             if len(nodes) == len(own) and set(nodes) == set(own):
                 # All tests of the shard, each once.
                 self._keys += map(places.__getitem__, nodes)
             else:
+                tests = list(self._tests(part))
                 keys, positions, found = strays.sorted_out(part, tests, own)
                 self._keys += keys
-                tests = [part.changed.get(position, tests[position]) for position in positions]
+                evaluation.end_part(before, undo=True)
+                evaluation.begin_part()
+                evaluation.add_all(part.changed.get(position, tests[position]) for position in positions)
             self._places += zip(repeat(number), positions)
-            has_failed = evaluation.add_all(tests)
+            has_failed = evaluation.end_part(before)
             if part.end is not None:
                 found += self._of_plan(part.end, own)
                 found += _of_end(part, part.end, len(set(nodes)), has_failed=has_failed)
@@ -245,13 +248,12 @@ class Merge:
                 found.append("the run was killed, or the file is truncated")
             self._problems += (f"{part.name}: {problem}" for problem in found)
 
-    def _tests(self, part: _Part) -> list[TestRecord]:
-        found: list[TestRecord] = []
+    def _tests(self, part: _Part) -> Iterator[TestRecord]:
         try:
             content = part.path.read_bytes()
             part.digest = hashlib.sha256(content).hexdigest()
             log = ResultsLog(part.path, content=content)
-            found.extend(log.at_once())
+            yield from log
             if log.start != part.start:
                 raise ConfigError(f"{part.path}: was changed while it was read")
         except (OSError, ConfigError) as error:
@@ -260,7 +262,6 @@ class Merge:
             part.is_reported = True
         else:
             part.end = log.end
-        return found
 
     def _of_plan(self, end: RunEnd, own: Sequence[str]) -> Iterator[str]:
         plan, digest = self._plan, self._digest

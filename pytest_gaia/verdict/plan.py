@@ -9,6 +9,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from itertools import cycle
 from math import fsum
 from pathlib import Path
 from typing import Literal, Protocol
@@ -179,6 +180,9 @@ def assign(tests: Iterable[Assignable], count: int) -> dict[str, int]:
     for key, together in members.items():
         alone = [weights[key]] if key in weights else []
         weights[key] = fsum((*alone, *(test.seconds if test.seconds > 0 else mean for test in together)))
+    if not members and not known:
+        # All are equal, so each shard gets one in turn.
+        return dict(zip(sorted(weights), cycle(range(1, count + 1)), strict=False))
     shards = [(0.0, index) for index in range(1, count + 1)]
     found: dict[str, int] = {}
     longest = sorted(weights)

@@ -10,7 +10,8 @@ from pytest_gaia.config.tolerance import ToleranceKind
 from pytest_gaia.expectations.apis import Api, Baseline
 from pytest_gaia.expectations.expectation import MEANING, Expectation
 from pytest_gaia.files.writing import PRIVATE, write_file
-from pytest_gaia.verdict.evaluated import EvaluatedRun, GoneOperation
+from pytest_gaia.verdict.classify import GoneOperation
+from pytest_gaia.verdict.evaluated import EvaluatedRun
 
 # At run time, because msgspec reads the annotations.
 from pytest_gaia.verdict.evidence import DeploymentSeen, PlatformSeen, ServiceHealth
@@ -169,9 +170,14 @@ def verdict_file(evaluated: EvaluatedRun) -> VerdictFile:
 
 def write_report(path: Path, evaluated: EvaluatedRun) -> bytes:
     """Write the document to ``path`` atomically, and return it. Raises ``OSError``."""
-    document = msgspec.json.format(msgspec.json.encode(verdict_file(evaluated)), indent=2) + b"\n"
-    write_file(path, document, mode=PRIVATE)
-    return document
+    content = document(evaluated)
+    write_file(path, content, mode=PRIVATE)
+    return content
+
+
+def document(evaluated: EvaluatedRun) -> bytes:
+    """Return the content of the verdict file for an evaluated run."""
+    return msgspec.json.format(msgspec.json.encode(verdict_file(evaluated)), indent=2) + b"\n"
 
 
 def schema() -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """Write the lines of a results log, and read a results log: only what a single run can have written."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import msgspec
 
@@ -48,55 +48,38 @@ class ResultsLog:
         """Yield the tests."""
         seen: dict[tuple[object, ...], int] = {}
         ended = 0
-        for number, line in self._lines():
-            if self.end is not None and not (isinstance(line, RunEnd) and line.held and _amended(self.end, line)):
-                raise _second_run(self.path, ended)
-            if isinstance(line, RunEnd):
-                self.end = line
-                ended = ended or number
-                continue
-            if isinstance(line, RunStart):
-                raise _second_run(self.path, number)
-            # If a worker crashes after a test, both the result and the crash are recorded.
-            same = seen.setdefault((line.node, line.attempt, line.worker, line.state), number)
-            if same != number:
-                raise ConfigError(
-                    f"{self.path}:{number}: {line.node}, attempt {line.attempt} on worker {line.worker} is already in line "
-                    f"{same}."
-                )
-            yield line
+        decode = _DECODER.decode
+        with self._opened() as file:
+            file.readline()
+            for number, text in enumerate(file, 2):
+                if not text.endswith(b"\n"):
+                    break
+                try:
+                    line = decode(text)
+                except _MALFORMED as error:
+                    raise _no_line(self.path, number, error) from None
+                if self.end is not None and not (isinstance(line, RunEnd) and line.held and _amended(self.end, line)):
+                    raise _second_run(self.path, ended)
+                if isinstance(line, RunEnd):
+                    self.end = line
+                    ended = ended or number
+                    continue
+                if isinstance(line, RunStart):
+                    raise _second_run(self.path, number)
+                # If a worker crashes after a test, both the result and the crash are recorded.
+                same = seen.setdefault((line.node, line.attempt, line.worker, line.state), number)
+                if same != number:
+                    raise ConfigError(
+                        f"{self.path}:{number}: {line.node}, attempt {line.attempt} on worker {line.worker} is already in "
+                        f"line {same}."
+                    )
+                yield line
         _check_times(self.path, self.start, self.end, self._now or datetime.now(UTC))
-
-    def at_once(self) -> Iterable[TestRecord]:
-        """Return the tests like the iteration, but decode them at once if the file is complete, which is faster."""
-        if self._content is None or not self._content.endswith(b"\n"):
-            return self
-        try:
-            _, *tests, end = _DECODER.decode_lines(self._content)
-        except (*_MALFORMED, ValueError):
-            return self
-        # Anything unusual is found by the iteration.
-        if not isinstance(end, RunEnd) or end.held or set(map(type, tests)) - {TestRecord}:
-            return self
-        found = cast("list[TestRecord]", tests)
-        if len({test.node for test in found}) < len(found):
-            return self
-        _check_times(self.path, self.start, end, self._now or datetime.now(UTC))
-        self.end = end
-        return found
 
     def whole(self) -> RecordedRun:
         """Read all tests into memory."""
         tests = tuple(self)
         return RecordedRun(self.start, tests, self.end)
-
-    def _lines(self) -> Iterator[tuple[int, Line]]:
-        with self._opened() as file:
-            file.readline()
-            for number, text in enumerate(file, 2):
-                if not text.endswith(b"\n"):
-                    return
-                yield number, _decoded(self.path, number, text)
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:

@@ -12,7 +12,8 @@ from pytest_gaia.config.tolerance import Tolerance, tolerance_of
 from pytest_gaia.expectations.apis import Api, Apis, Baseline, NamedOperation
 from pytest_gaia.expectations.expectation import Expectation, ExpectationSet
 from pytest_gaia.report.footer import notes, verdict_line
-from pytest_gaia.verdict.evaluated import EvaluatedRun, GoneOperation, evaluate_run
+from pytest_gaia.verdict.classify import GoneOperation
+from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
 from pytest_gaia.verdict.evidence import Failure, Phase, TestRecord, Wire
 from tests.expectations.build import EXPIRES, TODAY, context, expectation
 from tests.verdict.runs import run

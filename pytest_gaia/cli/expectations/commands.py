@@ -29,8 +29,8 @@ from pytest_gaia.expectations.expectation import Expectation, ExpectationSet, Re
 from pytest_gaia.expectations.lint import Finding, lint, sort_key
 from pytest_gaia.expectations.schema import schema
 from pytest_gaia.expectations.subjects import Context, Subject
-from pytest_gaia.verdict.classify import Classification, classify, subject_of
-from pytest_gaia.verdict.evaluated import GoneOperation, evaluate_run
+from pytest_gaia.verdict.classify import Classification, GoneOperation, classify, subject_of
+from pytest_gaia.verdict.evaluated import evaluate_run
 from pytest_gaia.verdict.evidence import TestRecord
 from pytest_gaia.verdict.results_log import read_run, read_start
 from pytest_gaia.wording import counted

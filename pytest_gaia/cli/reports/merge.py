@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from pytest_gaia.cli.app import CHOSEN
 from pytest_gaia.cli.options import environment_option, options_here
-from pytest_gaia.cli.output import echo_json
 from pytest_gaia.config.project import Project
 from pytest_gaia.errors import ConfigError, nearest
 from pytest_gaia.expectations.files import folders_of, load
@@ -29,7 +27,7 @@ from pytest_gaia.verdict.classify import Classification
 from pytest_gaia.verdict.evaluated import EvaluatedRun, Evaluation
 from pytest_gaia.verdict.merging import Merge, Merged
 from pytest_gaia.verdict.plan import read_plan
-from pytest_gaia.verdict.report import expectations_digest, verdict_file, write_report
+from pytest_gaia.verdict.report import document, expectations_digest, write_report
 from pytest_gaia.verdict.results_log import ResultsLog
 
 RESULTS_LOG, VERDICT_FILE, JUNIT, ALLURE = "results.jsonl", "verdict.json", "junit.xml", "allure-results"
@@ -125,7 +123,7 @@ def merge_shards(
     label = f"{required.environment}, {len(merged.end.shards)} shards"
     noted = _write(output, merged, given, project, label) if output is not None else []
     if as_json:
-        echo_json(verdict_file(evaluated))
+        typer.echo(document(evaluated).decode(), nl=False)
     else:
         layout = footer.Layout(expected=CHOSEN.verbose, inapplicable=CHOSEN.verbose)
         for line in (
@@ -273,7 +271,7 @@ def replay_run(
         except OSError as error:
             raise ConfigError(f"--output={output}: cannot be written: {error.strerror}.") from None
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(verdict_file(evaluated)), indent=2).decode())
+        typer.echo(document(evaluated).decode(), nl=False)
     else:
         layout = footer.Layout(expected=CHOSEN.verbose, inapplicable=CHOSEN.verbose)
         order = evaluated.start.order

@@ -19,7 +19,6 @@ from pytest_gaia.plugin.launch import distributes, selects_nothing
 from pytest_gaia.plugin.options import runs_no_tests
 from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import report_usage_error
-from pytest_gaia.system.processes import commit_of
 from pytest_gaia.verdict.evidence import Shard
 from pytest_gaia.verdict.plan import (
     Plan,
@@ -83,7 +82,7 @@ class PlanHooks:
 
 
 def plan_of(run: Run, evaluating: Evaluator, config: pytest.Config, items: Sequence[pytest.Item]) -> Plan:
-    """Return the test plan of a run of ``items``. Raises ``ConfigError`` for invalid durations, and without a known commit."""
+    """Return the test plan of a run of ``items``. Raises ``ConfigError`` for an invalid file with durations."""
     environment = run.declared
     objectives = (
         PlannedObjective(slo.route, slo.percentile, slo.warn_ms, slo.fail_ms, slo.min_samples)
@@ -100,7 +99,7 @@ def plan_of(run: Run, evaluating: Evaluator, config: pytest.Config, items: Seque
         objectives=tuple(sorted(objectives)),
         expectations_digest=expectations_digest(evaluating.expectations.expectations),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        commit=commit_of(run.options.rootdir),
+        commit=run.commit,
     )
 
 
@@ -166,12 +165,12 @@ def read_required_plan(
     if path is None:
         return None
     plan = read_plan(path)
-    commit = commit_of(run.options.rootdir) if shard else ""
     for what, theirs, ours in (
         ("environment", plan.environment, run.declared.name),
         ("release", plan.release, config.option.gaia_release or plan.release),
         ("set of expectations", plan.expectations_digest, expectations_digest(evaluating.expectations.expectations)),
-        ("commit", plan.commit if shard else "", commit),
+        # The controller has compared it for its workers.
+        ("commit", *((plan.commit, run.commit) if shard and not run.is_worker else ("", ""))),
     ):
         if theirs != ours:
             raise ConfigError(

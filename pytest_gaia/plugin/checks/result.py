@@ -24,7 +24,6 @@ from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.observation.readiness import ServiceState
 from pytest_gaia.plugin.launch import plugins_of
 from pytest_gaia.run.session import Run
-from pytest_gaia.system.processes import commit_of
 from pytest_gaia.system.signals import held_back
 from pytest_gaia.verdict.classify import PhaseOutcome, classify_phase
 from pytest_gaia.verdict.evaluated import EvaluatedRun, evaluate_run
@@ -304,11 +303,7 @@ class Result:
         self._begun, self._saved = True, 0
         if self.plan is not None:
             digest = expectations_digest(self.evaluating.expectations.expectations)
-            commit = self._start.commit
-            # Only shards need it, and have refused to run without it.
-            with suppress(ConfigError):
-                commit = commit or commit_of(self.run.options.rootdir)
-            self._start = structs.replace(self._start, commit=commit, expectations_digest=digest)
+            self._start = structs.replace(self._start, commit=self.run.commit, expectations_digest=digest)
         self._start = structs.replace(self._start, shard=self.shard)
         self._write(self._start)
         self.write_records()

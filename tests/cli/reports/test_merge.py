@@ -101,6 +101,14 @@ def test_the_order_of_the_files_does_not_matter(project: Project, order: list[in
     assert found == [(project.folder / "sorted" / name).read_bytes() for name in ("verdict.json", "results.jsonl")]
 
 
+def test_json_is_the_verdict_file(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [str(project.folder / f"shard-{index}.jsonl") for index in range(1, COUNT + 1)]
+    assert run(["merge", *paths, "--plan", "plan.json", "--output", "merged"]) == 0
+    capsys.readouterr()
+    assert run(["merge", *paths, "--plan", "plan.json", "--json"]) == 0
+    assert capsys.readouterr().out == verdict_of(project).decode()
+
+
 def test_it_merges_from_another_folder(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.folder / "suites")
     paths = [f"../shard-{index}.jsonl" for index in range(1, COUNT + 1)]
