@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _TIMES = re.compile(rb'"(cold_start_ms|started|finished)": ("[^"]*"|[0-9.]+)')
 
 
+WORKERS = ("-n2", "--dist=loadfile")
+"""one test of the project needs another one of its file"""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """The project with a plan and a good set of shards."""
@@ -64,9 +68,9 @@ def test_the_verdict_is_that_of_one_process_byte_for_byte(project: Project) -> N
 
 
 def test_with_workers_it_is_that_of_one_process_but_for_the_order(project: Project) -> None:
-    whole = json.loads(timeless(project.whole("-n2", name="workers")))
+    whole = json.loads(timeless(project.whole(*WORKERS, name="workers")))
 
-    assert merge(project, project.shards("-n2", name="workers")) == 0
+    assert merge(project, project.shards(*WORKERS, name="workers")) == 0
 
     merged = json.loads(timeless(verdict_of(project)))
     for each in (whole, merged):
