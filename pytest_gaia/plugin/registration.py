@@ -65,14 +65,7 @@ def register(config: pytest.Config, run: Run) -> None:
 
         if (hooks := introduction(config, run)) is not None:
             _add(config, "gaia-explanation", hooks)
-    if not run.is_worker and (config.option.gaia_plan or config.option.gaia_plan_out):
-        # Before the network is guarded, which notes child processes.
-        try:
-            run.commit = commit_of(run.options.rootdir)
-        except ConfigError:
-            # A whole run with a plan does not need it.
-            if config.option.gaia_plan_out or config.option.gaia_shard:
-                raise
+    _find_commit(config, run)
     sharding = Sharding.of(run, evaluating, config)
     _add(config, "gaia-run", RunHooks(run))
     _add(config, "gaia-services", fixtures_of(run.declared.platform))
@@ -85,6 +78,19 @@ def register(config: pytest.Config, run: Run) -> None:
     if run.declared.tolerance.xfail == "fail" and not distributes(config):
         # pytest's own switch, which ignores xfail marks. Not on a controller, because workers inherit its options.
         config.option.runxfail = True
+
+
+def _find_commit(config: pytest.Config, run: Run) -> None:
+    """Set the commit of a run with a plan, before the network is guarded, which notes child processes."""
+    option = config.option
+    if run.is_worker or not (option.gaia_plan or option.gaia_plan_out):
+        return
+    try:
+        run.commit = commit_of(run.options.rootdir, run.roots)
+    except ConfigError:
+        # A whole run does not need it.
+        if option.gaia_plan_out or option.gaia_shard:
+            raise
 
 
 def _register_worker(config: pytest.Config, run: Run, evaluating: Evaluator, sharding: Sharding | None) -> None:

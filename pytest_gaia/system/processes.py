@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import AnyStr
@@ -112,6 +112,10 @@ _SAME = (
 )
 """options of ``git diff`` for which the settings of a user hardly matter"""
 
+_SETTINGS = ("conftest.py", "gaia.toml", "pyproject.toml", "pytest.toml", "pytest.ini", "tox.ini", "setup.cfg")
+"""files in the folder of a project that pytest reads"""
+_CODE = (b".py", b".toml", b".ini", b".cfg")
+
 DIRTY = "-dirty"
 """suffix of a commit that files differ from, as in ``git describe``"""
 
@@ -132,27 +136,32 @@ def git(
     return completed(["git", "-C", str(folder), *arguments], given=given, environ=variables, seconds=seconds)
 
 
-def commit_of(rootdir: Path) -> str:
+def commit_of(rootdir: Path, folders: Iterable[Path] = ()) -> str:
     """Return the commit of the project; empty without git.
 
-    If tracked files differ from it, it ends with ``-dirty-`` and a digest of the differences, so that two working trees with
+    If tracked files differ from it, or there are new files of code and settings in ``folders``, it ends with ``-dirty-`` and a digest of the differences, so that two working trees with
     different changes are not taken for the same. Raises ``ConfigError`` if there is a repository that git does not read, such as
     that of another user: without commits, two working trees cannot be distinguished.
     """
     try:
         found = git(rootdir, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
         changes = git(rootdir, "diff", *_SAME, "HEAD")
+        inside = [str(each) for each in folders if each.is_relative_to(rootdir)]
+        new = git(rootdir, "ls-files", "--others", "--exclude-standard", "-z", "--", *inside, *_SETTINGS)
     except FileNotFoundError:
         return ""
-    for each in (found, changes):
+    for each in (found, changes, new):
         if each.returncode and (b"dubious ownership" in each.stderr or found.stdout):
             raise ConfigError(
                 f"the commit of the project is unknown: {said(each, 0)}. If the repository belongs to another user, run "
                 f"git config --global --add safe.directory {rootdir}"
             )
     commit = found.stdout.decode().strip()
-    digest = hashlib.sha256(changes.stdout).hexdigest()[:12]
-    return f"{commit}{DIRTY}-{digest}" if commit and changes.stdout else commit
+    digest = hashlib.sha256(changes.stdout)
+    names = sorted(name for name in new.stdout.split(b"\0") if name.endswith(_CODE))
+    for name in names:
+        digest.update(b"\0%b\0%b" % (name, (rootdir / os.fsdecode(name)).read_bytes()))
+    return f"{commit}{DIRTY}-{digest.hexdigest()[:12]}" if commit and (changes.stdout or names) else commit
 
 
 def said(found: subprocess.CompletedProcess[bytes], line: int = -1) -> str:

@@ -176,4 +176,4 @@ def test_a_simulation_is_not_shown_as_a_run_of_its_environment(keyring: Keyring,
         sign(statement(evaluated(test("test_a"), start=start), FILES), [key]), trusted_keys(keyring.folder)
     )
 
-    assert str(found.run).startswith("dev (SIMULATED on the sandbox): PROMOTE (PASSED), 1 passed")
+    assert str(found.run).startswith("dev (SIMULATED on the sandbox): PROMOTE (FAILED), 1 passed")

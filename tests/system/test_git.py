@@ -84,6 +84,20 @@ def test_two_working_trees_with_different_changes_are_not_the_same_commit(reposi
     assert first.startswith(f"{clean}-dirty-")
 
 
+def test_new_code_in_the_suites_is_a_change(repository: Path) -> None:
+    clean, suites = commit_of(repository), repository / "suites"
+    suites.mkdir()
+    (suites / "shard-1.log").write_text("what a shard wrote")
+    assert commit_of(repository, [suites]) == clean
+
+    (suites / "conftest.py").write_text("one = 1")
+    first = commit_of(repository, [suites])
+    (suites / "conftest.py").write_text("two = 2")
+
+    assert clean != first != commit_of(repository, [suites])
+    assert commit_of(repository) == clean
+
+
 @pytest.mark.parametrize("broken", ["owner", "index"])
 def test_a_repository_that_git_does_not_read_is_an_error(
     broken: str, repository: Path, monkeypatch: pytest.MonkeyPatch

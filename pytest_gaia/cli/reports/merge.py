@@ -29,6 +29,7 @@ from pytest_gaia.verdict.merging import Merge, Merged
 from pytest_gaia.verdict.plan import read_plan
 from pytest_gaia.verdict.report import document, expectations_digest, write_report
 from pytest_gaia.verdict.results_log import ResultsLog
+from pytest_gaia.wording import counted
 
 RESULTS_LOG, VERDICT_FILE, JUNIT, ALLURE = "results.jsonl", "verdict.json", "junit.xml", "allure-results"
 _OF_A_RUN = ("environment.properties", "executor.json", "categories.json")
@@ -109,6 +110,8 @@ def merge_shards(
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict file")] = False,
 ) -> None:
     """Merge, print the verdict, and exit with its code."""
+    if output is not None:
+        _withdraw(output)
     project, required = options_here().project, read_plan(plan)
     tolerances = project.tolerances
     if required.environment not in tolerances:
@@ -116,11 +119,11 @@ def merge_shards(
             f"{plan}: unknown environment {required.environment!r}; {nearest(required.environment, tolerances)}"
         )
     expectations = load(folders_of(project.suites), tolerances, project.platform, rootdir=project.rootdir)
-    commit = commit_of(project.rootdir)
+    commit = commit_of(project.rootdir, project.suites)
     given = [_Given.of(path) for path in results]
     merged = Merge(required, expectations, tolerances[required.environment], commit).of([each.log for each in given])
     evaluated = merged.evaluated
-    label = f"{required.environment}, {len(merged.end.shards)} shards"
+    label = f"{_label(evaluated)}, {counted(len(merged.end.shards), 'shard')}"
     noted = _write(output, merged, given, project, label) if output is not None else []
     if as_json:
         typer.echo(document(evaluated).decode(), nl=False)
@@ -137,6 +140,15 @@ def merge_shards(
         _tell_github(evaluated, label, project.rootdir)
         typer.echo(footer.verdict_line(label, evaluated))
     raise typer.Exit(evaluated.verdict.exit_code)
+
+
+def _withdraw(output: Path) -> None:
+    """Empty the verdict file of an earlier merge, so that it is never taken for the verdict of this one."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        write_file(output / VERDICT_FILE, b"", mode=PRIVATE)
+    except OSError as error:
+        raise ConfigError(f"--output={output}: cannot be written: {error.strerror}.") from None
 
 
 def _tell_github(evaluated: EvaluatedRun, label: str, rootdir: Path) -> None:
@@ -166,7 +178,6 @@ def _write(output: Path, merged: Merged, given: Sequence[_Given], project: Proje
     junit = [each.junit for each in given if each.junit]
     allure = [each.allure for each in given if each.allure]
     try:
-        output.mkdir(parents=True, exist_ok=True)
         merged.write_results_log(output / RESULTS_LOG)
         write_report(output / VERDICT_FILE, merged.evaluated)
         for name, found in ((JUNIT, junit), (ALLURE, allure)):

@@ -113,6 +113,17 @@ def test_json_is_the_verdict_file(project: Project, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == verdict_of(project).decode()
 
 
+def test_a_merge_that_fails_leaves_no_verdict_of_an_earlier_one(project: Project) -> None:
+    paths = [project.folder / f"shard-{index}.jsonl" for index in range(1, COUNT + 1)]
+    assert merge(project, paths) == 0
+    empty = project.folder / "empty.jsonl"
+    empty.write_bytes(b"")
+
+    assert run(["merge", str(empty), "--plan", "plan.json", "--output", "merged"]) == 4
+
+    assert verdict_of(project) == b""
+
+
 def test_it_merges_from_another_folder(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.folder / "suites")
     paths = [f"../shard-{index}.jsonl" for index in range(1, COUNT + 1)]
