@@ -211,6 +211,9 @@ def _merging() -> list[bool]:
             _line("... wall / (version + decoding)", costs.ratio(cost, wall=True), "x")
             met.append(_line("... CPU / (version + decoding)", costs.ratio(cost, wall=False), "x", at_most=2))
             met.append(_line("... memory", cost.memory, "MB", at_most=300))
+    (small, less), (large, more) = merging.replayed(2), merging.replayed(8)
+    print(f"gaia replay: results logs of {small:.0f} and {large:.0f} MB, with 2 and 8 exchanges for each test")
+    met.append(_line("memory for the larger / smaller log", more / less, "x", at_most=1.2))
     return met
 
 

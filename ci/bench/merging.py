@@ -108,6 +108,26 @@ def rounds(count: int, shards: int = SHARDS, tests: int = TESTS) -> Costs:
     return costs
 
 
+def replayed(exchanges: int, tests: int = 20_000) -> tuple[float, float]:
+    """Return the size of a results log with ``exchanges`` in each test, and the peak memory of ``gaia replay``, in MB."""
+    from pytest_gaia.verdict.evidence import SCHEMA, RunEnd, RunStart
+    from pytest_gaia.verdict.results_log import encode
+
+    cost = Cost()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "suites").mkdir()
+        (folder / "gaia.toml").write_text(_TOML)
+        with (folder / "run.jsonl").open("wb") as file:
+            file.write(encode(RunStart(SCHEMA, "bench", "microservices", _MOMENT)))
+            file.writelines(
+                encode(record_of(f"suites/test_suite.py::test_request[{n}]", n, exchanges)) for n in range(tests)
+            )
+            file.write(encode(RunEnd(_MOMENT, 0, tests)))
+        cost.measure(folder, str(Path(sys.executable).with_name("gaia")), "replay", "run.jsonl")
+        return (folder / "run.jsonl").stat().st_size / 1e6, cost.memory
+
+
 def write_shards(folder: Path, shards: int, tests: int) -> list[str]:
     """Write a project, a plan and the results log of each shard; return the names of the logs."""
     from msgspec.structs import replace
