@@ -1,5 +1,7 @@
 """Run a deploy tool with a deadline, stream its output, and leave no process behind."""
 
+# It adds handlers of forks, which a fork in another thread must find from its start.
+import concurrent.futures.thread  # noqa: F401
 import ctypes
 import logging
 import os
