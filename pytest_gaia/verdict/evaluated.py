@@ -273,7 +273,10 @@ class Evaluation:
         self._classifications: list[Classification] = []
         # Tests that the same expectations cover share one resolution.
         self._resolutions: dict[int, Resolution] = {}
+        self._passed: set[str] = set()
+        """tests that simply passed"""
         self._selected: set[str] = set()
+        """other tests that were selected"""
         self._has_failed = False
         self._blocking_in_production = 0
         self._addresses: dict[str, dict[str, None]] = {}
@@ -303,13 +306,13 @@ class Evaluation:
         """Classify tests."""
         # Nearly every test passes at once. The rest of the loop is for other tests.
         at_once, add, addresses = PassesAtOnce(self._resolve, self._context), self.add, self._note_addresses
-        found, selected = self._classifications.append, self._selected.add
+        found, passed = self._classifications.append, self._passed.add
         for record in records:
             if (classification := at_once(record)) is None:
                 add(record)
                 continue
             found(classification)
-            selected(record.node)
+            passed(record.node)
             for exchange in record.exchanges:
                 if exchange.address:
                     addresses(record)
@@ -345,7 +348,7 @@ class Evaluation:
             # A simulation runs no release of the environment, so nothing of the environment can be gone.
             unproved=0 if start.simulated else sum(_is_unproved(each, context) for each in unusual if each.operations),
         )
-        if end is not None and end.required:
+        if end is not None and not self._passed.issuperset(end.required):
             facts = replace(
                 facts, not_passed=missing_reason(len(end.required), not_passed(end.required, classifications))
             )
@@ -381,7 +384,7 @@ class Evaluation:
             unused = tuple(expectation for expectation in active if expectation not in covered)
         return Facts(
             planned=end.planned,
-            missing=end.planned - len(self._selected),
+            missing=end.planned - len(self._passed) - len(self._selected - self._passed),
             unavailable=end.unavailable,
             interrupted=interruption(end, failed=self._has_failed),
             changed=end.changed,

@@ -1,13 +1,15 @@
 """``gaia merge`` and ``gaia replay``: the verdict of results that were recorded before."""
 
 import datetime
+import gc
 import json
 import os
 import shutil
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -74,6 +76,16 @@ tests of each cause. The exit code is that of the verdict: 0 PROMOTE or PARTIAL,
 app = typer.Typer()
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Do not collect garbage: results have no reference cycles, and the collector scans them again and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 @dataclass(frozen=True, slots=True)
 class _Given:
     """The files of one shard."""
@@ -100,6 +112,7 @@ class _Given:
 
 
 @app.command("merge", help=HELP)
+@_uncollected()
 def merge_shards(
     results: Annotated[list[Path], typer.Argument(metavar="RESULTS…", help="Results log or folder of each shard")],
     plan: Annotated[Path, typer.Option("--plan", metavar="FILE", help="File written by pytest --gaia-plan-out")],
@@ -262,6 +275,7 @@ def _is_of_verdict(path: Path) -> bool:
 
 
 @app.command("replay", help=REPLAY_HELP)
+@_uncollected()
 def replay_run(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="File written by pytest --gaia-report-log")],
     env: Annotated[str | None, environment_option("Evaluate by the expectations of ENV")] = None,
