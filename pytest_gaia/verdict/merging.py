@@ -23,15 +23,11 @@ from pytest_gaia.expectations.expectation import ExpectationSet
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.verdict.evaluated import EvaluatedRun, Evaluation, interruption
 from pytest_gaia.verdict.evidence import RunEnd, RunStart, ServiceHealth, Shard, TestRecord
-from pytest_gaia.verdict.plan import COMMON, Plan, assign
+from pytest_gaia.verdict.plan import COMMON, LONGEST_HOURS, Plan, assign, some
 from pytest_gaia.verdict.report import expectations_digest
 from pytest_gaia.verdict.results_log import CLOCK_SKEW, ResultsLog, encode, time_of
 from pytest_gaia.wording import counted
 
-_OLDEST = timedelta(hours=24)
-"""longest time from the creation of a plan to the start of a shard, because expectations expire by the date of the plan"""
-_NAMED = 3
-"""most tests that a message lists"""
 _SHOWN = 40
 """most characters of a value in a message"""
 _BEFORE = ("not collected", "deselected")
@@ -211,8 +207,8 @@ class Merge:
             return
         if after < -CLOCK_SKEW:
             self._problems.append(f"{part.name}: started before the plan was created: {part.start.started}")
-        if after > _OLDEST:
-            self._problems.append(f"{part.name}: started more than 24 hours after the plan was created")
+        if after > timedelta(hours=LONGEST_HOURS):
+            self._problems.append(f"{part.name}: started more than {LONGEST_HOURS} hours after the plan was created")
 
     def _read(self, parts: Sequence[_Part], evaluation: Evaluation) -> None:
         places = {node: place for place, node in enumerate(self._plan.nodes)}
@@ -381,9 +377,9 @@ class _Strays:
         lacking = [node for node in own if node not in seen]
         problems = []
         if lacking:
-            problems.append(f"lacks {len(lacking)} of its {counted(len(own), 'test')}: {_some(lacking)}")
+            problems.append(f"lacks {len(lacking)} of its {counted(len(own), 'test')}: {some(lacking)}")
         if foreign:
-            problems.append(f"has {counted(len(foreign), 'test')} of another shard: {_some(list(foreign))}")
+            problems.append(f"has {counted(len(foreign), 'test')} of another shard: {some(list(foreign))}")
         return keys, positions, problems
 
 
@@ -417,8 +413,3 @@ def _not(own: str, other: str) -> str:
 
 def _short(text: str) -> str:
     return f"{text[:_SHOWN]}…" if len(text) > _SHOWN else text
-
-
-def _some(nodes: Sequence[str]) -> str:
-    rest = len(nodes) - _NAMED
-    return ", ".join(nodes[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")

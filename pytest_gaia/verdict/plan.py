@@ -26,6 +26,8 @@ from pytest_gaia.verdict.results_log import ResultsLog
 
 FORMAT: Literal["gaia-plan/1"] = "gaia-plan/1"
 
+LONGEST_HOURS = 24
+"""hours from the creation of a plan to the start of its shards, because expectations expire by the date of the plan"""
 _NAMED = 3
 """most tests that a reason lists"""
 
@@ -132,8 +134,13 @@ def missing_reason(required: int, missing: Sequence[str]) -> str:
     """Return a message for required tests that did not pass; '' if all passed."""
     if not missing:
         return ""
-    named = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else "")
-    return f"{len(missing)} of {required} required tests did not pass: {named}"
+    return f"{len(missing)} of {required} required tests did not pass: {some(missing)}"
+
+
+def some(nodes: Sequence[str]) -> str:
+    """Return the first tests for a message, and the number of the others."""
+    rest = len(nodes) - _NAMED
+    return ", ".join(nodes[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 _ACCEPTED = frozenset(

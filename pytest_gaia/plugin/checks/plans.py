@@ -21,6 +21,7 @@ from pytest_gaia.run.session import Run
 from pytest_gaia.run.workers import report_usage_error
 from pytest_gaia.verdict.evidence import Shard
 from pytest_gaia.verdict.plan import (
+    LONGEST_HOURS,
     Plan,
     PlannedObjective,
     PlannedTest,
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from pytest_gaia.plugin.checks.observer import ObserverHooks
     from pytest_gaia.plugin.checks.scope import Scope
 
-_OLDEST = timedelta(hours=24)
-"""age up to which a plan may be used by shards, because expectations expire by its date"""
 _SHARED = ("class", "module", "package")
 """scopes of fixtures that several tests share, but not all tests of the run"""
 
@@ -189,13 +188,13 @@ def _short(text: str) -> str:
 
 def _refuse_old(path: Path, plan: Plan) -> None:
     try:
-        is_old = datetime.now(UTC) - time_of(plan.created) > _OLDEST
+        is_old = datetime.now(UTC) - time_of(plan.created) > timedelta(hours=LONGEST_HOURS)
     except ValueError:
         is_old = True
     if is_old:
         raise ConfigError(
             f"--gaia-plan={path}: created {plan.created or 'by an older version'}; shards need a plan of the last "
-            f"{_OLDEST.total_seconds() / 3600:.0f} hours. Create a new one: pytest --collect-only --gaia-plan-out=FILE"
+            f"{LONGEST_HOURS} hours. Create a new one: pytest --collect-only --gaia-plan-out=FILE"
         )
 
 
