@@ -43,9 +43,7 @@ def condition(machine: Machine, taken: str = "") -> Condition:
     if machine.state == "started":
         return _of_started(machine, taken)
     if machine.state == "restarting":
-        return Condition(
-            "restarting", f"is restarting: it was restarted {_times(machine)}, and its last run {_run(machine)}"
-        )
+        return Condition("restarting", f"is restarting: it {restarted(machine)}")
     if machine.state == "paused":
         return Condition("paused", "is paused")
     return _of_stopped(machine)
@@ -95,7 +93,7 @@ def _of_started(machine: Machine, taken: str) -> Condition:
     if machine.cordoned:
         return Condition("cordoned", "is cordoned, so it gets no requests")
     if machine.restarts and (seconds := age(machine, taken)) is not None and seconds < _SETTLED:
-        return Condition("restarting", f"was restarted {_times(machine)}, and has run for {seconds:.0f} s only")
+        return Condition("restarting", f"{restarted(machine)}, and has run for {seconds:.0f} s only")
     if machine.critical:
         return Condition("unhealthy", f"is unhealthy: it {checks}")
     if machine.passing < machine.checks:
@@ -105,14 +103,13 @@ def _of_started(machine: Machine, taken: str) -> Condition:
     return Condition("healthy")
 
 
-def _times(machine: Machine) -> str:
-    return f"{machine.restarts} time{'s' if machine.restarts != 1 else ''}"
-
-
-def _run(machine: Machine) -> str:
-    if machine.out_of_memory:
-        return "ran out of memory"
-    return f"ended with exit code {machine.exit_code}"
+def restarted(machine: Machine) -> str:
+    """Return how often ``machine`` was restarted and, while it does not run, how its last run ended."""
+    times = f"was restarted {machine.restarts} time{'s' if machine.restarts != 1 else ''}"
+    if machine.state == "started":
+        return times
+    how = "ran out of memory" if machine.out_of_memory else f"ended with exit code {machine.exit_code}"
+    return f"{times}, and its last run {how}"
 
 
 def _of_ended(machine: Machine) -> Condition:

@@ -18,7 +18,7 @@ from pytest_gaia.deploy.outcome import (
     running_image,
 )
 from pytest_gaia.deploy.process import ending
-from pytest_gaia.deploy.states import LOOP, age, condition, is_final, label
+from pytest_gaia.deploy.states import LOOP, age, condition, is_final, label, restarted
 from pytest_gaia.errors import ConfigError, DeployFailed, DeployUnavailable
 from pytest_gaia.rollout.model import DOING, Progress, Rollout, Step, StepOutcome, StepResult
 from pytest_gaia.system.signals import wait_for
@@ -327,15 +327,14 @@ class Watch:
         return left if self._good and self._young and left > 0 else None
 
     def _looping(self, seen: Observation) -> str:
-        """Return the reason if a machine was restarted again since the last observation; empty if none was."""
-        counts = {each.id: each.restarts for each in seen.machines}
-        grown = [each for each in seen.machines if each.restarts > self._restarts.get(each.id, each.restarts)]
-        grown = [each for each in grown if each.restarts >= LOOP]
-        self._restarts = counts
-        if not grown:
-            return ""
-        text = condition(grown[0], seen.taken).text.removeprefix("is restarting: it ")
-        return f"{label(grown[0])} keeps failing: it {text}"
+        """Return the reason if a machine is being restarted, or was since the last observation; empty if none is."""
+        before = self._restarts
+        self._restarts = {each.id: each.restarts for each in seen.machines}
+        for each in seen.machines:
+            again = each.state == "restarting" or each.restarts > before.get(each.id, each.restarts)
+            if again and each.restarts >= LOOP:
+                return f"{label(each)} keeps failing: it {restarted(each)}"
+        return ""
 
 
 def _seconds_to(stable_for: float, seen: Observation) -> float | None:

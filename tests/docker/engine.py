@@ -112,6 +112,14 @@ class Engine:
             assert time.monotonic() < end, f"{word}: the engine does not follow"
             time.sleep(0.05)
 
+    def wait_for_restarts(self, project: str) -> None:
+        """Wait until the engine is not restarting any container of a project."""
+        ours = ("--filter", f"label=com.docker.compose.project={project}", "--filter", "status=restarting")
+        end = time.monotonic() + PATIENCE
+        while self.docker("ps", "--all", "--quiet", *ours):
+            assert time.monotonic() < end, f"{project}: a container is restarted again and again"
+            time.sleep(0.1)
+
     def new_image(self, reference: str, version: str) -> str:
         """Make an image like ``tiny`` with a label ``version``, to which ``reference`` then points; return its id."""
         return self.docker("import", "--change", f"LABEL version={version}", str(PREPARED / "tiny.tar"), reference)
