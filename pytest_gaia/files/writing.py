@@ -21,6 +21,8 @@ _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_BUFFER = 1024 * 1024
+"""bytes that are written at once"""
 _LONGEST = 1024 * 1024
 """maximum length of a line in bytes"""
 
@@ -41,7 +43,8 @@ def write_file(
         return
     draft = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.draft")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(draft, flags, mode), "wb", _BUFFER) as file:
             file.writelines(pieces)
             if durable:
                 file.flush()

@@ -271,6 +271,8 @@ class Evaluation:
         self._resolve = expectations.under(context)
         self._production = replace(context, environment=PRODUCTION, tolerance=tolerance_of(PRODUCTION, {}))
         self._classifications: list[Classification] = []
+        self._closer: list[int] = []
+        """positions of those that needed a closer look"""
         # Tests that the same expectations cover share one resolution.
         self._resolutions: dict[int, Resolution] = {}
         self._passed: set[str] = set()
@@ -286,6 +288,7 @@ class Evaluation:
         resolution = self._resolve(subject_of(record))
         self._resolutions[id(resolution)] = resolution
         classification = classify_by(resolution, record, self._context)
+        self._closer.append(len(self._classifications))
         self._classifications.append(classification)
         if record.state in _SELECTED:
             self._selected.add(record.node)
@@ -333,6 +336,7 @@ class Evaluation:
         self._has_failed |= state[2]
         if undo:
             del self._classifications[state[0] :]
+            self._closer = [position for position in self._closer if position < state[0]]
             _, self._blocking_in_production, self._has_failed = state
         return has_failed
 
@@ -340,7 +344,14 @@ class Evaluation:
         """Return the evaluated run. ``order`` has the positions of the added tests in the order of the run."""
         found, expectations, context = self._classifications, self._expectations.expectations, self._context
         classifications = tuple(found if order is None else map(found.__getitem__, order))
-        unusual = _unusual(classifications)
+        closer = self._closer
+        if order is not None and closer:
+            among = set(closer)
+            closer = [position for position in order if position in among]
+        # A pass has no other field that is shown.
+        unusual = tuple(
+            each for each in map(found.__getitem__, closer) if each.outcome != "passed" or each.reason or each.unread
+        )
         gone = gone_operations(unusual, expectations, context)
         facts = replace(
             self._facts(start, end),
@@ -409,11 +420,6 @@ def evaluate_run(
     evaluation = Evaluation(expectations, context)
     evaluation.add_all(records)
     return evaluation.finish(start, end)
-
-
-def _unusual(classifications: Iterable[Classification]) -> tuple[Classification, ...]:
-    # A pass has no other field that is shown.
-    return tuple(each for each in classifications if each.outcome != "passed" or each.reason or each.unread)
 
 
 def _is_unproved(classification: Classification, context: Context) -> bool:

@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from errno import EIO
 from io import BytesIO
-from itertools import chain, repeat
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,10 +51,14 @@ class _Part:
     start: RunStart
     shard: Shard
     end: RunEnd | None = None
+    content: bytes = b""
+    """of the file, if the merged run will be written"""
     digest: str = ""
-    """SHA-256 of the file"""
+    """SHA-256 of the content"""
     is_reported: bool = False
     """whether the file cannot be read to its end, for a reason that has been reported"""
+    positions: Sequence[int] = ()
+    """positions in the file of the tests in the merged run"""
     changed: dict[int, TestRecord] = field(default_factory=dict)
     """position of a test in the file → the test in the merged results log, if it is another one"""
 
@@ -63,15 +66,13 @@ class _Part:
     def name(self) -> str:
         return f"shard {self.shard} ({self.path})"
 
-    def lines(self) -> list[bytes]:
-        """Return the lines of the tests. Raises ``OSError``."""
-        content = self.path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.digest:
-            raise OSError(EIO, f"{self.path} was changed in the meantime")
-        lines = BytesIO(content).readlines()[1:]
+    def take_lines(self) -> list[bytes]:
+        """Return the lines of the tests in the merged run, and drop the content."""
+        lines = BytesIO(self.content).readlines()[1:]
+        self.content = b""
         for position, test in self.changed.items():
             lines[position] = encode(test)
-        return lines
+        return [lines[position] for position in self.positions]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +85,32 @@ class Merged:
     problems: tuple[str, ...]
     """why the set of shards does not promote, each with the name of the shard"""
     parts: tuple[_Part, ...]
-    places: Sequence[tuple[int, int]]
-    """for each test, its part and its position in there"""
+    order: Sequence[int]
+    """for each test, its position in the ``positions`` of all parts"""
 
     def write_results_log(self, path: Path) -> None:
-        """Write the results log of the merged run, whole or not at all. Raises ``OSError``."""
-        lines = [part.lines() for part in self.parts]
-        tests = (lines[part][position] for part, position in self.places)
+        """Write the results log of a writable run once, whole or not at all. Raises ``OSError``."""
+        lines = [line for part in self.parts for line in part.take_lines()]
+        tests = map(lines.__getitem__, self.order)
         write_file(path, chain((encode(self.start),), tests, (encode(self.end),)), mode=PRIVATE)
 
 
 class Merge:
     """Merges the results logs of the shards of one plan."""
 
-    def __init__(self, plan: Plan, expectations: ExpectationSet, tolerance: Tolerance, commit: str = "") -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        expectations: ExpectationSet,
+        tolerance: Tolerance,
+        commit: str = "",
+        *,
+        writable: bool = True,
+    ) -> None:
         """``tolerance`` is that of the environment of the plan, and ``commit`` that of the project; empty if it may differ.
 
-        Raises ``ConfigError`` for a plan of an older version.
+        ``writable``: whether the merged run can be written, which keeps all contents in memory, and hashes them. Raises
+        ``ConfigError`` for a plan of an older version.
         """
         try:
             self._created = time_of(plan.created)
@@ -112,8 +122,8 @@ class Merge:
         self._digest = plan.digest
         self._expectations = expectations
         self._tolerance = tolerance
+        self._writable = writable
         self._problems: list[str] = []
-        self._places: list[tuple[int, int]] = []
         self._keys: list[int] = []
         """place of each evaluated test in the order of the plan"""
         if expectations_digest(expectations.expectations) != plan.expectations_digest:
@@ -137,8 +147,7 @@ class Merge:
         start, end = self._joined_start(parts), self._joined_end(parts)
         order = sorted(range(len(self._keys)), key=self._keys.__getitem__)
         evaluated = evaluation.finish(start, end, order)
-        places = list(map(self._places.__getitem__, order))
-        return Merged(evaluated, start, end, tuple(dict.fromkeys(self._problems)), tuple(parts), places)
+        return Merged(evaluated, start, end, tuple(dict.fromkeys(self._problems)), tuple(parts), order)
 
     def _opened(self, path: Path) -> _Part | None:
         try:
@@ -214,32 +223,38 @@ class Merge:
         places = {node: place for place, node in enumerate(self._plan.nodes)}
         assigned = assign(self._plan.tests, parts[0].shard.count)
         wanted: dict[int, list[str]] = {part.shard.index: [] for part in parts}
-        for node in places:
+        in_order: dict[int, list[int]] = {part.shard.index: [] for part in parts}
+        for node, place in places.items():
             if (index := assigned[node]) in wanted:
                 wanted[index].append(node)
+                in_order[index].append(place)
         strays = _Strays(places, assigned)
-        for number, part in enumerate(parts):
+        for part in parts:
             own = wanted[part.shard.index]
             before = evaluation.begin_part()
             evaluation.add_all(self._tests(part))
             nodes = evaluation.nodes_since(before)
-            positions: Sequence[int] = range(len(nodes))
+            distinct = len(nodes)
+            part.positions = range(distinct)
             found: list[str] = []
-            if len(nodes) == len(own) and set(nodes) == set(own):
-                # All tests of the shard, each once.
+            # Most shards have all of their tests, each once, and in the order of the plan.
+            if nodes == own:
+                self._keys += in_order[part.shard.index]
+            elif len(nodes) == len(own) and set(nodes) == set(own):
                 self._keys += map(places.__getitem__, nodes)
             else:
-                tests = list(self._tests(part))
-                keys, positions, found = strays.sorted_out(part, tests, own)
+                tests, distinct = list(self._tests(part)), len(set(nodes))
+                keys, part.positions, found = strays.sorted_out(part, tests, own)
                 self._keys += keys
                 evaluation.end_part(before, undo=True)
                 evaluation.begin_part()
-                evaluation.add_all(part.changed.get(position, tests[position]) for position in positions)
-            self._places += zip(repeat(number), positions)
+                evaluation.add_all(part.changed.get(position, tests[position]) for position in part.positions)
             has_failed = evaluation.end_part(before)
             if part.end is not None:
                 found += self._of_plan(part.end, own)
-                found += _of_end(part, part.end, len(set(nodes)), has_failed=has_failed)
+                # Of all shards, they would be a second list of all tests.
+                part.end = replace(part.end, required=())
+                found += _of_end(part, part.end, distinct, has_failed=has_failed)
             elif not part.is_reported:
                 found.append("the run was killed, or the file is truncated")
             self._problems += (f"{part.name}: {problem}" for problem in found)
@@ -247,7 +262,8 @@ class Merge:
     def _tests(self, part: _Part) -> Iterator[TestRecord]:
         try:
             content = part.path.read_bytes()
-            part.digest = hashlib.sha256(content).hexdigest()
+            if self._writable:
+                part.content, part.digest = content, hashlib.sha256(content).hexdigest()
             log = ResultsLog(part.path, content=content)
             yield from log
             if log.start != part.start:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from itertools import cycle
 from math import fsum
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal, Protocol
 from zlib import crc32
@@ -75,7 +76,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def digest(self) -> str:
         """SHA-256 of the content in hex, independent of the format of the file."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -148,6 +149,9 @@ _ACCEPTED = frozenset(
 )
 
 
+_GROUP = attrgetter("group")
+
+
 class Assignable(Protocol):
     """One test, as far as it matters for the shard that it belongs to."""
 
@@ -175,6 +179,9 @@ def assign(tests: Iterable[Assignable], count: int) -> dict[str, int]:
     """
     tests = tuple(tests)
     known = [test.seconds for test in tests if test.seconds > 0]
+    if not known and not any(map(_GROUP, tests)):
+        # All are equal, so each shard gets one in turn.
+        return dict(zip(sorted(dict.fromkeys(test.node for test in tests)), cycle(range(1, count + 1)), strict=False))
     # Exact sums do not depend on the order.
     mean = fsum(known) / len(known) if known else 1.0
     weights: dict[str, float] = {}
@@ -187,9 +194,6 @@ def assign(tests: Iterable[Assignable], count: int) -> dict[str, int]:
     for key, together in members.items():
         alone = [weights[key]] if key in weights else []
         weights[key] = fsum((*alone, *(test.seconds if test.seconds > 0 else mean for test in together)))
-    if not members and not known:
-        # All are equal, so each shard gets one in turn.
-        return dict(zip(sorted(weights), cycle(range(1, count + 1)), strict=False))
     shards = [(0.0, index) for index in range(1, count + 1)]
     found: dict[str, int] = {}
     longest = sorted(weights)

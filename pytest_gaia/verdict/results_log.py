@@ -58,22 +58,21 @@ class ResultsLog:
                     line = decode(text)
                 except _MALFORMED as error:
                     raise _no_line(self.path, number, error) from None
-                if self.end is not None and not (isinstance(line, RunEnd) and line.held and _amended(self.end, line)):
-                    raise _second_run(self.path, ended)
-                if isinstance(line, RunEnd):
+                # This runs for every test, so the usual case comes first.
+                if type(line) is TestRecord and self.end is None:
+                    # If a worker crashes after a test, both the result and the crash are recorded.
+                    same = seen.setdefault((line.node, line.attempt, line.worker, line.state), number)
+                    if same != number:
+                        raise ConfigError(
+                            f"{self.path}:{number}: {line.node}, attempt {line.attempt} on worker {line.worker} is "
+                            f"already in line {same}."
+                        )
+                    yield line
+                elif isinstance(line, RunEnd) and (self.end is None or (line.held and _amended(self.end, line))):
                     self.end = line
                     ended = ended or number
-                    continue
-                if isinstance(line, RunStart):
-                    raise _second_run(self.path, number)
-                # If a worker crashes after a test, both the result and the crash are recorded.
-                same = seen.setdefault((line.node, line.attempt, line.worker, line.state), number)
-                if same != number:
-                    raise ConfigError(
-                        f"{self.path}:{number}: {line.node}, attempt {line.attempt} on worker {line.worker} is already in "
-                        f"line {same}."
-                    )
-                yield line
+                else:
+                    raise _second_run(self.path, ended or number)
         _check_times(self.path, self.start, self.end, self._now or datetime.now(UTC))
 
     def whole(self) -> RecordedRun:

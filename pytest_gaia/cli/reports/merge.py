@@ -134,7 +134,9 @@ def merge_shards(
     expectations = load(folders_of(project.suites), tolerances, project.platform, rootdir=project.rootdir)
     commit = commit_of(project.rootdir, project.suites)
     given = [_Given.of(path) for path in results]
-    merged = Merge(required, expectations, tolerances[required.environment], commit).of([each.log for each in given])
+    tolerance, writable = tolerances[required.environment], output is not None
+    merge = Merge(required, expectations, tolerance, commit, writable=writable)
+    merged = merge.of([each.log for each in given])
     evaluated = merged.evaluated
     label = f"{_label(evaluated)}, {counted(len(merged.end.shards), 'shard')}"
     noted = _write(output, merged, given, project, label) if output is not None else []
