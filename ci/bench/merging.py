@@ -26,6 +26,7 @@ _MOMENT = "2026-11-29T12:00:00+00:00"
 _TOML = '[gaia]\nplatform = "gaia"\nsuites = ["suites"]\n[env.bench]\nurl = "http://127.0.0.1:1"\n'
 
 _DECODE = """
+import hashlib
 import sys
 from pathlib import Path
 
@@ -36,12 +37,18 @@ from pytest_gaia.verdict.plan import read_plan
 
 read_plan(Path("plan.json"))
 decoder = msgspec.json.Decoder(Line)
-for name in sys.argv[1:]:
+output, *logs = sys.argv[1:]
+for name in logs:
     with Path(name).open("rb") as file:
         for line in file:
             decoder.decode(line)
+    if output:
+        content = Path(name).read_bytes()
+        hashlib.sha256(content)
+        with Path(output).open("ab") as file:
+            file.write(content)
 """
-"""decodes the plan and each line of the logs once, as the same types"""
+"""decodes the plan and each line of the logs once, as the same types; with an output, also hashes and copies the logs"""
 
 
 @dataclass
@@ -76,19 +83,21 @@ class Costs:
 
     version: Cost = field(default_factory=Cost)
     decoding: Cost = field(default_factory=Cost)
+    copying: Cost = field(default_factory=Cost)
+    """decoding, and hashing and writing all logs once"""
     printing: Cost = field(default_factory=Cost)
     """``gaia merge``"""
     writing: Cost = field(default_factory=Cost)
     """``gaia merge --output``"""
 
-    def ratio(self, cost: Cost, *, wall: bool) -> float:
-        """Return the median over the rounds of ``cost`` relative to the start and the decoding of the same round."""
+    def ratio(self, cost: Cost, reference: Cost, *, wall: bool) -> float:
+        """Return the median over the rounds of ``cost`` relative to the start and the ``reference`` of the same round."""
 
         def read(each: Cost) -> Sequence[float]:
             return each.wall if wall else each.cpu
 
-        rounds = zip(read(cost), read(self.version), read(self.decoding), strict=True)
-        ratios = sorted(own / (start + decoding) for own, start, decoding in rounds)
+        rounds = zip(read(cost), read(self.version), read(reference), strict=True)
+        ratios = sorted(own / (start + least) for own, start, least in rounds)
         return ratios[len(ratios) // 2]
 
 
@@ -102,7 +111,9 @@ def rounds(count: int, shards: int = SHARDS, tests: int = TESTS) -> Costs:
         merge = (gaia, "merge", *logs, "--plan", "plan.json")
         for _ in range(count):
             costs.version.measure(folder, gaia, "--version")
-            costs.decoding.measure(folder, sys.executable, "-c", _DECODE, *logs)
+            costs.decoding.measure(folder, sys.executable, "-c", _DECODE, "", *logs)
+            costs.copying.measure(folder, sys.executable, "-c", _DECODE, "copy.jsonl", *logs)
+            (folder / "copy.jsonl").unlink()
             costs.printing.measure(folder, *merge)
             costs.writing.measure(folder, *merge, "--output", "merged")
     return costs
