@@ -22,9 +22,9 @@ from typing import ClassVar, Literal, TypeAlias
 import msgspec
 
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.ledger._signatures import Signer, wrap
+from pytest_gaia.promotion.ledger._signatures import Signer, Statement
 from pytest_gaia.promotion.ledger.keys import TrustedKey, key_text, load_key, read_signed
-from pytest_gaia.promotion.ledger.statements import RUN, STATEMENT, Resource, Subject
+from pytest_gaia.promotion.ledger.statements import RUN, Resource, Subject
 from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE, hide_memory
 from pytest_gaia.verdict.classify import Classification, Outcome, worst_of_each
 from pytest_gaia.verdict.evaluated import EvaluatedRun, Word
@@ -147,17 +147,9 @@ class AttestedRun(
         return f"{run.environment}{simulated}: {run.verdict} ({self.result}), {counts}, ended {run.finished[:19]}"
 
 
-class _Statement(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    rename={"kind": "_type", "predicate_type": "predicateType"},
-):
-    """in-toto Statement v1 with an attested run, and nothing else."""
+class _Statement(Statement, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A statement with an attested run, and nothing else."""
 
-    kind: Literal["https://in-toto.io/Statement/v1"] = STATEMENT
-    subject: tuple[Subject, ...]
     predicate_type: Literal["https://in-toto.io/attestation/test-result/v0.1"] = RUN
     predicate: AttestedRun
 
@@ -251,7 +243,7 @@ def sign(body: bytes, signers: Iterable[Signer]) -> bytes:
         read = msgspec.json.decode(body, type=_Statement)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"not the statement of an attestation: {error}") from None
-    return msgspec.json.encode(wrap(msgspec.json.encode(read), signers)) + b"\n"
+    return read.signed(signers)
 
 
 def verified(content: bytes, keys: Sequence[TrustedKey]) -> Attestation:

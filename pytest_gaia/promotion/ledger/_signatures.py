@@ -1,4 +1,4 @@
-"""The formats of signatures: signed envelopes, and detached signatures of ``ssh-keygen -Y sign``.
+"""The formats of signatures: statements in signed envelopes, and detached signatures of ``ssh-keygen -Y sign``.
 
 Envelopes are DSSE v1.0.2 (https://github.com/secure-systems-lab/dsse), as in-toto uses it. The signature covers the stored
 bytes. They are verified before they are parsed, so that no canonical form of JSON is necessary. A key ID is only a hint.
@@ -10,11 +10,15 @@ import binascii
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
+from pytest_gaia.promotion.ledger.statements import STATEMENT, Subject
+
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+
+T = TypeVar("T")
 
 
 class Signature(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -36,6 +40,12 @@ class Envelope(msgspec.Struct, frozen=True, rename={"payload_type": "payloadType
     def body(self) -> bytes:
         """Return the payload. Raises ``ValueError`` if it is not base64."""
         return unbase64(self.payload)
+
+    def statement(self, kind: type[T]) -> T:
+        """Return the statement of this ``kind`` in the payload. Raises ``MsgspecError`` for anything else."""
+        if self.payload_type != PAYLOAD_TYPE:
+            raise msgspec.ValidationError(f"it holds {self.payload_type}, not an in-toto statement")
+        return msgspec.json.decode(self.body(), type=kind)
 
 
 class Signer(Protocol):
@@ -78,6 +88,17 @@ def wrap(body: bytes, signers: Iterable[Signer] = ()) -> Envelope:
     message = pae(PAYLOAD_TYPE, body)
     signatures = tuple(Signature(_base64(signer.sign(message)), signer.keyid) for signer in signers)
     return Envelope(_base64(body), PAYLOAD_TYPE, signatures)
+
+
+class Statement(msgspec.Struct, frozen=True, kw_only=True, rename={"kind": "_type", "predicate_type": "predicateType"}):
+    """in-toto Statement v1. A subclass adds ``predicate_type`` and ``predicate``."""
+
+    kind: Literal["https://in-toto.io/Statement/v1"] = STATEMENT
+    subject: tuple[Subject, ...]
+
+    def signed(self, signers: Iterable[Signer]) -> bytes:
+        """Return the envelope as it is stored; without ``signers`` it is not signed."""
+        return msgspec.json.encode(wrap(msgspec.json.encode(self), signers)) + b"\n"
 
 
 def signed_by(envelope: Envelope, keys: Iterable[V]) -> tuple[V, ...]:

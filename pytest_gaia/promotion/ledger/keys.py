@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 # Imported at run time, because msgspec reads the annotations.
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from pytest_gaia.files.decoding import TableError, decode
 from pytest_gaia.files.toml import key_lines, nearest_line, parse, read_text
 from pytest_gaia.promotion.ledger import _signatures as signatures
 from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE
+from pytest_gaia.verdict.results_log import time_of
 
 if TYPE_CHECKING:
     from pytest_gaia.promotion.ledger._ed25519 import PrivateKey
@@ -131,35 +132,44 @@ class Signed(Protocol):
 
 S = TypeVar("S", bound=Signed)
 
+UNTRUSTED = "is signed by no trusted key, or was changed after it was signed"
+
+
+def valid_at(moment: datetime | None, signers: Sequence[TrustedKey]) -> tuple[TrustedKey, ...]:
+    """Return those of ``signers`` that were valid at ``moment`` (None: now), with their roles at that time.
+
+    Raises ``ValueError`` if none of them was.
+    """
+    then = tuple(valid for key in signers if (valid := key.at(moment)))
+    if signers and not then and moment is not None:
+        limits = "; ".join(f"{key.name} {key.limits}" for key in signers)
+        raise ValueError(
+            f"is dated {moment.isoformat(timespec='seconds')}, but signed with a key that was not valid then: {limits}"
+        )
+    return then
+
 
 def read_signed(
-    content: bytes, keys: Sequence[TrustedKey], kind: type[S], what: str
+    content: bytes, keys: Sequence[TrustedKey], kind: type[S], what: str, *, must_sign: bool = True
 ) -> tuple[S, tuple[TrustedKey, ...]]:
     """Return the statement of this ``kind`` in an envelope, and the trusted keys with the role ``ci`` that signed it.
 
     Raises ``ValueError`` with the reason if it proves nothing: changed, signed by another key, or of another kind. ``what`` names the
-    kind.
+    kind. Without ``must_sign``, a statement without any signature is accepted.
     """
     try:
         envelope = decode_json(content, type=signatures.Envelope)
+        if must_sign and not envelope.signatures:
+            raise ValueError("is not signed")
         signers = signatures.signed_by(envelope, keys)
-        if not signers:
-            raise ValueError("is signed by no trusted key, or was changed after it was signed")
-        if envelope.payload_type != signatures.PAYLOAD_TYPE:
-            raise ValueError(f"holds {envelope.payload_type}, not an in-toto statement")
-        found = decode_json(envelope.body(), type=kind)
-        time = datetime.fromisoformat(found.ended)
-        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+        if envelope.signatures and not signers:
+            raise ValueError(UNTRUSTED)
+        found = envelope.statement(kind)
+        then = valid_at(time_of(found.ended), signers)
     except (MsgspecError, RecursionError) as error:
         raise ValueError(f"is not {what}: {error}") from None
-    then = tuple(valid for key in signers if (valid := key.at(time)))
-    if not then:
-        limits = "; ".join(f"{key.name} {key.limits}" for key in signers)
-        raise ValueError(
-            f"is dated {time.isoformat(timespec='seconds')}, but signed with a key that was not valid then: {limits}"
-        )
     machines = tuple(key for key in then if key.testifies)
-    if not machines:
+    if then and not machines:
         raise ValueError(f"is signed by {then[0].name}, which has the roles {', '.join(then[0].roles)}, not only ci")
     return found, machines
 

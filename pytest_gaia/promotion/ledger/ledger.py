@@ -9,16 +9,17 @@ compare the head with the one in a report or a CI log (``--head``).
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.promotion.ledger._signatures import PAYLOAD_TYPE, Envelope, Signer, signed_by, wrap
-from pytest_gaia.promotion.ledger.keys import TrustedKey
-from pytest_gaia.promotion.ledger.statements import PREDICATES, STATEMENT, Chain, Predicate, Subject, sha256_of
+from pytest_gaia.promotion.ledger._signatures import Envelope, Signer, Statement, signed_by
+from pytest_gaia.promotion.ledger.keys import UNTRUSTED, TrustedKey, valid_at
+from pytest_gaia.promotion.ledger.statements import PREDICATES, Chain, Predicate, Subject, sha256_of
 from pytest_gaia.promotion.ledger.stores import Store, Taken
+from pytest_gaia.verdict.results_log import time_of
 
 _CHAIN = "urn:pytest-gaia:chain/1"
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -26,11 +27,9 @@ _CLOCK_SKEW = timedelta(minutes=5)
 _TRIES = 20
 
 
-class Statement(msgspec.Struct, frozen=True, kw_only=True, rename={"kind": "_type", "predicate_type": "predicateType"}):
-    """in-toto Statement v1."""
+class _Statement(Statement, frozen=True, kw_only=True):
+    """A statement of any type, with its position in the predicate."""
 
-    kind: str = STATEMENT
-    subject: tuple[Subject, ...]
     predicate_type: str
     predicate: dict[str, Any]
 
@@ -126,11 +125,12 @@ class Ledger:
                 f"{self.store.name}: every entry of this ledger must be signed, and no signing key is set. Set "
                 "GAIA_SIGNING_KEY_FILE. Nothing was written."
             )
-        values = msgspec.to_builtins(predicate)
+        subject, values = tuple(subjects), msgspec.to_builtins(predicate)
         for _ in range(_TRIES):
             chain = _next_place(self.store.last())
-            body = _body(kind, subjects, values | {_CHAIN: msgspec.to_builtins(chain)})
-            content = msgspec.json.encode(wrap(body, signers)) + b"\n"
+            place = {_CHAIN: msgspec.to_builtins(chain)}
+            statement = _Statement(subject=subject, predicate_type=kind, predicate=values | place)
+            content = statement.signed(signers)
             try:
                 self.store.add(chain.sequence, content)
             except Taken:
@@ -177,38 +177,29 @@ def _next_place(last: tuple[int, bytes] | None) -> Chain:
     return Chain(before.chain.ledger if before.chain else "", number + 1, sha256_of(content))
 
 
-def _body(kind: str, subjects: Iterable[Subject], predicate: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(Statement(subject=tuple(subjects), predicate_type=kind, predicate=predicate))
-
-
 def _read(number: int, content: bytes, keys: Sequence[TrustedKey]) -> Entry:
     digest = sha256_of(content)
     try:
         envelope = msgspec.json.decode(content, type=Envelope)
         signers = signed_by(envelope, keys)
-        if envelope.payload_type != PAYLOAD_TYPE:
-            return Entry(number, digest, problem=f"holds {envelope.payload_type}, not an in-toto statement")
-        statement = msgspec.json.decode(envelope.body(), type=Statement)
+        statement = envelope.statement(_Statement)
         chain = msgspec.convert(statement.predicate.get(_CHAIN), Chain)
         known = PREDICATES.get(statement.predicate_type)
         predicate = msgspec.convert(statement.predicate, known) if known else None
-        time = _time(predicate)
+        time = time_of(predicate.time) if predicate and predicate.time else None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         return Entry(number, digest, problem=f"is not readable: {error}")
-    then = tuple(found for key in signers if (found := key.at(time)))
-    problem = "" if predicate is not None else f"has the unknown type {statement.predicate_type}"
-    if not problem and envelope.signatures and not then:
-        problem = _unsound(signers, time)
+    then: tuple[TrustedKey, ...] = ()
     signed = bool(envelope.signatures)
+    problem = UNTRUSTED if signed and not signers else ""
+    try:
+        then = valid_at(time, signers)
+    except ValueError as error:
+        problem = str(error)
+    if predicate is None:
+        problem = f"has the unknown type {statement.predicate_type}"
     kind, subjects = statement.predicate_type, statement.subject
     return Entry(number, digest, kind, subjects, predicate, then, time, chain, signed, problem)
-
-
-def _unsound(signers: Sequence[TrustedKey], time: datetime | None) -> str:
-    if not signers or time is None:
-        return "is signed by no trusted key, or was changed after it was signed"
-    limits = "; ".join(f"{key.name} {key.limits}" for key in signers)
-    return f"is dated {time.isoformat(timespec='seconds')}, but signed with a key that was not valid then: {limits}"
 
 
 def _misplaced(entry: Entry, position: int, before: Entry | None, first: Sequence[Entry]) -> str:
@@ -224,10 +215,3 @@ def _misplaced(entry: Entry, position: int, before: Entry | None, first: Sequenc
     if before and before.time and entry.time and entry.time < before.time - _CLOCK_SKEW:
         return f"is dated {entry.time.isoformat()}, earlier than the previous entry"
     return ""
-
-
-def _time(predicate: Predicate | None) -> datetime | None:
-    if predicate is None or not predicate.time:
-        return None
-    moment = datetime.fromisoformat(predicate.time)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -6,7 +6,7 @@ neither an entry of the ledger nor an attestation of a run outside of a promotio
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,16 +16,14 @@ import msgspec
 
 from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.files.writing import make_folder, write_file
-from pytest_gaia.promotion.ledger._signatures import Envelope, Signer, wrap
-from pytest_gaia.promotion.ledger.keys import TrustedKey, read_signed
+from pytest_gaia.promotion.ledger._signatures import Statement
+from pytest_gaia.promotion.ledger.keys import read_signed
 from pytest_gaia.promotion.ledger.lock import Attempt, Lock, attempts_of
 from pytest_gaia.promotion.ledger.statements import (
     RUNS_WELL,
     SHORT,
-    STATEMENT,
     RunPredicate,
     ShardSeen,
-    Subject,
     sha256_of,
 )
 from pytest_gaia.promotion.promote._evidence_kept import evaluated_by, failed_tests, read_file, write_rejected
@@ -91,17 +89,9 @@ class ShardRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """what the CI system calls the attempt: its number, or the ID of the job"""
 
 
-class ShardStatement(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    rename={"kind": "_type", "predicate_type": "predicateType"},
-):
-    """in-toto Statement v1 about the run of one shard."""
+class ShardStatement(Statement, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A statement about the run of one shard."""
 
-    kind: Literal["https://in-toto.io/Statement/v1"] = STATEMENT
-    subject: tuple[Subject, ...]
     predicate_type: Literal["urn:pytest-gaia:shard/1"] = SHARD
     predicate: ShardRun
 
@@ -109,28 +99,6 @@ class ShardStatement(
     def ended(self) -> str:
         """The end of the run."""
         return self.predicate.finished
-
-    def signed(self, signers: Iterable[Signer]) -> bytes:
-        """Return the envelope; without ``signers`` it is not signed."""
-        return msgspec.json.encode(wrap(msgspec.json.encode(self), signers)) + b"\n"
-
-
-def read_statement(
-    content: bytes, keys: Sequence[TrustedKey], *, must_sign: bool
-) -> tuple[ShardStatement, tuple[TrustedKey, ...]]:
-    """Return a statement about a shard, and who signed it. Raises ``ValueError`` with the reason if it proves nothing.
-
-    Without ``must_sign``, a statement without any signature is accepted.
-    """
-    try:
-        envelope = msgspec.json.decode(content, type=Envelope)
-        if not envelope.signatures:
-            if must_sign:
-                raise ValueError("is not signed")
-            return msgspec.json.decode(envelope.body(), type=ShardStatement), ()
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError(f"is not a statement about a shard: {error}") from None
-    return read_signed(content, keys, ShardStatement, "a statement about a shard")
 
 
 def run_shard(plan: Plan, journal: Journal, lock: Lock, output: int | None, descriptor: int) -> tuple[int, str]:
@@ -292,8 +260,12 @@ def _checked(plan: Plan, sealed: Mark, deployed: Mark, shard: Shard, attempts: S
     """Return what a shard left. Raises ``ValueError`` or ``ConfigError`` with the reason if it proves nothing."""
     folder = shard_folder(plan.commands.folder, shard.index)
     # If this promotion signs its entries, an unsigned statement is not enough.
-    statement, keys = read_statement(
-        read_file(folder / SIGNED), plan.promotion.ledger.keys, must_sign=bool(plan.signers)
+    statement, keys = read_signed(
+        read_file(folder / SIGNED),
+        plan.promotion.ledger.keys,
+        ShardStatement,
+        "a statement about a shard",
+        must_sign=bool(plan.signers),
     )
     run, content = statement.predicate, read_file(folder / RECORD)
     for what, wanted, found in (

@@ -10,10 +10,11 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from pytest_gaia.errors import ConfigError, DeployUnavailable
-from pytest_gaia.promotion.ledger._signatures import pae
+from pytest_gaia.promotion.ledger._signatures import PAYLOAD_TYPE, Envelope, Signature, pae
 from pytest_gaia.promotion.ledger.keys import trusted_keys
 from pytest_gaia.promotion.ledger.ledger import Ledger, counted, unsigned_of
 from pytest_gaia.promotion.ledger.statements import CHECK, CheckPredicate, Subject
@@ -274,6 +275,22 @@ def test_a_statement_of_an_unknown_type_is_a_problem(keyring: Keyring, key: Sign
     ledger = keyring.ledger(tmp_path / "ledger")
     ledger.append("urn:other:1", [], check(), signers=[key])
     assert ledger.problems() == ("entry 1: has the unknown type urn:other:1",)
+
+
+def test_only_an_in_toto_statement_is_an_entry(
+    keyring: Keyring, ledger: Ledger, key: SigningKey, tmp_path: Path
+) -> None:
+    path = files(tmp_path)[-1]
+    body = base64.b64decode(json.loads(path.read_bytes())["payload"])
+    other = body.replace(b"in-toto.io/Statement/v1", b"in-toto.io/Statement/v2")
+    for payload, payload_type, problem in (
+        (body, "text/plain", "it holds text/plain, not an in-toto statement"),
+        (other, PAYLOAD_TYPE, "Invalid enum value 'https://in-toto.io/Statement/v2'"),
+    ):
+        signature = base64.b64encode(key.sign(pae(payload_type, payload))).decode()
+        payload64 = base64.b64encode(payload).decode()
+        path.write_bytes(msgspec.json.encode(Envelope(payload64, payload_type, (Signature(signature, key.keyid),))))
+        assert ledger.problems()[0].startswith(f"entry 4: is not readable: {problem}")
 
 
 def test_many_writers_at_once_lose_nothing(keyring: Keyring, key: SigningKey, tmp_path: Path) -> None:
