@@ -24,7 +24,7 @@ from pytest_gaia.verdict.classify import (
     subject_of,
 )
 from pytest_gaia.verdict.evidence import RunEnd, RunStart, TestRecord, tested_addresses
-from pytest_gaia.verdict.plan import missing_reason, not_passed
+from pytest_gaia.verdict.plan import missing_reason
 from pytest_gaia.wording import counted
 
 Word = Literal["PROMOTE", "PARTIAL", "REJECT", "DRIFT", "HOLD", "INFRA"]
@@ -360,9 +360,7 @@ class Evaluation:
             unproved=0 if start.simulated else sum(_is_unproved(each, context) for each in unusual if each.operations),
         )
         if end is not None and not self._passed.issuperset(end.required):
-            facts = replace(
-                facts, not_passed=missing_reason(len(end.required), not_passed(end.required, classifications))
-            )
+            facts = replace(facts, not_passed=missing_reason(end, classifications))
         verdict = decide(classifications, expectations, facts, context)
         addresses = tested_addresses(start, self._addresses)
         return EvaluatedRun(

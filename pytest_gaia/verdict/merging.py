@@ -87,6 +87,8 @@ class Merged:
     parts: tuple[_Part, ...]
     order: Sequence[int]
     """for each test, its position in the ``positions`` of all parts"""
+    again: tuple[Shard, ...]
+    """shards that are missing or have problems"""
 
     def write_results_log(self, path: Path) -> None:
         """Write the results log of a writable run once, whole or not at all. Raises ``OSError``."""
@@ -124,6 +126,7 @@ class Merge:
         self._tolerance = tolerance
         self._writable = writable
         self._problems: list[str] = []
+        self._again: set[Shard] = set()
         self._keys: list[int] = []
         """place of each evaluated test in the order of the plan"""
         if expectations_digest(expectations.expectations) != plan.expectations_digest:
@@ -147,7 +150,8 @@ class Merge:
         start, end = self._joined_start(parts), self._joined_end(parts)
         order = sorted(range(len(self._keys)), key=self._keys.__getitem__)
         evaluated = evaluation.finish(start, end, order)
-        return Merged(evaluated, start, end, tuple(dict.fromkeys(self._problems)), tuple(parts), order)
+        problems, again = tuple(dict.fromkeys(self._problems)), tuple(sorted(self._again))
+        return Merged(evaluated, start, end, problems, tuple(parts), order, again)
 
     def _opened(self, path: Path) -> _Part | None:
         try:
@@ -179,22 +183,22 @@ class Merge:
             elif not 1 <= index <= count:
                 self._problems.append(f"{part.name}: there is no such shard")
             elif index in found:
-                self._problems.append(f"shard {part.shard} is there twice: {found[index].path}, {part.path}")
+                self._problems.append(f"shard {part.shard} is there twice; give one: {found[index].path}, {part.path}")
             else:
                 found[index] = part
-        self._problems += (f"shard {index}/{count} is missing" for index in range(1, count + 1) if index not in found)
+        missing = [Shard(index, count) for index in range(1, count + 1) if index not in found]
+        self._problems += (f"shard {shard} is missing" for shard in missing)
+        self._again.update(missing)
         return [found[index] for index in sorted(found)]
 
     def _compare(self, parts: list[_Part]) -> None:
         """Find shards that ran under other circumstances than the plan, or than most shards; sort them last."""
         plan = self._plan
-        differs: set[int] = set()
         for what, name in _PLANNED:
             planned = getattr(plan, name)
             for part in parts:
                 if (own := getattr(part.start, name)) != planned:
-                    self._problems.append(f"{part.name}: ran with another {what}: {_not(own, planned)}")
-                    differs.add(part.shard.index)
+                    self._refuse(part, f"ran with another {what}: {_not(own, planned)}")
         for what, common in COMMON:
             values = [common(part.start) for part in parts]
             encoded = [msgspec.json.encode(value, order="deterministic") for value in values]
@@ -202,11 +206,14 @@ class Merge:
             for part, each, value in zip(parts, encoded, values, strict=True):
                 if each != usual:
                     apart = _apart(value, values[encoded.index(usual)])
-                    self._problems.append(f"{part.name}: ran with {what} {apart[0]}, other shards with {apart[1]}")
-                    differs.add(part.shard.index)
+                    self._refuse(part, f"ran with {what} {apart[0]}, other shards with {apart[1]}")
         for part in parts:
             self._check_time(part)
-        parts.sort(key=lambda part: (part.shard.index in differs, part.shard.index))
+        parts.sort(key=lambda part: (part.shard in self._again, part.shard))
+
+    def _refuse(self, part: _Part, *problems: str) -> None:
+        self._problems += (f"{part.name}: {problem}" for problem in problems)
+        self._again |= {part.shard} if problems else set()
 
     def _check_time(self, part: _Part) -> None:
         try:
@@ -215,9 +222,9 @@ class Merge:
             # Reading the log reports it.
             return
         if after < -CLOCK_SKEW:
-            self._problems.append(f"{part.name}: started before the plan was created: {part.start.started}")
+            self._refuse(part, f"started before the plan was created: {part.start.started}")
         if after > timedelta(hours=LONGEST_HOURS):
-            self._problems.append(f"{part.name}: started more than {LONGEST_HOURS} hours after the plan was created")
+            self._refuse(part, f"started more than {LONGEST_HOURS} hours after the plan was created")
 
     def _read(self, parts: Sequence[_Part], evaluation: Evaluation) -> None:
         places = {node: place for place, node in enumerate(self._plan.nodes)}
@@ -256,8 +263,8 @@ class Merge:
                 part.end = replace(part.end, required=())
                 found += _of_end(part, part.end, distinct, has_failed=has_failed)
             elif not part.is_reported:
-                found.append("the run was killed, or the file is truncated")
-            self._problems += (f"{part.name}: {problem}" for problem in found)
+                found.insert(0, "the run was killed, or the file is truncated")
+            self._refuse(part, *found)
 
     def _tests(self, part: _Part) -> Iterator[TestRecord]:
         try:
@@ -271,6 +278,7 @@ class Merge:
         except (OSError, ConfigError) as error:
             why = f"{part.path}: cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
             self._problems.append(f"shard {part.shard}: {why.rstrip('.')}")
+            self._again.add(part.shard)
             part.is_reported = True
         else:
             part.end = log.end

@@ -8,7 +8,7 @@ import hashlib
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from itertools import cycle
 from math import fsum
 from operator import attrgetter
@@ -22,8 +22,8 @@ from pytest_gaia.config.environment import SANDBOX
 from pytest_gaia.errors import ConfigError
 from pytest_gaia.files.writing import write_file
 from pytest_gaia.verdict.classify import Classification
-from pytest_gaia.verdict.evidence import RunStart, Shard
-from pytest_gaia.verdict.results_log import ResultsLog
+from pytest_gaia.verdict.evidence import RunEnd, RunStart, Shard
+from pytest_gaia.verdict.results_log import ResultsLog, time_of
 
 FORMAT: Literal["gaia-plan/1"] = "gaia-plan/1"
 
@@ -88,6 +88,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         """The day on which it was created. Raises ``ValueError`` for an older plan."""
         return date.fromisoformat(self.created[:10])
 
+    @property
+    def is_old(self) -> bool:
+        """Whether no shard can start with it any more."""
+        try:
+            return datetime.now(UTC) - time_of(self.created) > timedelta(hours=LONGEST_HOURS)
+        except ValueError:
+            return True
+
     def of_shard(self, shard: Shard) -> tuple[str, ...]:
         """Return the tests of one shard, in order."""
         assigned = assign(self.tests, shard.count)
@@ -131,11 +139,19 @@ def not_passed(required: Iterable[str], classifications: Sequence[Classification
     return tuple(node for node in required if node not in shown)
 
 
-def missing_reason(required: int, missing: Sequence[str]) -> str:
+def missing_reason(end: RunEnd, classifications: Sequence[Classification]) -> str:
     """Return a message for required tests that did not pass; '' if all passed."""
+    missing = not_passed(end.required, classifications)
     if not missing:
         return ""
-    return f"{len(missing)} of {required} required tests did not pass: {some(missing)}"
+    classified = {each.node for each in classifications}
+    # In a merged run, the problems of the shards show which tests have no result.
+    named = [node for node in missing if node in classified or not end.shards]
+    count = f"{len(missing)} of {len(end.required)} required tests"
+    if not named:
+        return f"{count} without a result"
+    without = len(missing) - len(named)
+    return f"{count} did not pass: {some(named)}" + (f", {without} without a result" if without else "")
 
 
 def some(nodes: Sequence[str]) -> str:

@@ -10,8 +10,9 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -28,10 +29,10 @@ from pytest_gaia.system.processes import commit_of
 from pytest_gaia.verdict.classify import Classification
 from pytest_gaia.verdict.evaluated import EvaluatedRun, Evaluation
 from pytest_gaia.verdict.merging import Merge, Merged
-from pytest_gaia.verdict.plan import read_plan
+from pytest_gaia.verdict.plan import LONGEST_HOURS, Plan, read_plan
 from pytest_gaia.verdict.report import document, expectations_digest, write_report
 from pytest_gaia.verdict.results_log import ResultsLog
-from pytest_gaia.wording import counted
+from pytest_gaia.wording import counted, listed
 
 RESULTS_LOG, VERDICT_FILE, JUNIT, ALLURE = "results.jsonl", "verdict.json", "junit.xml", "allure-results"
 _OF_A_RUN = ("environment.properties", "executor.json", "categories.json")
@@ -147,14 +148,45 @@ def merge_shards(
         for line in (
             *footer.blocking(evaluated, layout=layout),
             *footer.notes(evaluated, layout),
-            # Other verdicts do not say it.
-            *(f"gaia: {problem}" for problem in merged.problems if evaluated.verdict.word != "HOLD"),
+            *_problems(merged, required, plan),
             *(f"gaia: {sentence}" for sentence in noted),
         ):
             typer.echo(line)
         _tell_github(evaluated, label, project.rootdir)
-        typer.echo(footer.verdict_line(label, evaluated))
+        typer.echo(footer.verdict_line(label, _counting(merged)))
     raise typer.Exit(evaluated.verdict.exit_code)
+
+
+def _problems(merged: Merged, plan: Plan, path: Path) -> list[str]:
+    """Return the problems of the shards and, in one line, what to do about them."""
+    if not merged.problems:
+        return []
+    step = _next_step(merged, plan, path)
+    # A line is not wrapped, so that a log can be searched for it.
+    lines = ["gaia: problems of the merge", *(f"  {problem}" for problem in merged.problems)]
+    return [*lines, f"gaia: {step}"] if step else lines
+
+
+def _next_step(merged: Merged, plan: Plan, path: Path) -> str:
+    if not merged.again:
+        return ""
+    planned = {part.end.plan for part in merged.parts if part.end}
+    if len(planned) == 1 and not planned & {"", plan.digest}:
+        return "merge again with the test plan of these shards (--plan)"
+    command, given = f"pytest --gaia-env={plan.environment}", quote(str(path))
+    if plan.is_old:
+        why = f"because this one is older than {LONGEST_HOURS} hours"
+        return f"create a new plan, {why}, and run all shards again: {command} --collect-only --gaia-plan-out={given}"
+    options = f"--gaia-plan={given} --gaia-shard={merged.again[0]} --gaia-report-log=FILE"
+    shards = listed([f"shard {shard}" for shard in merged.again])
+    return f"run {shards} again, and merge all shards: {command} {options}"
+
+
+def _counting(merged: Merged) -> EvaluatedRun:
+    """Return the run with the number of the problems, instead of the problems, in its verdict."""
+    evaluated, problems = merged.evaluated, counted(len(merged.problems), "problem")
+    reasons = tuple(problems if each == merged.end.held else each for each in evaluated.verdict.reasons)
+    return replace(evaluated, verdict=replace(evaluated.verdict, reasons=reasons))
 
 
 def _withdraw(output: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from dis import get_instructions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,6 @@ from pytest_gaia.verdict.plan import (
     write_plan,
 )
 from pytest_gaia.verdict.report import expectations_digest
-from pytest_gaia.verdict.results_log import time_of
 from pytest_gaia.wording import counted
 
 if TYPE_CHECKING:
@@ -187,11 +186,7 @@ def _short(text: str) -> str:
 
 
 def _refuse_old(path: Path, plan: Plan) -> None:
-    try:
-        is_old = datetime.now(UTC) - time_of(plan.created) > timedelta(hours=LONGEST_HOURS)
-    except ValueError:
-        is_old = True
-    if is_old:
+    if plan.is_old:
         raise ConfigError(
             f"--gaia-plan={path}: created {plan.created or 'by an older version'}; shards need a plan of the last "
             f"{LONGEST_HOURS} hours. Create a new one: pytest --collect-only --gaia-plan-out=FILE"

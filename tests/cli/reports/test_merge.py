@@ -145,7 +145,7 @@ def test_a_failure_in_one_shard_rejects(project: Project, capsys: pytest.Capture
         missing = next(path for path in paths if b"test_second" not in path.read_bytes())
         paths.remove(missing)
         assert merge(project, paths, "failing.json") == 1
-        assert f"gaia: shard {missing.stem[-1]}/3 is missing" in capsys.readouterr().out
+        assert f"gaia: problems of the merge\n  shard {missing.stem[-1]}/3 is missing\n" in capsys.readouterr().out
     finally:
         test.write_text(STATE)
         project.git("reset", "--quiet", "--hard", "HEAD~1")

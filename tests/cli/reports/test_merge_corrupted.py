@@ -181,11 +181,11 @@ CORRUPTED: dict[str, tuple[Mutation, str]] = {
     "the second is missing": (missing(2), "shard 2/3 is missing"),
     "the last is missing": (missing(3), "shard 3/3 is missing"),
     "all but one are missing": (missing(1, 3), "shard 1/3 is missing; shard 3/3 is missing"),
-    "the same file twice": (twice, "shard 2/3 is there twice: *shard-2.jsonl, *shard-2.jsonl"),
-    "a copy": (copied, "shard 2/3 is there twice: *"),
-    "a link": (linked, "shard 2/3 is there twice: *"),
-    "another run of the same shard": (run_again, "shard 2/3 is there twice: *"),
-    "one under the name of another": (instead, "shard 1/3 is there twice: *; shard 2/3 is missing"),
+    "the same file twice": (twice, "shard 2/3 is there twice; give one: *shard-2.jsonl, *shard-2.jsonl"),
+    "a copy": (copied, "shard 2/3 is there twice; give one: *"),
+    "a link": (linked, "shard 2/3 is there twice; give one: *"),
+    "another run of the same shard": (run_again, "shard 2/3 is there twice; give one: *"),
+    "one under the name of another": (instead, "shard 1/3 is there twice; give one: *; shard 2/3 is missing"),
     "an empty file": (content(2, lambda text: b""), "shard-2.jsonl: is empty: this shard did not begin"),
     "a file that does not exist": (lambda copy: copy.paths[1].unlink(), "shard-2.jsonl: cannot be read: No such file*"),
     "cut in the first line": (content(2, lambda text: text[:100]), "shard-2.jsonl: is truncated in its first line"),
@@ -195,7 +195,7 @@ CORRUPTED: dict[str, tuple[Mutation, str]] = {
     ),
     "cut within a line": (
         content(2, lambda text: text[: text.index(b"\n") + 300]),
-        "shard 2/3 (*shard-2.jsonl): lacks 5 of its 5 tests: *; shard 2/3 (*): the run was killed, or the file is truncated",
+        "shard 2/3 (*shard-2.jsonl): the run was killed, or the file is truncated; shard 2/3 (*): lacks 5 of its 5 tests: *",
     ),
     "cut before the end": (
         content(2, lambda text: text[: text.rindex(b'{"line":"end"')]),
@@ -299,6 +299,74 @@ def test_a_corrupted_set_holds(copy: Copy, way: str, capsys: pytest.CaptureFixtu
     pytest.LineMatcher("; ".join(verdict["reasons"]).split("\n")).fnmatch_lines([f"*{_literal(reason)}*"])
     # What was written can be read, and does not promote.
     assert run(["replay", str(copy.folder / "merged" / "results.jsonl")]) == 11
+
+
+def shown(out: str) -> list[str]:
+    """The lines from the problems to the end."""
+    _, title, rest = out.partition("gaia: problems of the merge\n")
+    assert title, out
+    return rest.splitlines()
+
+
+def test_each_problem_has_a_line_and_one_says_what_to_do(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
+    lost = [json.loads(line)["node"] for line in copy.paths[1].read_bytes().splitlines()[-3:-1]]
+    copy.write(2, copy.lines(2)[:-3])
+    copy.edit(3, 0, lambda line: line.update(environment="staging"))
+    _, second, third = copy.paths
+
+    assert run(["merge", str(second), str(third), "--plan", str(copy.plan)]) == 11
+
+    *problems, step, verdict = shown(capsys.readouterr().out)
+    assert problems == [
+        "  shard 1/3 is missing",
+        f"  shard 3/3 ({third}): ran with another environment: staging, not preview",
+        f"  shard 2/3 ({second}): the run was killed, or the file is truncated",
+        f"  shard 2/3 ({second}): lacks 2 of its 5 tests: {', '.join(lost)}",
+    ]
+    assert step == (
+        "gaia: run shard 1/3, shard 2/3, shard 3/3 again, and merge all shards: "
+        f"pytest --gaia-env=preview --gaia-plan={copy.plan} --gaia-shard=1/3 --gaia-report-log=FILE"
+    )
+    assert verdict == (
+        "gaia verdict: HOLD on preview, 2 shards: 4 problems, 8 of 16 required tests without a result, 5 passed, "
+        "1 passed offline, 1 expected failure, 1 not applicable"
+    )
+
+
+def test_a_test_that_did_not_pass_is_named_beside_those_without_a_result(
+    copy: Copy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    skipped = copy.lines(2)[1]["node"]
+    phases = [{"when": "setup", "outcome": "skipped", "reason": "later"}]
+    copy.edit(2, 1, lambda line: line.update(phases=phases))
+    run(["merge", *map(str, copy.paths[1:]), "--plan", str(copy.plan)])
+    assert f" 7 of 16 required tests did not pass: {skipped}, 6 without a result, " in capsys.readouterr().out
+
+
+def of_another_plan(copy: Copy) -> None:
+    for index in (1, 2, 3):
+        copy.edit(index, -1, lambda line: line.update(plan="0" * 64))
+
+
+def old_plan(copy: Copy) -> None:
+    copy.plan.write_text(json.dumps(json.loads(copy.plan.read_text()) | {"created": LONG_AGO}))
+    copy.edit(1, -1, lambda line: line.update(plan=""))
+
+
+@pytest.mark.parametrize(
+    ("mutate", "step"),
+    [
+        (missing(2), "run shard 2/3 again, and merge all shards: *--gaia-shard=2/3*"),
+        (of_another_plan, "merge again with the test plan of these shards (--plan)"),
+        (old_plan, "create a new plan, because this one is older than 24 hours, *--gaia-plan-out=*plan.json"),
+    ],
+)
+def test_the_next_step_depends_on_the_problem(
+    copy: Copy, mutate: Mutation, step: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mutate(copy)
+    assert run(["merge", *map(str, copy.paths), "--plan", str(copy.plan)]) == 11
+    pytest.LineMatcher(shown(capsys.readouterr().out)[-2:]).fnmatch_lines([f"gaia: {step}", "gaia verdict: HOLD*"])
 
 
 def test_the_good_set_promotes(copy: Copy, capsys: pytest.CaptureFixture[str]) -> None:
