@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from pytest_gaia.promotion.gate.gate import CHECKS
 from pytest_gaia.promotion.ledger.key_files import check_name, create_pair, retire, write_trusted
 from pytest_gaia.promotion.ledger.keys import TrustedKey, check_roles, public_pem
 from pytest_gaia.promotion.project import Promotion
+from pytest_gaia.system.processes import git
 
 HELP = """\
 Generate, add, revoke and list signing keys.
@@ -106,6 +108,12 @@ def generate_key(
     typer.echo(f"public:  {os.path.relpath(public)}   commit it")
     typer.echo(f"private: {private}   keep it secret")
     typer.echo(f"to sign: export GAIA_SIGNING_KEY_FILE={private}   (in CI: its text, as the secret GAIA_SIGNING_KEY)")
+    if _is_offered_to_git(private):
+        typer.echo(
+            f"gaia: warning: {os.path.relpath(private)} is in a git repository, which does not ignore it. Never commit a "
+            "private key: add it to .gitignore, or move it elsewhere.",
+            err=True,
+        )
 
 
 @app.command("add", help=ADD_HELP)
@@ -210,6 +218,14 @@ def _check_roles(promotion: Promotion, roles: Sequence[str], identities: Sequenc
             f"--role {roles[0]}: a role of people needs an identity, to tell whether the owner is an author of a release. "
             "Add --identity name@example.org, the e-mail address in commits."
         )
+
+
+def _is_offered_to_git(path: Path) -> bool:
+    """Whether ``git add .`` takes the file ``path``: it is in a repository, which does not ignore it."""
+    # 1: not ignored; 128: not in a working tree. Without git, nothing is committed here.
+    with suppress(FileNotFoundError):
+        return git(path.parent, "check-ignore", "--quiet", "--", path.name).returncode == 1
+    return False
 
 
 def _config_folder() -> Path:

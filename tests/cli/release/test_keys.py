@@ -55,6 +55,25 @@ def test_a_pair_is_made_and_trusted(gaia: Gaia, project: Path, monkeypatch: pyte
     assert trusted.verifies(signer.sign(b"x"), b"x")
 
 
+def test_a_private_key_that_git_would_commit_is_a_warning(gaia: Gaia, project: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", project], check=True)
+    (project / ".gitignore").write_text("*.pem\n")
+
+    ignored = gaia("key", "generate", "ci", "--role", "ci", "--output", "ci.pem")
+    elsewhere = gaia("key", "generate", "ci-2", "--role", "ci", "--output", "../ci.key")
+    offered = gaia("key", "generate", "ci-3", "--role", "ci", "--output", "private/ci.key")
+
+    assert [(each.code, each.err) for each in (ignored, elsewhere)] == [(0, ""), (0, "")]
+    assert offered.code == 0
+    assert offered.err == (
+        "gaia: warning: private/ci.key is in a git repository, which does not ignore it. Never commit a private key: "
+        "add it to .gitignore, or move it elsewhere.\n"
+    )
+    subprocess.run(["git", "-C", project, "add", "."], check=True)
+    staged = subprocess.run(["git", "-C", project, "ls-files"], check=True, capture_output=True, text=True).stdout
+    assert [name for name in staged.splitlines() if name.endswith((".pem", ".key"))] == ["private/ci.key"]
+
+
 def test_a_private_key_goes_to_its_owners_folder_by_default(
     gaia: Gaia, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
