@@ -21,6 +21,11 @@ def listed(names: Sequence[str], shown: int = 5) -> str:
     return ", ".join(names[:shown]) + more
 
 
+def environment_label(name: str, *, simulated: bool) -> str:
+    """Return the name of an environment for people, which marks a simulation."""
+    return f"{name} (SIMULATED on the sandbox)" if simulated else name
+
+
 _REMOVED_IN = "0.4"
 """release after which old names no longer work"""
 

@@ -11,6 +11,7 @@ from pytest_gaia.config.platform import Platform
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.config.tolerance import Tolerance
 from pytest_gaia.secrets.masks import Secret, mask_url
+from pytest_gaia.wording import environment_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -206,7 +207,7 @@ class Environment:
     @property
     def label(self) -> str:
         """The name for people, which marks a simulation."""
-        return f"{self.name} (SIMULATED on the sandbox)" if self.simulated else self.name
+        return environment_label(self.name, simulated=self.simulated)
 
 
 def not_configured(*names: str) -> str:

@@ -29,6 +29,7 @@ from pytest_gaia.system.processes import KEY_FILE_VARIABLE, KEY_VARIABLE, hide_m
 from pytest_gaia.verdict.classify import Classification, Outcome, worst_of_each
 from pytest_gaia.verdict.evaluated import EvaluatedRun, Word
 from pytest_gaia.verdict.plan import not_passed
+from pytest_gaia.wording import environment_label
 
 Result: TypeAlias = Literal["PASSED", "WARNED", "FAILED"]
 
@@ -143,8 +144,8 @@ class AttestedRun(
     def __str__(self) -> str:
         run = self.details
         counts = f"{len(self.passed)} passed, {len(self.warned)} warned, {len(self.failed)} failed"
-        simulated = " (SIMULATED on the sandbox)" if run.simulated else ""
-        return f"{run.environment}{simulated}: {run.verdict} ({self.result}), {counts}, ended {run.finished[:19]}"
+        environment = environment_label(run.environment, simulated=run.simulated)
+        return f"{environment}: {run.verdict} ({self.result}), {counts}, ended {run.finished[:19]}"
 
 
 class _Statement(Statement, frozen=True, kw_only=True, forbid_unknown_fields=True):
