@@ -275,8 +275,8 @@ class _Watch:
             try:
                 settled = self._ask(left)
             except ProbeError as problem:
-                if left < _SHORT and self.first is not None and time.monotonic() >= probes.until:
-                    # The deadline ended this attempt, so the last response is the better reason.
+                if left < _SHORT and self.attempts > 1 and time.monotonic() >= probes.until:
+                    # The deadline ended this attempt, so the one before has the better reason.
                     break
                 self.sure = self.sure + 1 if isinstance(problem, PermanentProbeError) else 0
                 self.remedy = problem.remedy
