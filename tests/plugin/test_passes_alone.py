@@ -33,13 +33,19 @@ def name(request):
         print(request.node.name, file=file)
     return request.node.name
 
+@pytest.fixture(scope="session")
+def came():
+    return asyncio.Event()
+
+@pytest.fixture(scope="session")
+def seen():
+    return asyncio.Event()
+
 async def visit(guests, name, gateway):
     (await gateway.get("/health")).expect(200)
     guests.append(name)
     print("visit of", name)
     try:
-        # The others come meanwhile, if there are any.
-        await asyncio.sleep(0.3)
         assert guests == [name]
     finally:
         guests.remove(name)
@@ -47,12 +53,25 @@ async def visit(guests, name, gateway):
 {tests}
 """
 DISTURBED = """
-async def test_disturbed(guests, name, gateway): await visit(guests, name, gateway)
-async def test_guest(guests, name):
+async def test_disturbed(guests, name, gateway, came, seen):
+    # In the second attempt, the guest has come and gone.
+    await asyncio.wait_for(came.wait(), 30)
+    try:
+        await visit(guests, name, gateway)
+    finally:
+        seen.set()
+async def test_guest(guests, name, came, seen):
     guests.append(name)
-    await asyncio.sleep(1)
+    came.set()
+    await asyncio.wait_for(seen.wait(), 30)
     guests.remove(name)
 async def test_broken(name): assert not name
+"""
+PASSES_LATER = """
+async def test_disturbed(guests, name):
+    guests.append(name)
+    assert len(guests) > 1
+async def test_guest(name): pass
 """
 
 
@@ -128,7 +147,7 @@ def test_a_test_of_what_the_release_does_not_offer_is_not_tried_again(
 
 @pytest.mark.parametrize("argument", ["-x", in_full("--reruns=1"), in_full("--gaia-concurrency=1")])
 def test_no_test_is_tried_again(project: pytest.Pytester, server: ScriptedServer, argument: str) -> None:
-    add_suite(project, "shared", TESTS.format(tests=DISTURBED))
+    add_suite(project, "shared", TESTS.format(tests=PASSES_LATER))
 
     result, attempts = run(project, server, argument)
 

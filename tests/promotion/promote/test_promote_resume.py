@@ -70,12 +70,23 @@ def test_killed_behind_a_step_it_goes_on(promotable: Promotable, step: str) -> N
     assert len({run.details.started for run in runs}) == len(runs)
 
 
+UNTIL_IT_IS_OVER = """
+import pathlib, threading
+def test_one():
+    while not pathlib.Path({over!r}).exists(): threading.Event().wait(0.05)
+"""
+
+
 @pytest.mark.slow("processes")
 def test_of_two_at_once_one_goes_on(promotable: Promotable) -> None:
+    over = promotable.rootdir / ".gaia" / "over"
+    suite = promotable.rootdir / "suites" / "health" / "test_health.py"
+    suite.write_text(UNTIL_IT_IS_OVER.format(over=str(over)), encoding="utf-8")
     first = promotable.begin()
     wait_for(promotable, "lock", first)
 
     second = promotable.promote()
+    over.touch()
 
     assert second.returncode == LOCKED
     assert "Nothing was done. Wait until it ends." in second.stderr
