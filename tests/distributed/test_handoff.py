@@ -91,7 +91,7 @@ def test_an_interrupted_run_leaves_nothing(small: pytest.Pytester, held: subproc
     # As from a terminal: to the workers, too.
     os.killpg(held.pid, signal.SIGINT)
 
-    assert held.wait(20) == pytest.ExitCode.INTERRUPTED
+    assert held.wait(60) == pytest.ExitCode.INTERRUPTED
     assert not directory.exists()
 
 
@@ -102,7 +102,7 @@ def test_what_a_killed_run_leaves_is_cleared_away_by_the_next(
 ) -> None:
     directory = noted(small)
     os.kill(held.pid, how)
-    held.wait(20)
+    held.wait(60)
     (small.path / "suites" / "small" / "test_small.py").write_text(NOTE)
 
     # A folder without a request is not taken for one that is still being made when it is old.

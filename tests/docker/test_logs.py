@@ -34,7 +34,7 @@ services:
         printf "\\033[31mERROR\\033[0m no route\\n"
         echo "connects to postgresql://shop:hunter2@db/shop"
         echo "connects to postgresql://shop:hunter2@db/shop"
-        sleep 3
+        until test -e /over; do sleep 0.1; done
         exit 7
   mute:
     image: tiny
@@ -66,9 +66,15 @@ def test_json_has_the_time_the_level_and_the_container_of_each_line(started: Pro
 
 
 def test_the_end_of_a_container_is_no_line_of_its_service(started: Project) -> None:
-    code, out, err = started.gaia("logs", "local", "chat", "--follow")
+    with started.engine.start("gaia", "logs", "local", "chat", "--follow", cwd=started.folder) as following:
+        assert following.stdout is not None
+        assert following.stderr is not None
+        lines = [following.stdout.readline() for _ in range(4)]
+        assert started.compose("exec", "chat", "touch", "/over").code == 0
+        rest, err = following.stdout.read(), following.stderr.read()
 
-    assert (code, len(out.splitlines())) == (0, 4), err
+    assert (following.returncode, rest) == (0, ""), err
+    assert lines[3].endswith("connects to postgresql://shop:***@db/shop\n")
     assert "note: chat-1 exited with code 7" in err.splitlines()
 
 

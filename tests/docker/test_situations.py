@@ -36,10 +36,10 @@ ALLOCATED = "Bind for 127.0.0.1:18000 failed: port is already allocated"
 NOT_THERE = 'exec: "/bin/nosuch": stat /bin/nosuch: no such file or directory'
 MIGRATED = "depends_on: {migrate: {condition: service_completed_successfully}}"
 WELL = "depends_on: {auth: {condition: service_healthy}}"
-LATEST = 10
+LATEST = 60
 """seconds after which the engine has restarted a container, and noticed its end"""
 
-UP = "compose up --detach --wait --wait-timeout 3"
+UP = "compose up --detach --wait --wait-timeout 60"
 
 
 class Situation(NamedTuple):
@@ -73,6 +73,7 @@ SITUATIONS = {
         {"chat": State("running", health="starting")},
         1,
         "application not healthy after 3s",
+        (UP.replace("60", "3"),),
     ),
     "paused": Situation(chat(), {"chat": State("paused")}, commands=after("compose pause chat")),
     "paused, up": Situation(

@@ -30,7 +30,7 @@ class Changed(NamedTuple):
 
 BY_HAND = {
     "stopped": Changed(
-        "stop -t 0 chat",
+        "stop chat",
         "stopped",
         "container P-chat-1 was stopped (exit code 143)",
         (0, "chat: container P-chat-1 was stopped (exit code 143); it was started again"),

@@ -120,7 +120,7 @@ def test_a_run_that_is_stopped_leaves_no_program(how: signal.Signals, project: P
         process.send_signal(how)
 
         process.communicate(timeout=60)
-        assert eventually(lambda: ended(project), within=10)
+        assert eventually(lambda: ended(project))
     finally:
         process.kill()
 

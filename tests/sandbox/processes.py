@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 HOLD = """
 import sys
 from pytest_gaia.run.sandbox import Sandbox
+from pytest_gaia.sandbox import directories
 from tests.projects import gaia_platform
+if "TMPDIR" in sys.argv:
+    directories.ENOUGH = 1 << 60
 sandbox = Sandbox.start(gaia_platform())
 if "ready" in sys.argv:
     sandbox.ready()
@@ -28,7 +31,7 @@ if "fork" in sys.argv:
     if child == 0:
         # Keeps the other end of the supervisor's pipe open, like a process pool of a test.
         os.closerange(0, 3)
-        time.sleep(30)
+        time.sleep(120)
         os._exit(0)
     print(child)
 print(sandbox.directory, flush=True)
@@ -39,7 +42,10 @@ sys.stdin.read()
 
 @contextmanager
 def holder(*words: str, environ: Mapping[str, str] | None = None) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """Run ``HOLD`` in a process; yield the process and its output, whose last line is the sandbox's folder."""
+    """Run ``HOLD`` in a process; yield the process and its output, whose last line is the sandbox's folder.
+
+    Its words: wait until the sandbox is ``ready``; ``fork`` a child; live in ``TMPDIR`` instead of in memory.
+    """
     command = (sys.executable, "-c", HOLD, *words)
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(environ or os.environ)
@@ -52,7 +58,7 @@ def holder(*words: str, environ: Mapping[str, str] | None = None) -> Iterator[tu
         process.communicate()
 
 
-def eventually(condition: Callable[[], object], within: float = 5.0) -> bool:
+def eventually(condition: Callable[[], object], within: float = 30.0) -> bool:
     """Whether ``condition`` becomes true in time."""
     deadline = time.monotonic() + within
     while not condition():

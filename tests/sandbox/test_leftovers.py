@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,9 +28,15 @@ pytestmark = pytest.mark.slow("sandbox")
 
 
 @pytest.fixture
-def left() -> Iterator[tuple[Path, set[int]]]:
-    """A folder whose supervisor, server and run were killed, and their processes."""
-    with holder("ready") as (run, (name,)):
+def left(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, set[int]]]:
+    """A folder whose supervisor, server and run were killed, and their processes.
+
+    Only runs of this test look for it there; those of tests at the same time would clear it, too.
+    """
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o755)
+    monkeypatch.setenv("TMPDIR", str(place))
+    with holder("ready", "TMPDIR") as (run, (name,)):
         directory = Path(name)
         supervisors = set(mentioning(directory)) & descendants(run.pid)
         postmaster = children(directory)["postgres"]
@@ -39,7 +46,7 @@ def left() -> Iterator[tuple[Path, set[int]]]:
             os.kill(pid, signal.SIGKILL)
         assert eventually(lambda: not mentioning(directory))
     yield directory, everything
-    shutil.rmtree(directory, ignore_errors=True)
+    shutil.rmtree(place)
 
 
 def test_the_next_run_clears_what_a_killed_one_left(left: tuple[Path, set[int]]) -> None:
@@ -89,7 +96,7 @@ def test_servers_without_a_supervisor_are_ended(tmp_path: Path) -> None:
 
     leftovers.end_children(tmp_path)
 
-    assert orphan.wait(2) == -signal.SIGTERM
+    assert orphan.wait(30) == -signal.SIGTERM
 
 
 def test_a_process_that_does_not_want_to_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +112,7 @@ def test_a_process_that_does_not_want_to_end_is_killed(tmp_path: Path, monkeypat
 
         leftovers.end_children(tmp_path)
 
-        assert stubborn.wait(2) == -signal.SIGKILL
+        assert stubborn.wait(30) == -signal.SIGKILL
 
 
 def test_a_process_that_got_the_number_of_a_dead_one_is_left_alone(tmp_path: Path) -> None:

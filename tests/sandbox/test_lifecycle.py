@@ -57,7 +57,7 @@ def test_the_end_of_the_run_ends_the_sandbox(how: signal.Signals) -> None:
 
         run.send_signal(how)
 
-        assert eventually(lambda: not directory.exists() and not mentioning(directory), within=2)
+        assert eventually(lambda: not directory.exists() and not mentioning(directory))
         assert not shared_memory_of(everything)
 
 
@@ -68,7 +68,7 @@ def test_a_run_that_ends_while_the_sandbox_starts(how: signal.Signals) -> None:
 
         run.send_signal(how)
 
-        assert eventually(lambda: not directory.exists() and not mentioning(directory), within=5)
+        assert eventually(lambda: not directory.exists() and not mentioning(directory))
 
 
 def test_a_forked_child_of_the_run_does_not_keep_the_sandbox_alive() -> None:
@@ -77,7 +77,7 @@ def test_a_forked_child_of_the_run_does_not_keep_the_sandbox_alive() -> None:
         try:
             run.kill()
 
-            assert eventually(lambda: not directory.exists() and not mentioning(directory), within=3)
+            assert eventually(lambda: not directory.exists() and not mentioning(directory))
         finally:
             os.kill(int(child), signal.SIGKILL)
 
@@ -117,7 +117,7 @@ def test_servers_follow_a_supervisor_that_is_killed() -> None:
 
         os.kill(supervisor, signal.SIGKILL)
 
-        assert eventually(lambda: not children(sandbox.directory) and not mentioning(sandbox.directory), within=2)
+        assert eventually(lambda: not children(sandbox.directory) and not mentioning(sandbox.directory))
     finally:
         sandbox.stop()
     assert not sandbox.directory.exists()

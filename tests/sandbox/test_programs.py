@@ -473,7 +473,7 @@ def test_programs_end_with_the_run_and_so_does_what_they_started(how: str, tmp_p
             case _:
                 run.send_signal(signal.Signals[how])
 
-        assert eventually(lambda: not any(started_at(int(pid)) for pid in pids), within=8)
+        assert eventually(lambda: not any(started_at(int(pid)) for pid in pids))
     finally:
         run.kill()
         run.communicate()
@@ -497,12 +497,12 @@ def test_a_run_that_ends_while_a_program_starts_leaves_nothing(how: signal.Signa
     command = (sys.executable, "-c", STARTING, str(tmp_path))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
         written = tmp_path / "pids"
-        assert eventually(lambda: written.exists() and written.read_text().endswith("\n"), within=20)
+        assert eventually(lambda: written.exists() and written.read_text().endswith("\n"))
 
         run.send_signal(how)
 
         pids = map(int, written.read_text().split())
-        assert all(eventually(lambda pid=pid: started_at(pid) is None, within=8) for pid in pids)  # type: ignore[misc]
+        assert all(eventually(lambda pid=pid: started_at(pid) is None) for pid in pids)  # type: ignore[misc]
 
 
 def supervisor_of(name: str) -> int:
