@@ -45,6 +45,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """ISO 8601, UTC"""
     code: int | None = None
     """exit code; None if it has not ended"""
+    holder: str = ""
+    """who runs it, as for a lock"""
+
+    def __str__(self) -> str:
+        return f"begun {self.began[:19]} by {self.holder}"
 
 
 class LockState(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,9 +3,10 @@
 It is stored in ``.gaia/promotions/<environment>.jsonl``. It is no evidence; only the ledger is.
 """
 
+import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -15,6 +16,7 @@ from pytest_gaia.errors import ConfigError, DeployLocked
 from pytest_gaia.files.writing import add_line, make_ignored_folder, read_lines
 from pytest_gaia.promotion.ledger.statements import DeploymentPredicate, ShardSeen
 from pytest_gaia.system.processes import try_hold
+from pytest_gaia.verdict.evidence import Shard
 
 FOLDER = ".gaia/promotions"
 
@@ -89,23 +91,24 @@ class Journal:
         return () if any(mark.step == "end" for mark in last) else tuple(last)
 
     @contextmanager
-    def alone(self, shard: str = "") -> Iterator[int]:
+    def alone(self, shard: Shard | None = None) -> Iterator[int]:
         """Lock out other promotions on this machine while this process, or one that inherits the descriptor, runs.
 
-        A ``shard`` locks out only others of its name. The operating system releases the lock when the last of them ends, also after ``kill -9``. Raises
-        ``DeployLocked``.
+        A ``shard`` locks out only itself. The operating system releases the lock when the last of them ends, also after ``kill -9``.
+        Raises ``DeployLocked`` with the process that has the lock.
         """
+        path = self.folder / f"{self.environment}{f'.shard-{shard.index}' if shard else ''}.busy"
         try:
             make_ignored_folder(self.folder)
-            descriptor = try_hold(self.folder / f"{self.environment}{shard and f'.{shard}'}.busy")
+            descriptor = try_hold(path)
+            if descriptor is None:
+                what = f"{self.environment}: {f'shard {shard}' if shard else 'another promotion'}"
+                raise DeployLocked(f"{what} {_busy([int(each) for each in path.read_text().split()])}")
+            os.ftruncate(descriptor, 0)
         except OSError as error:
             raise self._error(error) from None
-        if descriptor is None:
-            raise DeployLocked(
-                f"{self.environment}: another promotion{shard and f' of {shard}'} is in progress on this machine, or pytest of "
-                "a killed one still runs. Nothing was done. Wait until it ends."
-            )
         try:
+            note_holder(descriptor, os.getpid())
             yield descriptor
         finally:
             os.close(descriptor)
@@ -115,3 +118,30 @@ class Journal:
             f"{FOLDER}: the journal of promotions cannot be used: {error.strerror}. Nothing was done. Fix the permissions "
             "or free disk space."
         )
+
+
+def note_holder(descriptor: int, process: int) -> None:
+    """Write the ID of a process that keeps ``descriptor`` to the file of the lock, for the message to others."""
+    # The lock holds without it.
+    with suppress(OSError):
+        os.write(descriptor, b"%d\n" % process)
+
+
+def _busy(holders: Sequence[int]) -> str:
+    """Return who has the lock, and what to do: this project's process, or one that it started and left behind."""
+    first = f" (process {holders[0]})" if holders else ""
+    if not holders or _runs(holders[0]):
+        return f"is in progress on this machine{first}. Nothing was done. Wait until it ends."
+    left = holders[-1]
+    return (
+        f"was killed{first}, but pytest still runs (process {left}). Nothing was done. Wait until it ends, or end it with "
+        f"`kill {left}`. Then try again."
+    )
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return error.errno != errno.ESRCH
+    return True

@@ -6,7 +6,7 @@ neither an entry of the ledger nor an attestation of a run outside of a promotio
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -101,7 +101,9 @@ class ShardStatement(Statement, frozen=True, kw_only=True, forbid_unknown_fields
         return self.predicate.finished
 
 
-def run_shard(plan: Plan, journal: Journal, lock: Lock, output: int | None, descriptor: int) -> tuple[int, str]:
+def run_shard(
+    plan: Plan, journal: Journal, lock: Lock, say: Callable[[str, str], object], output: int | None, descriptor: int
+) -> tuple[int, str]:
     """Run the shard of ``plan``, and write a signed statement about its results log; return the exit code and a message.
 
     Raises ``ConfigError`` if it is no shard of the test plan here, and ``DeployLocked`` if another promotion has taken the lock
@@ -111,8 +113,19 @@ def run_shard(plan: Plan, journal: Journal, lock: Lock, output: int | None, desc
     assert shard is not None
     sealed, deployed = _plan_of(plan, journal, shard)
     began = datetime.now(UTC)
-    attempt = Attempt(release=plan.release.id, fence=deployed.fence, shard=str(shard), began=began.isoformat())
-    number = len(lock.begin_attempt(attempt))
+    attempt = Attempt(
+        release=plan.release.id, fence=deployed.fence, shard=str(shard), began=began.isoformat(), holder=lock.holder
+    )
+    *earlier, _ = lock.begin_attempt(attempt)
+    number = len(earlier) + 1
+    say("run", f"testing shard {shard}{f', attempt {number}' if earlier else ''}")
+    for past, each in enumerate(earlier, 1):
+        if each.code is None:
+            say(
+                "run",
+                f"attempt {past} ({each}) did not report its end. If it still runs, end it, because only the last attempt counts. "
+                f"Attempt {past} will be recorded as a rejected run",
+            )
     make_folder(folder)
     for name in (RECORD, VERDICT, SIGNED):
         (folder / name).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from pytest_gaia.config.project import Project
 from pytest_gaia.config.variables import RECORD_PIPE_VARIABLE
 from pytest_gaia.errors import ConfigError, EnvironmentUnavailable
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.promotion.promote._journal import FOLDER
+from pytest_gaia.promotion.promote._journal import FOLDER, note_holder
 from pytest_gaia.promotion.release.commits import is_inside
 from pytest_gaia.promotion.release.kept import Release
 from pytest_gaia.system.processes import exit_code_of, output_of, without_signing_key
@@ -302,7 +302,7 @@ def _started(
 ) -> subprocess.Popen[str]:
     # In its own process group, so that Ctrl-C reaches it once, through this process.
     # S603: no shell; the command is built here.
-    return subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603
         executed(words),
         cwd=promotion.rootdir,
         env=without_signing_key(os.environ | dict(promotion.environ)) | (pipe.variables if pipe else {}),
@@ -313,6 +313,8 @@ def _started(
         pass_fds=(keep, *(pipe.inherited if pipe else ())),
         process_group=0,
     )
+    note_holder(keep, process.pid)
+    return process
 
 
 def _waited(process: subprocess.Popen[str]) -> tuple[int, str]:

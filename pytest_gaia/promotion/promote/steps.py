@@ -92,10 +92,9 @@ class Promote:
         if self.part.shard is not None:
             # Tests run as the same user, and must not read the key.
             hide_memory()
-            with self.journal.alone(f"shard-{self.part.shard.index}") as descriptor:
-                self.say("run", f"testing shard {self.part.shard}")
+            with self.journal.alone(self.part.shard) as descriptor:
                 lock = self.plan.promotion.lock(self.plan.name, _holder())
-                code, reason = run_shard(self.plan, self.journal, lock, self.output, descriptor)
+                code, reason = run_shard(self.plan, self.journal, lock, self.say, self.output, descriptor)
                 self.say("run", f"pytest exited with {code}")
                 return Ending(code, None, reason)
         if self.part.only == "plan" and self.plan.deploys:
@@ -137,10 +136,11 @@ class Promote:
         fence = deployed.fence if deployed else 0
         shards = [str(Shard(index, count)) for index in range(1, count + 1)]
         last = [attempts_of(shard, fence, state.attempts if state else ())[-1:] for shard in shards]
-        if running := [each.shard for found in last for each in found if each.code is None]:
+        if running := [each for found in last for each in found if each.code is None]:
+            which = listed([f"shard {each.shard} ({each})" for each in running])
             raise ConfigError(
-                f"{name}: shard {listed(running)} began, and has not ended. Wait for it. If it was killed, run it again: gaia "
-                f"promote {name} {short} --only run --shard {running[0]}. Nothing was written."
+                f"{name}: no end was reported by {which}. Wait while it runs. If it was killed, run it again: gaia promote {name} "
+                f"{short} --only run --shard {running[0].shard}. Nothing was written."
             )
 
     def _steps(self, lock: Lock, done: dict[StepName, Mark], descriptor: int) -> Ending:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import select
 import shutil
+import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -18,7 +22,7 @@ from pytest_gaia.promotion.ledger._signatures import Envelope, wrap
 from pytest_gaia.promotion.ledger.keys import signing_key
 from pytest_gaia.promotion.ledger.statements import DeploymentPredicate, GatePredicate, RunPredicate, sha256_of
 from pytest_gaia.promotion.project import Promotion
-from pytest_gaia.system.processes import KEY_VARIABLE
+from pytest_gaia.system.processes import KEY_VARIABLE, hold
 from tests.plugin.conftest import project, server
 from tests.plugin.deployer import OLD, deployer
 from tests.promotion.conftest import Keyring
@@ -322,6 +326,54 @@ def test_a_failed_shard_that_is_run_again_until_it_passes_is_rejected_before(spl
     assert state["attempts"] == []
 
 
+WAITS = """
+import threading
+from pathlib import Path
+began = Path(__file__).parents[2] / ".gaia" / "began"
+def wait():
+    if began.exists():
+        began.write_text("x")
+        threading.Event().wait(60)
+"""
+
+
+@pytest.mark.slow("processes")
+def test_a_shard_runs_once_at_a_time_and_again_after_it_was_killed(split: Split) -> None:
+    split.write(WAITS + "".join(f"def test_{number}(): wait()\n" for number in range(3)))
+    split.plan()
+    locks, began = split.promotable.rootdir / ".gaia" / "promotions", split.promotable.rootdir / ".gaia" / "began"
+    os.mkfifo(began)
+    told = os.open(began, os.O_RDONLY | os.O_NONBLOCK)
+    split.monkeypatch.setenv(KEY_VARIABLE, split.pem)
+    process = split.promotable.begin("--only", "run", "--shard", "1/3")
+    assert select.select([told], [], [], 60)[0]
+    os.close(told)
+
+    at_once = split.shard(1)
+    early = split.evidence()
+    process.kill()
+    process.wait(60)
+    left = split.shard(1)
+
+    assert (at_once.returncode, early.returncode, left.returncode) == (13, 4, 13)
+    assert (
+        f"stage: shard 1/3 is in progress on this machine (process {process.pid}). Nothing was done." in at_once.stderr
+    )
+    assert f"({process.pid})). Wait while it runs. If it was killed, run it again: gaia promote stage" in early.stderr
+    assert f"stage: shard 1/3 was killed (process {process.pid}), but pytest still runs (process " in left.stderr
+    (found,) = re.findall(r"end it with `kill (\d+)`", left.stderr)
+    os.kill(int(found), signal.SIGTERM)
+    os.close(hold(locks / "stage.shard-1.busy"))
+    began.unlink()
+    again = split.shard(1)
+    assert (again.returncode, "testing shard 1/3, attempt 2" in again.stderr) == (0, True)
+    assert f"({process.pid})) did not report its end. If it still runs, end it" in again.stderr
+    assert (split.shard(2).returncode, split.shard(3).returncode) == (0, 0)
+    done = split.evidence()
+    assert (done.returncode, "2nd run, 1 rejected before" in done.stdout) == (11, True)
+    assert "attempt 1 of shard 1/3" in json.dumps([str(entry.predicate) for entry in split.promotable.entries])
+
+
 @pytest.mark.slow("processes")
 def test_a_failed_deployment_is_recorded_and_no_shard_runs(split: Split) -> None:
     split.promotable.deployer.tell("deploy", lazy=True)
@@ -354,7 +406,7 @@ def test_evidence_waits_for_all_shards_and_a_split_promotion_continues_in_its_pa
     resumed = split.promotable.promote("--resume")
     other = split.part("run", "--shard", "1/4")
 
-    assert (early.returncode, "shard 3/3 began, and has not ended" in early.stderr) == (4, True)
+    assert (early.returncode, "no end was reported by shard 3/3 (begun 2026-" in early.stderr) == (4, True)
     assert (resumed.returncode, "is split into 3 shards" in resumed.stderr) == (4, True)
     assert (other.returncode, "--shard 1/4: the test plan is for 3 shards" in other.stderr) == (4, True)
     assert split.promotable.kinds == []
