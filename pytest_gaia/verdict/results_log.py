@@ -17,6 +17,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 # Deeply nested JSON makes msgspec raise RecursionError.
 _MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_TAG = len('{"line": "run"')
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 
@@ -86,10 +87,18 @@ class ResultsLog:
             yield BytesIO(self._content)
             return
         try:
-            with self.path.open("rb") as file:
+            with open_log(self.path) as file:
                 yield file
         except OSError as error:
             raise ConfigError(f"{self.path}: cannot be read: {error.strerror}") from None
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open a results log. Raises ``OSError``, and ``ConfigError`` for what can be read only once."""
+    # To open a pipe without a writer would never end.
+    if path.is_fifo() or path.is_char_device():
+        raise ConfigError(f"{path}: not a results log (see --gaia-report-log): a pipe or device cannot be read twice.")
+    return path.open("rb")
 
 
 def read_run(path: Path, now: datetime | None = None) -> RecordedRun:
@@ -146,9 +155,9 @@ def _start(path: Path, text: bytes) -> RunStart:
     """Read the first line; check the version of the format first."""
     try:
         version = msgspec.json.decode(text, type=_Version).schema
-    except _MALFORMED:
-        if text:
-            _decoded(path, 1, text)
+    except _MALFORMED as error:
+        if b'"run"' in text[:_TAG]:
+            raise _no_line(path, 1, error) from None
         raise ConfigError(
             f"{path}: not a results log (see --gaia-report-log): the first line is not a run line."
         ) from None
@@ -164,13 +173,6 @@ def _start(path: Path, text: bytes) -> RunStart:
 
 class _Version(msgspec.Struct, tag="run", tag_field="line"):
     schema: int
-
-
-def _decoded(path: Path, number: int, text: bytes) -> Line:
-    try:
-        return _DECODER.decode(text)
-    except _MALFORMED as error:
-        raise _no_line(path, number, error) from None
 
 
 def _no_line(path: Path, number: int, error: Exception) -> ConfigError:

@@ -170,7 +170,7 @@ def test_workers_need_a_plan_that_was_sealed_before(project: pytest.Pytester) ->
 
 
 @pytest.mark.parametrize(
-    ("file", "message"), [("none.jsonl", "cannot be read: *"), ("gaia.toml", "not a line of a results log*")]
+    ("file", "message"), [("none.jsonl", "cannot be read: *"), ("gaia.toml", "not a results log*")]
 )
 def test_a_plan_with_invalid_durations_is_refused(project: pytest.Pytester, file: str, message: str) -> None:
     result = run(project, "--collect-only", "--gaia-plan-out=plan.json", f"--gaia-durations={file}")

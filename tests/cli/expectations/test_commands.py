@@ -295,7 +295,7 @@ def test_a_file_that_is_no_run_is_a_usage_error(gaia: Gaia, project: Path) -> No
     code, _, err = gaia("expectations", "explain", A, "--env=staging", "--results=run.jsonl")
 
     assert code == 4
-    assert err.startswith("gaia: run.jsonl:1: not a line of a results log")
+    assert err.startswith("gaia: run.jsonl: not a results log (see --gaia-report-log)")
 
 
 def test_a_malformed_expectation_ends_every_other_command_with_its_place(

@@ -152,7 +152,7 @@ def test_a_marker_names_what_its_test_requests(results: Callable[..., str], gaia
         (("show", "elsewhere"), "elsewhere"),
         (("show", "gone.jsonl"), "gone.jsonl: cannot be read: No such file"),
         (("operations", "gone.jsonl"), "gone.jsonl: cannot be read: No such file"),
-        (("operations", "gaia.toml"), "gaia.toml:1: not a line of a results log"),
+        (("operations", "gaia.toml"), "gaia.toml: not a results log (see --gaia-report-log)"),
     ],
 )
 def test_usage_errors_name_their_cause(

@@ -150,7 +150,7 @@ def test_files_that_are_not_those_of_the_release(
     assert "a second verdict file of staging" in refused(
         "--verdict", f"{kept}/verdict.json", "--verdict", f"{kept}/verdict.json"
     )
-    assert "gaia.toml:1: not a line of a results log" in refused("--results", "gaia.toml")
+    assert "gaia.toml: not a results log (see --gaia-report-log)" in refused("--results", "gaia.toml")
     assert "--results gone: cannot be read" in refused("--results", "gone")
 
 
