@@ -24,7 +24,7 @@ from pytest_gaia.verdict.evaluated import EvaluatedRun, Evaluation, interruption
 from pytest_gaia.verdict.evidence import RunEnd, RunStart, ServiceHealth, Shard, TestRecord
 from pytest_gaia.verdict.plan import COMMON, LONGEST_HOURS, Plan, assign, some
 from pytest_gaia.verdict.report import expectations_digest
-from pytest_gaia.verdict.results_log import CLOCK_SKEW, ResultsLog, encode, time_of
+from pytest_gaia.verdict.results_log import CLOCK_SKEW, ResultsLog, encode, open_log, time_of
 from pytest_gaia.wording import counted
 
 _SHOWN = 40
@@ -155,10 +155,11 @@ class Merge:
 
     def _opened(self, path: Path) -> _Part | None:
         try:
-            with path.open("rb") as file:
+            with open_log(path) as file:
                 beginning = file.readline()
         except OSError as error:
-            self._problems.append(f"{path}: cannot be read: {error.strerror}")
+            expected = "expected the results log of a shard (pytest --gaia-report-log)"
+            self._problems.append(f"{path}: cannot be read: {error.strerror}; {expected}")
             return None
         if not beginning:
             self._problems.append(f"{path}: is empty: this shard did not begin")
@@ -168,7 +169,9 @@ class Merge:
             return None
         start = ResultsLog(path).start
         if start.shard is None:
-            self._problems.append(f"{path}: is not of a shard (pytest --gaia-shard)")
+            self._problems.append(
+                f"{path}: is of a merge or of a whole run, not of a shard (pytest --gaia-shard); leave it out"
+            )
             return None
         return _Part(path, start, start.shard)
 

@@ -98,9 +98,13 @@ class _Given:
     @classmethod
     def of(cls, path: Path) -> "_Given":
         """Return the files in a folder, or a file alone. Raises ``ConfigError`` for a folder without one results log."""
-        if not path.is_dir():
-            return cls(path)
-        logs, junit = sorted(path.glob("*.jsonl")), sorted(path.glob("*.xml"))
+        try:
+            if not path.is_dir():
+                return cls(path)
+            inside = sorted(path.iterdir())
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from None
+        logs, junit = ([each for each in inside if each.suffix == suffix] for suffix in (".jsonl", ".xml"))
         if len(logs) > 1 or len(junit) > 1:
             names = ", ".join(each.name for each in (logs if len(logs) > 1 else junit))
             raise ConfigError(
@@ -125,7 +129,7 @@ def merge_shards(
 ) -> None:
     """Merge, print the verdict, and exit with its code."""
     if output is not None:
-        _withdraw(output)
+        _withdraw(output, results)
     project, required = options_here().project, read_plan(plan)
     tolerances = project.tolerances
     if required.environment not in tolerances:
@@ -189,13 +193,27 @@ def _counting(merged: Merged) -> EvaluatedRun:
     return replace(evaluated, verdict=replace(evaluated.verdict, reasons=reasons))
 
 
-def _withdraw(output: Path) -> None:
-    """Empty the verdict file of an earlier merge, so that it is never taken for the verdict of this one."""
+def _withdraw(output: Path, results: Sequence[Path]) -> None:
+    """Withdraw the verdict and the reports of an earlier merge, so that they are never taken for those of this one.
+
+    Raises ``ConfigError`` if the merge would overwrite its own input, or mix it with results of another run.
+    """
+    written = {os.path.realpath(each) for each in (output, output / RESULTS_LOG)}
+    if own := [str(each) for each in results if os.path.realpath(each) in written]:
+        raise ConfigError(
+            f"--output={output}: would overwrite {', '.join(own)}, which is among RESULTS. Leave out what an earlier merge "
+            "wrote, or give another folder."
+        )
+    allure = output / ALLURE
     try:
         output.mkdir(parents=True, exist_ok=True)
         write_file(output / VERDICT_FILE, b"", mode=PRIVATE)
+        (output / JUNIT).unlink(missing_ok=True)
+        is_mixed = allure.exists() and any(allure.iterdir())
     except OSError as error:
         raise ConfigError(f"--output={output}: cannot be written: {error.strerror}.") from None
+    if is_mixed:
+        raise ConfigError(f"--output: {allure} has results of another run. Remove it, or give another folder.")
 
 
 def _tell_github(evaluated: EvaluatedRun, label: str, rootdir: Path) -> None:
@@ -254,8 +272,6 @@ def _write_allure(folder: Path, shards: Sequence[Path], merged: Merged, project:
         history_id,
     )
 
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"--output: {folder} has results of another run. Remove it, or give another folder.")
     folder.mkdir(exist_ok=True, mode=0o700)
     with private_files():
         for shard in shards:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +18,6 @@ from tests.cli.reports.shards import COUNT, STATE, Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _TIMES = re.compile(rb'"(cold_start_ms|started|finished)": ("[^"]*"|[0-9.]+)')
 
@@ -186,12 +187,23 @@ def edited(project: Project, **values: object) -> str:
 
 
 WRONG = {
-    "not a results log": (["gaia.toml"], "plan.json", "gaia.toml:1: not a line of a results log*"),
+    "not a results log": (["gaia.toml"], "plan.json", "gaia.toml: not a results log (see --gaia-report-log)*"),
     "not a results log among others": (
         ["shard-1.jsonl", "gaia.toml"],
         "plan.json",
-        "gaia.toml:1: not a line of a results log*",
+        "gaia.toml: not a results log (see --gaia-report-log)*",
     ),
+    "the plan": (
+        ["plan.json"],
+        "plan.json",
+        "plan.json: not a results log (see --gaia-report-log): the first line is *",
+    ),
+    "a device": (
+        ["/dev/zero"],
+        "plan.json",
+        "/dev/zero: not a results log (see --gaia-report-log): a pipe or device *",
+    ),
+    "a name that no file has": (["a" * 300], "plan.json", "a: cannot be read: File name too long*"),
     "nothing": (["missing.jsonl"], "plan.json", "there is nothing to merge: missing.jsonl: cannot be read: No such*"),
     "only a run of all tests": (["shard-*.jsonl"], "plan.json", "there is nothing to merge: shard-?.jsonl: cannot be*"),
     "not a plan": (["shard-1.jsonl"], "gaia.toml", "gaia.toml: not a test plan*"),
@@ -208,6 +220,36 @@ def test_wrong_files_are_one_message(project: Project, way: str, capsys: pytest.
     err = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("gaia: note:")]
     assert len(err) == 1, err
     pytest.LineMatcher(err).fnmatch_lines([f"*{message.replace('[', '[[]')}"])
+
+
+def test_a_folder_that_cannot_be_read_is_one_message(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path) -> list[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert run(["merge", "suites", "--plan", "plan.json"]) == 4
+    assert capsys.readouterr().err.splitlines()[-1] == "gaia: suites: cannot be read: Permission denied."
+
+
+@pytest.mark.parametrize("given", ["own", "own/results.jsonl", "link/results.jsonl"])
+def test_results_that_the_output_would_overwrite_are_one_message(
+    project: Project, given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [project.folder / f"shard-{index}.jsonl" for index in range(1, COUNT + 1)]
+    assert merge(project, paths, output="own") == 0
+    (project.folder / "link").symlink_to("own")
+    before = {path: path.read_bytes() for path in (project.folder / "own").iterdir()}
+    capsys.readouterr()
+    try:
+        assert run(["merge", given, *map(str, paths), "--plan", "plan.json", "--output", "own"]) == 4
+    finally:
+        (project.folder / "link").unlink()
+
+    (error,) = (line for line in capsys.readouterr().err.splitlines() if not line.startswith("gaia: note:"))
+    assert error.startswith(f"gaia: --output=own: would overwrite {given}, which is among RESULTS. Leave out what ")
+    assert {path: path.read_bytes() for path in (project.folder / "own").iterdir()} == before
 
 
 @pytest.mark.parametrize("created", ["", "once", "2026-99-99"])
@@ -261,7 +303,7 @@ def test_a_wrong_shard_is_one_message(project: Project, shard: str, workers: tup
             "*--gaia-plan=*old.json: created 2026-01-01*shards need a plan of*",
         ),
         (("--gaia-durations=shard-1.jsonl",), "*--gaia-durations: balances shards; give it with*"),
-        (("--gaia-shard=1/3", "--gaia-durations=gaia.toml"), "*gaia.toml:1: not a line of a results log*"),
+        (("--gaia-shard=1/3", "--gaia-durations=gaia.toml"), "*gaia.toml: not a results log (see --gaia-report-log)*"),
     ],
 )
 def test_wrong_options_are_one_message(project: Project, arguments: tuple[str, ...], message: str) -> None:

@@ -222,8 +222,14 @@ CORRUPTED: dict[str, tuple[Mutation, str]] = {
         start(2, shard={"index": 0, "count": 3}),
         "shard 0/3 (*): there is no such shard; shard 2/3 is missing*",
     ),
-    "a run of all tests": (whole_run, "*of-all.jsonl: is not of a shard (pytest --gaia-shard); shard 2/3 is missing"),
-    "a merged run": (merged_run, "*results.jsonl: is not of a shard (pytest --gaia-shard); shard 2/3 is missing"),
+    "a run of all tests": (
+        whole_run,
+        "*of-all.jsonl: is of a merge or of a whole run, not of a shard (pytest --gaia-shard); leave it out; shard 2/3 is missing",
+    ),
+    "a merged run": (
+        merged_run,
+        "*results.jsonl: is of a merge or of a whole run, not of a shard (pytest --gaia-shard); leave it out; shard 2/3 is missing",
+    ),
     "another commit": (start(2, commit="f" * 40), "shard 2/3 (*): ran with another commit: ffff*, not *"),
     "no commit": (start(2, commit=""), "shard 2/3 (*): ran with another commit: none, not *"),
     "changed files": (

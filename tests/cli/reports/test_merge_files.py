@@ -182,6 +182,20 @@ def test_results_of_another_run_are_not_mixed(
     assert "allure-results has results of another run" in capsys.readouterr().err
 
 
+def test_reports_of_another_run_do_not_stay_beside_the_verdict(
+    folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    merge(folders, tmp_path / "out")
+    logs = [folder / "results.jsonl" for folder in folders]
+
+    assert merge(logs, tmp_path / "out") == 4
+    assert "allure-results has results of another run. Remove it, or give another folder." in capsys.readouterr().err
+
+    shutil.rmtree(tmp_path / "out" / "allure-results")
+    assert merge(logs, tmp_path / "out") == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["results.jsonl", "verdict.json"]
+
+
 def test_github_gets_annotations_and_the_summary(
     folders: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
