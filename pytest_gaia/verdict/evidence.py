@@ -295,6 +295,8 @@ class RunStart(msgspec.Struct, frozen=True, omit_defaults=True, tag="run", tag_f
     """operations of the last accepted release; None if there is none"""
     concurrency: int = 1
     """limit of concurrent tests in each process"""
+    no_known_bugs: bool = False
+    """whether the known bugs of the sandbox were fixed (``--gaia-sandbox-no-known-bugs``)"""
     shuffle_seed: int | None = None
     """seed of the random order of the tests; None without ``--gaia-shuffle``"""
     shard: Shard | None = None

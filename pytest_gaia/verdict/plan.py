@@ -260,6 +260,7 @@ COMMON: tuple[tuple[str, Callable[[RunStart], object]], ...] = (
     ("the plugins", lambda start: start.plugins),
     ("concurrency", lambda start: start.concurrency),
     ("simulation", lambda start: start.simulated),
+    ("--gaia-sandbox-no-known-bugs", lambda start: start.no_known_bugs),
     ("loopback", lambda start: start.loopback),
 )
 """circumstances that all shards of a run have in common: name, and value for the first line of a results log"""

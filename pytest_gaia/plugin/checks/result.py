@@ -174,7 +174,12 @@ class Result:
         start = _start_line(environment, self.run.shuffle_seed, deployed_version, self.run.observed(), tuple(seen))
         apis = self.run.handoff.apis()
         self._start = structs.replace(
-            start, deployment=self.deployment, plugins=self._plugins, apis=dict(apis.now), baseline=apis.baseline
+            start,
+            deployment=self.deployment,
+            plugins=self._plugins,
+            apis=dict(apis.now),
+            baseline=apis.baseline,
+            no_known_bugs=self.run.options.sandbox_fixed,
         )
         self._open_record()
 

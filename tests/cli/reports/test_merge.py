@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_gaia.cli.app import run
+from pytest_gaia.verdict.results_log import read_start
 from tests.cli.reports.shards import COUNT, STATE, Project
 
 if TYPE_CHECKING:
@@ -320,6 +321,12 @@ def _refused(code: int, output: str, message: str) -> None:
     pytest.LineMatcher(errors).fnmatch_lines([message])
     assert "Traceback" not in output
     assert "INTERNALERROR" not in output
+
+
+@pytest.mark.parametrize("options", [(), ("--gaia-sandbox-no-known-bugs",)])
+def test_a_results_log_has_whether_the_known_bugs_were_fixed(project: Project, options: tuple[str, ...]) -> None:
+    done = project.run("--gaia-env=sandbox", "-k", "test_alone", "--gaia-report-log=sandbox.jsonl", *options)
+    assert read_start(project.folder / "sandbox.jsonl").no_known_bugs is bool(options), done.stdout
 
 
 def test_each_shard_says_what_it_runs_and_is_partial(project: Project) -> None:

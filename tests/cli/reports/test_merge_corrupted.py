@@ -265,9 +265,16 @@ CORRUPTED: dict[str, tuple[Mutation, str]] = {
     ),
     "other services": (with_a_new_service, "shard 2/3 (*): ran with the versions *kb*"),
     "other reachable services": (start(2, capabilities=["auth"]), "shard 2/3 (*): ran with the reachable services *"),
-    "other plugins": (start(2, plugins=["pytest-evil 1"]), "shard 2/3 (*): ran with the plugins *pytest-evil*"),
+    "other plugins": (
+        start(2, plugins=["pytest-evil 1"]),
+        'shard 2/3 (*): ran with the plugins ["pytest-evil 1"], other shards with ["*',
+    ),
     "another version of pytest-gaia": (start(2, version="0.0.1"), "shard 2/3 (*): ran with pytest-gaia *0.0.1*"),
     "other concurrency": (start(2, concurrency=3), "shard 2/3 (*): ran with concurrency 3, other shards with 16"),
+    "without the known bugs": (
+        start(2, no_known_bugs=True),
+        "shard 2/3 (*): ran with --gaia-sandbox-no-known-bugs true, other shards with false",
+    ),
     "simulated": (start(2, rehearsal=True), "shard 2/3 (*): ran with simulation true*"),
     "a worker that ended": (end(2, lost=["worker gw1"]), "shard 2/3 (*): these workers ended early: worker gw1"),
     "withheld": (end(2, held="changed after the run wrote it: results.jsonl"), "shard 2/3 (*): changed after the run*"),
