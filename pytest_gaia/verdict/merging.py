@@ -11,7 +11,7 @@ from datetime import timedelta
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -22,13 +22,11 @@ from pytest_gaia.expectations.expectation import ExpectationSet
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.verdict.evaluated import EvaluatedRun, Evaluation, interruption
 from pytest_gaia.verdict.evidence import RunEnd, RunStart, ServiceHealth, Shard, TestRecord
-from pytest_gaia.verdict.plan import COMMON, LONGEST_HOURS, Plan, assign, some
+from pytest_gaia.verdict.plan import COMMON, LONGEST_HOURS, Plan, assign, short, some
 from pytest_gaia.verdict.report import expectations_digest
 from pytest_gaia.verdict.results_log import CLOCK_SKEW, ResultsLog, encode, open_log, time_of
 from pytest_gaia.wording import counted
 
-_SHOWN = 40
-"""most characters of a value in a message"""
 _BEFORE = ("not collected", "deselected")
 """states of tests that are recorded before the first test, by each shard"""
 _PLANNED = (
@@ -107,11 +105,12 @@ class Merge:
         tolerance: Tolerance,
         commit: str = "",
         *,
+        project: str = "this project",
         writable: bool = True,
     ) -> None:
         """``tolerance`` is that of the environment of the plan, and ``commit`` that of the project; empty if it may differ.
 
-        ``writable``: whether the merged run can be written, which keeps all contents in memory, and hashes them. Raises
+        ``project`` is its name in messages. ``writable``: whether the merged run can be written, which keeps all contents in memory, and hashes them. Raises
         ``ConfigError`` for a plan of an older version.
         """
         try:
@@ -130,9 +129,10 @@ class Merge:
         self._keys: list[int] = []
         """place of each evaluated test in the order of the plan"""
         if expectations_digest(expectations.expectations) != plan.expectations_digest:
-            self._problems.append("the expectations of this project are not those of the plan")
+            self._problems.append(f"the expectations of {project} are not those of the plan")
         if commit and commit != plan.commit:
-            self._problems.append(f"this project is at another commit than the plan: {_not(commit, plan.commit)}")
+            apart = _not(commit, plan.commit)
+            self._problems.append(f"{project} is at another commit than the plan: {apart}; merge at that of the plan")
 
     def of(self, paths: Sequence[Path]) -> Merged:
         """Merge the results logs at ``paths``, in any order.
@@ -425,18 +425,23 @@ def _most_frequent(values: Iterable[T]) -> T:
 
 
 def _apart(own: object, usual: object) -> tuple[str, str]:
-    """Return two values for a message: of mappings, only what differs."""
-    if isinstance(own, dict) and isinstance(usual, dict):
-        keys = [key for key in {**own, **usual} if own.get(key, own) != usual.get(key, usual)]
-        own, usual = ({key: each[key] for key in keys if key in each} for each in (own, usual))
-    shown = (msgspec.json.encode(each, order="deterministic").decode() for each in (own, usual))
-    first, second = map(_short, shown)
+    """Return two values for a message: of mappings and lists, only what differs."""
+    values = msgspec.to_builtins(own), msgspec.to_builtins(usual)
+    found = _without(*values), _without(*reversed(values))
+    # Lists can differ in their order alone.
+    shown = values if found[0] == found[1] else found
+    first, second = (short(msgspec.json.encode(each, order="deterministic").decode()) for each in shown)
     return first, second
 
 
+def _without(value: Any, other: Any) -> Any:
+    if isinstance(value, dict) and isinstance(other, dict):
+        differing = {key: each for key, each in value.items() if key not in other or each != other[key]}
+        return {key: _without(each, other.get(key)) for key, each in differing.items()}
+    if isinstance(value, list | tuple) and isinstance(other, list | tuple):
+        return [each for each in value if each not in other]
+    return value
+
+
 def _not(own: str, other: str) -> str:
-    return f"{_short(own) or 'none'}, not {_short(other) or 'none'}"
-
-
-def _short(text: str) -> str:
-    return f"{text[:_SHOWN]}…" if len(text) > _SHOWN else text
+    return f"{short(own) or 'none'}, not {short(other) or 'none'}"

@@ -6,6 +6,7 @@ every test of the plan must pass, fail as expected, or not apply.
 
 import hashlib
 import heapq
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -160,6 +161,11 @@ def some(nodes: Sequence[str]) -> str:
     return ", ".join(nodes[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def short(text: str) -> str:
+    """Return ``text`` with 12 digits of each hash, and all of the rest."""
+    return re.sub("[0-9a-f]{13,}", lambda found: found[0][:12], text)
+
+
 _ACCEPTED = frozenset(
     ("passed", "passed offline", "unexpected pass", "expected failure", "tolerated", "not applicable")
 )
@@ -240,7 +246,7 @@ def _addresses(start: RunStart) -> object:
 
 def _deployed(start: RunStart) -> object:
     seen = start.deployment.services if start.deployment else ()
-    return {each.service: [each.version, each.images] for each in seen}
+    return {each.service: {"version": each.version, "images": each.images} for each in seen}
 
 
 COMMON: tuple[tuple[str, Callable[[RunStart], object]], ...] = (

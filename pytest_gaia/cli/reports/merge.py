@@ -132,15 +132,15 @@ def merge_shards(
         _withdraw(output, results)
     project, required = options_here().project, read_plan(plan)
     tolerances = project.tolerances
+    here = f"this project ({project.path or f'{project.rootdir}, without gaia.toml'})"
     if required.environment not in tolerances:
-        raise ConfigError(
-            f"{plan}: unknown environment {required.environment!r}; {nearest(required.environment, tolerances)}"
-        )
+        near = nearest(required.environment, tolerances)
+        raise ConfigError(f"{plan}: {here} has no environment {required.environment!r}; {near}")
     expectations = load(folders_of(project.suites), tolerances, project.platform, rootdir=project.rootdir)
     commit = commit_of(project.rootdir, project.suites)
     given = [_Given.of(path) for path in results]
     tolerance, writable = tolerances[required.environment], output is not None
-    merge = Merge(required, expectations, tolerance, commit, writable=writable)
+    merge = Merge(required, expectations, tolerance, commit, project=here, writable=writable)
     merged = merge.of([each.log for each in given])
     evaluated = merged.evaluated
     label = f"{_label(evaluated)}, {counted(len(merged.end.shards), 'shard')}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from dis import get_instructions
@@ -30,6 +29,7 @@ from pytest_gaia.verdict.plan import (
     groups,
     of_unplanned,
     read_plan,
+    short,
     write_plan,
 )
 from pytest_gaia.verdict.report import expectations_digest
@@ -172,17 +172,12 @@ def read_required_plan(
     ):
         if theirs != ours:
             raise ConfigError(
-                f"--gaia-plan={path}: created for another {what} ({_short(theirs)}; this run: {_short(ours)}). "
+                f"--gaia-plan={path}: created for another {what} ({short(theirs) or 'none'}; this run: {short(ours) or 'none'}). "
                 "Create a plan for this run: pytest --collect-only --gaia-plan-out=FILE"
             )
     if shard:
         _refuse_old(path, plan)
     return plan
-
-
-def _short(text: str) -> str:
-    """Return ``text`` with 12 digits of each hash, and all of the rest."""
-    return re.sub("[0-9a-f]{13,}", lambda found: found[0][:12], text) or "none"
 
 
 def _refuse_old(path: Path, plan: Plan) -> None:

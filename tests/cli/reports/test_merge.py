@@ -160,7 +160,10 @@ def test_another_commit_of_the_project_holds(project: Project, capsys: pytest.Ca
         assert merge(project, [project.folder / f"shard-{index}.jsonl" for index in range(1, COUNT + 1)]) == 11
     finally:
         test.write_text(STATE)
-    assert "this project is at another commit than the plan" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"  this project ({project.folder}/gaia.toml) is at another commit than the plan: " in out
+    assert "-dirty-" in out
+    assert out.count("; merge at that of the plan\n") == 1
 
 
 def test_expectations_that_were_changed_after_the_plan_hold(
@@ -172,7 +175,8 @@ def test_expectations_that_were_changed_after_the_plan_hold(
         assert merge(project, [project.folder / f"shard-{index}.jsonl" for index in range(1, COUNT + 1)]) == 11
     finally:
         added.unlink()
-    assert "the expectations of this project are not those of the plan" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"  the expectations of this project ({project.folder}/gaia.toml) are not those of the plan\n" in out
 
 
 def test_expectations_expire_by_the_date_of_the_plan(project: Project, tmp_path: Path) -> None:
@@ -261,7 +265,16 @@ def test_an_older_plan_is_one_message(project: Project, created: str, capsys: py
 
 def test_a_plan_of_an_unknown_environment_is_one_message(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["merge", "shard-1.jsonl", "--plan", edited(project, environment="previem")]) == 4
-    assert "edited.json: unknown environment 'previem'; did you mean preview" in capsys.readouterr().err
+    where = f"this project ({project.folder}/gaia.toml)"
+    assert f"edited.json: {where} has no environment 'previem'; did you mean preview" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_project_is_named(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["merge", "shard-1.jsonl", "--plan", str(project.folder / "plan.json")]) == 4
+    assert f"this project ({tmp_path}, without gaia.toml) has no environment 'preview'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("output", ["gaia.toml", "gaia.toml/merged", "/proc/nowhere"])

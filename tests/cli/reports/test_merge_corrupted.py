@@ -230,7 +230,11 @@ CORRUPTED: dict[str, tuple[Mutation, str]] = {
         merged_run,
         "*results.jsonl: is of a merge or of a whole run, not of a shard (pytest --gaia-shard); leave it out; shard 2/3 is missing",
     ),
-    "another commit": (start(2, commit="f" * 40), "shard 2/3 (*): ran with another commit: ffff*, not *"),
+    "another commit": (start(2, commit="f" * 40), f"shard 2/3 (*): ran with another commit: {'f' * 12}, not *"),
+    "a long name of an environment": (
+        start(2, environment="staging-of-the-team-for-payments-and-invoices"),
+        "shard 2/3 (*): ran with another environment: staging-of-the-team-for-payments-and-invoices, not preview",
+    ),
     "no commit": (start(2, commit=""), "shard 2/3 (*): ran with another commit: none, not *"),
     "changed files": (
         lambda copy: copy.edit(2, 0, lambda line: line.update(commit=f"{line['commit']}-dirty")),
@@ -252,11 +256,11 @@ CORRUPTED: dict[str, tuple[Mutation, str]] = {
     ),
     "another deployment of the same image": (
         start(2, deployment={"hook": "fly", "services": [{"service": "gateway", "app": "g", "release": 7}]}),
-        "shard 2/3 (*): ran with the deployment *",
+        'shard 2/3 (*): ran with the deployment {"gateway":{"images":[],"version":7}}, other shards with {}',
     ),
     "another API": (
         start(2, apis={"gateway": {"document": "v2", "operations": ["GET /health"]}}),
-        "shard 2/3 (*): ran with the API *",
+        'shard 2/3 (*): ran with the API {"gateway":{"document":"v2","operations":["GET /health"]}}, other shards with {}',
     ),
     "another baseline": (start(2, baseline={"name": "r0"}), "shard 2/3 (*): ran with the baseline *r0*"),
     "another description of the services": (
