@@ -15,7 +15,7 @@ from pytest_gaia.config.resolve import Options, resolve
 from pytest_gaia.config.stages import LedgerSettings, Stage
 from pytest_gaia.errors import ConfigError, GaiaError, NotConfigured, nearest
 from pytest_gaia.promotion.gate.settings import settings_of
-from pytest_gaia.promotion.gate.situation import Declared, Situation, done_here
+from pytest_gaia.promotion.gate.situation import Declared, Situation, local_rollouts
 from pytest_gaia.promotion.ledger.keys import SigningKey, signing_key, trusted_keys
 from pytest_gaia.promotion.ledger.ledger import Entry, Ledger
 from pytest_gaia.promotion.ledger.lock import FilePlace, GitPlace, Lock
@@ -151,8 +151,8 @@ class Promotion:
         """Return the evidence on ``release`` for the gate of ``environment``. By default, read ``entries`` of the ledger."""
         stage, moment = self.stage(environment), now or datetime.now(UTC)
         found = self.ledger.entries() if entries is None else entries
-        here = done_here(self.rootdir, (environment, *([stage.previous] if stage.previous else [])))
-        return Situation(environment, self.declared(environment), stage, release, found, moment, here=here)
+        rollouts = local_rollouts(self.rootdir, (environment, *([stage.previous] if stage.previous else [])))
+        return Situation(environment, self.declared(environment), stage, release, found, moment, rollouts=rollouts)
 
     def declared(self, name: str) -> Declared:
         """Return what files declare about the environment ``name``; what variables set does not count.

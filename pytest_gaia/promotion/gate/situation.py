@@ -1,7 +1,7 @@
-"""The input of a gate: a release, an environment, the evidence that counts, and deployments outside of a promotion.
+"""What a gate decides from: the release, the environment, and the entries of the ledger.
 
-Those are from the deployment history of this machine and from the ledger. They block the gate of their environment until a
-release is promoted there again.
+Not every entry is evidence. :class:`Situation` leaves out those that prove nothing, such as entries without a required signature.
+It also knows which rollouts this machine did: one outside of a promotion blocks the gate until a release is promoted there again.
 """
 
 from bisect import bisect_left
@@ -35,12 +35,19 @@ from pytest_gaia.promotion.release.kept import Release
 from pytest_gaia.rollout.journal import Entry as Line
 from pytest_gaia.rollout.journal import Journal
 
+P = TypeVar("P", bound=Predicate)
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""tolerated difference of clocks; later evidence is ignored"""
+
+_BY_PEOPLE = (SignoffPredicate, WaiverPredicate)
+_UNDER_LOCK = (RunPredicate, DeploymentPredicate, GatePredicate, RollbackPredicate)
 _NOTHING_DONE = frozenset({"unchanged", "not begun"})
 
 
 @dataclass(frozen=True, slots=True)
-class RollOut:
-    """One rollout of this machine."""
+class LocalRollout:
+    """A deployment or rollback by this machine, from its deployment history."""
 
     environment: str
     time: datetime
@@ -52,8 +59,8 @@ class RollOut:
     services: Mapping[str, str]
     """service → digest observed afterwards; empty if none or several were observed"""
 
-    def leaves(self, images: Mapping[str, str]) -> bool:
-        """Whether it changed nothing, and observed ``images`` (service → digest)."""
+    def only_observed(self, images: Mapping[str, str]) -> bool:
+        """Whether it deployed nothing, and found ``images`` (service → digest) running."""
         return not self.changed and all(images.get(each, found) == found for each, found in self.services.items())
 
     def __str__(self) -> str:
@@ -61,7 +68,7 @@ class RollOut:
         return f"{how} outside of a promotion on {self.time:%Y-%m-%d %H:%M}, by {self.who}"
 
 
-def done_here(rootdir: Path, environments: Iterable[str]) -> tuple[RollOut, ...]:
+def local_rollouts(rootdir: Path, environments: Iterable[str]) -> tuple[LocalRollout, ...]:
     """Return the rollouts of ``environments`` on this machine, in order."""
     found = []
     for name in environments:
@@ -89,29 +96,21 @@ def _lines(rootdir: Path, name: str) -> tuple[Line, ...]:
         return ()
 
 
-def _read(name: str, lines: list[Line]) -> RollOut:
+def _read(name: str, lines: list[Line]) -> LocalRollout:
     services = {line.service: line.digests[0] if len(line.digests) == 1 else "" for line in lines if line.service}
     ended = {line.service: line.outcome for line in lines if line.event == "end"}
     changed = any(ended.get(line.service) not in _NOTHING_DONE for line in lines if line.event == "start")
     who = next((line.who for line in lines if line.who), "unknown")
-    return RollOut(name, datetime.fromisoformat(lines[-1].when), who, lines[0].action, changed, services)
-
-
-P = TypeVar("P", bound=Predicate)
-
-CLOCK_SKEW = timedelta(minutes=5)
-"""tolerated difference of clocks; later evidence is ignored"""
-
-_OF_PEOPLE = (SignoffPredicate, WaiverPredicate)
-_UNDER_LOCK = (RunPredicate, DeploymentPredicate, GatePredicate, RollbackPredicate)
+    return LocalRollout(name, datetime.fromisoformat(lines[-1].when), who, lines[0].action, changed, services)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence(Generic[P]):
-    """An entry that counts, with its predicate."""
+    """A valid entry."""
 
     entry: Entry
     says: P
+    """its predicate"""
     time: datetime
 
     @property
@@ -122,12 +121,12 @@ class Evidence(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """Since when an environment has run the release. Empty if it was never deployed there."""
+    """The time that a release has run in an environment, without a break. Empty if it was never deployed there."""
 
     since: Evidence[DeploymentPredicate | RollbackPredicate] | None = None
     """the deployment or rollback that started it; None if the release is not known to run"""
     gone: str = ""
-    """reason why the release is not known to run"""
+    """why the release is not known to run"""
     elsewhere: bool = False
     """whether another release was observed in its place"""
     before: str = ""
@@ -158,9 +157,9 @@ class Declared:
 
 @dataclass(frozen=True)
 class Situation:
-    """A release, an environment, and everything else that a decision rests on.
+    """A release, an environment, and everything else that a gate decides from.
 
-    What it computes of the entries, it computes once: they and the stage are the same for all checks.
+    All checks of a gate use the same one, so that the entries are searched only once.
     """
 
     environment: str
@@ -172,13 +171,15 @@ class Situation:
     now: datetime
     head: str = ""
     """beginning of the hash of a required entry; empty for none"""
-    here: tuple[RollOut, ...] = ()
-    """rollouts of this machine, by promotions and outside of them"""
+    rollouts: tuple[LocalRollout, ...] = ()
+    """what this machine did, in promotions and outside of them"""
     running: tuple[Comparison, ...] | None = None
     """comparison with what runs in the environment now; None if it was not observed"""
-    _counting: dict[type[Any], list[Evidence[Any]]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _valid_by_type: dict[type[Any], list[Evidence[Any]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
     """type of a predicate → its valid entries, about all releases"""
-    _about_this: dict[tuple[type[Any], str], list[Evidence[Any]]] = field(
+    _about_release: dict[tuple[type[Any], str], list[Evidence[Any]]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
     """type of a predicate and environment → its valid entries about the release"""
@@ -200,13 +201,13 @@ class Situation:
         simulated runs, and of promotions that had lost their lock.
         """
         where = environment or self.environment
-        if (kind, where) not in self._about_this:
+        if (kind, where) not in self._about_release:
             about, subjects = (where, self.release.id), self.release.subjects()
             found = self._valid(kind)
-            self._about_this[kind, where] = [
+            self._about_release[kind, where] = [
                 each for each in found if _about(each.says) == about and each.entry.subjects == subjects
             ]
-        return list(self._about_this[kind, where])
+        return list(self._about_release[kind, where])
 
     def last_promoted(self, environment: str) -> list[Evidence[Any]]:
         """Return the run and the deployment of the release, this one or another, that last passed the gate there.
@@ -250,17 +251,13 @@ class Situation:
                 yield from runs.get(about, [])[max(earlier - 1, 0) : earlier]
 
     def _valid(self, kind: type[P]) -> Sequence[Evidence[P]]:
-        if kind not in self._counting:
-            self._counting[kind] = [
+        if kind not in self._valid_by_type:
+            self._valid_by_type[kind] = [
                 Evidence(entry, entry.predicate, entry.time)
                 for entry in self.entries
-                if isinstance(entry.predicate, kind)
-                and entry.time is not None
-                and entry.time <= self.now + CLOCK_SKEW
-                and self._may_say(entry)
-                and not self._overtaken(entry)
+                if isinstance(entry.predicate, kind) and entry.time is not None and self._is_valid(entry)
             ]
-        return self._counting[kind]
+        return self._valid_by_type[kind]
 
     def newest(self, kind: type[P], environment: str | None = None) -> Evidence[P] | None:
         """Return the newest of :meth:`evidence`."""
@@ -293,10 +290,10 @@ class Situation:
             return f"{environment} was {latest.predicate.reason}"
         late = [
             each
-            for each in self.here
+            for each in self.rollouts
             if each.environment == environment
             and latest.time < each.time <= self.now + CLOCK_SKEW
-            and not each.leaves(self.release.digests)
+            and not each.only_observed(self.release.digests)
         ]
         return f"{environment} was {late[-1]}" if late else ""
 
@@ -321,7 +318,7 @@ class Situation:
             return replace(stay, since=_since(entry, says, latest)) if stay.since else stay
         if self._has_other_images(entry, says):
             return Stay(gone=f"{_how(entry, says)} has other images than this release")
-        if not self._shows(entry):
+        if not self._is_valid(entry):
             return (
                 stay if stay.since else Stay(gone=f"{_how(entry, says)} is not valid evidence for {says.environment}")
             )
@@ -333,12 +330,12 @@ class Situation:
             return True
         return any(self.release.digests.get(service, digest) != digest for service, digest in says.services.items())
 
-    def _shows(self, entry: Entry) -> bool:
+    def _is_valid(self, entry: Entry) -> bool:
         in_time = entry.time is not None and entry.time <= self.now + CLOCK_SKEW
-        return in_time and self._may_say(entry) and not self._overtaken(entry)
+        return in_time and self._has_signature(entry) and not self._had_lost_lock(entry)
 
-    def _overtaken(self, entry: Entry) -> bool:
-        """Whether another promotion had taken the lock before this was written."""
+    def _had_lost_lock(self, entry: Entry) -> bool:
+        """Whether another promotion had taken the lock before ``entry`` was written."""
         if not isinstance(entry.predicate, _UNDER_LOCK):
             return False
         sequences, highest = self._fences.get(_about(entry.predicate)[0], ((), ()))
@@ -350,7 +347,7 @@ class Situation:
         """Environment → numbers of its entries, in order, and the highest fencing token up to each of them."""
         found: dict[str, list[tuple[int, int]]] = {}
         for entry in self.entries:
-            if self._may_say(entry):
+            if self._has_signature(entry):
                 token = entry.sequence, getattr(entry.predicate, "fence", 0)
                 found.setdefault(_about(entry.predicate)[0], []).append(token)
         tokens = {name: sorted(each) for name, each in found.items()}
@@ -359,15 +356,16 @@ class Situation:
             for name, each in tokens.items()
         }
 
-    def _may_say(self, entry: Entry) -> bool:
-        if not isinstance(entry.predicate, _OF_PEOPLE):
-            return testified(entry, self.stage)
+    def _has_signature(self, entry: Entry) -> bool:
+        """Whether a key that may sign ``entry`` signed it, if the stage requires that."""
+        if not isinstance(entry.predicate, _BY_PEOPLE):
+            return attested(entry, self.stage)
         return _needs_no_signature(entry, self.stage) or bool(approvers(entry, self.release))
 
 
-def testified(entry: Entry, stage: Stage) -> bool:
+def attested(entry: Entry, stage: Stage) -> bool:
     """Whether ``entry`` counts as evidence of a machine for ``stage``."""
-    return _needs_no_signature(entry, stage) or any(key.testifies for key in entry.signers)
+    return _needs_no_signature(entry, stage) or any(key.attests for key in entry.signers)
 
 
 def _needs_no_signature(entry: Entry, stage: Stage) -> bool:

@@ -93,7 +93,7 @@ class TrustedKey:
         return "has " + (", ".join(f"{name} = {moment.isoformat()}" for name, moment in both if moment) or "no limit")
 
     @property
-    def testifies(self) -> bool:
+    def attests(self) -> bool:
         """Whether its signatures count as evidence of a machine."""
         return set(self.roles) == {MACHINE_ROLE}
 
@@ -168,7 +168,7 @@ def read_signed(
         then = valid_at(time_of(found.ended), signers)
     except (MsgspecError, RecursionError) as error:
         raise ValueError(f"is not {what}: {error}") from None
-    machines = tuple(key for key in then if key.testifies)
+    machines = tuple(key for key in then if key.attests)
     if then and not machines:
         raise ValueError(f"is signed by {then[0].name}, which has the roles {', '.join(then[0].roles)}, not only ci")
     return found, machines

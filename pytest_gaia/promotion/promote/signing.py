@@ -23,7 +23,7 @@ from pytest_gaia.errors import ConfigError, GaiaError, nearest
 from pytest_gaia.printable import one_line
 from pytest_gaia.promotion.gate.gate import BY_ID, LONGEST_WAIVER, WAIVER_ROLE, waivable
 from pytest_gaia.promotion.gate.settings import in_force
-from pytest_gaia.promotion.gate.situation import done_here, last_deployment
+from pytest_gaia.promotion.gate.situation import last_deployment, local_rollouts
 from pytest_gaia.promotion.ledger._signatures import NAMESPACE, Signer
 from pytest_gaia.promotion.ledger.keys import SigningKey, TrustedKey, key_id, raw_public
 from pytest_gaia.promotion.ledger.ledger import Entry
@@ -238,7 +238,7 @@ def signers_for(promotion: Promotion, *environments: str) -> list[Signer]:
     """
     asking = [name for name in environments if promotion.stage(name).require_signed]
     signers, key = _at_hand(promotion)
-    if key is not None and key.testifies:
+    if key is not None and key.attests:
         return [*signers]
     if not asking and not promotion.ledger.must_sign:
         return []
@@ -275,7 +275,7 @@ def record(promotion: Promotion, result: RolloutResult) -> Entry | None:
 
     name, began = result.environment, datetime.fromisoformat(result.started)
     latest = last_deployment(promotion.ledger.entries(), name)
-    done = [each for each in done_here(promotion.rootdir, (name,)) if each.time >= began]
+    done = [each for each in local_rollouts(promotion.rootdir, (name,)) if each.time >= began]
     if latest is None or name not in promotion.stages or not done:
         return None
     seen = {service: digest for service, digest in done[-1].services.items() if digest}

@@ -18,7 +18,7 @@ from pytest_gaia.config.environment import Environment
 from pytest_gaia.config.project import Project
 from pytest_gaia.config.stages import Stage
 from pytest_gaia.errors import ConfigError
-from pytest_gaia.promotion.gate.situation import Evidence, Situation, testified
+from pytest_gaia.promotion.gate.situation import Evidence, Situation, attested
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import SHORT, RunPredicate, sha256_of
 from pytest_gaia.promotion.project import Promotion
@@ -179,7 +179,7 @@ def stages_to(
 
 def is_valid_evidence(entry: Entry, stage: Stage) -> bool:
     """Whether ``entry`` is valid evidence of a machine in the environment of ``stage``."""
-    return not entry.problem and testified(entry, stage)
+    return not entry.problem and attested(entry, stage)
 
 
 def _furthest(promotion: Promotion, release: Release, entries: Sequence[Entry]) -> str:

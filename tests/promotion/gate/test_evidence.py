@@ -10,8 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gaia.promotion.gate.situation import CLOCK_SKEW, Situation, approvers
-from pytest_gaia.promotion.gate.situation import testified as is_from_machine
+from pytest_gaia.promotion.gate.situation import CLOCK_SKEW, Situation, approvers, attested
 from pytest_gaia.promotion.ledger.keys import TrustedKey
 from pytest_gaia.promotion.ledger.ledger import Entry
 from pytest_gaia.promotion.ledger.statements import (
@@ -99,7 +98,7 @@ def plain(situation: Situation, kind: type[Predicate]) -> list[Entry]:
 
     def may_say(entry: Entry) -> bool:
         if not isinstance(entry.predicate, SignoffPredicate | WaiverPredicate):
-            return is_from_machine(entry, situation.stage)
+            return attested(entry, situation.stage)
         unsigned = not (situation.stage.require_signed or entry.signed or entry.doubt)
         return unsigned or bool(approvers(entry, situation.release))
 

@@ -150,7 +150,7 @@ def test_a_key_is_either_a_machines_or_a_persons(keyring: Keyring) -> None:
     anon, ci, rita = trusted_keys(keyring.folder)
     both = replace(rita, roles=("ci", "security"))
 
-    assert [key.testifies for key in (ci, anon, rita, both)] == [True, False, False, False]
+    assert [key.attests for key in (ci, anon, rita, both)] == [True, False, False, False]
     assert [key.approves("security") for key in (ci, anon, rita, both)] == [False, False, True, False]
     assert [rita.approves(role, authors) for role, authors in (
         ("security", ["rita@EXAMPLE.org"]), ("product", []), ("security", ["sam@example.org"]),
