@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,7 +32,10 @@ from pytest_gaia.verdict.merging import Merge, Merged
 from pytest_gaia.verdict.plan import LONGEST_HOURS, Plan, read_plan
 from pytest_gaia.verdict.report import document, expectations_digest, write_report
 from pytest_gaia.verdict.results_log import ResultsLog
-from pytest_gaia.wording import counted, listed
+from pytest_gaia.wording import counted, environment_label, listed
+
+if TYPE_CHECKING:
+    from pytest_gaia.report.allure.results import ResultsFolder
 
 RESULTS_LOG, VERDICT_FILE, JUNIT, ALLURE = "results.jsonl", "verdict.json", "junit.xml", "allure-results"
 _OF_A_RUN = ("environment.properties", "executor.json", "categories.json")
@@ -263,60 +266,66 @@ def _write(output: Path, merged: Merged, given: Sequence[_Given], project: Proje
 
 def _write_allure(folder: Path, shards: Sequence[Path], merged: Merged, project: Project, label: str) -> None:
     """Write a folder with the results of all shards, and the files about the run for the merged one."""
-    from pytest_gaia.report.allure.around import categories, circumstances, executor, properties, read_properties
-    from pytest_gaia.report.allure.results import (
-        ResultsFolder,
-        allure_outcomes,
-        environment_name,
-        epic_of,
-        history_id,
-    )
+    from pytest_gaia.report.allure.results import ResultsFolder, environment_name, epic_of
 
+    environment = environment_name(merged.start.environment, simulated=merged.start.simulated)
+    epic, suites = epic_of(project.platform.name, project.rootdir), tuple(project.suites)
+    moment = round(time.time() * 1000)
     folder.mkdir(exist_ok=True, mode=0o700)
+    _copy_results(shards, folder)
+    _add_missing(
+        ResultsFolder(folder, environment, project.rootdir, suites, str, str, epic), environment, merged, moment
+    )
+    texts = _files_of_run(shards[0], environment, merged.evaluated)
+    if merged.evaluated.verdict.exit_code:
+        said = {"message": footer.verdict_line(label, merged.evaluated), "timestamp": moment}
+        texts[f"{uuid.uuid4()}-globals.json"] = json.dumps({"errors": [said]}, indent=2)
+    for name, text in texts.items():
+        write_file(folder / name, text, mode=PRIVATE)
+
+
+def _copy_results(shards: Sequence[Path], folder: Path) -> None:
+    """Copy the files of the shards, but not those about their runs."""
     with private_files():
         for shard in shards:
             for path in sorted(shard.iterdir()):
                 if path.is_file() and path.name not in _OF_A_RUN and not _is_of_verdict(path):
                     shutil.copyfile(path, folder / path.name)
-    evaluated, start, moment = merged.evaluated, merged.start, round(time.time() * 1000)
-    environment = environment_name(start.environment, simulated=start.simulated)
-    results = ResultsFolder(
-        folder,
-        environment,
-        project.rootdir,
-        tuple(project.suites),
-        str,
-        str,
-        epic_of(project.platform.name, project.rootdir),
-    )
+
+
+def _add_missing(results: "ResultsFolder", environment: str, merged: Merged, moment: int) -> None:
+    """Add the tests without a result in any shard."""
+    from pytest_gaia.report.allure.results import allure_outcomes, history_id
+
     present = {result.history_id for _, result in results.written()}
-    classified = {each.node for each in evaluated.classifications}
+    classified = {each.node for each in merged.evaluated.classifications}
     lost = (
         Classification(node, "incomplete", True, "no shard has a result of it")
         for node in merged.end.required
         if node not in classified
     )
-    outcomes = allure_outcomes(evaluated, "failed", lost)
+    outcomes = allure_outcomes(merged.evaluated, "failed", lost)
     results.reconcile(
         ((node, shown) for node, shown in outcomes if history_id(node, environment) not in present), {}, moment
     )
-    beside = shards[0] / "environment.properties"
+
+
+def _files_of_run(shard: Path, environment: str, evaluated: EvaluatedRun) -> dict[str, str]:
+    """Return name → text of the files about the merged run. The versions of the services are those that ``shard`` has."""
+    from pytest_gaia.report.allure.around import categories, circumstances, executor, properties, read_properties
+
+    beside = shard / "environment.properties"
     known = read_properties(beside.read_text()) if beside.is_file() else {}
     versions = {
         name: text for name, text in known.items() if name.startswith("versions.") or name in ("commit", "ledger")
     }
     about = versions | circumstances(evaluated, environment, expectations_digest(evaluated.expectations))
     made_by = executor(os.environ, f"{environment}: {evaluated.verdict.word}")
-    texts = {
+    return {
         "environment.properties": properties(about),
         "executor.json": json.dumps(made_by, indent=2),
         "categories.json": json.dumps(categories(), indent=2),
     }
-    if evaluated.verdict.exit_code:
-        said = {"message": footer.verdict_line(label, evaluated), "timestamp": moment}
-        texts[f"{uuid.uuid4()}-globals.json"] = json.dumps({"errors": [said]}, indent=2)
-    for name, text in texts.items():
-        write_file(folder / name, text, mode=PRIVATE)
 
 
 def _is_of_verdict(path: Path) -> bool:
@@ -379,8 +388,6 @@ def evaluate_again(path: Path, environment: str | None, day: datetime.date | Non
 
 
 def _label(evaluated: EvaluatedRun) -> str:
-    start, name = evaluated.start, evaluated.context.environment
-    simulated = " (SIMULATED on the sandbox)" if start.simulated else ""
-    return (
-        f"{name}{simulated}" if name == start.environment else f"{name} (results from {start.environment}{simulated})"
-    )
+    name, start = evaluated.context.environment, evaluated.start
+    tested = environment_label(start.environment, simulated=start.simulated)
+    return tested if name == start.environment else f"{name} (results from {tested})"
