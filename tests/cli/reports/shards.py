@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from tests.forking.runs import run_pytest
 from tests.plugin.conftest import SETTINGS, ScriptedServer
@@ -210,6 +212,22 @@ class Copy:
         """Change the content of a shard."""
         path = self.paths[index - 1]
         path.write_bytes(change(path.read_bytes()))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The project, without a test plan."""
+    project = Project.made(tmp_path_factory.mktemp("sharded"))
+    yield project
+    project.server.close()
+
+
+@pytest.fixture(scope="module")
+def project(made: Project) -> Project:
+    """The project with a test plan and a good set of shards."""
+    made.plan()
+    made.shards()
+    return made
 
 
 Mutation = Callable[[Copy], object]

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,26 +14,15 @@ from hypothesis import strategies as st
 
 from pytest_gaia.cli.app import run
 from pytest_gaia.verdict.results_log import read_start
-from tests.cli.reports.shards import COUNT, STATE, Project
+from tests.cli.reports.shards import COUNT, STATE, Project, made, project
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+__all__ = ["made", "project"]
 
 _TIMES = re.compile(rb'"(cold_start_ms|started|finished)": ("[^"]*"|[0-9.]+)')
 
 
 WORKERS = ("-n2", "--dist=loadfile")
 """one test of the project needs another one of its file"""
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The project with a plan and a good set of shards."""
-    project = Project.made(tmp_path_factory.mktemp("sharded"))
-    project.plan()
-    project.shards()
-    yield project
-    project.server.close()
 
 
 @pytest.fixture(autouse=True)

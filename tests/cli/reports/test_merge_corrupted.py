@@ -9,25 +9,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gaia.cli.app import run
-from tests.cli.reports.shards import Copy, Project
+from tests.cli.reports.shards import Copy, Project, made, project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.cli.reports.shards import Mutation
 
+__all__ = ["made", "project"]
+
 LONG_AGO = "2026-01-01T00:00:00+00:00"
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The project with a plan, a good set of shards, and other runs of it."""
-    project = Project.made(tmp_path_factory.mktemp("sharded"))
-    project.plan()
-    project.shards()
-    yield project
-    project.server.close()
 
 
 @pytest.fixture

@@ -13,27 +13,26 @@ import pytest
 from pytest_gaia.cli.app import run
 from pytest_gaia.report.allure.around import read_properties
 from pytest_gaia.report.junit import address_of
-from tests.cli.reports.shards import STATE, Project
+from tests.cli.reports.shards import STATE, Project, made
 from tests.report.jenkins import problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+__all__ = ["made"]
 
 TEST = "suites/state/test_state.py"
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(made: Project) -> Project:
     """The project with a test that fails, and its shards with all files."""
-    project = Project.made(tmp_path_factory.mktemp("sharded"))
-    (project.folder / TEST).write_text(STATE.replace('assert seen == ["first"]', "assert seen == []"))
-    project.commit()
-    project.plan()
-    project.folders("all", "-o", "junit_suite_name=all")
-    project.whole("--junitxml=whole.xml", "--alluredir=allure-whole", "-o", "junit_suite_name=all")
-    yield project
-    project.server.close()
+    (made.folder / TEST).write_text(STATE.replace('assert seen == ["first"]', "assert seen == []"))
+    made.commit()
+    made.plan()
+    made.folders("all", "-o", "junit_suite_name=all")
+    made.whole("--junitxml=whole.xml", "--alluredir=allure-whole", "-o", "junit_suite_name=all")
+    return made
 
 
 @pytest.fixture
