@@ -49,7 +49,7 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
 
 @pytest.mark.slow("processes")
 def test_of_two_concurrent_deployments_one_continues(operated: Path, gaia: Gaia, fake_tools: FakeTools) -> None:
-    fake_tools.fault("gaia-auth-staging", "slow:2@deploy")
+    fake_tools.fault("gaia-auth-staging", "slow:8@deploy")
     with started("deploy", "staging", "-s", "auth") as first:
         read_until(first, "Updating existing machines")
         code, out, err = gaia("deploy", "staging")

@@ -117,7 +117,7 @@ def test_an_unreachable_environment_exits_12(gaia: Gaia, here: Here) -> None:
 def test_in_a_pipe_there_is_a_line_per_sample_and_a_summary(gaia: Gaia, here: Here) -> None:
     server = here(healthy(), says("unhealthy"), healthy("0.3"))
 
-    code, out, _ = gaia("status", "here", "--watch", "0.1s", "--for", "1")
+    code, out, _ = gaia("status", "here", "--watch", "0.1s", "--for", "3")
 
     lines = out.splitlines()
     looks = [line for line in lines if re.match(r"\S+  gateway (ready|unhealthy) \d+ ms$", line)]
@@ -138,7 +138,7 @@ def test_in_a_pipe_there_is_a_line_per_sample_and_a_summary(gaia: Gaia, here: He
 def test_json_has_a_line_per_sample_and_a_summary(gaia: Gaia, here: Here) -> None:
     here(healthy(), Says(503))
 
-    code, out, _ = gaia("status", "here", "--watch", "0.1", "--for", "0.5", "--json")
+    code, out, _ = gaia("status", "here", "--watch", "0.1", "--for", "2", "--json")
 
     *looks, summary = (json.loads(line) for line in out.splitlines())
     assert code == 1
