@@ -92,7 +92,7 @@ reason = "a reason"
 issue = "GAIA-1"
 owner = "@team"
 created = 2026-11-01
-expires = 2027-01-01
+expires = 2099-01-01
 environments = ["stage"]
 tests = ["suites/health/test_health.py::test_two"]
 match = { kind = "assertion" }

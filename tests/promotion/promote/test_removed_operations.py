@@ -35,7 +35,7 @@ reason = "Announced in March."
 issue = "GAIA-1"
 owner = "@team"
 created = 2026-11-01
-expires = 2027-01-01
+expires = 2099-01-01
 environments = ["stage"]
 expect = "removed"
 operations = ["gateway: GET /old"]
@@ -103,7 +103,7 @@ def test_a_release_that_lacks_an_operation_is_rejected_until_an_expectation_acce
 
     assert done.returncode == 0, done.stdout + done.stderr
     (removed,) = promotable.predicate(RunPredicate).details.removed
-    assert (removed.expectation, removed.owner, removed.expires) == ("removed", "@team", "2027-01-01")
+    assert (removed.expectation, removed.owner, removed.expires) == ("removed", "@team", "2099-01-01")
 
 
 def test_a_run_that_leaves_the_baseline_out_is_rejected(promotable: Promotable) -> None:
