@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import secrets
+import random
 
 import pytest
 
@@ -113,8 +113,10 @@ def test_tokens_and_private_keys_are_known_by_their_shape(text: str, expected: s
 
 
 def test_random_words_look_random() -> None:
-    assert all(looks_random(secrets.token_urlsafe(32)) for _ in range(100))
-    assert all(looks_random(secrets.token_hex(16)) for _ in range(100))
+    # One of 75,000 such words does not, so these are the same in each run.
+    source = random.Random(0)
+    assert all(looks_random(base64.urlsafe_b64encode(source.randbytes(32)).decode().rstrip("=")) for _ in range(100))
+    assert all(looks_random(source.randbytes(16).hex()) for _ in range(100))
 
 
 HOSTILE = {
