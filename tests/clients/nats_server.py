@@ -43,7 +43,7 @@ class NatsServer:
 
     async def start(self) -> None:
         self._spawn()
-        for _ in range(1000):
+        for _ in range(3000):
             if await self._greets():
                 return
             await asyncio.sleep(0.01)

@@ -292,7 +292,7 @@ async def test_nothing_is_left_on_the_server_after_closing(database: OwnDatabase
     async with opened(database.owner) as client, client.test_transaction() as session:
         assert await session.fetchval(MU) == 1
         assert await admin.fetchval(count) == 1
-    for _ in range(100):
+    for _ in range(3000):
         if await admin.fetchval(count) == 0:
             break
         await asyncio.sleep(0.01)

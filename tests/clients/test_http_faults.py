@@ -223,7 +223,7 @@ async def test_a_request_that_is_cancelled_while_tls_is_negotiated_closes_its_so
     gateway = connect({"gateway": f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"}).http("gateway")
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(gateway.get("/x"), 0.2)
-    await asyncio.wait_for(closed.wait(), 2)
+    await asyncio.wait_for(closed.wait(), 30)
     server.close()
 
 

@@ -85,8 +85,8 @@ async def test_a_restart_of_the_server_is_survived_and_listening_goes_on(tmp_pat
             await server.start()
             started = time.monotonic()
             await client.publish("gaia.test.after", 2)
-            assert time.monotonic() - started < 5
-            await events.wait_for(subject="gaia.test.after", within=2)
+            assert time.monotonic() - started < 30
+            await events.wait_for(subject="gaia.test.after", within=30)
             with pytest.raises(DeadlineExceeded, match=r"The connection broke 1 time;"):
                 await events.wait_for(subject="gaia.test.never", within=0.05)
         await client.aclose()
@@ -94,7 +94,7 @@ async def test_a_restart_of_the_server_is_survived_and_listening_goes_on(tmp_pat
 
 async def test_a_server_that_stays_away_is_reported_in_time_and_taken_up_again_later(tmp_path: Path) -> None:
     async with nats_server(tmp_path) as server:
-        client = await messaging(server.url, seconds=0.5)
+        client = await messaging(server.url, seconds=1.5)
         await server.stop()
         for _ in range(2):
             started = time.monotonic()
@@ -104,7 +104,7 @@ async def test_a_server_that_stays_away_is_reported_in_time_and_taken_up_again_l
         await server.start()
         async with client.subscribe("gaia.test.x") as events:
             await client.publish("gaia.test.x", 1)
-            await events.wait_for(within=2)
+            await events.wait_for(within=30)
         await client.aclose()
 
 
@@ -177,7 +177,7 @@ async def test_closing_drains_and_leaves_no_task(tmp_path: Path) -> None:
             await client.publish("gaia.test.x", 1)
         await client.aclose()
         await client.aclose()
-        for _ in range(100):
+        for _ in range(3000):
             if not await server.connections():
                 break
             await asyncio.sleep(0.01)
@@ -220,7 +220,7 @@ async def test_what_the_server_forbids_is_raised_and_not_just_logged(tmp_path: P
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
+    for _ in range(3000):
         if condition():
             return
         await asyncio.sleep(0.01)

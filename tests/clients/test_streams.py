@@ -120,7 +120,7 @@ async def test_leaving_a_stream_early_closes_it_and_records_what_was_seen(connec
         async with gateway.stream("/s") as events:
             assert (await anext(events)).data == 1
         assert gateway.exchanges[0].status == 200
-        await asyncio.wait_for(gone.wait(), 2)
+        await asyncio.wait_for(gone.wait(), 30)
 
 
 @pytest.mark.parametrize(

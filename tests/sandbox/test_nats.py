@@ -45,8 +45,8 @@ async def test_messages_stay_in_their_stack(sandbox: Sandbox, stack: Stack) -> N
         await here.publish("gaia.test.one", b"here")
         await there.publish("gaia.test.one", b"there")
 
-        assert (await heard_here.next_msg(2)).data == b"here"
-        assert (await heard_there.next_msg(2)).data == b"there"
+        assert (await heard_here.next_msg(30)).data == b"here"
+        assert (await heard_there.next_msg(30)).data == b"there"
         assert heard_here.pending_msgs == heard_there.pending_msgs == 0
 
 

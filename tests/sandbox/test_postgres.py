@@ -46,8 +46,8 @@ async def tables(dsn: str) -> set[str]:
 
 
 async def gone(dsn: str) -> bool:
-    """Whether a database is dropped within two seconds."""
-    for _ in range(200):
+    """Whether a database is dropped within thirty seconds."""
+    for _ in range(3000):
         try:
             await ask(dsn, "SELECT 1")
         except asyncpg.InvalidCatalogNameError:
