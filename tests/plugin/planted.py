@@ -113,9 +113,9 @@ class TestData:
 
     async def test_message_header(self, nats: Messaging, gaia_env: Environment) -> None:
         # Events have no headers: only a listener of its own shows that this one was sent.
-        listener = await connect(gaia_env.connections["nats"].reveal())
+        listener = await connect(gaia_env.connections["nats"].reveal(), connect_timeout=60)
         arriving = await listener.subscribe("gaia.test.header")
-        await listener.flush()
+        await listener.flush(60)
         await nats.publish("gaia.test.header", b"", headers={"x-plant": plant("nats_header")})
         arrived = await arriving.next_msg(60)
         await listener.close()

@@ -240,7 +240,7 @@ def test_a_run_with_workers_shows_none(project: Path, planted: dict[str, str], e
     assert any(name.startswith("allure/") for name in left)
     texts = {"the terminal": shown, **left}
     assert found_in(planted, texts) == []
-    assert unreached("\n".join(texts.values())) == []
+    assert unreached("\n".join(texts.values())) == [], shown
     assert "eyJ" not in "".join(texts.values())
     assert "gaia: HOLD: the run wrote secrets" not in shown
 
@@ -255,7 +255,7 @@ def test_a_run_that_captures_nothing_shows_none(project: Path, planted: dict[str
     assert {"s.json", "junit.xml"} <= set(left)
     assert found_in(planted, texts) == []
     # Tracebacks of Python's own show no locals; what -s prints stands in no report.
-    assert unreached("\n".join(texts.values()), "local") == []
+    assert unreached("\n".join(texts.values()), "local") == [], shown
     assert re.search(f"minted={MASK}", shown)
     assert re.search(f"stack={MASK}", shown)
     assert re.search(f"suite_property={MASK}", left["junit.xml"])
@@ -279,5 +279,5 @@ def test_a_run_that_hands_on_what_it_captures_shows_none(
 
     texts = {"the terminal": shown, **left}
     assert found_in(planted, texts) == []
-    assert unreached("\n".join(texts.values())) == []
+    assert unreached("\n".join(texts.values())) == [], shown
     assert [each for each in handed_on if not re.search(f"{each}=\\S{{0,3}}{MASK}", shown)] == []

@@ -41,7 +41,10 @@ COMES_TO: dict[str, tuple[str, str]] = {
         r"task HttpClient\.request raised an exception that was never retrieved|task HttpClient.get",
     ),
     "test_callback_fails": ("failed", "exception in a callback of the event loop: ValueError: boom"),
-    "test_future_of_the_loop_fails": ("failed", "asyncio: Future exception was never retrieved: ValueError: boom"),
+    "test_future_of_the_loop_fails": (
+        "failed",
+        "work of a thread pool raised an exception that was never retrieved: ValueError: boom",
+    ),
     "test_work_in_a_thread_fails": (
         "failed",
         "work of a thread pool raised an exception that was never retrieved: ValueError: boom",

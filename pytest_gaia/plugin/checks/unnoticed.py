@@ -81,6 +81,7 @@ class Watch:
         self._wrap(asyncio.BaseEventLoop, "create_task", self._task_begins)
         self._wrap(asyncio.BaseEventLoop, "default_exception_handler", self._loop_failed)
         self._wrap(asyncio.runners, "_cancel_all_tasks", self._loop_ends)
+        self._wrap(asyncio.BaseEventLoop, "run_in_executor", self._executed)
         self._wrap(ThreadPoolExecutor, "submit", self._submitted)
         for each in (pytest.RaisesExc, pytest.RaisesGroup):
             self._wrap(each, "__exit__", _raises)
@@ -128,12 +129,11 @@ class Watch:
         if _is_collecting():
             self._recorder.late.append((self._recorder.current.node or self._recorder.latest, failure))
         else:
-            self._recorder.add_failure(failure, RUNNING.get())
+            self._recorder.add_failure(failure, _running())
 
     def _thread_starts(self, start: Callable[..., None], thread: Any) -> None:
-        test = RUNNING.get()
         # An attribute, because the thread has a context of its own.
-        thread._gaia_test = getattr(threading.current_thread(), "_gaia_test", None) if test is None else test
+        thread._gaia_test = _running()
         if not is_library(_file_of(getattr(thread, "_target", None) or type(thread).run)):
             self._threads.add(thread)
         start(thread)
@@ -198,12 +198,22 @@ class Watch:
 
     def _submitted(self, submit: Callable[..., Future[Any]], *args: Any, **options: Any) -> Future[Any]:
         future = submit(*args, **options)
-        frame = _outside("concurrent.futures", sys._getframe(2))
-        test = self._recorder.owner(RUNNING.get())
-        if test is not None and frame is not None and not is_library(frame.f_code.co_filename):
+        if self._is_noted(future, _outside("concurrent.futures", sys._getframe(2))):
             future.__class__ = _Submitted
-            test.watching().futures.append(future)
         return future
+
+    def _executed(self, execute: Callable[..., Any], *args: Any) -> Any:
+        # asyncio reports an error when the last reference is gone, but its thread can keep one longer than the test.
+        self._is_noted(future := execute(*args), _outside("asyncio", sys._getframe(2)))
+        return future
+
+    def _is_noted(self, future: Any, frame: FrameType | None) -> bool:
+        """Note work that code of the project gives to a thread; ``frame`` is the code that does so."""
+        test = self._recorder.owner(RUNNING.get())
+        if test is None or frame is None or is_library(frame.f_code.co_filename):
+            return False
+        test.watching().futures.append(future)
+        return True
 
     def _loop_ends(self, cancel: Callable[[Any], None], loop: Any) -> None:
         """Note the tasks that are cancelled only because their loop ends."""
@@ -362,15 +372,18 @@ def _lost(work: Any) -> UnnoticedFailure | None:
     """Return the failure of a task, or of work in a thread, that has raised an error that was never retrieved."""
     if not work.done() or work.cancelled():
         return None
-    if isinstance(work, _Submitted):
-        what, lost = "work of a thread pool raised an exception that was never retrieved", not work.retrieved
-    else:
-        what, lost = (
-            f"task {work.get_coro().__qualname__} raised an exception that was never retrieved",
-            work._log_traceback,
-        )
+    coroutine: Any = work.get_coro() if isinstance(work, asyncio.Task) else None
+    who = f"task {coroutine.__qualname__}" if coroutine else "work of a thread pool"
+    what = f"{who} raised an exception that was never retrieved"
+    lost = not work.retrieved if isinstance(work, _Submitted) else work._log_traceback
     # Now it has been retrieved, so that Python does not log it later.
     return UnnoticedFailure(_BACKGROUND, what, error, fix=_TAKE) if lost and (error := work.exception()) else None
+
+
+def _running() -> RunningTest | str | None:
+    """Return the test that runs this code, in a thread the one that started it, as :data:`RUNNING` does."""
+    test = RUNNING.get()
+    return getattr(threading.current_thread(), "_gaia_test", None) if test is None else test
 
 
 def _forget(work: list[Any], task_of: Callable[[Any], Any]) -> None:
