@@ -74,8 +74,12 @@ class ScriptedService:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's own name
                 """Keep the terminal quiet."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        class Listener(ThreadingHTTPServer):
+            daemon_threads = True
+            # By default, the seventh of many clients at once is only accepted when it asks again, after a second.
+            request_queue_size = 256
+
+        self.server = Listener(("127.0.0.1", 0), Handler)
         self.port = int(self.server.server_port)
         self.url = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
