@@ -27,9 +27,9 @@ KEY = "key-of-the-environment"
 
 
 def environment(name: str = "sandbox", **values: Any) -> Environment:
-    """Return an environment with short timeouts, an API key and the given values."""
+    """Return an environment with timeouts that a busy machine does not exceed, an API key and the given values."""
     defaults: dict[str, Any] = {
-        "timeouts": Timeouts(connect=5.0, response=5.0, stream=5.0, ready=5.0),
+        "timeouts": Timeouts(connect=30.0, response=30.0, stream=30.0, ready=30.0),
         "api_key": Secret(KEY),
         "writes": True,
     }

@@ -232,6 +232,8 @@ async def test_a_plain_port_behind_https_is_a_clear_error(connect: Connect) -> N
         await reader.read(1)
         writer.write(response(400, {}))
         await writer.drain()
+        # To close before everything is read resets the connection.
+        await reader.read()
         writer.close()
 
     server = await asyncio.start_server(plain, "127.0.0.1", 0)
