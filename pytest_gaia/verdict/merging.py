@@ -110,8 +110,8 @@ class Merge:
     ) -> None:
         """``tolerance`` is that of the environment of the plan, and ``commit`` that of the project; empty if it may differ.
 
-        ``project`` is its name in messages. ``writable``: whether the merged run can be written, which keeps all contents in memory, and hashes them. Raises
-        ``ConfigError`` for a plan of an older version.
+        ``project`` is its name in messages. ``writable``: whether the merged run can be written, which keeps all contents in
+        memory, and hashes them. Raises ``ConfigError`` for a plan of an older version.
         """
         try:
             self._created = time_of(plan.created)
