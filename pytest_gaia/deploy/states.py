@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_gaia.deploy.contract import Machine
+from pytest_gaia.wording import counted
 
 SERVING = ("started", "completed")
 """states of machines that do what they are for"""
@@ -105,7 +106,7 @@ def _of_started(machine: Machine, taken: str) -> Condition:
 
 def restarted(machine: Machine) -> str:
     """Return how often ``machine`` was restarted and, while it does not run, how its last run ended."""
-    times = f"was restarted {machine.restarts} time{'s' if machine.restarts != 1 else ''}"
+    times = f"was restarted {counted(machine.restarts, 'time')}"
     if machine.state == "started":
         return times
     how = "ran out of memory" if machine.out_of_memory else f"ended with exit code {machine.exit_code}"

@@ -22,10 +22,10 @@ from pytest_gaia.expectations.expectation import ExpectationSet
 from pytest_gaia.files.writing import PRIVATE, write_file
 from pytest_gaia.verdict.evaluated import EvaluatedRun, Evaluation, interruption
 from pytest_gaia.verdict.evidence import RunEnd, RunStart, ServiceHealth, Shard, TestRecord
-from pytest_gaia.verdict.plan import COMMON, LONGEST_HOURS, Plan, assign, short, some
+from pytest_gaia.verdict.plan import COMMON, LONGEST_HOURS, NAMED, Plan, assign, short
 from pytest_gaia.verdict.report import expectations_digest
 from pytest_gaia.verdict.results_log import CLOCK_SKEW, ResultsLog, encode, open_log, time_of
-from pytest_gaia.wording import counted
+from pytest_gaia.wording import counted, listed
 
 _BEFORE = ("not collected", "deselected")
 """states of tests that are recorded before the first test, by each shard"""
@@ -216,7 +216,8 @@ class Merge:
 
     def _refuse(self, part: _Part, *problems: str) -> None:
         self._problems += (f"{part.name}: {problem}" for problem in problems)
-        self._again |= {part.shard} if problems else set()
+        if problems:
+            self._again.add(part.shard)
 
     def _check_time(self, part: _Part) -> None:
         try:
@@ -230,17 +231,16 @@ class Merge:
             self._refuse(part, f"started more than {LONGEST_HOURS} hours after the plan was created")
 
     def _read(self, parts: Sequence[_Part], evaluation: Evaluation) -> None:
-        places = {node: place for place, node in enumerate(self._plan.nodes)}
+        planned = self._plan.nodes
+        places = {node: place for place, node in enumerate(planned)}
         assigned = assign(self._plan.tests, parts[0].shard.count)
-        wanted: dict[int, list[str]] = {part.shard.index: [] for part in parts}
-        in_order: dict[int, list[int]] = {part.shard.index: [] for part in parts}
+        wanted: dict[int, list[int]] = {part.shard.index: [] for part in parts}
         for node, place in places.items():
             if (index := assigned[node]) in wanted:
-                wanted[index].append(node)
-                in_order[index].append(place)
+                wanted[index].append(place)
         strays = _Strays(places, assigned)
         for part in parts:
-            own = wanted[part.shard.index]
+            own = list(map(planned.__getitem__, wanted[part.shard.index]))
             before = evaluation.begin_part()
             evaluation.add_all(self._tests(part))
             nodes = evaluation.nodes_since(before)
@@ -249,7 +249,7 @@ class Merge:
             found: list[str] = []
             # Most shards have all of their tests, each once, and in the order of the plan.
             if nodes == own:
-                self._keys += in_order[part.shard.index]
+                self._keys += wanted[part.shard.index]
             elif len(nodes) == len(own) and set(nodes) == set(own):
                 self._keys += map(places.__getitem__, nodes)
             else:
@@ -404,9 +404,9 @@ class _Strays:
         lacking = [node for node in own if node not in seen]
         problems = []
         if lacking:
-            problems.append(f"lacks {len(lacking)} of its {counted(len(own), 'test')}: {some(lacking)}")
+            problems.append(f"lacks {len(lacking)} of its {counted(len(own), 'test')}: {listed(lacking, NAMED)}")
         if foreign:
-            problems.append(f"has {counted(len(foreign), 'test')} of another shard: {some(list(foreign))}")
+            problems.append(f"has {counted(len(foreign), 'test')} of another shard: {listed(list(foreign), NAMED)}")
         return keys, positions, problems
 
 

@@ -25,12 +25,13 @@ from pytest_gaia.files.writing import write_file
 from pytest_gaia.verdict.classify import Classification
 from pytest_gaia.verdict.evidence import RunEnd, RunStart, Shard
 from pytest_gaia.verdict.results_log import ResultsLog, time_of
+from pytest_gaia.wording import listed
 
 FORMAT: Literal["gaia-plan/1"] = "gaia-plan/1"
 
 LONGEST_HOURS = 24
 """hours from the creation of a plan to the start of its shards, because expectations expire by the date of the plan"""
-_NAMED = 3
+NAMED = 3
 """most tests that a reason lists"""
 
 
@@ -152,13 +153,7 @@ def missing_reason(end: RunEnd, classifications: Sequence[Classification]) -> st
     if not named:
         return f"{count} without a result"
     without = len(missing) - len(named)
-    return f"{count} did not pass: {some(named)}" + (f", {without} without a result" if without else "")
-
-
-def some(nodes: Sequence[str]) -> str:
-    """Return the first tests for a message, and the number of the others."""
-    rest = len(nodes) - _NAMED
-    return ", ".join(nodes[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    return f"{count} did not pass: {listed(named, NAMED)}" + (f", {without} without a result" if without else "")
 
 
 def short(text: str) -> str:

@@ -116,16 +116,7 @@ def run_shard(
     attempt = Attempt(
         release=plan.release.id, fence=deployed.fence, shard=str(shard), began=began.isoformat(), holder=lock.holder
     )
-    *earlier, _ = lock.begin_attempt(attempt)
-    number = len(earlier) + 1
-    say("run", f"testing shard {shard}{f', attempt {number}' if earlier else ''}")
-    for past, each in enumerate(earlier, 1):
-        if each.code is None:
-            say(
-                "run",
-                f"attempt {past} ({each}) did not report its end. If it still runs, end it, because only the last attempt counts. "
-                f"Attempt {past} will be recorded as a rejected run",
-            )
+    number = _begin(attempt, lock, say)
     make_folder(folder)
     for name in (RECORD, VERDICT, SIGNED):
         (folder / name).unlink(missing_ok=True)
@@ -163,6 +154,21 @@ def run_shard(
     write_file(folder / SIGNED, statement.signed(plan.signers))
     signed = "signed" if plan.signers else "unsigned, because no stage requires signatures"
     return code, f"Attempt {number} of shard {shard} ran; its record is {signed}. Nothing is decided yet"
+
+
+def _begin(attempt: Attempt, lock: Lock, say: Callable[[str, str], object]) -> int:
+    """Note that ``attempt`` begins; return its number, and name earlier ones that did not report their end."""
+    *earlier, _ = lock.begin_attempt(attempt)
+    number = len(earlier) + 1
+    say("run", f"testing shard {attempt.shard}{f', attempt {number}' if earlier else ''}")
+    for past, each in enumerate(earlier, 1):
+        if each.code is None:
+            say(
+                "run",
+                f"attempt {past} ({each}) did not report its end. If it still runs, end it, because only the last attempt counts. "
+                f"Attempt {past} will be recorded as a rejected run",
+            )
+    return number
 
 
 def digest_of(strays: Mapping[str, str]) -> str:
